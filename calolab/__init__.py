@@ -1,0 +1,41 @@
+"""calolab: fast simulation with generative adversarial networks, inside Jupyter.
+
+`import calolab` is light: the parts below load when they are first used.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_PARTS = (
+    "datasets",
+    "distributed",
+    "models",
+    "plots",
+    "samples",
+    "simulate",
+    "spaces",
+    "training",
+    "validation",
+    "widgets",
+)
+__all__ = ["Sample", "Space", "__version__", "load_ipython_extension", *_PARTS]
+
+
+def __getattr__(name):
+    if name in _PARTS:
+        return importlib.import_module(f"calolab.{name}")
+    if name == "Sample":
+        return importlib.import_module("calolab.samples").Sample
+    if name == "Space":
+        return importlib.import_module("calolab.spaces").Space
+    raise AttributeError(f"module 'calolab' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__():
+    return sorted(__all__)
+
+
+def load_ipython_extension(shell):
+    """`%load_ext calolab`: register the magics of `calolab_magics` with an IPython shell."""
+    importlib.import_module("calolab_magics").load_ipython_extension(shell)

@@ -1,0 +1,183 @@
+"""Samples: event values with their labels in one space, split, selected, sharded and handed out in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from html import escape
+
+import numpy as np
+
+from calolab.spaces import Space
+
+LABEL_UNITS = {"energy": "GeV", "theta": "rad", "mtheta": "rad"}
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Events in one `Space`: showers, jet images, whole-detector images and maps alike.
+
+    Args:
+        values: shape `(event, *space.shape)`, in `space.unit`; kept as float32.
+        labels: named arrays of shape `(event,)`: `energy` [GeV], `theta` [rad], ...; kept as float64.
+        space: what the values mean.
+        origin: where the events come from, as plain numbers and strings (simulation, seed, file, ...).
+
+    Raises:
+        ValueError: if shapes disagree, or a value or label is not finite.
+    """
+
+    values: np.ndarray
+    labels: Mapping[str, np.ndarray]
+    space: Space
+    origin: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self):
+        values = np.asarray(self.values, dtype=np.float32)
+        if values.shape[1:] != self.space.shape:
+            raise ValueError(
+                f"Sample values in space {self.space.name!r} must have shape (event, "
+                f"{', '.join(map(str, self.space.shape))}), received {values.shape}."
+            )
+        labels = {name: np.asarray(column, dtype=np.float64) for name, column in self.labels.items()}
+        for name, column in labels.items():
+            if column.shape != (len(values),):
+                raise ValueError(f"Label {name!r} must have shape ({len(values)},), received {column.shape}.")
+            if not np.all(np.isfinite(column)):
+                raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
+        # A sum is not finite as soon as one cell is not: no boolean array of the sample's size.
+        if values.size and not np.isfinite(np.sum(values, dtype=np.float64)):
+            bad = [i for i, event in enumerate(values) if not np.all(np.isfinite(event))]
+            raise ValueError(f"Sample values must be finite: {len(bad)} events are not, the first is event {bad[0]}.")
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "origin", dict(self.origin))
+
+    def __len__(self):
+        return len(self.values)
+
+    def layer(self, index: int) -> np.ndarray:
+        """Values of one layer, shape `(event, *space.layers[index].shape)`: a view."""
+        if self.space.regular and self.space.has_depth:
+            return self.values[..., index]
+        layers = self.space.layers
+        index = range(len(layers))[index]
+        start, stop = self.space.layer_starts[index : index + 2]
+        return self.values.reshape(len(self), -1)[:, start:stop].reshape(len(self), *layers[index].shape)
+
+    def select(self, chosen) -> Sample:
+        """The events that a boolean mask, an index array or a slice chooses, in that order."""
+        return replace(
+            self,
+            values=self.values[chosen],
+            labels={name: column[chosen] for name, column in self.labels.items()},
+        )
+
+    def split(self, test: float, seed: int) -> tuple[Sample, Sample]:
+        """Shuffle with `seed` and cut into `(train, test)`, `test` being the fraction of events in the second.
+
+        Raises:
+            ValueError: if `test` is not between 0 and 1, or one part would be empty.
+        """
+        if not 0 < test < 1:
+            raise ValueError(f"split(test=) expects a fraction between 0 and 1, received {test}.")
+        n_test = round(len(self) * test)
+        if n_test == 0 or n_test == len(self):
+            raise ValueError(f"split(test={test}) of {len(self)} events leaves one part empty; give more events.")
+        order = np.random.default_rng(seed).permutation(len(self))
+        return self.select(order[n_test:]), self.select(order[:n_test])
+
+    def shard(self, rank: int, size: int) -> Sample:
+        """Every `size`-th event from `rank` on; the shards of all ranks hold every event once."""
+        check_shard(rank, size, len(self))
+        return self.select(slice(rank, None, size))
+
+    def batches(self, batch_size: int, seed: int, steps: int | None = None) -> Iterator[Sample]:
+        """One epoch in an order fixed by `seed`, in `steps` batches; the last batch takes all that is left.
+
+        Args:
+            batch_size: events per batch.
+            seed: seed of the order.
+            steps: number of batches; by default `steps_per_epoch(len(self), batch_size)`.
+        """
+        order = np.random.default_rng(seed).permutation(len(self))
+        for chosen in batch_slices(len(self), batch_size, steps):
+            yield self.select(order[chosen])
+
+    def __repr__(self):
+        ranges = ", ".join(f"{name} {c.min():.4g} to {c.max():.4g}" for name, c in self.labels.items() if len(c))
+        return f"Sample({len(self)} events in {self.space.name!r}{', ' if ranges else ''}{ranges})"
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {LABEL_UNITS.get(name, '')}</td></tr>"
+            for name, c in self.labels.items()
+            if len(c)
+        )
+        origin = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in self.origin.items())
+        return f"<b>{len(self)} events</b> in {self.space._repr_html_()}<table>{rows}</table><small>{origin}</small>"
+
+
+def concatenate(samples: Sequence[Sample]) -> Sample:
+    """Join samples of one space, in order; the labels must have the same names.
+
+    Raises:
+        ValueError: for no sample, different spaces or different labels.
+    """
+    samples = list(samples)
+    if not samples:
+        raise ValueError("concatenate expects at least one sample.")
+    first = samples[0]
+    for other in samples[1:]:
+        if other.space != first.space:
+            raise ValueError(f"Cannot join samples in {first.space.name!r} and {other.space.name!r}: one space only.")
+        if set(other.labels) != set(first.labels):
+            raise ValueError(f"Cannot join samples labelled {sorted(first.labels)} and {sorted(other.labels)}.")
+    return Sample(
+        values=np.concatenate([s.values for s in samples]),
+        labels={name: np.concatenate([s.labels[name] for s in samples]) for name in first.labels},
+        space=first.space,
+        origin=first.origin,
+    )
+
+
+def steps_per_epoch(n_events: int, batch_size: int, ranks: int = 1) -> int:
+    """Training steps in which `ranks` ranks with `batch_size` events each see `n_events` once.
+
+    The smallest shard decides, so that every rank has an event in every step; what is left over joins the last step.
+
+    Raises:
+        ValueError: if there are fewer events than ranks, or the batch is empty.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size must be at least 1, received {batch_size}.")
+    if n_events < ranks:
+        raise ValueError(f"{n_events} events cannot be shared by {ranks} ranks: give at least one event per rank.")
+    return -(-(n_events // ranks) // batch_size)
+
+
+def global_batch_size(n_events: int, batch_size: int, ranks: int, step: int) -> int:
+    """Events that all ranks together see in one step of an epoch; they weight the ranks' gradients."""
+    steps = steps_per_epoch(n_events, batch_size, ranks)
+    return batch_size * ranks if step < steps - 1 else n_events - (steps - 1) * batch_size * ranks
+
+
+def batch_slices(n_events: int, batch_size: int, steps: int | None = None) -> list[slice]:
+    """Slices of `batch_size` events, the last of the `steps` taking the rest.
+
+    Raises:
+        ValueError: if `steps` batches would leave the last one empty.
+    """
+    steps = steps_per_epoch(n_events, batch_size) if steps is None else steps
+    if steps < 1 or (steps - 1) * batch_size >= n_events:
+        raise ValueError(f"{n_events} events do not fill {steps} batches of {batch_size}.")
+    starts = [step * batch_size for step in range(steps)]
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n_events])]
+
+
+def check_shard(rank: int, size: int, n_events: int) -> None:
+    """Raise ValueError unless `rank` is one of `size` ranks and each can have an event."""
+    if not 0 <= rank < size:
+        raise ValueError(f"shard(rank, size) expects 0 <= rank < size, received rank {rank} of {size}.")
+    if n_events < size:
+        raise ValueError(f"{n_events} events cannot be shared by {size} ranks: give at least one event per rank.")

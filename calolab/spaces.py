@@ -1,0 +1,270 @@
+"""The named detectors and grids: what the numbers of a value array mean."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from html import escape
+from itertools import pairwise
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Slab:
+    """A sheet of one material inside a layer: `thickness` in mm; a `sensitive` slab's deposits are read out."""
+
+    material: str
+    thickness: float
+    sensitive: bool = False
+
+    def __post_init__(self):
+        if not self.thickness > 0:
+            raise ValueError(f"Slab thickness must be positive [mm], received {self.thickness} for {self.material}.")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One readout layer: cell edges along its axes and, in a calorimeter, its place in depth and its slabs.
+
+    Args:
+        edges: one increasing tuple of cell edges per axis, in the axis's unit.
+        depth: where the layer begins and ends along the shower axis [mm], or None for a plain image.
+        slabs: the materials in the order in which the particle meets them; their thicknesses fill `depth`.
+    """
+
+    edges: tuple[tuple[float, ...], ...]
+    depth: tuple[float, float] | None = None
+    slabs: tuple[Slab, ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "edges", tuple(tuple(float(e) for e in axis) for axis in self.edges))
+        for axis in self.edges:
+            if len(axis) < 2 or any(b <= a for a, b in pairwise(axis)):
+                raise ValueError(f"Layer edges must increase and hold at least two values, received {axis}.")
+        if self.slabs:
+            if self.depth is None:
+                raise ValueError("A layer with slabs needs its depth=(begin, end) in mm.")
+            total = sum(slab.thickness for slab in self.slabs)
+            if abs(total - (self.depth[1] - self.depth[0])) > 1e-6:
+                raise ValueError(f"Slabs fill {total} mm, but the layer's depth spans {self.depth} mm.")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of cells along each axis."""
+        return tuple(len(axis) - 1 for axis in self.edges)
+
+    @property
+    def n_cells(self) -> int:
+        """Number of cells in the layer."""
+        return int(np.prod(self.shape))
+
+    @property
+    def sensitive_depth(self) -> float:
+        """Depth of the middle of the sensitive slab, or of the layer where none is marked [mm]."""
+        if self.depth is None:
+            raise ValueError("This layer has no depth: it belongs to an image, not to a calorimeter.")
+        position = self.depth[0]
+        for slab in self.slabs:
+            if slab.sensitive:
+                return position + slab.thickness / 2
+            position += slab.thickness
+        return sum(self.depth) / 2
+
+
+@dataclass(frozen=True)
+class Space:
+    """What a value array means: axes, cells, layers that may differ from each other, the quantity and its unit.
+
+    A calorimeter whose layers all have the same cells is *regular*: its values are `(event, x, y, z)`. Where
+    layers differ in shape, values are flat, `(event, cell)` in layer order, and `Sample.layer(i)` gives the shaped
+    view. A plain image has one layer without depth: `(event, eta, phi)`.
+
+    Args:
+        name: the name under which `space(name)` finds it, or a name of your own.
+        axes: axis names of a layer, then `z` for a calorimeter, e.g. `("x", "y", "z")` or `("eta", "phi")`.
+        units: one unit per axis, e.g. `("mm", "mm", "mm")`.
+        layers: the layers, in depth order.
+        quantity: what a cell holds, e.g. `"deposited energy"`.
+        unit: its unit, e.g. `"GeV"`.
+
+    Raises:
+        ValueError: if axes, units and layers do not fit together.
+    """
+
+    name: str
+    axes: tuple[str, ...]
+    units: tuple[str, ...]
+    layers: tuple[Layer, ...]
+    quantity: str = "deposited energy"
+    unit: str = "GeV"
+
+    def __post_init__(self):
+        for field in ("axes", "units", "layers"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        if not self.layers:
+            raise ValueError(f"Space {self.name!r} needs at least one layer.")
+        if len(self.axes) != len(self.units):
+            raise ValueError(f"Space {self.name!r} has axes {self.axes} but units {self.units}: one unit per axis.")
+        transverse = len(self.axes) - (1 if self.has_depth else 0)
+        if any(len(layer.edges) != transverse for layer in self.layers):
+            raise ValueError(
+                f"Space {self.name!r} with axes {self.axes} expects layers with {transverse} edge arrays, "
+                f"received {[len(layer.edges) for layer in self.layers]}."
+            )
+        if not self.has_depth and len(self.layers) != 1:
+            raise ValueError(f"Space {self.name!r} has several layers, so each needs its depth.")
+
+    @property
+    def has_depth(self) -> bool:
+        """Whether this is a calorimeter (layers in depth) rather than a plain image."""
+        return self.layers[0].depth is not None
+
+    @cached_property
+    def regular(self) -> bool:
+        """Whether all layers have the same cells, so that values are a box rather than flat."""
+        return all(layer.edges == self.layers[0].edges for layer in self.layers)
+
+    @cached_property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one event's values."""
+        if not self.regular:
+            return (self.n_cells,)
+        return self.layers[0].shape + ((len(self.layers),) if self.has_depth else ())
+
+    @cached_property
+    def n_cells(self) -> int:
+        """Number of cells in one event."""
+        return sum(layer.n_cells for layer in self.layers)
+
+    @cached_property
+    def layer_starts(self) -> tuple[int, ...]:
+        """Where each layer's cells begin in a flat array, with the end as the last entry."""
+        return (0, *np.cumsum([layer.n_cells for layer in self.layers]).tolist())
+
+    def edges(self, axis: str) -> np.ndarray:
+        """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; layer borders for the depth.
+
+        Raises:
+            ValueError: if there is no such axis, or it differs from layer to layer (use `layers[i].edges` then).
+        """
+        if axis not in self.axes:
+            raise ValueError(f"Space {self.name!r} has axes {self.axes}, received {axis!r}.")
+        position = self.axes.index(axis)
+        if self.has_depth and position == len(self.axes) - 1:
+            return np.array([self.layers[0].depth[0], *(layer.depth[1] for layer in self.layers)])
+        if not self.regular:
+            raise ValueError(f"The layers of {self.name!r} differ: ask for .layers[i].edges[{position}].")
+        return np.array(self.layers[0].edges[position])
+
+    def centres(self, axis: str) -> np.ndarray:
+        """Cell centres along a named axis, shape `(cells,)`; along the depth, the middles of the sensitive slabs."""
+        if self.has_depth and axis == self.axes[-1]:
+            return np.array([layer.sensitive_depth for layer in self.layers])
+        edges = self.edges(axis)
+        return (edges[1:] + edges[:-1]) / 2
+
+    def axis_label(self, axis: str) -> str:
+        """The axis with its unit, as it stands on a plot, e.g. `x [mm]`."""
+        unit = self.units[self.axes.index(axis)]
+        return f"{axis} [{unit}]" if unit else axis
+
+    def to_dict(self) -> dict:
+        """The space as plain numbers and strings that JSON can hold; `Space.from_dict` reads it back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping) -> Space:
+        """Rebuild a space from `to_dict`."""
+        layers = [
+            Layer(
+                edges=layer["edges"],
+                depth=None if layer["depth"] is None else tuple(layer["depth"]),
+                slabs=tuple(Slab(**slab) for slab in layer["slabs"]),
+            )
+            for layer in content["layers"]
+        ]
+        return cls(**{**content, "layers": tuple(layers)})
+
+    def __repr__(self):
+        return f"Space({self.name!r}, shape={self.shape}, {self.quantity} [{self.unit}])"
+
+    def _repr_html_(self):
+        where = f"{len(self.layers)} layers, " if self.has_depth else ""
+        return (
+            f"<b>{escape(self.name)}</b>: {where}{' x '.join(map(str, self.shape))} cells "
+            f"({', '.join(escape(self.axis_label(axis)) for axis in self.axes)}), "
+            f"{escape(self.quantity)} [{escape(self.unit)}]"
+        )
+
+
+def pad_edges(n_cells: int, size: float) -> tuple[float, ...]:
+    """Edges of `n_cells` equal cells of `size`, centred on zero."""
+    return tuple((np.arange(n_cells + 1) - n_cells / 2) * size)
+
+
+def stack(
+    slabs_per_layer: Iterable[Sequence[Slab]], edges: Iterable[Sequence], start: float = 0.0
+) -> tuple[Layer, ...]:
+    """Pile layers up in depth from `start` [mm]: one sequence of slabs and one tuple of edges per layer."""
+    layers = []
+    for slabs, layer_edges in zip(slabs_per_layer, edges, strict=True):
+        end = start + sum(slab.thickness for slab in slabs)
+        layers.append(Layer(edges=tuple(layer_edges), depth=(start, end), slabs=tuple(slabs)))
+        start = end
+    return tuple(layers)
+
+
+def _clic_ecal(name: str, pads: int) -> Space:
+    """CLIC's ECAL as calolab simulates it: 17 thin and 8 thick tungsten absorbers, 0.5 mm silicon, 5.1 mm pads."""
+    edges = (pad_edges(pads, 5.1), pad_edges(pads, 5.1))
+    slabs = [
+        (Slab("W", 2.4 if layer < 17 else 4.8), Slab("Si", 0.5, sensitive=True), Slab("Air", 1.5))
+        for layer in range(25)
+    ]
+    return Space(name, ("x", "y", "z"), ("mm", "mm", "mm"), stack(slabs, [edges] * 25))
+
+
+def _calogan() -> Space:
+    """The three-layer lead and liquid-argon calorimeter of CaloGAN (arXiv:1705.02355): 3x96, 12x12, 12x6 cells.
+
+    80 sheets of 2 mm lead and 4 mm argon, read out in depths of 90, 347 and 43 mm that do not fall on sheet borders, so the
+    layers carry no slabs here; all deposits count, in the absorber too.
+    """
+    shapes, borders = ((3, 96), (12, 12), (12, 6)), (0.0, 90.0, 437.0, 480.0)
+    layers = [
+        Layer(edges=(pad_edges(rows, 480.0 / rows), pad_edges(columns, 480.0 / columns)), depth=depth)
+        for (rows, columns), depth in zip(shapes, pairwise(borders))
+    ]
+    return Space("calogan", ("eta", "phi", "z"), ("mm", "mm", "mm"), tuple(layers))
+
+
+_BUILDERS = {
+    "clic-ecal": lambda: _clic_ecal("clic-ecal", 25),
+    "clic-ecal-51": lambda: _clic_ecal("clic-ecal-51", 51),
+    "calogan": _calogan,
+}
+_built: dict[str, Space] = {}
+
+
+def names() -> list[str]:
+    """Names that `space` knows."""
+    return sorted(_BUILDERS)
+
+
+def space(name: str | Space) -> Space:
+    """The named detector or grid; a `Space` passes through.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known ones.
+    """
+    if isinstance(name, Space):
+        return name
+    if name not in _BUILDERS:
+        near = difflib.get_close_matches(str(name), _BUILDERS, n=3, cutoff=0.3) or names()
+        raise ValueError(f"Unknown space {name!r}. Nearest: {', '.join(near)}. Known: {', '.join(names())}.")
+    if name not in _built:
+        _built[name] = _BUILDERS[name]()
+    return _built[name]

@@ -1,0 +1,1 @@
+"""IPython magics of calolab, installed as `calolab_magics`."""
