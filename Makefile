@@ -1,0 +1,47 @@
+# Every target sets up what it needs on first use, in .venv, and is quick afterwards.
+#   make demo    run notebook 00 on two engines with real Geant4 showers; leaves an HTML page
+#   make test    run all tests
+#   make lab     open JupyterLab on the notebooks
+#   make bench   measure the figures of README and save them
+#   make kernel  register this environment as a Jupyter kernel (for a JupyterHub)
+#   make clean   remove the environment and what was made (not the caches)
+
+VENV   ?= .venv
+READY  := $(VENV)/.ready
+BIN    := $(VENV)/bin
+OUT    ?= out
+# The first Python that answers and fits pyproject.toml; `make PYTHON=/path/to/python` chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
+
+.PHONY: demo test lab bench kernel setup clean
+.DELETE_ON_ERROR:
+
+setup: $(READY)
+
+$(READY): pyproject.toml .ci/horovod_wheel.py
+	@test -n "$(PYTHON)" || { echo "calolab needs Python 3.11, 3.12 or 3.13 as python3; name one: make PYTHON=/path/to/python"; exit 1; }
+	@echo "Setting up $(VENV) with $(PYTHON) (minutes on first use) ..."
+	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "Could not make a virtual environment: on Debian and Ubuntu install python3-venv."; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[geant4,test]"
+	@$(BIN)/python .ci/horovod_wheel.py
+	@touch $(READY)
+
+demo: $(READY)
+	@CALOLAB_SIZE=demo $(BIN)/python notebooks/execute.py notebooks/00_from_engines_to_showers.ipynb --out $(OUT)
+
+test: $(READY)
+	@CALOLAB_SIZE=test $(BIN)/python -m pytest $(TESTS)
+
+lab: $(READY)
+	@$(BIN)/jupyter lab --notebook-dir=notebooks
+
+bench: $(READY)
+	@$(BIN)/python tests/benchmarks.py --out $(OUT)
+
+kernel: $(READY)
+	@$(BIN)/python -m ipykernel install --user --name calolab --display-name "calolab"
+
+clean:
+	rm -rf $(VENV) $(OUT) build *.egg-info

@@ -1,0 +1,75 @@
+"""environment.yml (conda-forge) and pyproject.toml (PyPI) must list the same packages."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import yaml
+
+ROOT = Path(__file__).parents[1]
+# Where the two worlds use different names for the same thing.
+CONDA_NAMES = {"matplotlib": "matplotlib-base"}
+# What only one of them needs, and why.
+CONDA_ONLY = {
+    "python": "the interpreter itself",
+    "pip": "installs the pip section and the project",
+    "setuptools": "builds the project",
+    "horovod": "PyPI has its source only; `make` builds the wheel",
+    "openmpi": "conda-forge's Horovod has MPI and no Gloo",
+    "mpi4py": "likewise",
+    "voila": "an extra in pyproject.toml",
+}
+
+
+def name_and_bounds(requirement):
+    """`("keras", {">=3.15", "<4"})` from either notation."""
+    name, bounds = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)(?:\[[^]]*\])?\s*(.*)", requirement).groups()
+    return name.lower(), {bound.strip().replace(" ", "") for bound in bounds.split(",") if bound.strip()}
+
+
+def conda_requirements():
+    entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+    pip_section = next(entry["pip"] for entry in entries if isinstance(entry, dict))
+    conda = dict(name_and_bounds(entry) for entry in entries if isinstance(entry, str))
+    return conda, dict(name_and_bounds(entry) for entry in pip_section)
+
+
+def pip_requirements():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = project["dependencies"] + project["optional-dependencies"]["geant4"]
+    return dict(name_and_bounds(entry) for entry in listed)
+
+
+def test_both_lists_name_the_same_packages_with_the_same_bounds():
+    conda, conda_pip = conda_requirements()
+    together = conda | conda_pip
+    for name, bounds in pip_requirements().items():
+        conda_name = CONDA_NAMES.get(name, name)
+        assert conda_name in together, f"{name} of pyproject.toml is missing in environment.yml"
+        assert together[conda_name] == bounds, (
+            f"{name}: {bounds} in pyproject.toml, {together[conda_name]} in environment"
+        )
+    known = {CONDA_NAMES.get(name, name) for name in pip_requirements()} | set(CONDA_ONLY)
+    assert set(together) == known
+
+
+def test_only_what_conda_forge_lacks_comes_by_pip():
+    assert set(conda_requirements()[1]) == {"pythia8mc", "geant4_pybind", "xpecgen", "xraydb"}
+
+
+def test_binder_uses_the_same_environment():
+    link = ROOT / "binder" / "environment.yml"
+    assert link.is_symlink()
+    assert link.resolve() == (ROOT / "environment.yml").resolve()
+    assert "pip install" in (ROOT / "binder" / "postBuild").read_text()
+
+
+def test_packages_of_the_project_are_all_listed():
+    """setuptools is told the packages by name: a new folder must be told too."""
+    configured = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
+    folders = {
+        ".".join(path.parent.relative_to(ROOT).parts)
+        for top in ("calolab", "magics")
+        for path in (ROOT / top).rglob("__init__.py")
+    }
+    assert {name.replace("calolab_magics", "magics") for name in configured} == folders
