@@ -5,10 +5,19 @@ import os
 import pytest
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item, call):
-    report = yield
+def refuse_skip(report):
+    """Turn a skip into a failure that names what was skipped and why."""
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CALOLAB_REQUIRE_ALL") == "1":
         report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped, but CALOLAB_REQUIRE_ALL=1: {report.longrepr}"
+        report.longrepr = f"{report.nodeid} was skipped, but CALOLAB_REQUIRE_ALL=1: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    return refuse_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    return refuse_skip((yield))
