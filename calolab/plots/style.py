@@ -1,0 +1,92 @@
+"""How every figure of calolab looks: colours, HEP style, label, and a figure that a notebook shows by itself."""
+
+from __future__ import annotations
+
+import io
+from contextlib import contextmanager
+
+import matplotlib
+import mplhep
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.text import Annotation
+
+REFERENCE = "#3b3b3b"
+REFERENCE_FILL = "#d0d0d0"
+GENERATED = "#d55e00"
+SERIES = (REFERENCE, GENERATED, "#0072b2", "#009e73", "#cc79a7", "#e69f00")
+ENERGY_MAP = "inferno"
+DIFFERENCE_MAP = "RdBu_r"
+
+# mplhep's ROOT style, at a size for panels in a notebook. Families are written out and the maths font is a named set,
+# because matplotlib resolves "sans-serif" and "custom" only when a figure is drawn, by then outside of this style.
+_STYLE = {
+    **mplhep.style.ROOT,
+    "axes.prop_cycle": matplotlib.cycler(color=SERIES),
+    "axes.labelsize": 13,
+    "axes.linewidth": 1.0,
+    "axes.titlesize": 13,
+    "figure.figsize": (7.0, 5.0),
+    "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
+    "font.size": 12,
+    "image.cmap": ENERGY_MAP,
+    "legend.fontsize": 11,
+    "legend.handlelength": 1.4,
+    "legend.labelspacing": 0.3,
+    "lines.linewidth": 1.6,
+    "mathtext.fontset": "dejavusans",
+    "xtick.labelsize": 11.5,
+    "xtick.major.pad": 5,
+    "xtick.major.size": 6,
+    "xtick.minor.size": 3,
+    "ytick.labelsize": 11.5,
+    "ytick.major.size": 6,
+    "ytick.minor.size": 3,
+}
+
+
+class ShownFigure(Figure):
+    """A figure that Jupyter shows when it is a cell's value, with or without `%matplotlib inline`."""
+
+    def _repr_png_(self):
+        # Twice the resolution, shown at the nominal size: sharp on every screen.
+        picture = io.BytesIO()
+        self.savefig(picture, format="png", dpi=2 * self.dpi)
+        width, height = self.get_size_inches() * self.dpi
+        return picture.getvalue(), {"width": round(width), "height": round(height)}
+
+
+@contextmanager
+def hep():
+    """The HEP style inside a `with hep():` block or a function decorated with `@hep()`; nothing stays changed."""
+    with matplotlib.rc_context(_STYLE):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure of `width` x `height` inches that arranges its panels itself and is no part of pyplot's state."""
+    return ShownFigure(figsize=(width, height), layout="constrained", facecolor="white")
+
+
+def add_label(where: Figure | Axes, right: str = "", supplement: str = "simulation") -> None:
+    """Write "calolab simulation" over a figure or one panel, where an experiment would write its name.
+
+    Args:
+        where: the figure, or the panel.
+        right: what belongs to all of it, at the right end: space, number of events, energies.
+        supplement: the word after "calolab".
+    """
+    if isinstance(where, Axes):
+        figure, name = where.get_figure(), where.set_title("calolab", loc="left", fontweight="bold", fontsize=14)
+        where.set_title(right, loc="right", fontsize=11.5)
+    else:
+        figure, name = where, where.suptitle("calolab", x=0.008, ha="left", fontweight="bold", fontsize=16)
+        figure.add_artist(
+            Annotation(right, (0.992, 0), xycoords=("figure fraction", name), ha="right", va="bottom", fontsize=12.5)
+        )
+    size = name.get_fontsize()
+    word = Annotation(
+        supplement, (1, 0), xytext=(0.35 * size, 0), xycoords=name, textcoords="offset points", va="bottom"
+    )
+    word.set(fontstyle="italic", fontsize=size)
+    figure.add_artist(word)
