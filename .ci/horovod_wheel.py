@@ -1,0 +1,227 @@
+"""Build Horovod's wheel once for the interpreter that runs this file, and install it: `python .ci/horovod_wheel.py`.
+
+PyPI has Horovod's source only. It compiles and runs with TensorFlow 2.21 once `xla_mpi_ops.cc` (optional operations for
+XLA, whose headers have moved) is left out of the source list; everything calolab needs is in `mpi_ops.cc`. The wheel is
+kept in calolab's cache, keyed by TensorFlow, Python, compiler, MPI and flags. Flags are Horovod's own variables, e.g.
+`HOROVOD_GPU_OPERATIONS=NCCL`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+VERSION = "0.28.1"
+BUILD_TOOLS = ["setuptools<80", "wheel", "cffi", "psutil", "pyyaml", "cloudpickle", "packaging"]
+CHECK = "import horovod.tensorflow as hvd; hvd.init(); assert hvd.size() == 1 and (hvd.gloo_built() or hvd.mpi_built())"
+
+
+class BuildError(Exception):
+    """The wheel cannot be built here; the message says why and what to do."""
+
+
+class NoCompiler(BuildError):
+    """This machine has no C++ compiler or no make."""
+
+
+def cache_folder() -> Path:
+    """The cache for wheels: under CALOLAB_CACHE, else XDG_CACHE_HOME/calolab, else ~/.cache/calolab."""
+    if chosen := os.environ.get("CALOLAB_CACHE"):
+        return Path(chosen).expanduser() / "horovod"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "calolab" / "horovod"
+
+
+def first_line(*command: str) -> str:
+    """First line that a command prints, or nothing if it cannot run."""
+    with contextlib.suppress(OSError, subprocess.CalledProcessError):
+        out = subprocess.run(command, check=True, capture_output=True, text=True)
+        return (out.stdout or out.stderr).strip().partition("\n")[0]
+    return ""
+
+
+def flags() -> dict[str, str]:
+    """Horovod's build flags: TensorFlow and Gloo, MPI where the machine has it, and what the user's variables say."""
+    mpi = "HOROVOD_WITH_MPI" if shutil.which("mpicxx") else "HOROVOD_WITHOUT_MPI"
+    chosen = {"HOROVOD_WITH_TENSORFLOW": "1", "HOROVOD_WITHOUT_PYTORCH": "1", "HOROVOD_WITHOUT_MXNET": "1"}
+    chosen |= {"HOROVOD_WITH_GLOO": "1", mpi: "1"}
+    build_time = (
+        r"HOROVOD_(WITH|WITHOUT|CUDA|NCCL|ROCM|GPU|CPU_OPERATIONS|ALLOW|BUILD|MPICXX|CMAKE|DEBUG|CCL|GLOO_HOME)"
+    )
+    users = {name: value for name, value in os.environ.items() if re.match(build_time, name) and value}
+    for name in users:
+        chosen.pop(name.replace("_WITHOUT_", "_WITH_"), None)
+        chosen.pop(name.replace("_WITH_", "_WITHOUT_"), None)
+    return chosen | users
+
+
+def compiler() -> str:
+    """The C++ compiler to build with.
+
+    Raises:
+        NoCompiler: if there is none, or no make.
+    """
+    named = os.environ.get("CXX", "").split()
+    found = next((path for name in [*named[:1], "g++", "c++", "clang++"] if (path := shutil.which(name))), None)
+    if found is None or shutil.which("make") is None:
+        missing = "C++ compiler" if found is None else "`make`"
+        raise NoCompiler(
+            f"This machine has no {missing}, so Horovod cannot be built: everything but training on several engines "
+            "works; install one (Debian and Ubuntu: `apt install g++ make`) and run `make` again to have that too."
+        )
+    return found
+
+
+def key(cxx: str, chosen: dict[str, str]) -> str:
+    """The name of this build: what decides whether a wheel fits, in words, and a digest of all of it."""
+    mpicxx = shutil.which("mpicxx") if chosen.get("HOROVOD_WITH_MPI") else None
+    mpi = (first_line(mpicxx, "--showme:version") or first_line(mpicxx, "-v")) if mpicxx else "no MPI"
+    tensorflow = importlib.metadata.version("tensorflow")
+    parts = [VERSION, tensorflow, sys.version, platform.machine(), first_line(cxx, "--version"), mpicxx or "", mpi]
+    parts += [f"{name}={value}" for name, value in sorted(chosen.items())] + [os.environ.get("CXXFLAGS", "")]
+    digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
+    return f"tensorflow{tensorflow}-{sys.implementation.cache_tag}-{'mpi' if mpicxx else 'gloo'}-{digest}"
+
+
+def installed_from() -> str | None:
+    """Where this environment's Horovod came from: a file's URL, "" if unknown (conda), None if there is none."""
+    try:
+        origin = importlib.metadata.distribution("horovod").read_text("direct_url.json")
+    except importlib.metadata.PackageNotFoundError:
+        return None
+    return json.loads(origin)["url"] if origin else ""
+
+
+def run(log, *command: str | os.PathLike, **options) -> None:
+    """Run one command of the build, its words going to the log; its process group ends with us.
+
+    Raises:
+        BuildError: if it fails.
+    """
+    process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **options)
+    try:
+        if process.wait() != 0:
+            raise BuildError(f"`{' '.join(map(str, command))}` failed.")
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
+    """Download, leave the XLA operations out, compile and try the wheel, all inside the folder `work`."""
+    tools = work / "tools"  # our own folder: setuptools < 80 must not replace the user's
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    cmake = re.search(r"(\d+)\.(\d+)", first_line("cmake", "--version"))
+    has_cmake = cmake is not None and (int(cmake[1]), int(cmake[2])) >= (3, 13)
+    run(log, *pip, "install", "--target", tools, *BUILD_TOOLS, *([] if has_cmake else ["cmake"]))
+    environment = os.environ | chosen
+    environment |= {
+        "CXX": cxx,
+        "PYTHONPATH": os.pathsep.join(filter(None, [str(tools), os.environ.get("PYTHONPATH")])),
+        "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
+        "MAKEFLAGS": os.environ.get("MAKEFLAGS") or f"-j{os.cpu_count()}",
+        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",  # Horovod's third parties ask for what CMake 4 dropped
+        "TMPDIR": str(work),
+    }
+    if not has_cmake:
+        environment["PATH"] = os.pathsep.join([str(tools / "bin"), environment["PATH"]])
+    download = ["download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation", "--dest", work]
+    run(log, *pip, *download, f"horovod=={VERSION}", env=environment)
+    with tarfile.open(work / f"horovod-{VERSION}.tar.gz") as archive:
+        archive.extractall(work, filter="data")
+    source = work / f"horovod-{VERSION}"
+    listing = source / "horovod" / "tensorflow" / "CMakeLists.txt"
+    lines = listing.read_text().splitlines(keepends=True)
+    kept = [line for line in lines if "xla_mpi_ops.cc" not in line]
+    if len(kept) != len(lines) - 1:
+        raise BuildError(f"Horovod's source is not as expected: xla_mpi_ops.cc is not on one line of {listing.name}.")
+    listing.write_text("".join(kept))
+    run(log, *pip, "wheel", "--no-deps", "--no-build-isolation", "-v", "-w", work / "wheel", source, env=environment)
+    (wheel,) = (work / "wheel").glob("horovod-*.whl")
+    run(log, *pip, "install", "--no-deps", "--target", work / "trial", wheel)
+    trial = {"PYTHONPATH": os.pathsep.join([str(work / "trial"), str(tools)]), "CUDA_VISIBLE_DEVICES": ""}
+    run(log, sys.executable, "-c", CHECK, env=os.environ | trial, cwd=work)
+    return wheel
+
+
+def cached_wheel() -> Path:
+    """The wheel for this environment, from the cache, built first if it is not there.
+
+    Raises:
+        BuildError: if it cannot be built; names the log.
+    """
+    chosen = flags()
+    cxx = compiler()
+    folder = cache_folder() / key(cxx, chosen)
+    if found := sorted(folder.glob("horovod-*.whl")):
+        return found[0]
+    print(f"Building Horovod {VERSION} ({folder.name}): a few minutes, once.", flush=True)
+    with tempfile.TemporaryDirectory(prefix="calolab-horovod-") as name:
+        work = Path(name)
+        try:
+            with open(work / "build.log", "w") as log:
+                wheel = build(work, cxx, chosen, log)
+        except BuildError as error:
+            kept = keep(work / "build.log", folder.with_suffix(".log"))
+            tail = "\n".join(kept.read_text(errors="replace").splitlines()[-15:])
+            raise BuildError(f"{tail}\nHorovod could not be built: {error} The whole log is in {kept}") from None
+        folder.with_suffix(".log").unlink(missing_ok=True)
+        return keep(wheel, folder / wheel.name)
+
+
+def keep(file: Path, target: Path) -> Path:
+    """Copy a file into the cache under a temporary name, then rename it: nothing half-written ever has its name."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{os.getpid()}-{target.name}")
+    try:
+        shutil.copyfile(file, partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+    return target
+
+
+def install() -> None:
+    """Bring Horovod into this environment, unless the right one is there already."""
+    present = installed_from()
+    if present is not None and not re.search(r"/horovod/tensorflow[^/]+/horovod-[^/]+\.whl$", present):
+        print("Horovod is installed from elsewhere (conda?) and left as it is.")
+        return
+    try:
+        wheel = cached_wheel()
+    except NoCompiler:
+        if present is None:
+            raise
+        return  # what is installed was built when there was a compiler
+    if present is not None and present.endswith(f"/{wheel.parent.name}/{wheel.name}"):
+        return
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    if present is not None:
+        pip += ["--force-reinstall"]
+    subprocess.run([*pip, str(wheel)], check=True)
+    print(f"Horovod {VERSION} installed from {wheel}")
+
+
+if __name__ == "__main__":
+    # A terminated build must clean up like an interrupted one: both leave through the `with` blocks above.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        install()
+    except NoCompiler as error:
+        print(f"warning: {error}", file=sys.stderr)
+    except (BuildError, importlib.metadata.PackageNotFoundError, subprocess.CalledProcessError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Interrupted: nothing was kept.")
