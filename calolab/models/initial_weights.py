@@ -1,0 +1,29 @@
+"""Seeded initial weights: the same seed builds the same network."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+
+
+class SeedStream:
+    """Seeds for the layers of one model, all drawn from one seed, in the order of building."""
+
+    def __init__(self, seed: int):
+        self._random = np.random.default_rng(seed)
+
+    def next(self) -> int:
+        """The next layer's seed."""
+        return int(self._random.integers(2**31))
+
+    def glorot_uniform(self):
+        """Keras's default initialiser, seeded."""
+        return keras.initializers.GlorotUniform(seed=self.next())
+
+    def glorot_normal(self):
+        """Glorot's normal initialiser, seeded."""
+        return keras.initializers.GlorotNormal(seed=self.next())
+
+    def he_uniform(self):
+        """He's uniform initialiser, seeded."""
+        return keras.initializers.HeUniform(seed=self.next())

@@ -1,0 +1,47 @@
+"""The registry of architectures: every GAN that calolab can build, by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+
+from calolab import spaces
+from calolab.models import threedgan
+from calolab.models.gan import GAN
+from calolab.spaces import Space
+
+_BUILDERS = {
+    "3dgan": threedgan.build,
+}
+
+
+def names() -> list[str]:
+    """Names that `build` knows."""
+    return sorted(_BUILDERS)
+
+
+def build(name: str, space: Space | str, *, seed: int = 0, **settings) -> GAN:
+    """An untrained GAN of a named architecture for a space.
+
+    Args:
+        name: one of `names()`.
+        space: a `Space` or the name of one.
+        seed: seed of the initial weights.
+        settings: the architecture's own settings, e.g. `latent_size=200`.
+
+    Raises:
+        ValueError: for an unknown name or setting, with the nearest known ones, or if the space does not fit.
+    """
+    if name not in _BUILDERS:
+        raise ValueError(f"Unknown architecture {name!r}. {_nearest(name, names())}")
+    builder = _BUILDERS[name]
+    known = [setting for setting in inspect.signature(builder).parameters if setting not in ("space", "seed")]
+    for setting in settings:
+        if setting not in known:
+            raise ValueError(f"Unknown setting {setting!r} for {name!r}. {_nearest(setting, known)}")
+    return builder(spaces.space(space), seed=seed, **settings)
+
+
+def _nearest(wanted, known):
+    near = difflib.get_close_matches(str(wanted), known, n=3, cutoff=0.3) or known
+    return f"Nearest: {', '.join(near)}. Known: {', '.join(known)}."
