@@ -1,0 +1,273 @@
+"""EventStream: a sample on disk, read in shuffled windows, so that memory stays small whatever the files' size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from html import escape
+from itertools import accumulate, groupby
+from pathlib import Path
+
+import numpy as np
+
+from calolab.datasets.events import EventFile, open_file, read_labels, read_values
+from calolab.samples import LABEL_UNITS, Sample, batch_slices, check_shard, concatenate
+from calolab.spaces import Space
+
+
+@dataclass(frozen=True)
+class EventStream:
+    """A sample on disk: made by `stream`, used like a `Sample`, holding no event in memory.
+
+    It is small, opens its files only while it reads, and can be sent to other processes that see the same files.
+
+    Args:
+        files: what is known of each file.
+        space: what the values mean.
+        window: events that are shuffled among each other at a time.
+        ranges: the events of this stream, as `(start, stop)` in the numbering through all files; None for all.
+        origin: where the events come from.
+    """
+
+    files: tuple[EventFile, ...]
+    space: Space
+    window: int
+    ranges: tuple[tuple[int, int], ...] | None = None
+    origin: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.window < 1:
+            raise ValueError(f"window expects a positive number of events, received {self.window}.")
+        if self.ranges is None:
+            object.__setattr__(self, "ranges", ((0, sum(file.n_events for file in self.files)),))
+
+    def __len__(self):
+        return sum(stop - start for start, stop in self.ranges)
+
+    @property
+    def labels(self) -> StreamLabels:
+        """The labels by name, each read from disk when asked for: `stream.labels["energy"]`, shape `(event,)`."""
+        return StreamLabels(self)
+
+    def shard(self, rank: int, size: int) -> EventStream:
+        """The `rank`-th of `size` contiguous parts, whose lengths differ by one event at most.
+
+        Every event is in exactly one part, and each part touches few files.
+
+        Raises:
+            ValueError: if there is no such rank, or a rank would have no event.
+        """
+        check_shard(rank, size, len(self))
+        each, left = divmod(len(self), size)
+        start = rank * each + min(rank, left)
+        return replace(self, ranges=_cut(self.ranges, start, start + each + (rank < left)))
+
+    def split(self, test: float, seed: int) -> tuple[EventStream, EventStream]:
+        """Cut into `(train, test)` at random, by blocks of neighbouring events as they lie in the files.
+
+        Raises:
+            ValueError: if `test` is not between 0 and 1, or one part would be empty.
+        """
+        if not 0 < test < 1:
+            raise ValueError(f"split(test=) expects a fraction between 0 and 1, received {test}.")
+        n_test = round(len(self) * test)
+        if n_test == 0 or n_test == len(self):
+            raise ValueError(f"split(test={test}) of {len(self)} events leaves one part empty; give more events.")
+        starts = self._file_starts()
+        blocks = [(starts[file] + start, starts[file] + stop) for file, start, stop in self._blocks()]
+        order = np.random.default_rng(seed).permutation(len(blocks))
+        shuffled = tuple(blocks[i] for i in order)
+        test_ranges, train_ranges = _cut(shuffled, 0, n_test), _cut(shuffled, n_test, len(self))
+        return replace(self, ranges=_merge(train_ranges)), replace(self, ranges=_merge(test_ranges))
+
+    def batches(self, batch_size: int, seed: int, steps: int | None = None) -> Iterator[Sample]:
+        """One epoch in an order fixed by `seed`, in `steps` batches; the last batch takes all that is left.
+
+        Blocks of neighbouring events come in random order, and the events of `window` are shuffled among each other.
+        The next window is read while the present one is used.
+
+        Args:
+            batch_size: events per batch.
+            seed: seed of the order.
+            steps: number of batches; by default `steps_per_epoch(len(self), batch_size)`.
+
+        Raises:
+            ValueError: if the batches do not fit, or, on the way, if a file is corrupt or holds NaN or negative
+                energies.
+        """
+        slices = batch_slices(len(self), batch_size, steps)
+        return self._serve([chosen.stop - chosen.start for chosen in slices], seed)
+
+    def in_order(self) -> Iterator[Sample]:
+        """All events in the order of the files, a block (some MB, as the files are cut) at a time."""
+        for block in self._blocks():
+            yield self._sample(*self._read([block]))
+
+    def head(self, n: int | None = None) -> Sample:
+        """The first `n` events in the order of the files, or all of them, in memory."""
+        n = len(self) if n is None else min(n, len(self))
+        if n < 1:
+            raise ValueError(f"head(n) expects at least one event, received {n}.")
+        blocks = replace(self, ranges=_cut(self.ranges, 0, n))._blocks()
+        return self._sample(*self._read(blocks))
+
+    def _file_starts(self) -> list[int]:
+        return [0, *accumulate(file.n_events for file in self.files)]
+
+    def _blocks(self) -> list[tuple[int, int, int]]:
+        """This stream's events as `(file, start, stop)`, cut where the files' chunks are, in order."""
+        starts = self._file_starts()
+        blocks = []
+        for first, last in self.ranges:
+            for index, file in enumerate(self.files):
+                begin, end = max(first, starts[index]) - starts[index], min(last, starts[index + 1]) - starts[index]
+                while begin < end:
+                    stop = min(end, (begin // file.block + 1) * file.block)
+                    blocks.append((index, begin, stop))
+                    begin = stop
+        return blocks
+
+    def _plan(self, seed: int) -> Iterator[tuple[list[tuple[int, int, int]], np.ndarray]]:
+        """The windows of an epoch: which blocks each holds, and where each of their events goes in it."""
+        random = np.random.default_rng(seed)
+        blocks = self._blocks()
+        held, n_events = [], 0
+        for i in random.permutation(len(blocks)):
+            length = blocks[i][2] - blocks[i][1]
+            if held and n_events + length > self.window:
+                yield sorted(held), random.permutation(n_events)
+                held, n_events = [], 0
+            held.append(blocks[i])
+            n_events += length
+        yield sorted(held), random.permutation(n_events)
+
+    def _read(self, blocks, places: np.ndarray | None = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Values and labels of the blocks' events, the i-th going to `places[i]`."""
+        n_events = sum(stop - start for _, start, stop in blocks)
+        values = np.empty((n_events, *self.space.shape), np.float32)
+        labels = {name: np.empty(n_events) for name in self.labels}
+        done = 0
+        for index, group in groupby(blocks, key=lambda block: block[0]):
+            file = self.files[index]
+            with open_file(file.path) as handle:
+                for _, start, stop in group:
+                    where = slice(done, done + stop - start)
+                    done = where.stop
+                    if places is None:
+                        read_values(handle, file, start, stop, values[where])
+                    else:
+                        where = places[where]
+                        piece = np.empty((stop - start, *self.space.shape), np.float32)
+                        read_values(handle, file, start, stop, piece)
+                        values[where] = piece
+                    for name, column in read_labels(handle, file, start, stop).items():
+                        labels[name][where] = column
+        return values, labels
+
+    def _windows(self, seed: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        plan = self._plan(seed)
+        with ThreadPoolExecutor(1, thread_name_prefix="calolab-stream") as reader:
+            coming = reader.submit(self._read, *next(plan))
+            for following in plan:
+                window = coming.result()
+                coming = reader.submit(self._read, *following)
+                yield window
+                del window  # else it would stay alive while the next one is waited for
+            yield coming.result()
+
+    def _serve(self, sizes: list[int], seed: int) -> Iterator[Sample]:
+        windows = self._windows(seed)
+        (values, labels), used = next(windows), 0
+        try:
+            for size in sizes:
+                parts = []
+                while size:
+                    if used == len(values):
+                        values = labels = None
+                        (values, labels), used = next(windows), 0
+                    taken = slice(used, min(used + size, len(values)))
+                    parts.append(self._sample(values[taken], {name: c[taken] for name, c in labels.items()}))
+                    used, size = taken.stop, size - (taken.stop - taken.start)
+                yield parts[0] if len(parts) == 1 else concatenate(parts)
+        finally:
+            windows.close()
+
+    def _sample(self, values: np.ndarray, labels: dict[str, np.ndarray]) -> Sample:
+        return Sample(values, labels, self.space, self.origin)
+
+    def __repr__(self):
+        return f"EventStream({len(self)} events of {len(self.files)} files in {self.space.name!r})"
+
+    def _repr_html_(self):
+        megabytes = 4e-6 * self.space.n_cells
+        names = ", ".join(f"{escape(name)} [{LABEL_UNITS.get(name, '')}]" for name in self.labels)
+        rows = "".join(
+            f"<tr><td>{escape(Path(file.path).name)}</td><td>{file.n_events} events</td>"
+            f"<td>{escape(file.dataset)}, layout {escape(file.layout.name)}</td></tr>"
+            for file in self.files[:10]
+        )
+        more = f"<tr><td>and {len(self.files) - 10} more</td></tr>" if len(self.files) > 10 else ""
+        return (
+            f"<b>{len(self)} events on disk</b> ({len(self) * megabytes:.0f} MB when read) in "
+            f"{self.space._repr_html_()}<br>labels: {names}; shuffled within windows of {self.window} events "
+            f"({self.window * megabytes:.0f} MB)<table>{rows}{more}</table>"
+        )
+
+
+class StreamLabels(Mapping):
+    """The labels of a stream by name; a column is read from disk each time it is asked for.
+
+    Calling it, `stream.labels(("energy", "theta"))`, reads several columns into a dict.
+    """
+
+    def __init__(self, stream: EventStream):
+        self._stream = stream
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self._stream.files[0].labels:
+            raise KeyError(f"no label {name!r}; this stream has {', '.join(self)}")
+        starts = self._stream._file_starts()
+        columns = []
+        for first, last in self._stream.ranges:
+            for file, begin, end in zip(self._stream.files, starts, starts[1:]):
+                start, stop = max(first, begin) - begin, min(last, end) - begin
+                if start < stop:
+                    with open_file(file.path) as handle:
+                        columns.append(read_labels(handle, replace(file, labels=(name,)), start, stop)[name])
+        return np.concatenate(columns)
+
+    def __iter__(self):
+        return iter(self._stream.files[0].labels)
+
+    def __len__(self):
+        return len(self._stream.files[0].labels)
+
+    def __call__(self, names) -> dict[str, np.ndarray]:
+        """The columns of these names, each of shape `(event,)`."""
+        return {name: self[name] for name in names}
+
+    def __repr__(self):
+        return f"StreamLabels({', '.join(self)})"
+
+
+def _cut(ranges, start: int, stop: int) -> tuple[tuple[int, int], ...]:
+    """The `start`-th to `stop`-th of the events that the ranges hold one after the other."""
+    kept, before = [], 0
+    for first, last in ranges:
+        begin, end = max(start - before, 0) + first, min(stop - before, last - first) + first
+        if begin < end:
+            kept.append((begin, end))
+        before += last - first
+    return tuple(kept)
+
+
+def _merge(ranges) -> tuple[tuple[int, int], ...]:
+    """The same events in rising order, neighbouring ranges joined."""
+    merged = []
+    for first, last in sorted(ranges):
+        if merged and merged[-1][1] == first:
+            merged[-1] = (merged[-1][0], last)
+        else:
+            merged.append((first, last))
+    return tuple(merged)
