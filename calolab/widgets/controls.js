@@ -1,0 +1,79 @@
+// Sliders, buttons and keys: the controls of every widget, tied to the traits of its Python side.
+
+/** An element with attributes and children; `on...` attributes become listeners. */
+export function element(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children);
+  return node;
+}
+
+/** The frame of a widget, inside `el`; JupyterLab's own shortcuts leave its keys alone. */
+export function frame(el, name, ...children) {
+  const node = element("section", { class: "calolab", "aria-label": name, "data-lm-suppress-shortcuts": "true" }, ...children);
+  el.append(node);
+  return node;
+}
+
+/** A slider over whole numbers; `describe(value)` is shown beside it and read aloud. */
+export function slider({ label, title, describe, onmove }) {
+  const shown = element("output", { class: "calolab-value" });
+  const input = element("input", { type: "range", step: 1, "aria-label": title ?? label, oninput: () => onmove(Number(input.value)) });
+  const node = element("label", { class: "calolab-slider", title: title ?? false }, element("span", {}, label), input, shown);
+  return {
+    node,
+    input,
+    show(value, low, high) {
+      Object.assign(input, { min: low, max: high, value });
+      const text = describe(value);
+      input.setAttribute("aria-valuetext", text);
+      shown.textContent = text;
+    },
+  };
+}
+
+let groups = 0;
+
+/** One of several: a row of radio buttons; `options` are [value, text] pairs. */
+export function choice({ label, options, onpick }) {
+  const group = `calolab-choice-${(groups += 1)}-${Math.random().toString(36).slice(2)}`;
+  const inputs = options.map(([value]) => element("input", { type: "radio", name: group, value, onchange: () => onpick(value) }));
+  const buttons = options.map(([, text], k) => element("label", {}, inputs[k], element("span", {}, text)));
+  const node = element("span", { class: "calolab-choice", role: "radiogroup", "aria-label": label }, element("span", { class: "calolab-caption" }, label), ...buttons);
+  return {
+    node,
+    show(value) {
+      inputs.forEach((input, k) => (input.checked = options[k][0] === value));
+    },
+  };
+}
+
+/** A button. */
+export function button({ label, title, onpress, className = "" }) {
+  return element("button", { type: "button", class: `calolab-button ${className}`, title: title ?? false, onclick: onpress }, label);
+}
+
+/** Set traits and tell Python; the page repaints at once, whether or not the kernel is busy. */
+export function assign(model, changes) {
+  for (const [name, value] of Object.entries(changes)) model.set(name, value);
+  model.save_changes();
+}
+
+/** Call `react` whenever one of the named traits changes, here or in Python; returns how to stop. */
+export function watch(model, names, react) {
+  for (const name of names) model.on(`change:${name}`, react);
+  return () => names.forEach((name) => model.off(`change:${name}`, react));
+}
+
+/** Call the entry of `keys` that a pressed key names, unless a control has use for it itself. */
+export function onKeys(node, keys) {
+  node.addEventListener("keydown", (event) => {
+    if (event.target.tagName === "INPUT" && event.key.startsWith("Arrow")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+}

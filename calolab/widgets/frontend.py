@@ -1,0 +1,95 @@
+"""What the widgets send to the browser: their JavaScript and style, and showers packed for one binary transfer."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from calolab.samples import LABEL_UNITS, Sample
+from calolab.spaces import Space
+
+_FOLDER = Path(__file__).parent
+_IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
+_SYMBOLS = {"energy": "E", "theta": "θ", "mtheta": "θ measured"}
+
+
+def module(name: str) -> str:
+    """The JavaScript module of a widget with all that it imports in one text.
+
+    A widget's code reaches the browser as one string, from which no neighbouring file can be imported; so each imported file is
+    put in front of it, once, in the order of first import.
+    """
+    parts: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        source = (_FOLDER / f"{name}.js").read_text(encoding="utf-8")
+        for needed in _IMPORT.findall(source):
+            if needed not in parts:
+                add(needed)
+        parts[name] = _IMPORT.sub("", source)
+
+    add(name)
+    widget = parts.pop(name)
+    return "\n".join([*(re.sub("^export ", "", text, flags=re.MULTILINE) for text in parts.values()), widget])
+
+
+def style() -> str:
+    """The style sheet that all widgets share."""
+    return (_FOLDER / "style.css").read_text(encoding="utf-8")
+
+
+def pack(*arrays: np.ndarray) -> bytes:
+    """Arrays as float32, one after the other, deflated: showers are mostly zeros and shrink to a few per cent."""
+    return zlib.compress(b"".join(np.ascontiguousarray(array, dtype="<f4").tobytes() for array in arrays), 1)
+
+
+def describe_space(space: Space) -> dict:
+    """A space as the browser needs it: cell edges by layer, borders in depth, where each layer starts in an event."""
+    layers = space.layers[:1] if space.regular else space.layers
+    return {
+        "axes": list(space.axes),
+        "units": list(space.units),
+        "quantity": space.quantity,
+        "unit": space.unit,
+        "hasDepth": space.has_depth,
+        "regular": space.regular,
+        "layers": [layer.edges for layer in layers],
+        "depth": space.edges(space.axes[-1]).tolist() if space.has_depth else None,
+        "starts": list(space.layer_starts),
+    }
+
+
+def describe_events(name: str, sample: Sample) -> dict:
+    """The events of a sample: its name, its labels with symbol, unit and values, and the visible energy of each event."""
+    return {
+        "name": name,
+        "labels": [
+            {"symbol": _SYMBOLS.get(label, label), "unit": LABEL_UNITS.get(label, ""), "values": column.tolist()}
+            for label, column in sample.labels.items()
+        ],
+        "visible": sample.values.reshape(len(sample), -1).sum(axis=1, dtype=float).tolist(),
+    }
+
+
+def samples_of(reference: Sample, generated: Sample | None) -> dict[str, Sample]:
+    """The given samples under their names, checked to be showable side by side.
+
+    Raises:
+        TypeError: if one of them is not a Sample.
+        ValueError: if one has no events, or they lie in different spaces.
+    """
+    samples = {"reference": reference} if generated is None else {"reference": reference, "generated": generated}
+    for name, sample in samples.items():
+        if not isinstance(sample, Sample):
+            raise TypeError(f"{name} must be a Sample, received {type(sample).__name__}.")
+        if not len(sample):
+            raise ValueError(f"{name} holds no events: there is nothing to show.")
+    if generated is not None and reference.space != generated.space:
+        raise ValueError(
+            f"reference lies in space {reference.space.name!r} and generated in {generated.space.name!r}: "
+            "only samples of one space can be shown side by side."
+        )
+    return samples

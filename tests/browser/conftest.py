@@ -1,0 +1,236 @@
+"""A running JupyterLab and Debian's Chromium: open a notebook, run it, look at it, and note every request and error."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import nbformat
+import pytest
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+FLAGS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--no-first-run"),
+    # Whatever asks for another machine gets no address: an offline computer.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]
+# JupyterLab's own chatter is off, and every cell stays in the page, wherever the page is scrolled to.
+SETTINGS = {
+    "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
+}
+
+
+@dataclass(frozen=True)
+class Server:
+    """A Jupyter server on this machine, and the folder whose notebooks it shows."""
+
+    url: str
+    folder: Path
+
+
+@dataclass
+class Page:
+    """An open page: its Playwright page, the errors on its console and the requests that would leave the machine."""
+
+    page: object
+    errors: list[str] = field(default_factory=list)
+    outside: list[str] = field(default_factory=list)
+
+    def __post_init__(self):
+        self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("request", lambda request: is_outside(request.url) and self.outside.append(request.url))
+        self.page.on("websocket", lambda socket: is_outside(socket.url) and self.outside.append(socket.url))
+
+    def screenshot(self, path: Path) -> Path:
+        """Save what the page shows as a PNG."""
+        self.page.screenshot(path=path)
+        return path
+
+
+@dataclass
+class Notebook(Page):
+    """A notebook in JupyterLab."""
+
+    path: Path = None
+
+    def run_all(self, timeout: float = 60) -> list:
+        """Run all cells, wait at most `timeout` seconds for the last one; returns the cells with their outputs."""
+        self.page.evaluate(
+            """() => { window.ran = undefined;
+                       window.jupyterapp.commands.execute('notebook:run-all-cells').then((ok) => { window.ran = ok ?? true; }); }"""
+        )
+        self.page.wait_for_function("window.ran !== undefined", timeout=1000 * timeout)
+        self.wait_until_idle(timeout)
+        return self.cells()
+
+    def start(self, code: str) -> None:
+        """Send code to the kernel and do not wait for it."""
+        self.page.evaluate(
+            "(code) => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }); }",
+            code,
+        )
+
+    def run(self, code: str) -> str:
+        """Run code in the notebook's kernel, after what runs there now; returns what it printed."""
+        answer = self.page.evaluate(
+            """async (code) => {
+                const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code });
+                let printed = '';
+                future.onIOPub = ({ header, content }) => {
+                    if (header.msg_type === 'stream') printed += content.text;
+                    if (header.msg_type === 'error') printed += content.traceback.join('\\n');
+                };
+                const reply = await future.done;
+                return { printed, status: reply.content.status };
+            }""",
+            code,
+        )
+        assert answer["status"] == "ok", answer["printed"]
+        return answer["printed"].strip()
+
+    def is_busy(self) -> bool:
+        """Whether the kernel is at work."""
+        return (
+            self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status") == "busy"
+        )
+
+    def wait_until_idle(self, timeout: float = 60) -> None:
+        """Wait until the kernel has nothing left to do."""
+        self.page.wait_for_function(
+            "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
+            timeout=1000 * timeout,
+        )
+
+    def cells(self) -> list:
+        """The notebook's cells as they stand in the page now, with their outputs."""
+        content = self.page.evaluate("JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.toJSON())")
+        return nbformat.reads(content, as_version=4).cells
+
+    def save(self) -> Path:
+        """Save the notebook to its file, as the user's Ctrl-S does."""
+        self.page.evaluate("window.jupyterapp.commands.execute('docmanager:save')")
+        return self.path
+
+
+def is_outside(url: str) -> bool:
+    """Whether a request would leave this machine."""
+    return re.match(r"(https?|wss?)://(?!127\.0\.0\.1[:/])", url) is not None
+
+
+def own_folders(folder: Path) -> dict[str, str]:
+    """The environment of a Jupyter process that reads and writes nothing of the user's."""
+    names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
+    return {**os.environ, **{name: str(folder / name.lower()) for name in names}}
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until_it_answers(process: subprocess.Popen, url: str, log: Path, seconds: float = 60) -> None:
+    """Return when `url` answers; fail with the server's own words if it ends or stays silent."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            urllib.request.urlopen(url, timeout=5).close()
+            return
+        except OSError:
+            time.sleep(0.2)
+    pytest.fail(f"{process.args[0]} did not answer at {url}:\n{log.read_text()[-4000:]}")
+
+
+def serve(command: list[str], url: str, log: Path, **settings):
+    """Run a server while a fixture lives (a generator); it and its kernels end with it."""
+    with log.open("w") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **settings)
+    try:
+        wait_until_it_answers(process, url, log)
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Debian's Chromium without a window."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `test` is not installed: no playwright")
+    if not Path(CHROMIUM).exists():
+        pytest.skip("no Chromium on this machine: apt-get install chromium")
+    with playwright.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture(scope="session")
+def lab(browser, tmp_path_factory):
+    """A running JupyterLab with folders of its own: a `Server`."""
+    home = tmp_path_factory.mktemp("lab")
+    folder = home / "notebooks"
+    folder.mkdir()
+    for name, content in SETTINGS.items():
+        settings = home / "settings" / f"{name}.jupyterlab-settings"
+        settings.parent.mkdir(parents=True, exist_ok=True)
+        settings.write_text(json.dumps(content))
+    port, token = free_port(), secrets.token_hex(16)
+    command = [
+        *(sys.executable, "-m", "jupyter", "lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}"),
+        *(f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}", "--ServerApp.port_retries=0"),
+        *(f"--LabApp.user_settings_dir={home / 'settings'}", f"--LabApp.workspaces_dir={home / 'workspaces'}"),
+        *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
+    ]
+    running = serve(command, f"http://127.0.0.1:{port}/api", home / "lab.log", env=own_folders(home), cwd=folder)
+    next(running)
+    yield Server(f"http://127.0.0.1:{port}/lab{{path}}?token={token}", folder)
+    running.close()
+
+
+@pytest.fixture
+def open_notebook(lab, browser):
+    """A function that opens a notebook in JupyterLab, waits for its kernel and returns a `Notebook`.
+
+    It takes the path of a notebook file, which is copied to the server's folder, or a list of code cells.
+    """
+    contexts = []
+
+    def open_it(source: Path | list[str], *, width: int = 1200, height: int = 1000, density: float = 1) -> Notebook:
+        path = lab.folder / (source.name if isinstance(source, Path) else f"cells_{secrets.token_hex(4)}.ipynb")
+        if isinstance(source, Path):
+            shutil.copy(source, path)
+        else:
+            made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in source])
+            made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+            nbformat.write(made, path)
+        context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=density)
+        contexts.append(context)
+        notebook = Notebook(context.new_page(), path=path)
+        notebook.page.goto(lab.url.format(path=f"/tree/{path.name}"))
+        notebook.page.wait_for_function(
+            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=60_000
+        )
+        return notebook
+
+    yield open_it
+    for context in contexts:
+        for page in context.pages:
+            page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        context.close()
