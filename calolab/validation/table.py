@@ -1,0 +1,112 @@
+"""A comparison as a compact table: in HTML for a notebook, in text for a terminal."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+_DISTANCES = (("ks", "KS"), ("w1", "W₁/σ"), ("separation", "S"), ("mse", "MSE"))
+
+
+def verdict(observable) -> str:
+    """How an observable stands against its floor, in plain words; its worst distance decides."""
+    judged = observable.distances.values()
+    if any(math.isnan(distance.value) for distance in judged):
+        return "undefined"
+    if all(distance.within_floor for distance in judged):
+        return "at the floor"
+    times = max(distance.times_floor for distance in judged if not distance.within_floor)
+    return f"{times:.1f} × floor" if math.isfinite(times) else "floor is 0"
+
+
+def heading(comparison) -> str:
+    """What was compared: space, events, energies, threshold."""
+    where = f"{comparison.space.name}, {comparison.events[0]} reference and {comparison.events[1]} generated events"
+    if comparison.energies:
+        low, high = comparison.energies[0]
+        where += f", {low:.3g} to {high:.3g} GeV" if high > low else f", {low:.3g} GeV"
+    return f"{where}, hits above {comparison.threshold:g} {comparison.space.unit}".rstrip()
+
+
+def footing(comparison) -> str:
+    """How to read the numbers."""
+    return (
+        f"After each distance (its floor): the mean of {comparison.repetitions} draws of reference against reference with "
+        "these numbers of events and energies. At the floor: no distance is above the highest of these draws; else the worst, "
+        "of S and MSE the root. W₁ in standard deviations σ of the reference; S separation power, 0 to 1; MSE of mean "
+        f"projections [{comparison.space.unit}²]. Cells and layers of one shower depend on each other: no p-value there."
+    )
+
+
+def rows(comparison) -> list[list[str]]:
+    """One list of texts per observable: name, unit, reference, generated, p, one text per distance, verdict."""
+    table = []
+    for observable in comparison.observables.values():
+        unit = f"log₁₀ {observable.unit}" if observable.logarithmic else observable.unit
+        sides = [_spread(*observable.summary(which)) for which in ("reference", "generated")]
+        distances = [_distance(observable.distances.get(name)) for name, _ in _DISTANCES]
+        p = observable.distances["ks"].p
+        table.append(
+            [observable.label, unit, *sides, "–" if p is None else f"{p:.2g}", *distances, verdict(observable)]
+        )
+    return table
+
+
+HEADER = ["observable", "unit", "reference", "generated", "p(KS)", *(name for _, name in _DISTANCES), "verdict"]
+
+
+def summary_lines(comparison) -> list[str]:
+    """The numbers that belong to no single observable, and the notes."""
+    lines = [f"Projections: MSE summed over axes {_distance(comparison.projection_error)} {comparison.space.unit}²"]
+    if comparison.correlations is not None:
+        lines.append(f"Layer correlations: mean |Δρ| {_distance(comparison.correlations.distance)}")
+    return lines + list(comparison.notes)
+
+
+def text_table(comparison) -> str:
+    """The table for a terminal."""
+    table = [HEADER, *rows(comparison)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
+    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in table]
+    return "\n".join([heading(comparison), *lines, *summary_lines(comparison)])
+
+
+def html_table(comparison) -> str:
+    """The table for a notebook; plain HTML that needs no script and follows the page's colours."""
+    cell = "padding:2px 8px;text-align:{};white-space:nowrap"
+    left, right = cell.format("left"), cell.format("right")
+
+    def row(texts, tag, bold=False):
+        last = len(texts) - 1
+        styles = [left if column in (0, 1, last) else right for column in range(len(texts))]
+        styles[last] += ";font-weight:600" if bold else ""
+        return f"<tr>{''.join(f'<{tag} style="{s}">{escape(t)}</{tag}>' for s, t in zip(styles, texts))}</tr>"
+
+    body = "".join(row(texts, "td", bold=texts[-1] != "at the floor") for texts in rows(comparison))
+    notes = "".join(f"<div>{escape(line)}</div>" for line in summary_lines(comparison))
+    return (
+        f"<div><b>{escape(heading(comparison))}</b>"
+        f'<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
+        f"<thead>{row(HEADER, 'th')}</thead><tbody>{body}</tbody></table>{notes}"
+        f"<small>{escape(footing(comparison))}</small></div>"
+    )
+
+
+def _spread(mean, deviation):
+    """A mean and standard deviation with as many digits as the deviation deserves."""
+    if math.isnan(mean):
+        return "–"
+    if deviation <= 0:
+        return f"{mean:.4g} ± 0"
+    digits = max(0, 1 - math.floor(math.log10(deviation)))
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if digits <= 6 else f"{mean:.3g} ± {deviation:.2g}"
+
+
+def _distance(distance):
+    if distance is None:
+        return ""
+    return "–" if math.isnan(distance.value) else f"{_short(distance.value)} ({_short(distance.floor)})"
+
+
+def _short(value):
+    return f"{value:.3f}" if 0.01 <= value < 100 else f"{value:.2g}"
