@@ -1,0 +1,50 @@
+"""The guard of one cluster, a process of its own: `python -m calolab.distributed.watchdog cluster-file`.
+
+It stops the cluster when no client has been there for the cluster's idle time and no engine works, and at once when the
+controller has died, so that no engine is left behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from pathlib import Path
+
+from calolab.distributed import launch
+
+
+def watch(path: Path) -> None:
+    """Watch a cluster until it has stopped; a client is a process that holds the cluster's lock."""
+    content = launch.read(path)
+    while content is not None and content["cluster"]["watchdog"] == 0:  # the file that names this process is on its way
+        time.sleep(0.05)
+        content = launch.read(path)
+    if content is None:
+        return
+    idle = 60 * content["cluster"]["idle"]
+    used = time.monotonic()
+    while True:
+        time.sleep(min(2.0, idle / 4))
+        content = launch.read(path)
+        if content is None or content["cluster"]["watchdog"] != os.getpid():
+            return
+        if "controller" not in content:
+            print("The controller has died: its engines are stopped.", flush=True)
+            launch.stop(path)
+            return
+        with launch.without_clients(path) as alone:
+            if not alone:
+                used = time.monotonic()
+            elif time.monotonic() - used > idle:
+                if any(launch.queues(path).values()):
+                    used = time.monotonic()
+                else:
+                    launch.stop(path)
+                    return
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch(Path(sys.argv[1]))

@@ -1,0 +1,88 @@
+"""`%ipcluster`: engines for notebooks: each verb calls one function of `calolab.distributed` and returns its value."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import shlex
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from calolab import distributed
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that tells a notebook what is wrong instead of ending its kernel."""
+
+    def error(self, message):
+        raise UsageError(f"{self.prog}: {message}\n{self.format_usage()}")
+
+
+def _positive(kind):
+    def number(text):
+        value = kind(text)
+        if value <= 0:
+            raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
+        return value
+
+    number.__name__ = kind.__name__
+    return number
+
+
+def parser() -> argparse.ArgumentParser:
+    """The grammar of `%ipcluster`; each verb leaves the function to call in `call`."""
+    top = _Parser(prog="%ipcluster", description="Start, watch and stop engines.", add_help=False)
+    verbs = top.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=_Parser)
+
+    def verb(name, call, summary, named=True):
+        added = verbs.add_parser(name, help=summary, description=summary, add_help=False)
+        added.set_defaults(call=call)
+        if named:
+            added.add_argument("--id", dest="name", default="calolab", help="name of the cluster (calolab)")
+        return added
+
+    start = verb("start", distributed.start, "Start engines, or find those that run already.")
+    start.add_argument("-n", type=_positive(int), help="number of engines (2)")
+    start.add_argument("--engines", metavar="LAUNCHER", help="local, mpi, srun or slurm (chosen by Horovod's build)")
+    start.add_argument("-c", "--cores", type=_positive(int), help="processor cores per engine (this machine's / n)")
+    start.add_argument("--idle", type=_positive(float), help="minutes without a client until engines stop (30)")
+    start.add_argument("--address", help="where the controller listens (loopback; srun, slurm: this machine's address)")
+    start.add_argument("--timeout", type=_positive(float), help="seconds to wait for the engines (60)")
+    verb("status", distributed.status, "How the engines are.")
+    verb("list", distributed.clusters, "All clusters of this profile.", named=False)
+    logs = verb("logs", distributed.logs, "What the controller and the engines have printed.")
+    logs.add_argument("--lines", type=_positive(int), default=20, help="lines of each log (20)")
+    restart = verb("restart", distributed.restart, "Start the engines anew, with empty memories.")
+    restart.add_argument("--timeout", type=_positive(float), default=60.0, help="seconds to wait for them (60)")
+    stop = verb("stop", distributed.stop, "Stop the engines and their controller.")
+    stop.add_argument("--all", action="store_true", help="stop every cluster of this profile")
+    return top
+
+
+@magics_class
+class EngineMagics(Magics):
+    """The line magic `%ipcluster`."""
+
+    @line_magic
+    def ipcluster(self, line):
+        """Start, watch and stop engines: `%ipcluster start -n 2`, `status`, `list`, `logs`, `restart`, `stop`, `-h`."""
+        words = shlex.split(line)
+        top = parser()
+        verbs = top._subparsers._group_actions[0].choices
+        if not words or {"-h", "--help"} & set(words):
+            chosen = verbs.get(words[0], top) if words else top
+            return distributed.Text(chosen.format_help())
+        if words[0] not in verbs:
+            near = difflib.get_close_matches(words[0], verbs, n=1, cutoff=0.5)
+            hint = f" Did you mean `%ipcluster {near[0]}`?" if near else ""
+            raise UsageError(f"%ipcluster has no verb {words[0]!r}.{hint} Verbs: {', '.join(verbs)}.")
+        options = vars(top.parse_args(words))
+        del options["verb"]
+        call = options.pop("call")
+        if options.pop("all", False):
+            call, options = distributed.stop_all, {}
+        try:
+            return call(**{name: value for name, value in options.items() if value is not None})
+        except (ValueError, RuntimeError) as error:
+            raise UsageError(str(error)) from error
