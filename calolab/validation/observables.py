@@ -163,8 +163,8 @@ def _moments(reference: Sample, generated: Sample, axis: str, word: str) -> Iter
 def histogram_edges(reference: np.ndarray, generated: np.ndarray, whole: bool = False) -> np.ndarray:
     """Equal bins fine enough for the reference, and extended to show a generated sample that lies beside it.
 
-    The bins span the reference's central 99.6 %, about `2 n^(1/3)` of them (10 to 40); bins of the same width reach on as
-    far as the generated sample's central 99.6 %, at most by the reference's own span on either side.
+    The bins span the reference's central 99.6 %, about `2 n^(1/3)` of them (10 to 40); bins of the same width reach
+    on as far as the generated sample's central 99.6 %, at most by the reference's own span on either side.
 
     Args:
         reference, generated: one number per event; NaN are left out.

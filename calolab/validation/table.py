@@ -31,10 +31,11 @@ def heading(comparison) -> str:
 def footing(comparison) -> str:
     """How to read the numbers."""
     return (
-        f"After each distance (its floor): the mean of {comparison.repetitions} draws of reference against reference with "
-        "these numbers of events and energies. At the floor: no distance is above the highest of these draws; else the worst, "
-        "of S and MSE the root. W₁ in standard deviations σ of the reference; S separation power, 0 to 1; MSE of mean "
-        f"projections [{comparison.space.unit}²]. Cells and layers of one shower depend on each other: no p-value there."
+        f"After each distance (its floor): the mean of {comparison.repetitions} draws of reference against reference "
+        "with these numbers of events and energies. At the floor: no distance is above the highest of these draws; "
+        "else the worst, of S and MSE the root. W₁ in standard deviations σ of the reference; S separation power, "
+        f"0 to 1; MSE of mean projections [{comparison.space.unit}²]. Cells and layers of one shower are not "
+        "independent: no p-value there."
     )
 
 
@@ -80,7 +81,8 @@ def html_table(comparison) -> str:
         last = len(texts) - 1
         styles = [left if column in (0, 1, last) else right for column in range(len(texts))]
         styles[last] += ";font-weight:600" if bold else ""
-        return f"<tr>{''.join(f'<{tag} style="{s}">{escape(t)}</{tag}>' for s, t in zip(styles, texts))}</tr>"
+        cells = (f'<{tag} style="{style}">{escape(text)}</{tag}>' for style, text in zip(styles, texts))
+        return f"<tr>{''.join(cells)}</tr>"
 
     body = "".join(row(texts, "td", bold=texts[-1] != "at the floor") for texts in rows(comparison))
     notes = "".join(f"<div>{escape(line)}</div>" for line in summary_lines(comparison))
