@@ -73,12 +73,12 @@ def open_file(path: str | Path) -> Iterator[h5py.File]:
     try:
         handle = h5py.File(path, "r")
     except OSError as error:
-        raise ValueError(
-            f"{path}: truncated or corrupt HDF5 file ({_reason(error)}). Copy, fetch or write it again; an "
-            "interrupted copy is the usual cause."
-        ) from error
-    with handle:
-        yield handle
+        raise _corrupt(path, error) from error
+    try:
+        with handle:
+            yield handle
+    except (OSError, RuntimeError, KeyError) as error:  # what h5py raises where a file's inner structure is damaged
+        raise _corrupt(path, error) from error
 
 
 def inspect(
@@ -206,8 +206,8 @@ def _description(handle: h5py.File, path: str) -> dict:
     if DESCRIPTION not in handle:
         return {}
     try:
-        return json.loads(handle[DESCRIPTION].asstr()[()])
-    except (OSError, TypeError, ValueError, AttributeError) as error:
+        return json.loads(handle[DESCRIPTION][0])
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"{path}: dataset {DESCRIPTION!r} should describe the file as JSON, but cannot be read ({error}). The file "
             "is corrupt: fetch or write it again."
@@ -309,5 +309,12 @@ def _reading(file: EventFile, dataset: str, start: int, stop: int) -> Iterator[N
         ) from error
 
 
-def _reason(error: OSError) -> str:
+def _corrupt(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{path}: truncated or corrupt HDF5 file ({_reason(error)}). Copy, fetch or write it again; an interrupted "
+        "copy is the usual cause."
+    )
+
+
+def _reason(error: Exception) -> str:
     return str(error).split("(", 1)[-1].rstrip(")") or type(error).__name__

@@ -174,9 +174,11 @@ def save(
             _write_values(handle, path, quantity, part, layout)
         _write_labels(handle, path, sample, layout)
         try:
-            handle[DESCRIPTION] = json.dumps(description, default=_plain)
+            text = json.dumps(description, default=_plain)
         except TypeError as error:
             raise ValueError(f"{path}: the sample's origin must be plain numbers and strings ({error}).") from error
+        # ASCII, as json writes by default, so bytes are characters; the checksum finds what is damaged later.
+        handle.create_dataset(DESCRIPTION, data=np.array([text.encode()]), compression="gzip", fletcher32=True)
     return path
 
 
@@ -200,7 +202,8 @@ def _write_values(handle: h5py.File, path: Path, name: str, sample: Sample | Eve
                 f"{path}: dataset {name!r} would hold negative energies, the first in event {event}. Set them to zero "
                 "first: np.maximum(sample.values, 0)."
             )
-        values = piece.values if layout.factor == 1 else piece.values * np.float32(layout.factor)
+        with np.errstate(over="ignore"):  # refused below, in words
+            values = piece.values if layout.factor == 1 else piece.values * np.float32(layout.factor)
         if not np.isfinite(values.max()):
             raise ValueError(f"{path}: dataset {name!r} overflows float32 with the factor {layout.factor:g}.")
         cells[start : start + len(piece)] = values
@@ -215,7 +218,9 @@ def _write_labels(handle: h5py.File, path: Path, sample: Sample | EventStream, l
         if name == "energy" and layout.column is not None:
             stored = np.zeros((len(column), layout.column + 1))
             stored[:, layout.column] = column
-        dataset = handle.create_dataset(layout.energy if name == "energy" else name, data=stored)
+        dataset = handle.create_dataset(
+            layout.energy if name == "energy" else name, data=stored, chunks=True, fletcher32=True
+        )
         dataset.attrs["unit"] = LABEL_UNITS.get(name, "")
 
 

@@ -1,0 +1,208 @@
+"""Fetch public sets: downloads that resume where they stopped and are checked before they count."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+import http.client
+import json
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from tqdm.auto import tqdm
+
+from calolab import cache
+from calolab.datasets.public_sets import PublicSet, RemoteFile, catalogue
+
+_ATTEMPTS = 3
+_TIMEOUT = 60.0  # seconds without a byte
+_BYTES = 1 << 20
+_BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
+
+
+def fetch(
+    name: str | PublicSet,
+    directory: str | os.PathLike | None = None,
+    *,
+    files: str | Sequence[str] = "*",
+    url: str | None = None,
+    progress: bool = True,
+) -> list[Path]:
+    """Download a public set, or the part of it that `files` chooses, and check size and checksum.
+
+    A download that breaks off leaves `<file>.part`; it is tried again, and the next call resumes it there. A file
+    gets its own name only when its size and checksum are right. Files that are there already are checked, not fetched.
+
+    Args:
+        name: a name of `catalogue()`, or a `PublicSet` of your own.
+        directory: where to put the files; by default `datasets/<name>` in calolab's cache.
+        files: a pattern, or file names or patterns.
+        url: address of a mirror: files are fetched from `<url>/<file>`.
+        progress: show a progress bar.
+
+    Returns:
+        The files' paths.
+
+    Raises:
+        ValueError: if the set or file is not known, must be fetched by hand, or a checksum is wrong.
+        ConnectionError: if the server does not answer or breaks off again and again; call again to resume.
+        OSError: if the disk has too little room.
+    """
+    chosen_set = name if isinstance(name, PublicSet) else catalogue()[name]
+    wanted = [files] if isinstance(files, str) else list(files)
+    if chosen_set.download is None and url is None:
+        raise ValueError(
+            f"{chosen_set.name!r} can only be fetched by hand, from {chosen_set.page}; or give url=, the address of a "
+            "directory that holds its files."
+        )
+    known = chosen_set.files or _listed(chosen_set)
+    chosen = [file for file in known if any(fnmatch.fnmatchcase(file.name, pattern) for pattern in wanted)]
+    if not chosen:
+        raise ValueError(
+            f"{chosen_set.name!r} has no file that fits {', '.join(wanted)}; it has "
+            f"{', '.join(file.name for file in known)}."
+        )
+    directory = cache.cache_dir("datasets") / chosen_set.name if directory is None else Path(directory).expanduser()
+    directory.mkdir(parents=True, exist_ok=True)
+    template = chosen_set.download if url is None else f"{url.rstrip('/')}/{{file}}"
+    paths = [_fetch_file(template.format(file=quote(file.name)), directory, file, progress) for file in chosen]
+    if chosen_set.reader is None:
+        warnings.warn(
+            f"calolab has no reader for {chosen_set.name!r} yet: datasets.load does not open these files.", stacklevel=2
+        )
+    return paths
+
+
+def _listed(public_set: PublicSet) -> tuple[RemoteFile, ...]:
+    """Ask the set's record for its files, sizes and checksums."""
+    if public_set.listing is None:
+        raise ValueError(f"The files of {public_set.name!r} are not known here; see {public_set.page}.")
+    try:
+        with urllib.request.urlopen(public_set.listing, timeout=_TIMEOUT) as answer:
+            content = json.load(answer)
+    except _BROKEN as error:
+        raise ConnectionError(f"{public_set.listing}: no list of files ({error}). Try again later.") from error
+    try:
+        files = tuple(RemoteFile(file["key"], file["size"], file["checksum"]) for file in content["files"])
+    except (KeyError, TypeError) as error:
+        raise ValueError(
+            f"{public_set.listing}: expected a list of files with key, size and checksum, missing {error}. Fetch by "
+            f"hand from {public_set.page}."
+        ) from error
+    for file in files:
+        if Path(file.name).name != file.name:
+            raise ValueError(f"{public_set.listing}: {file.name!r} is no plain file name.")
+    return files
+
+
+def _fetch_file(url: str, directory: Path, file: RemoteFile, progress: bool) -> Path:
+    path, part = directory / file.name, directory / f"{file.name}.part"
+    if path.exists():
+        _check(path, file, "Delete it and fetch again.")
+        return path
+    if file.size is not None:
+        missing = file.size - (part.stat().st_size if part.exists() else 0)
+        free = shutil.disk_usage(directory).free
+        if missing > free:
+            raise OSError(f"{directory} has {free / 1e9:.1f} GB free, {file.name} needs {missing / 1e9:.1f} GB more.")
+    with tqdm(desc=file.name, total=file.size, unit="B", unit_scale=True, disable=not progress) as bar:
+        _insist(url, part, file, bar)
+    try:
+        _check(part, file, f"What {url} sent is deleted; fetch again, and if it stays so, the source has changed.")
+    except ValueError:
+        part.unlink()
+        raise
+    finally:
+        _tag(part).unlink(missing_ok=True)
+    if file.checksum is None:
+        warnings.warn(f"{url}: no checksum is known, so only the length was checked.", stacklevel=3)
+    os.replace(part, path)
+    return path
+
+
+def _insist(url: str, part: Path, file: RemoteFile, bar: tqdm) -> None:
+    """Transfer, and where the connection breaks, go on from there a few times."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            _transfer(url, part, file, bar)
+            return
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or attempt == _ATTEMPTS:
+                raise ConnectionError(f"{url}: the server answers {error.code} {error.reason}.") from error
+        except _BROKEN as error:
+            if attempt == _ATTEMPTS:
+                kept = f"; {part} keeps what came, call fetch again to resume" if part.exists() else ""
+                raise ConnectionError(f"{url}: no connection, or it broke off ({error}){kept}.") from error
+        time.sleep(attempt - 1)
+
+
+def _transfer(url: str, part: Path, file: RemoteFile, bar: tqdm) -> None:
+    """Bring `part` to its full length; ask only for what is missing, if the file there is still the same."""
+    done = part.stat().st_size if part.exists() else 0
+    tag = _tag(part).read_text() if _tag(part).exists() else ""
+    if not tag and file.checksum is None:
+        done = 0  # nothing could tell whether the old and the new bytes belong together
+    bar.reset(file.size)
+    bar.update(done)
+    if done and done == file.size:
+        return
+    request = urllib.request.Request(url)
+    if done:
+        request.add_header("Range", f"bytes={done}-")
+        if tag:
+            request.add_header("If-Range", tag)
+    try:
+        answer = urllib.request.urlopen(request, timeout=_TIMEOUT)
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{done}":
+            return  # it was complete already
+        if error.code == 416:
+            part.unlink()  # longer than the file there: it cannot be its beginning
+            raise ConnectionError(f"{done} bytes had come, which the server does not have") from error
+        raise
+    with answer:
+        if answer.status != 206:  # the server sends the whole: it knows no ranges, or the file has changed
+            bar.reset(file.size)
+            done = 0
+        elif not answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
+            raise ConnectionError(f"asked for bytes from {done}, received {answer.headers.get('Content-Range')}")
+        length = answer.headers.get("Content-Length")
+        if bar.total is None and length is not None:
+            bar.total = done + int(length)
+        with open(part, "ab" if done else "wb") as out:
+            _tag(part).write_text(_validator(answer.headers))
+            while block := answer.read(_BYTES):
+                out.write(block)
+                bar.update(len(block))
+    received = part.stat().st_size
+    if length is not None and received < done + int(length):
+        raise ConnectionError(f"{received} of {done + int(length)} bytes came")
+
+
+def _validator(headers) -> str:
+    """What identifies this version of the file to the server: a strong entity tag or the date of its last change."""
+    tag = headers.get("ETag", "")
+    return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
+
+
+def _tag(part: Path) -> Path:
+    return part.with_name(f"{part.name}.tag")
+
+
+def _check(path: Path, file: RemoteFile, remedy: str) -> None:
+    size = path.stat().st_size
+    if file.size is not None and size != file.size:
+        raise ValueError(f"{path}: {size} bytes, expected {file.size}. {remedy}")
+    if file.checksum is not None:
+        algorithm, _, expected = file.checksum.partition(":")
+        with open(path, "rb") as content:
+            found = hashlib.file_digest(content, algorithm).hexdigest()
+        if found != expected:
+            raise ValueError(f"{path}: {algorithm} checksum {found}, expected {expected}. {remedy}")

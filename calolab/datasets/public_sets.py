@@ -1,0 +1,205 @@
+"""The public data sets of the field: names, files, DOIs, licences and which reader opens them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+
+_ZENODO = "https://zenodo.org"
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file of a public set: its name, its size in bytes and its checksum, `"md5:..."`, None where not known."""
+
+    name: str
+    size: int | None = None
+    checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class PublicSet:
+    """A public data set; None says that something is not known here, so ask its page.
+
+    Args:
+        name: the name under which `fetch(name)` finds it.
+        title: what it holds.
+        doi: its digital object identifier.
+        paper: the paper to cite, arXiv number or DOI.
+        files: its files as far as they are known here; none means that its listing is asked.
+        licence: the licence of the data.
+        reader: the layout with which `load` and `stream` read it; None means that calolab cannot read it yet.
+        download: address of a file, `{file}` standing for its name; None means by hand, from its page.
+        listing: address of a JSON list of the files, with sizes and checksums.
+    """
+
+    name: str
+    title: str
+    doi: str
+    paper: str
+    files: tuple[RemoteFile, ...] = ()
+    licence: str | None = None
+    reader: str | None = None
+    download: str | None = None
+    listing: str | None = None
+
+    @property
+    def page(self) -> str:
+        """Where a browser finds it."""
+        return f"https://doi.org/{self.doi}"
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of all its files together, None where not all are known."""
+        sizes = [file.size for file in self.files]
+        return None if not sizes or None in sizes else sum(sizes)
+
+    def row(self) -> tuple[str, ...]:
+        """The record as texts: name, title, size, DOI, licence, reader."""
+        return (
+            self.name,
+            self.title,
+            "unknown" if self.size is None else f"{self.size / 1e9:.2f} GB",
+            self.doi,
+            self.licence or "unknown",
+            f"load, stream (layout {self.reader})" if self.reader else "none yet",
+        )
+
+
+def _zenodo(record: int, name: str, title: str, paper: str, files: dict | None = None, **more) -> PublicSet:
+    return PublicSet(
+        name,
+        title,
+        doi=f"10.5281/zenodo.{record}",
+        paper=paper,
+        files=tuple(RemoteFile(file, *known) for file, known in (files or {}).items()),
+        download=f"{_ZENODO}/records/{record}/files/{{file}}?download=1",
+        listing=f"{_ZENODO}/api/records/{record}",
+        **more,
+    )
+
+
+_CALOCHALLENGE = "arXiv:2410.21611"
+_SETS = (
+    _zenodo(
+        3603086,
+        "clic-angle",
+        "3DGAN: electron showers in CLIC's ECAL at variable angle, 51x51x25 cells",
+        "doi:10.1140/epjc/s10052-022-10258-4",
+        reader="3dgan-angle",
+    ),
+    PublicSet(
+        "calogan",
+        "CaloGAN: 100,000 showers each of positrons, photons and charged pions, 3 layers, 504 cells",
+        doi="10.17632/pvn3xc3wy5.1",
+        paper="arXiv:1705.02355",
+        files=(RemoteFile("eplus.hdf5"), RemoteFile("gamma.hdf5"), RemoteFile("piplus.hdf5")),
+        licence="CC BY 4.0",
+    ),
+    _zenodo(
+        269622,
+        "jet-images",
+        "LAGAN: jet images of W bosons and QCD, 25x25 pixels, 250 to 300 GeV",
+        "arXiv:1701.05927",
+        {"jet-images_Mass60-100_pT250-300_R1.25_Pix25.hdf5": (None, "md5:f9b11c46b6a0ff928bec2eccf865ecf0")},
+    ),
+    _zenodo(
+        8099322,
+        "calochallenge-1-photons",
+        "CaloChallenge 1: 2 x 121,000 photons in ATLAS, 5 layers, 368 voxels",
+        _CALOCHALLENGE,
+        {
+            "dataset_1_photons_1.hdf5": (None, "md5:005d2adeda7db034b388112661265656"),
+            "dataset_1_photons_2.hdf5": (None, "md5:4767715ed56e99565fd9c67340661e70"),
+        },
+    ),
+    _zenodo(
+        8099322,
+        "calochallenge-1-pions",
+        "CaloChallenge 1: 2 x 120,800 charged pions in ATLAS, 7 layers, 533 voxels",
+        _CALOCHALLENGE,
+        {
+            "dataset_1_pions_1.hdf5": (None, "md5:6a5f52722064a1bcd8a0bc002f16515d"),
+            "dataset_1_pions_2.hdf5": (None, "md5:fee7457b40127bc23c8ab909e2638ca0"),
+        },
+    ),
+    _zenodo(
+        6366271,
+        "calochallenge-2",
+        "CaloChallenge 2: 2 x 100,000 electrons in Par04, 45 x 16 x 9 voxels",
+        _CALOCHALLENGE,
+        {
+            "dataset_2_1.hdf5": (1_356_475_617, "md5:e590333e9a2da51b258288d74bd8357a"),
+            "dataset_2_2.hdf5": (1_366_708_391, "md5:7a56fd68aa53ded37c2ac445694d9736"),
+        },
+    ),
+    _zenodo(
+        6366324,
+        "calochallenge-3",
+        "CaloChallenge 3: 4 x 50,000 electrons in Par04, 45 x 50 x 18 voxels",
+        _CALOCHALLENGE,
+        {
+            "dataset_3_1.hdf5": (None, "md5:d33f03418aa311b0965452fcbef1ff87"),
+            "dataset_3_2.hdf5": (None, "md5:911dec2c40aafa64a07b7450b80881bf"),
+            "dataset_3_3.hdf5": (None, "md5:5ea62f6831a1821bb5035fafc9f030e8"),
+            "dataset_3_4.hdf5": (None, "md5:5e8d82e6a6c28c6914a3b602a1cfa299"),
+        },
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The public sets, by name or one after the other; a table in a notebook."""
+
+    sets: tuple[PublicSet, ...]
+
+    def __iter__(self) -> Iterator[PublicSet]:
+        return iter(self.sets)
+
+    def __len__(self):
+        return len(self.sets)
+
+    def __getitem__(self, name: str) -> PublicSet:
+        for held in self.sets:
+            if held.name == name:
+                return held
+        names = [held.name for held in self.sets]
+        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.3) or names
+        raise ValueError(f"Unknown public set {name!r}. Nearest: {', '.join(near)}. Known: {', '.join(names)}.")
+
+    def __repr__(self):
+        rows = [("name", "title", "size", "DOI", "licence", "reader"), *(held.row() for held in self.sets)]
+        widths = [max(map(len, column)) for column in zip(*rows)]
+        return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
+
+    def _repr_html_(self):
+        head = "".join(
+            f"<th style='text-align:left'>{title}</th>"
+            for title in ("name", "holds", "size", "DOI", "licence", "reader", "paper")
+        )
+        body = ""
+        for held in self.sets:
+            name, title, size, doi, licence, reader = map(escape, held.row())
+            cells = (
+                f"<code>{name}</code>",
+                title,
+                size,
+                f"<a href='{escape(held.page)}'>{doi}</a>",
+                licence,
+                reader,
+                escape(held.paper),
+            )
+            body += "<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + "</tr>"
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def catalogue() -> Catalogue:
+    """The public sets that calolab knows: name, files, size, DOI, licence, paper, and the reader that opens them.
+
+    What is not known here is None, shown as "unknown"; sets whose reader is "none yet" can be fetched, but
+    `load` does not read them.
+    """
+    return Catalogue(_SETS)

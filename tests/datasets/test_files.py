@@ -1,0 +1,204 @@
+import dataclasses
+import os
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from calolab import Sample, datasets, spaces
+from calolab.datasets import layouts
+from calolab.spaces import Layer, Slab, Space
+
+TINY = Space(
+    "tiny",
+    ("x", "y", "z"),
+    ("mm", "mm", "mm"),
+    (
+        Layer(((0, 1, 3), (0, 1, 2, 4)), (0, 2), (Slab("W", 1.5), Slab("Si", 0.5, True))),
+        Layer(((0, 1, 3), (0, 1, 2, 4)), (2, 3)),
+    ),
+)
+floats = st.floats(0, 2.0**100, width=32)
+labels = st.floats(-1e300, 1e300)
+
+
+@st.composite
+def samples(draw):
+    n = draw(st.integers(1, 9))
+    names = draw(st.lists(st.sampled_from(["theta", "mtheta", "phi", "latent"]), unique=True))
+    columns = {name: draw(arrays(np.float64, n, elements=labels)) for name in names}
+    columns["energy"] = draw(arrays(np.float64, n, elements=st.floats(1e-6, 1e6)))
+    values = draw(arrays(np.float32, (n, *TINY.shape), elements=floats))
+    words = st.text(st.characters(codec="utf-8"), max_size=20)
+    origin = draw(st.dictionaries(words, words | st.integers() | st.booleans(), max_size=4))
+    return Sample(values, columns, TINY, origin)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(sample=samples(), layout=st.sampled_from([name for name, held in layouts.LAYOUTS.items() if held.factor == 1]))
+def test_what_is_written_is_read_back(tmp_path, sample, layout):
+    path = datasets.save(tmp_path / "events.h5", sample, layout=layout, overwrite=True)
+    read = datasets.load(path)
+    assert np.array_equal(read.values, sample.values)
+    assert set(read.labels) == set(sample.labels)
+    assert all(np.array_equal(read.labels[name], column) for name, column in sample.labels.items())
+    assert read.space == sample.space
+    assert read.origin == dict(sample.origin) | {"file": str(path)}
+
+
+def test_a_factor_is_taken_off_to_float32_rounding(tmp_path, showers):
+    sample = showers(10, space="clic-ecal-51", angles=True)
+    path = datasets.save(tmp_path / "events.h5", sample, layout="3dgan-angle")
+    with h5py.File(path) as file:
+        assert file["ECAL"][:].sum() == pytest.approx(sample.labels["energy"].sum(), rel=1e-5)
+        assert file["ECAL"].attrs["unit"] == "GeV x 50"
+    np.testing.assert_allclose(datasets.load(path).values, sample.values, rtol=2e-7)
+
+
+def test_other_tools_find_what_3dgan_calls_its_own(tmp_path, showers):
+    sample = showers(10, angles=True)
+    with h5py.File(datasets.save(tmp_path / "target.h5", sample, layout="3dgan-target")) as file:
+        assert file["target"].shape == (10, 2)
+        assert np.array_equal(file["target"][:, 1], sample.labels["energy"])
+        assert np.array_equal(file["theta"], sample.labels["theta"])
+    with h5py.File(datasets.save(tmp_path / "plain.h5", sample)) as file:
+        assert np.array_equal(file["ECAL"], sample.values)
+        assert np.array_equal(file["energy"], sample.labels["energy"])
+        assert file["ECAL"].chunks == (8, 25, 25, 25)
+        assert file["ECAL"].compression == "gzip"
+        assert os.path.getsize(tmp_path / "plain.h5") < 0.2 * sample.values.nbytes
+
+
+@pytest.mark.parametrize("axes", [(), (1,)])
+def test_foreign_files_are_read_with_and_without_a_channel_axis(write, showers, axes):
+    sample = showers(4)
+    target = np.stack([np.full(4, 11.0), sample.labels["energy"], np.zeros(4)], axis=1)
+    cells = sample.values.astype(np.float64).reshape(*sample.values.shape, *axes)
+    path = write(ECAL=cells, HCAL=np.zeros((4, 5, 5, 60)), target=target)
+    read = datasets.load(path)
+    assert np.array_equal(read.values, sample.values)
+    assert np.array_equal(read.labels["energy"], sample.labels["energy"])
+    assert read.space == spaces.space("clic-ecal")
+    assert read.origin["not read"] == "HCAL"
+
+
+def test_energies_in_a_column_of_their_own(write, showers):
+    sample = showers(4)
+    read = datasets.load(write(ECAL=sample.values, energy=sample.labels["energy"][:, None]))
+    assert np.array_equal(read.labels["energy"], sample.labels["energy"])
+
+
+def test_the_hadronic_calorimeter(tmp_path, write, showers):
+    sample = showers(4)
+    cells = np.random.default_rng(0).exponential(1e-4, (4, 5, 6, 60)).astype(np.float32)
+    path = write(ECAL=sample.values, HCAL=cells, energy=sample.labels["energy"])
+    hcal = datasets.load(path, quantity="HCAL")
+    assert np.array_equal(hcal.values, cells)
+    assert hcal.space.units == ("cell", "cell", "cell")
+    assert hcal.origin["not read"] == "ECAL"
+    again = datasets.save(tmp_path / "again.h5", sample, hcal=hcal)
+    assert np.array_equal(datasets.load(again, quantity="HCAL").values, cells)
+    assert datasets.load(again, quantity="HCAL").space == hcal.space
+    assert np.array_equal(datasets.load(again).values, sample.values)
+
+
+def test_several_files_are_one(numbered):
+    paths = numbered(10, files=3)
+    expected = np.arange(10) + 1.0
+    for given_paths in (paths, [str(path) for path in paths], paths[0].parent / "part_*.h5"):
+        assert np.array_equal(datasets.load(given_paths).labels["energy"], expected)
+    backwards = datasets.load(paths[::-1]).labels["energy"]
+    assert np.array_equal(backwards, np.concatenate([expected[6:], expected[3:6], expected[:3]]))
+    assert np.array_equal(datasets.load(paths, events=4).labels["energy"], expected[:4])
+
+
+def test_a_name_with_brackets_is_no_pattern(tmp_path, showers):
+    path = datasets.save(tmp_path / "run[1].h5", showers(3))
+    assert len(datasets.load(path)) == 3
+
+
+def test_a_file_named_twice(numbered):
+    paths = numbered(4)
+    with pytest.raises(ValueError, match="count twice"):
+        datasets.load([*paths, paths[0].parent / "*.h5"])
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(FileNotFoundError, match="empty list"):
+        datasets.load([])
+    with pytest.raises(FileNotFoundError, match="No file matches"):
+        datasets.load(tmp_path / "*.h5")
+    with pytest.raises(ValueError, match=r"is a directory; name its files, e\.g\. '.*\*\.h5'"):
+        datasets.load(tmp_path)
+
+
+def test_files_that_do_not_fit_together(tmp_path, showers):
+    for name, sample in {"a": showers(2), "b": showers(2, space="clic-ecal-51"), "c": showers(2, angles=True)}.items():
+        datasets.save(tmp_path / f"{name}.h5", sample)
+    with pytest.raises(ValueError, match=r"b\.h5.*clic-ecal-51.*a\.h5"):
+        datasets.load([tmp_path / "a.h5", tmp_path / "b.h5"])
+    with pytest.raises(ValueError, match=r"c\.h5: labels energy, theta, mtheta, but .*a\.h5 has energy"):
+        datasets.load([tmp_path / "a.h5", tmp_path / "c.h5"])
+
+
+def test_what_does_not_fit_into_memory_says_so(monkeypatch, numbered):
+    paths = numbered(10)
+    monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 300_000})())
+    with pytest.raises(MemoryError, match=r"datasets\.stream"):
+        datasets.load(paths)
+    assert len(datasets.load(paths, events=4)) == 4
+
+
+def test_saving_a_stream(tmp_path, numbered):
+    stream = datasets.stream(numbered(11, files=3))
+    path = datasets.save(tmp_path / "all.h5", stream.shard(1, 2))
+    assert np.array_equal(datasets.load(path).labels["energy"], np.arange(6, 11) + 1.0)
+    assert np.array_equal(datasets.load(path).values, stream.head().values[6:])
+
+
+def test_nothing_is_overwritten_unasked(tmp_path, showers):
+    path = datasets.save(tmp_path / "events.h5", showers(2))
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        datasets.save(path, showers(3))
+    assert len(datasets.load(path)) == 2
+    datasets.save(path, showers(3), overwrite=True)
+    assert len(datasets.load(path)) == 3
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, showers):
+    path = datasets.save(tmp_path / "events.h5", showers(2))
+    negative = showers(3)
+    negative.values[1, 0, 0, 0] = -1
+    with pytest.raises(ValueError, match="'ECAL' would hold negative energies, the first in event 1"):
+        datasets.save(path, negative, overwrite=True)
+    with pytest.raises(ValueError, match="plain numbers and strings"):
+        datasets.save(path, dataclasses.replace(showers(3), origin={"file": open}), overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["events.h5"]
+    assert len(datasets.load(path)) == 2
+
+
+def test_what_a_layout_cannot_hold(tmp_path, showers):
+    path, sample = tmp_path / "events.h5", showers(2)
+
+    def refused(message, changed, **options):
+        with pytest.raises(ValueError, match=message):
+            datasets.save(path, changed, **options)
+        assert not list(tmp_path.iterdir())
+
+    refused("zero events", sample.select(slice(0)))
+    refused("needs the label 'energy'", dataclasses.replace(sample, labels={}))
+    refused("must be positive", dataclasses.replace(sample, labels={"energy": [0.0, 1.0]}))
+    refused(r"labels \['ECAL'\]", dataclasses.replace(sample, labels={"energy": [1.0, 1.0], "ECAL": [1.0, 1.0]}))
+    refused("HCAL has 1 events", sample, hcal=sample.select(slice(1)))
+    refused("overflows", dataclasses.replace(sample, values=np.full_like(sample.values, 1e38)), layout="3dgan-angle")
+    flat = spaces.space("calogan")
+    refused("boxes of cells", Sample(np.zeros((2, flat.n_cells)), {"energy": [1, 1]}, flat))
+    refused("Unknown layout", sample, layout="3dgan-tarket")
+
+
+def test_a_directory_that_is_missing(tmp_path, showers):
+    with pytest.raises(FileNotFoundError, match="no such directory"):
+        datasets.save(tmp_path / "missing" / "events.h5", showers(2))
