@@ -1,0 +1,156 @@
+"""The electromagnetic tables that Geant4 reads, made from two small packages instead of a download of gigabytes.
+
+Geant4 computes Compton scattering, pair creation, ionisation, multiple scattering and high-energy bremsstrahlung from
+formulas. What it reads from files, for `G4EmStandardPhysics_option1`, are the Seltzer-Berger bremsstrahlung spectra
+(Nucl. Instrum. Meth. B 12, 95), which `xpecgen` carries on Geant4's own grid, and the photo-electric cross sections, which
+`xraydb` carries up to 800 keV. Both are converted here into the user's cache, once.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from calolab.cache import cache_dir
+
+INSTALL = 'pip install "calolab[geant4]"'
+ELEMENTS = range(1, 93)
+
+# Every variable that Geant4 may look up: an unset one ends the program, whether its data are needed or not.
+VARIABLES = (
+    "G4NEUTRONHPDATA G4LEDATA G4LEVELGAMMADATA G4RADIOACTIVEDATA G4PARTICLEXSDATA G4PIIDATA G4REALSURFACEDATA "
+    "G4SAIDXSDATA G4ABLADATA G4INCLDATA G4ENSDFSTATEDATA G4CHANNELINGDATA"
+).split()
+
+# Raise it when the content of the files changes, so that nobody reads what an older calolab made.
+EDITION = 1
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Which tables Geant4 reads.
+
+    Args:
+        name: what they are, for people, e.g. `"xpecgen 1.3.1, xraydb 4.5.8"`.
+        official: whether they are the official data sets, with which every physics list works.
+        environment: the variables that show Geant4 where they lie.
+    """
+
+    name: str
+    official: bool
+    environment: Mapping[str, str]
+
+
+def tables() -> Tables:
+    """The tables for Geant4: the official ones where `GEANT4_DATA_DIR` holds them, else our own, made when missing.
+
+    Raises:
+        ModuleNotFoundError: if `xpecgen` or `xraydb` is needed and not installed.
+    """
+    official = os.environ.get("GEANT4_DATA_DIR", "")
+    found = sorted(path.name for path in Path(official).glob("G4EMLOW*")) if official else []
+    if found:
+        return Tables(f"official data, {found[-1]}", True, {"GEANT4_DATA_DIR": official})
+    folder = made_tables()
+    environment = dict.fromkeys(VARIABLES, str(folder)) | {"GEANT4_DATA_DIR": str(folder)}
+    return Tables(", ".join(f"{package} {_version(package)}" for package in ("xpecgen", "xraydb")), False, environment)
+
+
+def made_tables() -> Path:
+    """The folder with the tables made from `xpecgen` and `xraydb`, after making it if it is not in the cache.
+
+    Two processes may do so at once: each makes a folder of its own, and the first one to finish gives it its name.
+
+    Raises:
+        ModuleNotFoundError: if one of the two packages is not installed.
+    """
+    cache = cache_dir("geant4")
+    folder = cache / f"tables-{EDITION}-xpecgen-{_version('xpecgen')}-xraydb-{_version('xraydb')}"
+    if folder.is_dir():
+        return folder
+    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=cache))
+    try:
+        _write_bremsstrahlung(draft / "brem_SB")
+        _write_photoelectric(draft / "epics2017" / "phot")
+        # Excited states of nuclei: no nucleus is ever excited here, but the file must exist.
+        (draft / "ENSDFSTATE.dat").touch()
+        draft.chmod(0o755)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return folder
+
+
+def _version(package: str) -> str:
+    """Version of a package of the extra, or an error that names the extra."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as missing:
+        raise ModuleNotFoundError(
+            f"Geant4 without a download needs {package}, which is not installed. "
+            f"It comes with calolab's extra 'geant4': {INSTALL}",
+            name=package,
+        ) from missing
+
+
+def _write_bremsstrahlung(folder: Path) -> None:
+    """Seltzer-Berger spectra beta^2/Z^2 k dsigma/dk [mb] over k/T and ln(T/MeV), one file per element."""
+    # Only the package's data are wanted: importing it would import matplotlib and more.
+    source = Path(importlib.util.find_spec("xpecgen").submodule_search_locations[0]) / "data" / "cs"
+    energies, fractions = (np.array(line.split(","), float) for line in _lines(source / "grid.csv"))
+    nodes = [_row(fractions), _row(np.log(energies / 1e3))]
+    folder.mkdir(parents=True)
+    for z in ELEMENTS:
+        spectra = np.array([line.split(",") for line in _lines(source / f"{z:02d}.csv")], float)
+        if spectra.shape != (energies.size, fractions.size):
+            raise ValueError(f"xpecgen's {z:02d}.csv should hold {(energies.size, fractions.size)}, it holds {spectra.shape}.")
+        header = f"0 {fractions.size} {energies.size}"
+        (folder / f"br{z}").write_text("\n".join([header, *nodes, *map(_row, spectra)]) + "\n")
+
+
+def _write_photoelectric(folder: Path) -> None:
+    """Photo-electric cross sections times E^3 [barn MeV^3] over E [MeV], all shells taken as one.
+
+    Above the 800 keV where the tables end the cross section falls as 1/E, its high-energy limit.
+    """
+    import xraydb
+
+    folder.mkdir(parents=True)
+    database = xraydb.get_xraydb()
+    for z in ELEMENTS:
+        grid = np.geomspace(1e2, 8e5, 240)
+        # A point on either side of each absorption edge keeps the edge sharp.
+        edges = np.array([edge.energy for edge in xraydb.xray_edges(z).values()])
+        edges = edges[(edges > grid[0] * 1.01) & (edges < grid[-1] * 0.99)]
+        energy = np.unique(np.concatenate([grid, edges * (1 - 1e-4), edges * (1 + 1e-4)]))
+        barn = database.cross_section_elam(z, energy, kind="photo") * xraydb.atomic_mass(z) / 0.602214076
+        above = np.geomspace(1e6, 1e12, 60)
+        barn = np.concatenate([barn, barn[-1] * energy[-1] / above])
+        energy = np.concatenate([energy, above]) / 1e6
+        rows = [f"{energy[0]:.8e} {energy[-1]:.8e} {energy.size}", str(energy.size)]
+        rows += [f"{e:.8e} {s * e**3:.8e}" for e, s in zip(energy, barn)]
+        (folder / f"pe-cs-{z}.dat").write_text("\n".join(rows) + "\n")
+        # One shell, and a fit that would take over at 1e12 MeV: the table above is used everywhere.
+        for part in ("high", "low"):
+            (folder / f"pe-{part}-{z}.dat").write_text("1 1 1e12\n1e-5 0 0 0 0 0 0\n")
+
+
+def _lines(path: Path) -> list[str]:
+    return [line for line in re.split(r"[\r\n]+", path.read_text()) if line.strip()]
+
+
+def _row(numbers) -> str:
+    return " ".join(f"{number:.8g}" for number in numbers)
