@@ -1,0 +1,122 @@
+"""Checkpoints: everything a training needs to go on as if it had never stopped, in one file that is always whole."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from calolab.models import GAN
+from calolab.training.standing import Standing
+
+FORMAT = "calolab-checkpoint"
+VERSION = 1
+FILE = "checkpoint.npz"
+PREVIOUS = "previous.npz"
+
+
+def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) -> dict[str, keras.Variable]:
+    """All that training changes, by a name that stays the same: weights, moving statistics, seeds, optimizer slots."""
+    groups = {
+        "generator": gan.generator.variables,
+        "discriminator": gan.discriminator.variables,
+        **{f"{name} optimizer": optimizer.variables for name, optimizer in optimizers.items()},
+    }
+    return {f"{group} {i}": variable for group, members in groups.items() for i, variable in enumerate(members)}
+
+
+def values(changing: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
+    """Copies of the variables' values by name."""
+    return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in changing.items()}
+
+
+def assign(changing: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
+    """Put values by name into the variables."""
+    for name, variable in changing.items():
+        variable.assign(arrays[name])
+
+
+def save(folder: str | os.PathLike, arrays: Mapping[str, np.ndarray], standing: Standing, settings: Mapping) -> None:
+    """Write a checkpoint; the one before it stays until the new one is complete on disk.
+
+    Args:
+        folder: made if it is not there.
+        arrays: values of all variables by name.
+        standing: where the training stands.
+        settings: what it was started with; `load` compares them.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    header = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "standing": asdict(standing)}
+    part = folder / f".{FILE}.{os.getpid()}"
+    try:
+        with open(part, "wb") as file:
+            np.savez(file, header=np.array(json.dumps(header)), **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, folder / FILE)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def set_aside(folder: str | os.PathLike) -> None:
+    """Keep the checkpoint of an earlier training as `previous.npz`, so that a new one cannot overwrite it."""
+    if Path(folder, FILE).exists():
+        os.replace(Path(folder, FILE), Path(folder, PREVIOUS))
+
+
+def load(
+    folder: str | os.PathLike, settings: Mapping, shapes: Mapping[str, tuple]
+) -> tuple[Standing, dict[str, np.ndarray]]:
+    """Read a checkpoint back, if it belongs to a training with these settings and these variables.
+
+    Args:
+        folder: where `save` wrote it.
+        settings: what the training is resumed with.
+        shapes: shapes of the variables by name.
+
+    Returns:
+        Where the training stands, and the values of its variables by name.
+
+    Raises:
+        FileNotFoundError: if there is no checkpoint.
+        ValueError: if it is not whole, or belongs to a training of another kind.
+    """
+    path = Path(folder, FILE)
+    if not path.is_file():
+        raise FileNotFoundError(f"No checkpoint {path} to resume from; leave resume=False to start a new training.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            arrays = {name: file[name] for name in file.files if name != "header"}
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        raise ValueError(f"The checkpoint {path} is damaged or is none ({error}); remove it and start anew.") from error
+    if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
+        raise ValueError(f"{path} is no {FORMAT} up to version {VERSION}, but {header.get('format')!r}.")
+    _check_settings(path, header, settings)
+    if {name: array.shape for name, array in arrays.items()} != {n: tuple(shape) for n, shape in shapes.items()}:
+        raise ValueError(f"The checkpoint {path} belongs to other networks than these; build the GAN as it was built.")
+    return Standing(**header["standing"]), arrays
+
+
+def _check_settings(path, header, settings):
+    saved, asked = header["settings"], json.loads(json.dumps(dict(settings)))
+    standing = header["standing"]
+    # Between epochs another number of ranks can take over; within one, each rank's place in its shard would be lost.
+    free = {"ranks"} if standing["step"] == 0 and standing["passes"] == 0 else set()
+    differing = [
+        f"{name}: {saved.get(name)!r} before, {asked.get(name)!r} now"
+        for name in sorted({*saved, *asked} - free)
+        if saved.get(name) != asked.get(name)
+    ]
+    if differing:
+        raise ValueError(
+            f"The checkpoint {path} belongs to a training with other settings ({'; '.join(differing)}). "
+            "Resume with the same settings, or start anew with resume=False."
+        )

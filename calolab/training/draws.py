@@ -1,0 +1,66 @@
+"""The randomness of a training: every draw is a pure function of (seed, rank, epoch, step), so a training can be resumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+# What a draw is for; part of its seed, so that no two purposes share random numbers.
+_ORDER, _PASS, _DROPOUT = range(3)
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """The random numbers of one pass.
+
+    Args:
+        latent: latent vectors, float32 of shape `(event, latent_size)`.
+        labels: label rows drawn from the training sample, each of shape `(event,)`.
+        flips: which of the labels real and generated are flipped, boolean of shape `(event,)`.
+        seeds: seeds of the dropout layers, int64 of shape `(layer, 2)`.
+    """
+
+    latent: np.ndarray
+    labels: dict[str, np.ndarray]
+    flips: np.ndarray
+    seeds: np.ndarray
+
+
+def order_seed(seed: int, rank: int, epoch: int) -> int:
+    """Seed of one rank's order of events in one epoch."""
+    return int(np.random.SeedSequence((seed, _ORDER, rank, epoch)).generate_state(1)[0])
+
+
+def draw(
+    place: tuple[int, int, int, int, int],
+    events: int,
+    latent_size: int,
+    labels: Mapping[str, np.ndarray],
+    flip: float,
+    dropouts: int,
+) -> Draw:
+    """The random numbers of the pass at `place` = (seed, rank, epoch, step, pass).
+
+    Args:
+        place: where the training stands.
+        events: events in the pass.
+        latent_size: length of a latent vector.
+        labels: the training sample's labels; rows of them are drawn together, so their ranges and correlations are kept.
+        flip: probability of a flipped label.
+        dropouts: number of dropout layers.
+    """
+    seed, *where = place
+    random = np.random.default_rng(np.random.SeedSequence((seed, _PASS, *where)))
+    rows = random.integers(len(next(iter(labels.values()))), size=events)
+    return Draw(
+        latent=random.standard_normal((events, latent_size), dtype=np.float32),
+        labels={name: np.asarray(column)[rows] for name, column in labels.items()},
+        flips=random.random(events) < flip,
+        seeds=np.random.SeedSequence((seed, _DROPOUT, *where))
+        .generate_state(2 * dropouts)
+        .reshape(dropouts, 2)
+        .astype(np.int64)
+        >> 1,
+    )

@@ -1,0 +1,103 @@
+"""Records of a training: how far it is, and how it went. No TensorFlow here: whoever watches needs none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from html import escape
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where one rank stands after a step.
+
+    Args:
+        rank: the rank that reports.
+        epoch: epoch in progress, from 0.
+        epochs: epochs in all.
+        step: step just done, from 0.
+        steps: steps per epoch.
+        losses: the step's losses by name, averaged over the ranks: `discriminator` and `generator`, the weighted sums that
+            are minimised, and each head's own, e.g. `real_auxiliary` (mean absolute percentage error of the discriminator's
+            energy estimate on the training sample).
+        samples_per_second: events that this rank trains on per second [1/s].
+        time: seconds since the training (or its resumption) began [s].
+    """
+
+    rank: int
+    epoch: int
+    epochs: int
+    step: int
+    steps: int
+    losses: Mapping[str, float]
+    samples_per_second: float
+    time: float
+
+    def to_dict(self) -> dict:
+        """The record as plain numbers and strings that JSON can hold."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping) -> Progress:
+        """Rebuild a record from `to_dict`."""
+        return cls(**content)
+
+
+@dataclass(frozen=True)
+class History:
+    """What a training did, epoch by epoch.
+
+    Args:
+        epochs: one dictionary per finished epoch: `epoch` (from 0), `losses` (mean of each over the events of all ranks),
+            `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step, which compiles).
+        ranks: number of ranks.
+        settings: what the training was started with: batch size per rank, precision, seed, recipe, ...
+        stopped: whether it was stopped before the last epoch's end.
+    """
+
+    epochs: tuple[Mapping, ...] = ()
+    ranks: int = 1
+    settings: Mapping[str, object] | None = None
+    stopped: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "epochs", tuple(self.epochs))
+        object.__setattr__(self, "settings", dict(self.settings or {}))
+
+    def losses(self, name: str) -> list[float]:
+        """One loss by epoch.
+
+        Raises:
+            ValueError: if no epoch holds it.
+        """
+        known = sorted(self.epochs[0]["losses"]) if self.epochs else []
+        if name not in known:
+            raise ValueError(f"No loss {name!r} in this history; it holds {', '.join(known) or 'no epoch'}.")
+        return [epoch["losses"][name] for epoch in self.epochs]
+
+    def to_dict(self) -> dict:
+        """The history as plain numbers and strings that JSON can hold; `from_dict` reads it back."""
+        return {**asdict(self), "epochs": [dict(epoch) for epoch in self.epochs]}
+
+    @classmethod
+    def from_dict(cls, content: Mapping) -> History:
+        """Rebuild a history from `to_dict`."""
+        return cls(**content)
+
+    def __repr__(self):
+        return f"History({len(self.epochs)} epochs on {self.ranks} ranks{', stopped' if self.stopped else ''})"
+
+    def _repr_html_(self):
+        title = f"<b>{len(self.epochs)} epochs</b> on {self.ranks} rank{'s' if self.ranks > 1 else ''}"
+        title += ", stopped early" if self.stopped else ""
+        if not self.epochs:
+            return title
+        names = list(self.epochs[0]["losses"])
+        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
+        rows = "".join(
+            f"<tr><td>{epoch['epoch'] + 1}</td>"
+            + "".join(f"<td>{epoch['losses'][name]:.4g}</td>" for name in names)
+            + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.3g}</td></tr>"
+            for epoch in self.epochs
+        )
+        return f"{title}<table><tr><th>epoch</th>{head}<th>events/s</th><th>seconds</th></tr>{rows}</table>"

@@ -1,0 +1,90 @@
+"""Where a training stands: what is done of it, pass by pass, and its losses so far."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass
+class Standing:
+    """The place of a training between two passes; equal on all ranks, and kept in checkpoints.
+
+    Args:
+        epoch: epochs done.
+        step: steps done in the epoch in progress.
+        passes: passes done in the step in progress.
+        step_losses: losses of those passes by name.
+        epoch_losses: sums over the epoch's events of the losses by name.
+        epoch_events: events of all ranks seen in the epoch.
+        epoch_seconds: time spent in it [s].
+        timed_events: those of its events that count for the speed.
+        timed_seconds: the time they took [s].
+        empty_steps: steps in a row with nothing but empty showers.
+        history: one dictionary per epoch done, as in `History.epochs`.
+        response: the calorimeter's response, as `Response.to_dict` gives it.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    passes: int = 0
+    step_losses: dict[str, float] = field(default_factory=dict)
+    epoch_losses: dict[str, float] = field(default_factory=dict)
+    epoch_events: int = 0
+    epoch_seconds: float = 0.0
+    timed_events: int = 0
+    timed_seconds: float = 0.0
+    empty_steps: int = 0
+    history: list[dict] = field(default_factory=list)
+    response: dict = field(default_factory=dict)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Events of all ranks per second in this epoch; the first step of a run, which compiles, does not count."""
+        events, seconds = self.timed_events, self.timed_seconds
+        if not seconds > 0:
+            events, seconds = self.epoch_events, self.epoch_seconds
+        return events / seconds if seconds > 0 else 0.0
+
+    def count_pass(self, kind: str, losses: Mapping[str, float], share: float) -> None:
+        """Add a pass to the step; `share` is its part in the mean over the step's passes of its kind."""
+        for name, value in losses.items():
+            key = f"{kind}_{name}"
+            self.step_losses[key] = self.step_losses.get(key, 0.0) + share * value
+        self.passes += 1
+
+    def count_step(self, events: int, seconds: float, compiled: bool) -> dict[str, float]:
+        """Close the step with its events of all ranks and its time, and return its losses.
+
+        Args:
+            events: events of all ranks.
+            seconds: the step's time on this rank [s].
+            compiled: whether the step was spent compiling too, so that its time says little.
+        """
+        losses = dict(self.step_losses)
+        discriminator = (losses.pop("real_loss") + losses.pop("fake_loss")) / 2
+        losses = {"discriminator": discriminator, "generator": losses.pop("generator_loss"), **losses}
+        for name, value in losses.items():
+            self.epoch_losses[name] = self.epoch_losses.get(name, 0.0) + events * value
+        self.epoch_events += events
+        self.epoch_seconds += seconds
+        if not compiled:
+            self.timed_events += events
+            self.timed_seconds += seconds
+        self.empty_steps = self.empty_steps + 1 if losses["generator_empty"] > 0.999999 else 0
+        self.step, self.passes, self.step_losses = self.step + 1, 0, {}
+        return losses
+
+    def count_epoch(self) -> None:
+        """Close the epoch and write it into the history."""
+        self.history.append(
+            {
+                "epoch": self.epoch,
+                "losses": {name: total / self.epoch_events for name, total in self.epoch_losses.items()},
+                "events": self.epoch_events,
+                "seconds": self.epoch_seconds,
+                "samples_per_second": self.samples_per_second,
+            }
+        )
+        self.epoch, self.step, self.epoch_losses = self.epoch + 1, 0, {}
+        self.epoch_events, self.epoch_seconds, self.timed_events, self.timed_seconds = 0, 0.0, 0, 0.0
