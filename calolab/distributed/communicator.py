@@ -1,24 +1,285 @@
-"""The only door to Horovod: which controllers it has, the rendezvous over Gloo, averages and broadcasts."""
+"""The only door to Horovod: what it was built with, ranks that find each other, averages and broadcasts."""
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import importlib.util
 import mmap
+import os
+import platform
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import psutil
 
-def built() -> set[str]:
+from calolab.distributed.rendezvous import Rendezvous
+
+# A rank that no longer answers must not keep the others for ever. Ranks may well wait for one that writes a checkpoint.
+PATIENCE = {
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": "30",
+    "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
+    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
+}
+
+stop_asked = threading.Event()  # set by SIGUSR1 on an engine, read between the passes of a training step
+_rendezvous: Rendezvous | None = None  # on rank 0's engine, between `open_rendezvous` and the end of `connect`
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What an engine says about itself before it joins a training.
+
+    Args:
+        host: name of its machine.
+        address: its machine's address, as the other engines reach it.
+        versions: of Python and the packages on which all must agree.
+        controllers: "gloo", "mpi": what its Horovod was built with.
+        mpi_rank: its rank in MPI's world, None if mpiexec or srun did not launch it.
+        mpi_size: size of that world.
+    """
+
+    host: str
+    address: str
+    versions: dict[str, str]
+    controllers: frozenset[str]
+    mpi_rank: int | None = None
+    mpi_size: int | None = None
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """All that a rank needs to know to meet the others.
+
+    Args:
+        controller: "gloo" or "mpi".
+        rank, size: this rank and the number of ranks.
+        hosts: the machine of every rank, by rank.
+        address, port: of the rendezvous server (Gloo).
+        mpi_ranks: every rank's rank in MPI's world (MPI).
+    """
+
+    controller: str
+    rank: int
+    size: int
+    hosts: tuple[str, ...]
+    address: str = ""
+    port: int = 0
+    mpi_ranks: tuple[int, ...] = ()
+
+    @property
+    def local_rank(self) -> int:
+        """This rank's number among those on its machine."""
+        return self.hosts[: self.rank].count(self.hosts[self.rank])
+
+
+def built() -> frozenset[str]:
     """The controllers, "gloo" and "mpi", that the installed Horovod has for TensorFlow; empty without Horovod.
 
     Asked from the library's own text, because importing it takes TensorFlow's seconds and memory.
     """
-    spec = importlib.util.find_spec("horovod")
+    marks = {"gloo": b"HOROVOD_GLOO_RENDEZVOUS_ADDR", "mpi": b"MPI_Init_thread"}
     found = set()
+    spec = importlib.util.find_spec("horovod")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
         for library in Path(folder).glob("tensorflow/mpi_lib*.so"):
             with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-                if text.find(b"HOROVOD_GLOO_RENDEZVOUS_ADDR") >= 0:
-                    found.add("gloo")
-                if text.find(b"MPI_Init_thread") >= 0:
-                    found.add("mpi")
+                found |= {name for name, mark in marks.items() if text.find(mark) >= 0}
+    return frozenset(found)
+
+
+def versions() -> dict[str, str]:
+    """Versions on which the client and all engines must agree to train together."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for package in ("calolab", "tensorflow", "keras", "horovod"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "missing"
     return found
+
+
+def describe(towards: str) -> EngineFacts:
+    """Run on an engine: what it is, seen from the controller's address; it is ready to be told to stop from now on."""
+    stop_asked.clear()
+    signal.signal(signal.SIGUSR1, lambda *_: stop_asked.set())
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
+        probe.connect((towards, 9))
+        address = probe.getsockname()[0]
+    facts = {"host": socket.gethostname(), "address": address, "versions": versions(), "controllers": built()}
+    if "mpi4py.MPI" in sys.modules:
+        world = sys.modules["mpi4py.MPI"].COMM_WORLD
+        facts |= {"mpi_rank": world.Get_rank(), "mpi_size": world.Get_size()}
+    return EngineFacts(**facts)
+
+
+def choose_controller(engines: Sequence[EngineFacts]) -> str:
+    """Gloo inside plain engines where Horovod has it, MPI over MPI engines.
+
+    Raises:
+        RuntimeError: if these engines and this Horovod do not fit together, with the way out.
+    """
+    common = frozenset.intersection(*(engine.controllers for engine in engines))
+    by_mpi = all(engine.mpi_size == len(engines) for engine in engines)
+    if by_mpi and "mpi" in common:
+        return "mpi"
+    if "gloo" in common:
+        return "gloo"
+    if common:
+        raise RuntimeError(
+            "This Horovod has no Gloo, it needs engines that MPI launched, and all of them: "
+            "`%ipcluster stop`, then `%ipcluster start --engines mpi`."
+        )
+    raise RuntimeError(
+        "Training on several engines needs Horovod with TensorFlow, which these engines do not have: `make setup` "
+        "builds it (with pip), conda-forge has it (horovod). Training on one engine works without."
+    )
+
+
+def open_rendezvous(hosts: Sequence[str], addresses: Sequence[str]) -> int:
+    """Run on rank 0's engine: open the rendezvous on its address and return the port; `connect` closes it."""
+    global _rendezvous
+    close_rendezvous()
+    local_sizes = {host: hosts.count(host) for host in hosts}
+    scopes = ["global", *(f"local_{host}" for host in hosts), *(f"cross_{i}" for i in range(max(local_sizes.values())))]
+    _rendezvous = Rendezvous(addresses[0], addresses, scopes)
+    return _rendezvous.port
+
+
+def close_rendezvous() -> None:
+    """Close the rendezvous of this engine, if there is one."""
+    global _rendezvous
+    if _rendezvous is not None:
+        _rendezvous.close()
+        _rendezvous = None
+
+
+class Communicator:
+    """This process as one of Horovod's ranks; what `training.fit` takes as `parallel`.
+
+    Args:
+        meeting: how the ranks find each other.
+
+    Raises:
+        RuntimeError: if they do not, within half a minute.
+    """
+
+    def __init__(self, meeting: Meeting):
+        import horovod.tensorflow as horovod  # loads TensorFlow, which only a rank in training needs
+
+        self.rank, self.size = meeting.rank, meeting.size
+        self._horovod = horovod
+        self._variables = {
+            **PATIENCE,
+            "HOROVOD_CONTROLLER": meeting.controller,
+            "HOROVOD_CPU_OPERATIONS": meeting.controller,
+            **(_gloo_variables(meeting) if meeting.controller == "gloo" else {}),
+        }
+        os.environ.update(self._variables)
+        try:
+            if meeting.controller == "gloo":
+                horovod.init()
+            else:
+                horovod.init(_mpi_communicator(meeting))
+            # All ranks are through their rendezvous once they have all answered.
+            self.broadcast([np.zeros(1)])
+        except Exception as error:
+            self.shutdown()
+            raise RuntimeError(f"Rank {self.rank} of {self.size} did not meet the others: {error}") from error
+        finally:
+            close_rendezvous()
+
+    def average(self, tensors: Sequence) -> list:
+        """The mean of each tensor over all ranks, also inside a `tf.function`.
+
+        Args:
+            tensors: of any shapes and floating types, the same on all ranks.
+        """
+        kinds = {}
+        for position, tensor in enumerate(tensors):
+            kinds.setdefault(_type_name(tensor), []).append(position)
+        means = [None] * len(tensors)
+        for kind, positions in kinds.items():
+            members = [tensors[position] for position in positions]
+            # Ranks match their calls by name. TensorFlow's own names count a process's earlier work, and a rank may
+            # trace a function anew when another does not: so the name says what is averaged, nothing else.
+            shapes = ";".join(str(tuple(member.shape)) for member in members)
+            name = f"average.{kind}.{hashlib.sha256(shapes.encode()).hexdigest()[:16]}"
+            averaged = self._horovod.grouped_allreduce(members, op=self._horovod.Average, name=name)
+            for position, mean in zip(positions, averaged, strict=True):
+                means[position] = mean
+        return means
+
+    def broadcast(self, arrays: Sequence) -> list[np.ndarray]:
+        """The arrays of rank 0, on every rank, bit by bit.
+
+        Args:
+            arrays: of any shapes and types, the same on all ranks.
+        """
+        arrays = [np.asarray(array) for array in arrays]
+        # As bytes, in one go: Horovod lacks some types (the uint32 of a seed generator).
+        mine = np.frombuffer(b"".join(array.tobytes() for array in arrays), dtype=np.uint8)
+        received = self._horovod.broadcast(mine, root_rank=0, name=f"broadcast.{len(mine)}").numpy().tobytes()
+        result, start = [], 0
+        for array in arrays:
+            part = received[start : start + array.nbytes]
+            result.append(np.frombuffer(part, dtype=array.dtype).reshape(array.shape).copy())
+            start += array.nbytes
+        return result
+
+    def shutdown(self) -> None:
+        """Leave the ranks; those that still wait for this one get an error. The process can join others afterwards."""
+        self._horovod.shutdown()
+        for name in self._variables:
+            os.environ.pop(name, None)
+
+
+def _gloo_variables(meeting: Meeting) -> dict[str, str]:
+    """Horovod's environment for a rank that meets the others over Gloo."""
+    host, rank = meeting.hosts[meeting.rank], meeting.rank
+    machines = list(dict.fromkeys(meeting.hosts))
+    # Only machines with so many ranks have one with this local rank.
+    across = [name for name in machines if meeting.hosts.count(name) > meeting.local_rank]
+    values = {
+        "HOSTNAME": host,
+        "RANK": rank,
+        "SIZE": meeting.size,
+        "LOCAL_RANK": meeting.local_rank,
+        "LOCAL_SIZE": meeting.hosts.count(host),
+        "CROSS_RANK": across.index(host),
+        "CROSS_SIZE": len(across),
+        "GLOO_RENDEZVOUS_ADDR": meeting.address,
+        "GLOO_RENDEZVOUS_PORT": meeting.port,
+        "GLOO_IFACE": _interface(meeting.address),
+    }
+    return {f"HOROVOD_{name}": str(value) for name, value in values.items()}
+
+
+def _interface(towards: str) -> str:
+    """Name of the network interface through which this machine reaches an address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect((towards, 9))
+        mine = probe.getsockname()[0]
+    for name, addresses in psutil.net_if_addrs().items():
+        if mine in (address.address for address in addresses):
+            return name
+    raise RuntimeError(f"No network interface of {socket.gethostname()} has the address {mine}.")
+
+
+def _mpi_communicator(meeting: Meeting):
+    """MPI's communicator with our order of ranks, whatever order the engines registered in."""
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    return world.Create_group(world.group.Incl(list(meeting.mpi_ranks)))
+
+
+def _type_name(tensor) -> str:
+    dtype = tensor.dtype
+    return getattr(dtype, "name", str(dtype))
