@@ -63,9 +63,9 @@ def hep():
         yield
 
 
-def new_figure(width: float, height: float) -> Figure:
-    """An empty figure of `width` x `height` inches that arranges its panels itself and is no part of pyplot's state."""
-    return ShownFigure(figsize=(width, height), layout="constrained", facecolor="white")
+def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
+    """An empty figure of `width` x `height` inches, no part of pyplot's state; it may arrange its panels itself."""
+    return ShownFigure(figsize=(width, height), layout="constrained" if arranged else None, facecolor="white")
 
 
 def add_label(where: Figure | Axes, right: str = "", supplement: str = "simulation") -> None:
@@ -81,6 +81,8 @@ def add_label(where: Figure | Axes, right: str = "", supplement: str = "simulati
         where.set_title(right, loc="right", fontsize=11.5)
     else:
         figure, name = where, where.suptitle("calolab", x=0.008, ha="left", fontweight="bold", fontsize=16)
+        if where.get_layout_engine() is None:
+            name.set_y(1 - 0.08 / where.get_figheight())
         figure.add_artist(
             Annotation(right, (0.992, 0), xycoords=("figure fraction", name), ha="right", va="bottom", fontsize=12.5)
         )

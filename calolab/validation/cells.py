@@ -43,7 +43,7 @@ def spectrum(sample: Sample, edges: np.ndarray) -> np.ndarray:
     return counts
 
 
-def spectrum_edges(samples, bins: int = 60, decades: float = 9) -> np.ndarray:
+def spectrum_edges(samples, bins: int = 60, decades: float = 7) -> np.ndarray:
     """Logarithmic edges that span the positive cells of all samples, at most `decades` below the largest cell.
 
     Raises:

@@ -130,8 +130,9 @@ def observe(reference: Sample, generated: Sample, threshold: float) -> Iterator[
     depth = space.axes[-1] if space.has_depth else None
     # The depth comes first: it is what showers are judged by.
     for axis in sorted(projected_axes(space), key=lambda a: a != depth):
-        label, per = ("longitudinal profile", "layer") if axis == depth else (f"{axis} profile", f"{axis} column")
-        height = f"mean {space.quantity} per {per}{f' [{space.unit}]' if space.unit else ''}"
+        label, per = ("longitudinal profile", "layer") if axis == depth else (f"{axis} profile", f"bin of {axis}")
+        what = space.quantity.removeprefix("deposited ")
+        height = f"{what} per {per}{f' [{space.unit}]' if space.unit else ''}"
         unit = space.units[space.axes.index(axis)]
         yield both(
             f"profile_{axis}", label, unit, lambda s, a=axis: profiles.profile(s, a), space.edges(axis), height=height
