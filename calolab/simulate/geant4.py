@@ -1,14 +1,14 @@
 """Geant4 with no download: showers made particle by particle, in several processes.
 
-The Geant4 program comes with the wheel `geant4_pybind` (Geant4 11.4). Its data sets are gigabytes that the bindings would
-offer to download; the few tables that electrons, positrons and photons need are made from two small packages instead (see
-`calolab.simulate.tables`), and nothing is ever asked or downloaded. The physics is `G4EmStandardPhysics_option1` with a
-production cut of 0.7 mm: the electromagnetic physics of the LHC experiments' fast settings, without hadrons, so that a
-photon never splits a nucleus.
+The Geant4 program comes with the wheel `geant4_pybind` (Geant4 11.4). Its data sets are gigabytes that the bindings
+would offer to download; the few tables that electrons, positrons and photons need are made from two small packages
+instead (see `calolab.simulate.tables`), and nothing is ever asked or downloaded. The physics is
+`G4EmStandardPhysics_option1` with a production cut of 0.7 mm: electromagnetic, without hadrons, so that a photon never
+breaks a nucleus.
 
-Where `GEANT4_DATA_DIR` holds the official data sets, Geant4 reads those instead, and `physics` may name any of the official
-physics lists (`"FTFP_BERT"`, `"QGSP_BERT_EMZ"`, ...). This is untested, for want of the official data where calolab is
-tested. A sample's origin always says which tables and which physics made it.
+Where `GEANT4_DATA_DIR` holds the official data sets, Geant4 reads those instead, and `physics` may name any of the
+official physics lists (`"FTFP_BERT"`, `"QGSP_BERT_EMZ"`, ...). This is untested, for want of the official data where
+calolab is tested. A sample's origin and the progress bar always say which tables were used.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from calolab.simulate import workers
+from calolab.simulate.readout import in_cells, layer_of
 from calolab.simulate.tables import INSTALL, Tables, tables
 from calolab.spaces import Space
 
@@ -57,14 +58,15 @@ def cells(
         ValueError: if `physics` is unknown or needs data that are not there.
         RuntimeError: if a process ends before its showers are done.
     """
-    values = np.zeros((len(labels["energy"]), space.n_cells), np.float32)
+    values = np.zeros((len(labels["energy"]), *space.shape), np.float32)
 
-    def receive(event: int, deposits: tuple[np.ndarray, np.ndarray]) -> None:
-        cell, energy = deposits
-        values[event, cell] = energy
+    def receive(event: int, steps: np.ndarray) -> None:
+        x, y, z, energy = steps
+        first = np.zeros(len(energy), np.int32)
+        values[event] = in_cells(space, 1, first, x, y, layer_of(space, z), energy, follow="theta" in labels)[0]
 
-    about = _run(space, labels, receive, "cells", particle, seed, processes, progress, physics)
-    return values.reshape(-1, *space.shape), about
+    about = _run(space, labels, receive, particle, seed, processes, progress, physics)
+    return values, about
 
 
 def deposits(
@@ -84,11 +86,11 @@ def deposits(
         `(4, deposit)`, float32, in event order; and what made them. Arguments and errors are those of `cells`.
     """
     rows: list[np.ndarray] = [np.empty((4, 0), np.float32)] * len(labels["energy"])
-    about = _run(space, labels, rows.__setitem__, "deposits", particle, seed, processes, progress, physics)
+    about = _run(space, labels, rows.__setitem__, particle, seed, processes, progress, physics)
     return np.array([row.shape[1] for row in rows]), np.concatenate(rows, axis=1), about
 
 
-def _run(space, labels, receive, readout, particle, seed, processes, progress, physics) -> dict[str, str]:
+def _run(space, labels, receive, particle, seed, processes, progress, physics) -> dict[str, str]:
     if importlib.util.find_spec("geant4_pybind") is None:
         raise ModuleNotFoundError(
             "Geant4 showers need geant4_pybind, which is not installed. It comes with calolab's extra 'geant4': "
@@ -110,7 +112,7 @@ def _run(space, labels, receive, readout, particle, seed, processes, progress, p
 
         about = workers.run(
             "calolab.simulate.geant4_worker",
-            {"space": space.to_dict(), "particle": particle, "readout": readout, "physics": physics, "cut": CUT, "tilted": "theta" in labels},
+            {"space": space.to_dict(), "particle": particle, "physics": physics, "cut": CUT},
             tasks,
             receive_one,
             processes=processes,

@@ -68,12 +68,12 @@ def showers(
 
     The particle enters at x = y = z = 0, the middle of the window. `angle` is measured from the y axis: it flies along
     `(0, cos(angle), sin(angle))`, so that below pi/2 the shower moves towards higher y as it goes deeper, and pi/2 is
-    normal incidence. Tilted showers are read out as in the original angle files of 3DGAN: the window follows the shower,
-    its middle pad being the one that holds the energy barycentre.
+    normal incidence. Tilted showers are read out as in the original angle files of 3DGAN: the window follows the
+    shower, its middle pad being the one that holds the energy barycentre.
 
     Args:
-        space: a regular calorimeter whose layers carry their slabs, or its name; tilted showers need a window wide enough
-            to hold the shower's axis at the steepest angle: `"clic-ecal-51"`, not `"clic-ecal"`.
+        space: a regular calorimeter whose layers carry their slabs, or its name; tilted showers need a window wide
+            enough to hold the shower's axis at the steepest angle: `"clic-ecal-51"`, not `"clic-ecal"`.
         events: number of showers.
         energy: kinetic energy of the particle [GeV], 1 to 500: one number; a tuple or list `(low, high)` for a uniform
             spectrum; or an array of shape `(events,)`.
@@ -166,8 +166,8 @@ def _check_calorimeter(space: Space) -> None:
     """What both simulations need: slabs, one of them sensitive per layer, and equal cells around the origin."""
     if not space.has_depth or not all(layer.slabs for layer in space.layers):
         raise ValueError(
-            f"Space {space.name!r} does not say what its layers are made of, so nothing can be simulated in it: showers "
-            "need a calorimeter whose layers carry slabs, such as 'clic-ecal'."
+            f"Space {space.name!r} does not say what its layers are made of, so nothing can be simulated in it: "
+            "showers need a calorimeter whose layers carry slabs, such as 'clic-ecal'."
         )
     if not space.regular or space.units != ("mm", "mm", "mm"):
         raise ValueError(f"Space {space.name!r} must be regular, with axes in mm, to be simulated: see 'clic-ecal'.")

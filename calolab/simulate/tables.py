@@ -2,8 +2,8 @@
 
 Geant4 computes Compton scattering, pair creation, ionisation, multiple scattering and high-energy bremsstrahlung from
 formulas. What it reads from files, for `G4EmStandardPhysics_option1`, are the Seltzer-Berger bremsstrahlung spectra
-(Nucl. Instrum. Meth. B 12, 95), which `xpecgen` carries on Geant4's own grid, and the photo-electric cross sections, which
-`xraydb` carries up to 800 keV. Both are converted here into the user's cache, once.
+(Nucl. Instrum. Meth. B 12, 95), which `xpecgen` carries on Geant4's own grid, and the photo-electric cross sections,
+which `xraydb` carries up to 800 keV. Both are converted here into the user's cache, once.
 """
 
 from __future__ import annotations
@@ -27,9 +27,19 @@ ELEMENTS = range(1, 93)
 
 # Every variable that Geant4 may look up: an unset one ends the program, whether its data are needed or not.
 VARIABLES = (
-    "G4NEUTRONHPDATA G4LEDATA G4LEVELGAMMADATA G4RADIOACTIVEDATA G4PARTICLEXSDATA G4PIIDATA G4REALSURFACEDATA "
-    "G4SAIDXSDATA G4ABLADATA G4INCLDATA G4ENSDFSTATEDATA G4CHANNELINGDATA"
-).split()
+    "G4NEUTRONHPDATA",
+    "G4LEDATA",
+    "G4LEVELGAMMADATA",
+    "G4RADIOACTIVEDATA",
+    "G4PARTICLEXSDATA",
+    "G4PIIDATA",
+    "G4REALSURFACEDATA",
+    "G4SAIDXSDATA",
+    "G4ABLADATA",
+    "G4INCLDATA",
+    "G4ENSDFSTATEDATA",
+    "G4CHANNELINGDATA",
+)
 
 # Raise it when the content of the files changes, so that nobody reads what an older calolab made.
 EDITION = 1
@@ -116,7 +126,9 @@ def _write_bremsstrahlung(folder: Path) -> None:
     for z in ELEMENTS:
         spectra = np.array([line.split(",") for line in _lines(source / f"{z:02d}.csv")], float)
         if spectra.shape != (energies.size, fractions.size):
-            raise ValueError(f"xpecgen's {z:02d}.csv should hold {(energies.size, fractions.size)}, it holds {spectra.shape}.")
+            raise ValueError(
+                f"xpecgen's {z:02d}.csv should hold {(energies.size, fractions.size)}, it holds {spectra.shape}."
+            )
         header = f"0 {fractions.size} {energies.size}"
         (folder / f"br{z}").write_text("\n".join([header, *nodes, *map(_row, spectra)]) + "\n")
 

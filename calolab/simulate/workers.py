@@ -113,7 +113,7 @@ def run(
 def _start(name: str, module: str, environment: Mapping[str, str]) -> _Worker:
     root = str(Path(calolab.__file__).parents[1])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-    printed = tempfile.TemporaryFile()
+    printed = tempfile.TemporaryFile()  # noqa: SIM115 - `run` closes it, after its worker has ended
     process = subprocess.Popen(
         # -P: a file of the user's folder must not stand in for a library.
         [sys.executable, "-P", "-m", module],
@@ -169,7 +169,7 @@ def serve(prepare: Callable[[Any], tuple[object, Callable[[Sequence[Any], Callab
 
     Args:
         prepare: called with the job, it returns what to say about itself and a function that is called with each chunk
-            and a function to send one result per task, in the chunk's order; its ValueError is raised on the other side.
+            and a function to send one result per task, in order; its ValueError is raised on the other side.
     """
     answers = os.fdopen(os.dup(1), "wb")
     # From here on whatever is printed, by C++ too, joins the error output and cannot disturb the answers.

@@ -1,0 +1,58 @@
+"""The readout: deposits anywhere in a calorimeter become energies in its cells."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calolab.spaces import Space
+
+
+def in_cells(
+    space: Space,
+    n_events: int,
+    event: np.ndarray,
+    x: np.ndarray,
+    y: np.ndarray,
+    layer: np.ndarray,
+    energy: np.ndarray,
+    follow: bool,
+) -> np.ndarray:
+    """Add deposits up in the cells of a regular space with equal cells.
+
+    Args:
+        space: the calorimeter.
+        n_events: how many events there are.
+        event, x, y, layer, energy: of each deposit, shape `(deposit,)`: its event, place [mm], layer and energy [GeV].
+        follow: whether the window follows the shower, so that its middle cell holds the event's energy barycentre;
+            otherwise it stays where it is.
+
+    Returns:
+        Energies [GeV], shape `(event, *space.shape)`, float32; what falls outside the window is lost.
+    """
+    inside = np.ones(len(energy), bool)
+    cell = event
+    for position, edges in zip((x, y), space.layers[0].edges):
+        number = len(edges) - 1
+        size = (edges[-1] - edges[0]) / number
+        index = np.floor((position - np.float32(edges[0])) * np.float32(1 / size)).astype(np.int32)
+        if follow:
+            index -= _shift(n_events, event, position - (edges[0] + edges[-1]) / 2, energy, size)[event]
+        inside &= (index >= 0) & (index < number)
+        cell = cell * number + index
+    cell = cell * len(space.layers) + layer
+    if not inside.all():
+        cell, energy = cell[inside], energy[inside]
+    values = np.bincount(cell, energy, minlength=n_events * space.n_cells)
+    return values.reshape(n_events, *space.shape).astype(np.float32)
+
+
+def layer_of(space: Space, z: np.ndarray) -> np.ndarray:
+    """The layer in which a depth [mm] lies."""
+    return np.clip(np.searchsorted(space.edges("z"), z, side="right") - 1, 0, len(space.layers) - 1)
+
+
+def _shift(n_events, event, offset, energy, size) -> np.ndarray:
+    """By how many cells the window moves along one axis in each event."""
+    total = np.bincount(event, energy, minlength=n_events)
+    mean = np.bincount(event, energy * offset, minlength=n_events) / np.where(total > 0, total, 1)
+    return np.rint(mean / size).astype(np.int32)
