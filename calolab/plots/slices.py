@@ -26,8 +26,8 @@ def plane(space: Space, values: np.ndarray, axis: str, position: int | None) -> 
         position: index of the slice.
 
     Returns:
-        The values over (column, row), the two edge arrays, and the names of the two axes: as seen along the beam, or from the
-        side with the depth to the right.
+        The values over (column, row), the two edge arrays, and the names of the two axes: as seen along the beam, or
+        from the side with the depth to the right.
 
     Raises:
         ValueError: if there is no such axis, or slices that differ in shape are to be summed.

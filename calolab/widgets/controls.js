@@ -40,7 +40,7 @@ let groups = 0;
 /** One of several: a row of radio buttons; `options` are [value, text] pairs. */
 export function choice({ label, options, onpick }) {
   const group = `calolab-choice-${(groups += 1)}-${Math.random().toString(36).slice(2)}`;
-  const inputs = options.map(([value]) => element("input", { type: "radio", name: group, value, onchange: () => onpick(value) }));
+  const inputs = options.map(([value]) => element("input", { type: "radio", name: group, onchange: () => onpick(value) }));
   const buttons = options.map(([, text], k) => element("label", {}, inputs[k], element("span", {}, text)));
   const node = element("span", { class: "calolab-choice", role: "radiogroup", "aria-label": label }, element("span", { class: "calolab-caption" }, label), ...buttons);
   return {
@@ -49,6 +49,16 @@ export function choice({ label, options, onpick }) {
       inputs.forEach((input, k) => (input.checked = options[k][0] === value));
     },
   };
+}
+
+/** Any number of several: a row of check boxes, each with a key line in `--calolab-key`; `onpick` gets the checked names. */
+export function chips({ label, options, onpick }) {
+  const inputs = options.map(({ checked }) => element("input", { type: "checkbox", checked, onchange: tell }));
+  function tell() {
+    onpick(options.filter((_, k) => inputs[k].checked).map(({ name }) => name));
+  }
+  const nodes = options.map(({ text, style }, k) => element("label", { style }, inputs[k], element("span", {}, text)));
+  return element("span", { class: "calolab-chips", role: "group", "aria-label": label }, ...nodes);
 }
 
 /** A button. */

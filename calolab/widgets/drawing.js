@@ -82,7 +82,7 @@ export function ticks({ low, high, log }, count = 5) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) * power;
   const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, k) => (first + k) * step);
+  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, k) => Number(((first + k) * step).toPrecision(12)));
 }
 
 /** A number with `digits` significant digits, as a physicist writes it: 12.3, 0.045, 3.1×10⁻⁵. */
@@ -96,15 +96,21 @@ export function number(value, digits = 3) {
   return `${sign(mantissa)}×10${superscript(Number(exponent))}`;
 }
 
+/** A measured mean with its error, both to the error's second digit: 52.50 ± 0.30. */
+export function measured(mean, error) {
+  if (!(error > 0) || !Number.isFinite(mean)) return number(mean, 4);
+  const decimals = Math.max(1 - Math.floor(Math.log10(error)), 0);
+  if (decimals > 6) return `${number(mean, 3)} ± ${number(error, 2)}`;
+  return `${mean.toFixed(decimals)} ± ${error.toFixed(decimals)}`.replace("-", "−");
+}
+
 function tickText(value, range) {
-  if (range.log) {
-    const exponent = Math.log10(value);
-    if (Math.abs(exponent - Math.round(exponent)) < 1e-9) {
-      return Math.abs(exponent) < 2.5 ? String(Number(value.toPrecision(3))) : `10${superscript(Math.round(exponent))}`;
-    }
+  const exponent = Math.log10(value);
+  if (range.log && Math.abs(exponent - Math.round(exponent)) < 1e-9 && (exponent < -0.5 || exponent > 2.5)) {
+    return `10${superscript(Math.round(exponent))}`;
   }
   const text = Number(value.toPrecision(6));
-  return Math.abs(text) >= 1e5 || (text !== 0 && Math.abs(text) < 1e-3) ? number(text, 1) : String(text).replace("-", "−");
+  return Math.abs(text) >= 1e5 || (text !== 0 && Math.abs(text) < 1e-3) ? number(text, 2) : String(text).replace("-", "−");
 }
 
 function superscript(exponent) {
@@ -136,10 +142,10 @@ export function axes(pen, box, horizontal, vertical, look) {
   if (!horizontal.bare) {
     pen.textAlign = "center";
     pen.textBaseline = "bottom";
-    pen.fillText(horizontal.label, (box.left + box.right) / 2, box.bottom + 36);
+    pen.fillText(horizontal.label, (box.left + box.right) / 2, box.bottom + 34);
   }
   pen.save();
-  pen.translate(box.left - 42, (box.top + box.bottom) / 2);
+  pen.translate(box.left - 50, (box.top + box.bottom) / 2);
   pen.rotate(-Math.PI / 2);
   pen.textAlign = "center";
   pen.textBaseline = "top";

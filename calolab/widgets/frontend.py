@@ -19,8 +19,8 @@ _SYMBOLS = {"energy": "E", "theta": "θ", "mtheta": "θ measured"}
 def module(name: str) -> str:
     """The JavaScript module of a widget with all that it imports in one text.
 
-    A widget's code reaches the browser as one string, from which no neighbouring file can be imported; so each imported file is
-    put in front of it, once, in the order of first import.
+    A widget's code reaches the browser as one string, from which no neighbouring file can be imported; so each
+    imported file is put in front of it, once, in the order of first import.
     """
     parts: dict[str, str] = {}
 
@@ -63,7 +63,7 @@ def describe_space(space: Space) -> dict:
 
 
 def describe_events(name: str, sample: Sample) -> dict:
-    """The events of a sample: its name, its labels with symbol, unit and values, and the visible energy of each event."""
+    """A sample's name, its labels with symbol, unit and values, and the visible energy of each event."""
     return {
         "name": name,
         "labels": [

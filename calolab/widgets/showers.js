@@ -67,7 +67,7 @@ export function colourScale(largest, log, decades = 4) {
 
 /** A panel of cells with axes; `cells` over (column, row); returns the scales and the box for hovering. */
 export function drawCells(pen, width, height, plane, cells, colours, space, look, marked) {
-  const box = { left: 52, top: 6, right: width - 12, bottom: height - 42 };
+  const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
   const label = (name) => axisLabel(space, name);
   pen.fillStyle = EMPTY;
   pen.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
@@ -108,7 +108,7 @@ export function cellAt(plane, { x, y }, pixelX, pixelY) {
 
 /** The colour bar: horizontal, with its ticks and title. */
 export function drawColourBar(pen, width, height, colours, title, look) {
-  const box = { left: 52, top: 2, right: width - 12, bottom: 16 };
+  const box = { left: 56, top: 2, right: width - 12, bottom: 16 };
   const place = scale(colours, box.left, box.right);
   for (let pixel = box.left; pixel < box.right; pixel += 1) {
     pen.fillStyle = inferno((pixel - box.left) / (box.right - box.left));

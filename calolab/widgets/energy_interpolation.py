@@ -1,0 +1,151 @@
+"""EnergyInterpolation: one latent vector, and the shower that a GAN makes of it while the incident energy moves."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+
+import anywidget
+import numpy as np
+import traitlets
+
+from calolab.plots import slices
+from calolab.samples import Sample
+from calolab.widgets import frontend
+from calolab.widgets.slicing import Slicing, slice_energies, within
+
+
+class EnergyInterpolation(Slicing, anywidget.AnyWidget):
+    """A slider through the incident energy: the same latent vectors at every energy, their slices and profiles.
+
+    A GAN that has learnt physics moves smoothly along such a traversal; one that has learnt examples by heart jumps.
+    All showers are generated once, here, and reach the browser in one binary transfer; the slider moves without the
+    kernel.
+
+    Args:
+        traverse: `traverse(labels, seed=, latents=) -> Sample`, such as `gan.traverse`: the same latent vectors at
+            each label point, latent-major, with the label `latent`.
+        energies: lowest and highest incident energy [GeV].
+        reference: showers to compare with, or None: the mean of those whose energy lies around each point is shown.
+        labels: further labels that the GAN asks for, one number each, e.g. `{"theta": 1.57}` [rad].
+        points: number of energies, equally spaced.
+        latents: number of latent vectors; the average is over all of them.
+        seed: seed of the latent vectors.
+
+    Raises:
+        ValueError: for energies that do not rise, fewer than two points or one latent, a `traverse` whose sample does
+            not have latents x points events in that order, or a reference in another space or without the label
+            `energy`.
+    """
+
+    _esm = frontend.module("energy_interpolation")
+    _css = frontend.style()
+
+    energy = traitlets.Float(help="incident energy [GeV], one of `.energies`").tag(sync=True)
+    latent = traitlets.Int(help="index of the latent vector").tag(sync=True)
+    average = traitlets.Bool(False, help="the mean over all latent vectors").tag(sync=True)
+    about = traitlets.Dict(read_only=True).tag(sync=True)
+    showers = traitlets.Bytes(read_only=True).tag(sync=True)
+
+    def __init__(
+        self,
+        traverse: Callable[..., Sample],
+        energies: tuple[float, float] = (10, 100),
+        reference: Sample | None = None,
+        *,
+        labels: Mapping[str, float] | None = None,
+        points: int = 19,
+        latents: int = 10,
+        seed: int = 0,
+    ):
+        low, high = energies
+        if not 0 < low < high:
+            raise ValueError(f"energies must be (lowest, highest) in GeV, received {energies}.")
+        if points < 2 or latents < 1:
+            raise ValueError(f"At least 2 points and 1 latent are needed, received {points} and {latents}.")
+        self.energies = np.linspace(low, high, points)
+        fixed = {name: np.full(points, value) for name, value in (labels or {}).items()}
+        began = time.perf_counter()
+        self.traversal = traverse({"energy": self.energies, **fixed}, seed=seed, latents=latents)
+        seconds = time.perf_counter() - began
+        _check_order(self.traversal, self.energies, latents)
+        space = self.traversal.space
+        sent = [self.traversal.values]
+        self._reference = None
+        if reference is not None:
+            self._reference = _means_around(self.energies, reference, space)
+            sent.append(self._reference["means"])
+        middle = self.traversal.select(np.arange(latents) * points + points // 2)
+        sums = slice_energies(middle)
+        self.slices = {name: len(energy) for name, energy in sums.items()}
+        about = {
+            "space": frontend.describe_space(space),
+            "energies": self.energies.tolist(),
+            "latents": latents,
+            "visible": self.traversal.values.reshape(points * latents, -1).sum(axis=1, dtype=float).tolist(),
+            "reference": self._reference and {k: v for k, v in self._reference.items() if k != "means"},
+            "note": f"{points * latents:,} showers of {latents} latent vectors, generated in {seconds:.3g} s.",
+        }
+        self.set_trait("about", about)
+        self.set_trait("showers", frontend.pack(*sent))
+        axis = space.axes[-1]
+        super().__init__(axis=axis, position=int(sums[axis].argmax()), energy=float(self.energies[points // 2]))
+
+    @traitlets.validate("energy")
+    def _nearest_point(self, proposal):
+        return float(self.energies[self._point(proposal.value)])
+
+    @traitlets.validate("latent")
+    def _latent_at_hand(self, proposal):
+        return within("latent", proposal.value, self.about["latents"])
+
+    def _point(self, energy):
+        return int(np.abs(self.energies - energy).argmin())
+
+    def _repr_png_(self):
+        point, latents = self._point(self.energy), self.about["latents"]
+        rows = np.arange(latents) if self.average else np.array([self.latent])
+        values = self.traversal.values[rows * len(self.energies) + point].mean(axis=0, keepdims=True)
+        label = {"energy": self.energies[[point]]}
+        samples = {"generated": Sample(values, label, self.traversal.space)}
+        if self._reference and self._reference["counts"][point]:
+            means = self._reference["means"][[point]]
+            samples = {"reference": Sample(means, label, self.traversal.space), **samples}
+        position = None if self.total else self.position
+        return slices.show(samples, 0, axis=self.axis, position=position, log=self.log)._repr_png_()
+
+
+def _check_order(traversal, energies, latents):
+    """Raise ValueError unless the events are the latents, one after the other, each at all energies."""
+    expected = {"energy": np.tile(energies, latents), "latent": np.repeat(np.arange(latents), len(energies))}
+    for name, column in expected.items():
+        found = traversal.labels.get(name)
+        if found is None or found.shape != column.shape or not np.allclose(found, column):
+            raise ValueError(
+                f"traverse(labels, seed=, latents={latents}) must return {len(column)} events, all energies of the "
+                f"first latent, then of the next, with the labels 'energy' and 'latent'; its label {name!r} differs."
+            )
+
+
+def _means_around(energies, reference, space):
+    """The mean reference shower around each energy: every event counts at the point that is nearest to it."""
+    if reference.space != space:
+        raise ValueError(
+            f"The reference lies in space {reference.space.name!r}, the generated showers in {space.name!r}."
+        )
+    if "energy" not in reference.labels:
+        raise ValueError(f"The reference needs the label 'energy' [GeV], it has {sorted(reference.labels)}.")
+    half = (energies[1] - energies[0]) / 2
+    column = reference.labels["energy"]
+    around = [np.flatnonzero(np.abs(column - energy) <= half) for energy in energies]
+    means = np.zeros((len(energies), *space.shape), dtype=np.float32)
+    for mean, chosen in zip(means, around):
+        if len(chosen):
+            mean[:] = reference.values[chosen].mean(axis=0, dtype=float)
+    visible = means.reshape(len(energies), -1).sum(axis=1, dtype=float)
+    return {
+        "means": means,
+        "counts": [len(chosen) for chosen in around],
+        "windows": [[float(energy - half), float(energy + half)] for energy in energies],
+        "visible": [float(sum_) if len(chosen) else None for sum_, chosen in zip(visible, around)],
+    }

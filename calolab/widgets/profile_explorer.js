@@ -1,0 +1,240 @@
+// ProfileExplorer: mean profiles with bands and ratio, and moments, of the showers in a range of incident energies.
+
+import { axes, band, clipped, measured, number, steps, surface, ticks } from "./drawing.js";
+import { axisLabel, unpack } from "./showers.js";
+import { assign, choice, element, frame, onKeys, watch } from "./controls.js";
+
+async function render({ model, el }) {
+  const { space, profiles, samples, note } = model.get("about");
+  const numbers = await unpack(model.get("numbers"));
+  const columns = unfold(numbers, profiles, samples.map(({ energies }) => energies.length));
+  const all = samples.flatMap(({ energies }) => energies);
+  const whole = roundRange(Math.min(...all), Math.max(...all));
+  let scene = null;
+
+  function compose() {
+    const [low, high] = model.get("energy_range");
+    const chosen = samples.map(({ energies }) => energies.flatMap((energy, event) => (energy >= low && energy <= high ? [event] : [])));
+    const shown = profiles.map(({ edges }, axis) =>
+      samples.map((_, which) => statistics(columns[which][axis].profile, edges.length - 1, chosen[which])),
+    );
+    scene = { low, high, chosen, shown };
+  }
+
+  const panels = profiles.map((profile, axis) => {
+    const label = `mean profile along ${profile.axis}${samples.length > 1 ? " and ratio of generated to reference" : ""}`;
+    const panel = surface(label, "calolab-profile", (pen, width, height, look) => drawProfile(pen, width, height, look, profile, axis, panel));
+    panel.node.addEventListener("pointermove", (event) => tell(axis, panel.pick(event.offsetX)));
+    panel.node.addEventListener("pointerleave", () => (readout.textContent = ""));
+    return panel;
+  });
+  const spectrum = surface("incident energies and the chosen range", "calolab-spectrum", drawSpectrum);
+  const handles = ["lowest", "highest"].map((which, end) =>
+    element("input", {
+      type: "range", min: 0, max: whole.count, step: 1, "aria-label": `${which} incident energy`,
+      oninput: () => {
+        const range = [...model.get("energy_range")];
+        range[end] = whole.at(Number(handles[end].value));
+        if (range[0] > range[1]) range[1 - end] = range[end];
+        assign(model, { energy_range: range });
+      },
+    }),
+  );
+  const shownRange = element("output", { class: "calolab-value" });
+  const legend = element("div", { class: "calolab-legend" });
+  const readout = element("output", { class: "calolab-readout" });
+  const table = element("table", { class: "calolab-table" });
+  const scaleChoice = choice({ label: "scale", options: [[false, "linear"], [true, "log"]], onpick: (log) => assign(model, { log }) });
+  const bandChoice = choice({ label: "band", options: [[false, "error of the mean"], [true, "event to event"]], onpick: (spread) => assign(model, { spread }) });
+
+  const root = frame(
+    el, "Profile explorer",
+    element("div", { class: "calolab-controls" }, legend, bandChoice.node, scaleChoice.node),
+    element("div", { class: "calolab-panels" }, ...panels.map((panel) => element("figure", {}, panel.node))),
+    readout,
+    element("div", { class: "calolab-controls" }, element("span", {}, "showers with an incident energy of"), shownRange),
+    element("div", { class: "calolab-range" }, ...handles),
+    spectrum.node,
+    table,
+    element("div", { class: "calolab-note" }, `${note} Keys: l scale, b band; arrows move a range handle once it is clicked.`),
+  );
+  onKeys(root, { l: () => assign(model, { log: !model.get("log") }), b: () => assign(model, { spread: !model.get("spread") }) });
+
+  /** Half the height of the band at each point: the error of the mean, or the spread of single showers. */
+  const half = ({ spread, error }) => (model.get("spread") ? spread : error);
+
+  function drawProfile(pen, width, height, look, { axis, edges }, which, panel) {
+    const shown = scene.shown[which];
+    const ratio = samples.length > 1;
+    const lower = ratio ? 92 : 0;
+    const box = { left: 58, top: 8, right: width - 12, bottom: height - 42 - lower };
+    const along = { low: edges[0], high: edges.at(-1), label: axisLabel(space, axis), bare: ratio };
+    const tops = shown.flatMap((one) => one.mean.map((mean, k) => mean + half(one)[k])).filter(Number.isFinite);
+    const top = Math.max(0, ...tops) || 1;
+    const vertical = { label: `mean per slice [${space.unit}]`, ...(model.get("log") ? { low: top * 1e-4, high: top * 2, log: true } : { low: 0, high: top * 1.06 }) };
+    const at = axes(pen, box, along, vertical, look);
+    panel.pick = (pixel) => Math.min(Math.max(edges.findIndex((edge) => pixel < at.x(edge)) - 1, 0), edges.length - 2);
+    clipped(pen, box, () => {
+      shown.forEach((one, k) => drawBand(pen, edges, one.mean, half(one), at, look, samples[k].name));
+    });
+    if (!ratio) return;
+    const below = { ...box, top: box.bottom + 10, bottom: box.bottom + 10 + lower - 14 };
+    const [reference, generated] = shown;
+    const quotient = generated.mean.map((mean, k) => mean / reference.mean[k]);
+    const off = quotient.filter((value) => Number.isFinite(value) && Math.abs(value - 1) > 0.5).length;
+    const vast = off > quotient.length / 4;
+    const range = { low: vast ? 0 : 0.5, high: vast ? 2 : 1.5, label: "gen. / ref.", ticks: vast ? [0, 1, 2] : [0.5, 1, 1.5] };
+    const to = axes(pen, below, { ...along, bare: false }, range, look);
+    clipped(pen, below, () => {
+      const relative = (one, k) => half(one)[k] / reference.mean[k];
+      drawBand(pen, edges, quotient.map(() => 1), reference.mean.map((_, k) => relative(reference, k)), to, look, "reference");
+      drawBand(pen, edges, quotient, quotient.map((_, k) => relative(generated, k)), to, look, "generated");
+      // A ratio beyond the panel is marked at its edge, not lost.
+      pen.fillStyle = look.generated;
+      quotient.forEach((value, k) => {
+        const middle = (to.x(edges[k]) + to.x(edges[k + 1])) / 2;
+        if (value > range.high) arrow(pen, middle, below.top + 1, 6);
+        if (value < range.low) arrow(pen, middle, below.bottom - 1, -6);
+      });
+    });
+  }
+
+  function tell(axis, bin) {
+    const { axis: name, edges } = profiles[axis];
+    const unit = space.units[space.axes.indexOf(name)];
+    const found = samples.map((sample, which) => {
+      const { mean, error } = scene.shown[axis][which];
+      return `${sample.name} ${measured(mean[bin], error[bin])} ${space.unit}`;
+    });
+    readout.textContent = `${name} = ${bin}: ${number(edges[bin])} to ${number(edges[bin + 1])} ${unit} · ${found.join(" · ")}`;
+  }
+
+  function drawSpectrum(pen, width, height, look) {
+    const box = { left: 58, top: 2, right: width - 12, bottom: height - 40 };
+    const nBins = 40;
+    const edges = Array.from({ length: nBins + 1 }, (_, k) => whole.low + (k * (whole.high - whole.low)) / nBins);
+    const counts = samples.map(({ energies }) => {
+      const bins = new Array(nBins).fill(0);
+      for (const energy of energies) bins[Math.min(Math.floor(((energy - whole.low) / (whole.high - whole.low)) * nBins), nBins - 1)] += 1;
+      return bins;
+    });
+    const at = axes(pen, box, { ...whole, label: "incident energy [GeV]" }, { low: 0, high: Math.max(...counts.flat()) * 1.1, label: "events", ticks: [] }, look);
+    clipped(pen, box, () => {
+      pen.fillStyle = look.grid;
+      pen.fillRect(at.x(scene.low), box.top, at.x(scene.high) - at.x(scene.low), box.bottom - box.top);
+      counts.forEach((bins, which) => {
+        pen.strokeStyle = look[samples[which].name];
+        pen.lineWidth = 1.5;
+        steps(pen, edges, bins, at);
+        pen.stroke();
+      });
+    });
+  }
+
+  function showTable() {
+    const rows = [];
+    profiles.forEach(({ axis, unit }, k) => rows.push([`mean ${axis}`, unit, (which) => columns[which][k].first], [`width in ${axis}`, unit, (which) => columns[which][k].width]));
+    rows.push(["visible energy", space.unit, (which) => columns[which].visible]);
+    const compared = samples.length > 1;
+    const head = ["", ...samples.map(({ name }) => name), ...(compared ? ["difference", "significance"] : [])];
+    const lines = rows.map(([name, unit, column]) => {
+      const found = samples.map((_, which) => summary(column(which), scene.chosen[which]));
+      const cells = found.map(({ mean, error }) => measured(mean, error));
+      if (compared) {
+        const difference = found[1].mean - found[0].mean;
+        const error = Math.hypot(found[0].error, found[1].error);
+        cells.push(measured(difference, error), `${(difference / error).toFixed(1).replace("-", "−")} σ`);
+      }
+      return element("tr", {}, element("th", { scope: "row" }, `${name} [${unit}]`), ...cells.map((cell) => element("td", {}, cell)));
+    });
+    table.replaceChildren(element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text))), ...lines);
+  }
+
+  function show() {
+    compose();
+    handles.forEach((handle, end) => {
+      handle.value = whole.index(end ? scene.high : scene.low);
+      handle.setAttribute("aria-valuetext", `${number(end ? scene.high : scene.low)} GeV`);
+    });
+    shownRange.textContent = `${number(scene.low)} to ${number(scene.high)} GeV`;
+    legend.replaceChildren(
+      ...samples.map(({ name }, which) => element("span", { class: `calolab-${name}` }, element("b", {}, `― ${name}`), ` ${scene.chosen[which].length.toLocaleString("en")} showers`)),
+    );
+    scaleChoice.show(model.get("log"));
+    bandChoice.show(model.get("spread"));
+    showTable();
+    [...panels, spectrum].forEach((canvas) => canvas.redraw());
+  }
+  const unwatch = watch(model, ["energy_range", "log", "spread"], show);
+  show();
+  return () => {
+    unwatch();
+    [...panels, spectrum].forEach((canvas) => canvas.remove());
+  };
+}
+
+/** Split the transfer: for each sample, axis by axis the profiles (event, bin), mean positions and widths; then the sums. */
+function unfold(numbers, profiles, sizes) {
+  let start = 0;
+  const take = (length) => numbers.subarray(start, (start += length));
+  return sizes.map((n) => {
+    const axes = profiles.map(({ edges }) => ({ profile: take(n * (edges.length - 1)), first: take(n), width: take(n) }));
+    return Object.assign(axes, { visible: take(n) });
+  });
+}
+
+/** Mean, spread between events and error of the mean, bin by bin, over the chosen events. */
+function statistics(profile, nBins, chosen) {
+  const sum = new Array(nBins).fill(0);
+  const squares = new Array(nBins).fill(0);
+  for (const event of chosen) {
+    for (let k = 0; k < nBins; k += 1) {
+      const value = profile[event * nBins + k];
+      sum[k] += value;
+      squares[k] += value * value;
+    }
+  }
+  const n = chosen.length;
+  const mean = sum.map((value) => value / n);
+  const spread = mean.map((m, k) => Math.sqrt(Math.max(squares[k] / n - m * m, 0) * (n / (n - 1))));
+  return { mean, spread, error: spread.map((s) => s / Math.sqrt(n)) };
+}
+
+/** Mean and its error over the chosen events whose value exists: an empty shower has no position. */
+function summary(column, chosen) {
+  const values = Array.from(chosen, (event) => column[event]).filter((value) => !Number.isNaN(value));
+  const one = statistics(values, 1, values.keys().toArray());
+  return { mean: one.mean[0], error: one.error[0] };
+}
+
+function drawBand(pen, edges, middle, half, at, look, name) {
+  pen.fillStyle = look[`${name}-fill`];
+  const filled = middle.map((value, k) => (Number.isFinite(value + half[k]) ? half[k] : 0));
+  const known = middle.map((value) => (Number.isFinite(value) ? value : 0));
+  band(pen, edges, known.map((value, k) => value - filled[k]), known.map((value, k) => value + filled[k]), at);
+  pen.strokeStyle = look[name];
+  pen.lineWidth = 1.8;
+  steps(pen, edges, known, at);
+  pen.stroke();
+}
+
+function arrow(pen, x, y, size) {
+  pen.beginPath();
+  pen.moveTo(x, y);
+  pen.lineTo(x - 4, y + size);
+  pen.lineTo(x + 4, y + size);
+  pen.fill();
+}
+
+/** The range of the energies, widened to round numbers, and the round values that a handle can take in it. */
+function roundRange(low, high) {
+  const [bottom, top] = high > low ? [low, high] : [low - 1, high + 1];
+  const marks = ticks({ low: bottom, high: top }, 100);
+  const step = marks[1] - marks[0];
+  const first = Math.floor(bottom / step + 1e-9);
+  const count = Math.ceil(top / step - 1e-9) - first;
+  const at = (index) => Number(((first + index) * step).toPrecision(10));
+  return { low: at(0), high: at(count), count, at, index: (energy) => Math.round(energy / step) - first };
+}
+
+export default { render };

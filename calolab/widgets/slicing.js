@@ -1,0 +1,168 @@
+// Slices side by side: panels of cells in one colour scale, with their controls, keys, hover and the energy in each slice.
+// The traits axis, position, log and total belong to it; calolab/widgets/slicing.py is its other half.
+
+import { axes, clipped, number, steps, surface } from "./drawing.js";
+import { axisLabel, cellAt, colourScale, cut, drawCells, drawColourBar, planeSums, planeValues, projection } from "./showers.js";
+import { assign, choice, element, slider, watch } from "./controls.js";
+
+const TRAITS = ["axis", "position", "log", "total"];
+const clamp = (index, length) => Math.min(Math.max(index, 0), length - 1);
+
+/** Build the panels. `showers()` returns one array of an event's values per name, or null for a panel with nothing to show;
+ * `largest(showers)` the value at the top of the colours; `behind` draws under the lines of the strip of slice energies.
+ *
+ * Returns {controls, body, keys, hint, titles, show, remove}: nodes to place, keys to bind, a title element per panel,
+ * `show()` to repaint after `showers` changed.
+ */
+export function slicing({ model, space, names, showers, largest = brightest, behind = () => {} }) {
+  const turns = space.hasDepth && space.regular;
+  let scene = null;
+  let hovered = null;
+
+  function compose() {
+    const cuts = cut(space, model.get("axis"));
+    const total = model.get("total") && cuts.summable;
+    const position = clamp(model.get("position"), cuts.planes.length);
+    const plane = cuts.planes[total ? 0 : position];
+    const events = showers();
+    const cells = events.map((values) => values && (total ? projection(values, cuts.planes) : planeValues(values, plane)));
+    // The scale holds still while the slider moves: it belongs to the whole event, not to the slice.
+    const colours = colourScale(total ? brightest(cells) : largest(events), model.get("log"));
+    scene = { cuts, total, position, plane, cells, colours, sums: events.map((values) => values && planeSums(values, cuts.planes)) };
+  }
+
+  const titles = names.map(() => element("figcaption", { class: "calolab-title" }));
+  const scales = [];
+  const panels = names.map((name, which) => {
+    const panel = surface(`${name}: cells of the slice`, "calolab-panel", (pen, width, height, look) => {
+      const cells = scene.cells[which] ?? [];
+      scales[which] = drawCells(pen, width, height, scene.plane, cells, scene.colours, space, look, hovered);
+    });
+    panel.node.tabIndex = 0;
+    panel.node.addEventListener("pointermove", (event) => {
+      if (scales[which]) hover(cellAt(scene.plane, scales[which], event.offsetX, event.offsetY));
+    });
+    panel.node.addEventListener("pointerleave", () => hover(null));
+    return panel;
+  });
+  const bar = surface("colour scale", "calolab-bar", (pen, width, height, look) => {
+    const what = scene.total ? `${space.quantity}, summed along ${scene.cuts.axis}` : `${space.quantity} per cell`;
+    drawColourBar(pen, width, height, scene.colours, `${what} [${space.unit}]`, look);
+  });
+  const readout = element("output", { class: "calolab-readout" });
+  const strip = surface("energy in each slice", "calolab-strip", drawStrip);
+
+  function hover(cell) {
+    if (String(cell) === String(hovered)) return;
+    hovered = cell;
+    panels.forEach((panel) => panel.redraw());
+    tell();
+  }
+
+  /** What is under the pointer: cell indices, place of the cell's middle, and what each shower has there. */
+  function tell() {
+    const { plane, cuts, position, total, cells } = scene;
+    const nRows = plane.rows.length - 1;
+    if (!hovered || hovered[0] >= plane.columns.length - 1 || hovered[1] >= nRows) {
+      readout.textContent = "";
+      return;
+    }
+    const [column, row] = hovered;
+    const index = { [plane.columnAxis]: column, [plane.rowAxis]: row };
+    const edges = { [plane.columnAxis]: plane.columns, [plane.rowAxis]: plane.rows };
+    if (cuts.axis && !total) Object.assign(index, { [cuts.axis]: position }) && Object.assign(edges, { [cuts.axis]: cuts.borders });
+    const at = space.axes.filter((axis) => axis in index);
+    const places = at.map((axis) => {
+      const middle = (edges[axis][index[axis]] + edges[axis][index[axis] + 1]) / 2;
+      return `${axis} ${number(middle)} ${space.units[space.axes.indexOf(axis)]}`.trim();
+    });
+    const found = names.map((name, which) => cells[which] && `${name} ${number(cells[which][column * nRows + row], 4)} ${space.unit}`);
+    readout.textContent = `cell (${at.map((axis) => index[axis]).join(", ")}) · ${places.join(", ")} · ${found.filter(Boolean).join(" · ")}`;
+  }
+
+  function drawStrip(pen, width, height, look) {
+    const { cuts, position, sums, total } = scene;
+    const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
+    const high = Math.max(...sums.filter(Boolean).flat(), behind.highest?.(cuts) ?? 0) * 1.08 || 1;
+    const depth = { low: cuts.borders[0], high: cuts.borders.at(-1), label: axisLabel(space, cuts.axis) };
+    const at = axes(pen, box, depth, { low: 0, high, label: `slice [${space.unit}]` }, look);
+    strip.pick = (pixel) => clamp(cuts.borders.findIndex((edge) => pixel < at.x(edge)) - 1, cuts.planes.length);
+    clipped(pen, box, () => {
+      if (!total) {
+        const [left, right] = [at.x(cuts.borders[position]), at.x(cuts.borders[position + 1])];
+        pen.fillStyle = look.grid;
+        pen.fillRect(left, box.top, right - left, box.bottom - box.top);
+      }
+      behind(pen, cuts, at, look);
+      names.forEach((name, which) => {
+        if (!sums[which]) return;
+        pen.strokeStyle = look[name];
+        pen.lineWidth = 2;
+        steps(pen, cuts.borders, sums[which], at);
+        pen.stroke();
+      });
+    });
+  }
+  const drag = (event) => {
+    if (event.buttons & 1) assign(model, { position: event.offsetX > 0 ? strip.pick(event.offsetX) : 0, total: false });
+  };
+  strip.node.addEventListener("pointerdown", drag);
+  strip.node.addEventListener("pointermove", drag);
+
+  const move = (change) => () => assign(model, { position: clamp(scene.position + change, scene.cuts.planes.length), total: false });
+  const lay = (axis) => {
+    if (axis === model.get("axis")) return;
+    const sums = planeSums(showers().find(Boolean), cut(space, axis).planes);
+    assign(model, { axis, position: sums.indexOf(Math.max(...sums)) });
+  };
+  const slicer = slider({
+    label: "slice",
+    title: "slice (keys: left and right)",
+    onmove: (position) => assign(model, { position, total: false }),
+    describe: (position) => {
+      const { axis, borders } = scene.cuts;
+      const place = `${number(borders[position])} to ${number(borders[position + 1])} ${space.units[space.axes.indexOf(axis)]}`;
+      return scene.total ? `all along ${axis}` : `${axis} = ${position}: ${place}`;
+    },
+  });
+  const along = choice({ label: "along", options: space.axes.map((name) => [name, name]), onpick: lay });
+  const what = choice({ label: "show", options: [[false, "slice"], [true, "sum"]], onpick: (total) => assign(model, { total }) });
+  const colour = choice({ label: "colours", options: [[true, "log"], [false, "linear"]], onpick: (log) => assign(model, { log }) });
+
+  function show() {
+    compose();
+    if (space.hasDepth) slicer.show(scene.position, 0, scene.cuts.planes.length - 1);
+    along.show(model.get("axis"));
+    what.show(scene.total);
+    colour.show(scene.colours.log);
+    [...panels, bar, strip].forEach((canvas) => canvas.redraw());
+    tell();
+  }
+  const unwatch = watch(model, TRAITS, show);
+
+  const keys = { l: () => assign(model, { log: !model.get("log") }) };
+  if (space.hasDepth) Object.assign(keys, { ArrowLeft: move(-1), ArrowRight: move(1), Home: move(-Infinity), End: move(Infinity) });
+  if (turns) {
+    keys.s = () => assign(model, { total: !scene.total });
+    for (const axis of space.axes) keys[axis] = () => lay(axis);
+  }
+  const figures = panels.map((panel, which) => element("figure", {}, titles[which], panel.node));
+  const row = element("div", { class: "calolab-controls" }, slicer.node);
+  return {
+    controls: turns ? [along.node, what.node, colour.node] : [colour.node],
+    body: [element("div", { class: "calolab-panels" }, ...figures), bar.node, readout, ...(space.hasDepth ? [row, strip.node] : [])],
+    keys,
+    hint: `${space.hasDepth ? "← → slice, " : ""}${turns ? `${space.axes.join(" ")} axis, s sum, ` : ""}l colours`,
+    titles,
+    show,
+    remove() {
+      unwatch();
+      [...panels, bar, strip].forEach((canvas) => canvas.remove());
+    },
+  };
+}
+
+/** The largest of all values. */
+function brightest(arrays) {
+  return arrays.filter(Boolean).reduce((high, values) => values.reduce((a, b) => Math.max(a, b), high), 0);
+}
