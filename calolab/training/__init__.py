@@ -2,6 +2,7 @@
 
 import importlib
 
+from calolab.training.divergence import TrainingDiverged
 from calolab.training.history import History, Progress
 from calolab.training.recipe import Recipe
 
@@ -9,7 +10,7 @@ __all__ = ["History", "Progress", "Recipe", "TrainingDiverged", "fit"]
 
 
 def __getattr__(name):
-    # The records above load without TensorFlow, which a client that only watches a training does not need.
-    if name in ("TrainingDiverged", "fit"):
-        return getattr(importlib.import_module("calolab.training.trainer"), name)
+    # What is above loads without TensorFlow, which a client that only watches a training does not need.
+    if name == "fit":
+        return importlib.import_module("calolab.training.trainer").fit
     raise AttributeError(f"module 'calolab.training' has no attribute {name!r}; it has {', '.join(__all__)}")

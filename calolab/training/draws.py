@@ -1,4 +1,4 @@
-"""The randomness of a training: every draw is a pure function of (seed, rank, epoch, step), so a training can be resumed."""
+"""The randomness of a training: every draw is a function of seed, rank, epoch, step and pass, so it can be resumed."""
 
 from __future__ import annotations
 
@@ -47,20 +47,17 @@ def draw(
         place: where the training stands.
         events: events in the pass.
         latent_size: length of a latent vector.
-        labels: the training sample's labels; rows of them are drawn together, so their ranges and correlations are kept.
+        labels: the training sample's labels; rows of them are drawn, so that ranges and correlations are kept.
         flip: probability of a flipped label.
         dropouts: number of dropout layers.
     """
     seed, *where = place
     random = np.random.default_rng(np.random.SeedSequence((seed, _PASS, *where)))
     rows = random.integers(len(next(iter(labels.values()))), size=events)
+    words = np.random.SeedSequence((seed, _DROPOUT, *where)).generate_state(2 * dropouts)
     return Draw(
         latent=random.standard_normal((events, latent_size), dtype=np.float32),
         labels={name: np.asarray(column)[rows] for name, column in labels.items()},
         flips=random.random(events) < flip,
-        seeds=np.random.SeedSequence((seed, _DROPOUT, *where))
-        .generate_state(2 * dropouts)
-        .reshape(dropouts, 2)
-        .astype(np.int64)
-        >> 1,
+        seeds=(words >> 1).astype(np.int64).reshape(dropouts, 2),
     )

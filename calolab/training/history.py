@@ -17,9 +17,10 @@ class Progress:
         epochs: epochs in all.
         step: step just done, from 0.
         steps: steps per epoch.
-        losses: the step's losses by name, averaged over the ranks: `discriminator` and `generator`, the weighted sums that
-            are minimised, and each head's own, e.g. `real_auxiliary` (mean absolute percentage error of the discriminator's
-            energy estimate on the training sample).
+        losses: the step's losses by name, means over the events of all ranks: `discriminator` and `generator`, the
+            weighted sums that are minimised; each head's own, e.g. `real_auxiliary`, the mean absolute percentage error
+            of the discriminator's energy estimate on the training sample; `generator_empty`, the fraction of generated
+            showers without any energy.
         samples_per_second: events that this rank trains on per second [1/s].
         time: seconds since the training (or its resumption) began [s].
     """
@@ -48,8 +49,9 @@ class History:
     """What a training did, epoch by epoch.
 
     Args:
-        epochs: one dictionary per finished epoch: `epoch` (from 0), `losses` (mean of each over the events of all ranks),
-            `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step, which compiles).
+        epochs: one dictionary per finished epoch: `epoch` (from 0), `losses` (as in `Progress`, means over the epoch),
+            `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step, which
+            compiles).
         ranks: number of ranks.
         settings: what the training was started with: batch size per rank, precision, seed, recipe, ...
         stopped: whether it was stopped before the last epoch's end.

@@ -20,7 +20,8 @@ def discriminator_gradients(gan: GAN, recipe: Recipe, images, targets: Mapping, 
         recipe: the weights of the heads.
         images: real or generated.
         targets: what each head should answer, `(event, 1)`.
-        training: whether dropout acts and batch normalisation uses the batch's own statistics and updates the moving ones.
+        training: whether dropout acts, and batch normalisation uses the batch's own statistics and updates the moving
+            ones.
 
     Returns:
         Gradients by `trainable_variables`, the total loss and the losses by head.
@@ -32,9 +33,9 @@ def discriminator_gradients(gan: GAN, recipe: Recipe, images, targets: Mapping, 
 
 
 def generator_gradients(gan: GAN, recipe: Recipe, inputs: Mapping, targets: Mapping, training: bool = True):
-    """Gradients of the generator's loss: how far the discriminator takes its showers for real ones.
+    """Gradients of the generator's loss: how far the discriminator is from taking its showers for real ones.
 
-    As in the published training, the discriminator's dropout acts here too and its moving statistics follow the generated
+    As in the published training, the discriminator's dropout acts here too, and its moving statistics follow these
     batches as well; its weights stay.
 
     Args:
@@ -59,17 +60,24 @@ def make_passes(
 ) -> dict[str, Callable]:
     """The three kinds of pass as compiled functions, by name: `real`, `fake` and `generator`.
 
-    Each takes `(inputs, targets, weight, stop, seeds)`: what the network sees, what the heads should answer, the weight of
-    this rank's events in the average over ranks, whether this rank wants to stop (1 or 0), and the seeds of the dropout
-    layers. It updates its network and returns the losses by name and the fraction of ranks that want to stop, both
-    averaged over the ranks together with the gradients, so that all ranks decide alike and none waits for another.
+    Each takes `(inputs, targets, weight, stop, seeds)`: what the network sees, what the heads should answer, the weight
+    of this rank's events in the average over ranks, whether this rank wants to stop (1 or 0), and the seeds of the
+    dropout layers. It updates its network and returns the losses by name, the norm of the gradients and the fraction
+    of ranks that want to stop. All are averaged over the ranks together with the gradients, so that the ranks decide
+    alike and none waits for another.
     """
+    states = seed_states(gan)
+    row = tf.TensorSpec((None, 1), tf.float32)
+    images = tf.TensorSpec((None, *gan.space.shape, 1), tf.float32)
+    inputs = {"latent": tf.TensorSpec((None, gan.latent_size), tf.float32), **dict.fromkeys(gan.conditions, row)}
+    scalar = tf.TensorSpec((), tf.float32)
+    common = (dict.fromkeys(recipe.weights, row), scalar, scalar, tf.TensorSpec((len(states), 2), tf.int64))
 
-    def compiled(network: str, gradients_of: Callable) -> Callable:
+    def compiled(network: str, seen, gradients_of: Callable) -> Callable:
         optimizer, variables = optimizers[network], getattr(gan, network).trainable_variables
-        states = seed_states(gan)
 
-        @tf.function(reduce_retracing=True, autograph=False)
+        # One signature for every size of batch: each rank compiles each pass once, with the same names for its tensors.
+        @tf.function(input_signature=(seen, *common), autograph=False)
         def update(inputs, targets, weight, stop, seeds):
             for state, seed in zip(states, tf.unstack(seeds, num=len(states))):
                 state.assign(seed)
@@ -79,21 +87,26 @@ def make_passes(
             shared = [weight * tensor for tensor in shared] + [stop]
             *gradients, values, stop = parallel.average(shared)
             optimizer.apply(gradients, variables)
-            norm = tf.linalg.global_norm(gradients)
-            return {**dict(zip(names, tf.unstack(values, num=len(names)))), "norm": norm}, stop
+            return dict(zip(names, tf.unstack(values, num=len(names)))), tf.linalg.global_norm(gradients), stop
 
         return update
 
-    def fake_gradients(inputs, targets):
+    def real(images, wanted):
+        return discriminator_gradients(gan, recipe, images, wanted)
+
+    def fake(inputs, wanted):
         # As published, the discriminator learns from showers made as a user will make them: with moving statistics.
         images = gan.generator(inputs, training=False)
-        gradients, total, losses = discriminator_gradients(gan, recipe, images, targets)
+        gradients, total, losses = discriminator_gradients(gan, recipe, images, wanted)
         return gradients, total, {**losses, "empty": _empty(images)}
 
+    def generator(inputs, wanted):
+        return generator_gradients(gan, recipe, inputs, wanted)
+
     return {
-        "real": compiled("discriminator", lambda images, wanted: discriminator_gradients(gan, recipe, images, wanted)),
-        "fake": compiled("discriminator", fake_gradients),
-        "generator": compiled("generator", lambda inputs, wanted: generator_gradients(gan, recipe, inputs, wanted)),
+        "real": compiled("discriminator", images, real),
+        "fake": compiled("discriminator", inputs, fake),
+        "generator": compiled("generator", inputs, generator),
     }
 
 

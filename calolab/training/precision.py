@@ -20,8 +20,8 @@ def check_precision(precision: str) -> None:
 def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
     """Let the networks compute in this precision inside the `with`, and as before after it.
 
-    Variables stay float32. A layer whose output is an output of its network keeps float32 too, so that cell energies and
-    losses have their full precision.
+    Variables stay float32. A layer whose output is an output of its network keeps float32 too, so that cell energies
+    and losses have their full precision.
     """
     layers = [layer for network in networks for layer in _inner_layers(network)]
     before = [layer.dtype_policy for layer in layers]

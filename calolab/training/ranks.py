@@ -1,10 +1,11 @@
-"""What training asks of the other ranks. A `parallel` object has `rank`, `size`, `average` and `broadcast`; `Alone` is the simplest."""
+"""What training asks of the other ranks: means, rank 0's arrays, and decisions that all take together."""
 
 from __future__ import annotations
 
 import json
 
 import numpy as np
+import tensorflow as tf
 
 
 class Alone:
@@ -24,7 +25,7 @@ class Alone:
 
 def averaged(parallel, *arrays) -> list[np.ndarray]:
     """The mean over the ranks of each array, outside a compiled function."""
-    return [np.asarray(mean) for mean in parallel.average([np.asarray(array) for array in arrays])]
+    return [np.asarray(mean) for mean in parallel.average([tf.convert_to_tensor(array) for array in arrays])]
 
 
 def pooled(parallel, columns: np.ndarray, rows: int) -> np.ndarray:
@@ -41,6 +42,20 @@ def pooled(parallel, columns: np.ndarray, rows: int) -> np.ndarray:
     (mean,) = averaged(parallel, places)
     everything = (mean * parallel.size).reshape(-1, columns.shape[1])
     return everything[np.any(everything != 0, axis=1)]
+
+
+def agreed(parallel, check) -> None:
+    """Call `check()` on every rank; if it raises ValueError on any, all raise, so that none waits for another."""
+    problem = None
+    try:
+        check()
+    except ValueError as error:
+        problem = error
+    (refusals,) = averaged(parallel, np.float32(problem is not None))
+    if problem is not None:
+        raise problem
+    if refusals > 0:
+        raise ValueError(f"Another rank refused to train, so rank {parallel.rank} does too; see its error.")
 
 
 def from_rank_0(parallel, work):

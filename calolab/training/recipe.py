@@ -41,12 +41,13 @@ class Recipe:
             raise ValueError(f"decay expects a number from 0 to below 1, received {self.decay}.")
         if self.generator_passes < 1 or self.patience < 1:
             raise ValueError(
-                f"generator_passes and patience must be at least 1, received {self.generator_passes} and {self.patience}."
+                "generator_passes and patience must be at least 1, received "
+                f"{self.generator_passes} and {self.patience}."
             )
 
     @property
     def passes(self) -> tuple[str, ...]:
-        """The passes of one step, in order: the discriminator sees a real batch, then a fake one, then the generator learns."""
+        """One step's passes, in order: the discriminator on a real batch, on a fake one; the generator."""
         return ("real", "fake", *("generator",) * self.generator_passes)
 
     def to_dict(self) -> dict:

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from calolab.training import ranks
+
 UNIT = 100.0  # The polynomial is in E = incident energy / 100 GeV, as published.
 FIT_EVENTS = 10_000
 
@@ -48,15 +50,15 @@ class Response:
 def fit_response(energy: np.ndarray, total: np.ndarray) -> Response:
     """Least-squares fit of P to deposited over incident energy.
 
-    Events are weighted by their energy, since the ratio's variance falls with it. The degree follows the sample: at most
-    the published 4, a constant below 20 events, and always fewer coefficients than there are different energies.
+    Events are weighted by their energy, since the ratio's variance falls with it. The degree follows the sample: the
+    published 4 from 5000 events on, a constant below 20, and always less than the number of different energies.
 
     Args:
         energy: incident energies [GeV], shape `(event,)`.
         total: total deposited energies [GeV], shape `(event,)`.
 
     Raises:
-        ValueError: if nothing was deposited, or P would not be positive throughout.
+        ValueError: if nothing was deposited.
     """
     energy, total = np.asarray(energy, dtype=np.float64), np.asarray(total, dtype=np.float64)
     if not np.sum(total) > 0:
@@ -71,3 +73,21 @@ def fit_response(energy: np.ndarray, total: np.ndarray) -> Response:
         if np.all(np.polyval(coefficients, np.linspace(low, high, 200) / UNIT) > 0):
             break
     return Response(tuple(coefficients), low, high, len(energy))
+
+
+def pooled_response(data, parallel, seed: int) -> Response:
+    """The response of the training sample, fitted to at most 10,000 events of all ranks, and equal on all of them.
+
+    Args:
+        data: this rank's `Sample` or `EventStream`.
+        parallel: the ranks.
+        seed: seed of the choice of events.
+    """
+    rows = -(-FIT_EVENTS // parallel.size)
+    found = []
+    for batch in data.batches(min(rows, 1000, len(data)), seed):
+        found.append(np.stack([batch.labels["energy"], batch.values.reshape(len(batch), -1).sum(axis=1)], axis=1))
+        if sum(map(len, found)) >= rows:
+            break
+    energy, total = ranks.pooled(parallel, np.concatenate(found)[:rows], rows).T
+    return fit_response(energy, total)

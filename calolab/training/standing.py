@@ -53,13 +53,13 @@ class Standing:
             self.step_losses[key] = self.step_losses.get(key, 0.0) + share * value
         self.passes += 1
 
-    def count_step(self, events: int, seconds: float, compiled: bool) -> dict[str, float]:
+    def count_step(self, events: int, seconds: float, timed: bool) -> dict[str, float]:
         """Close the step with its events of all ranks and its time, and return its losses.
 
         Args:
             events: events of all ranks.
             seconds: the step's time on this rank [s].
-            compiled: whether the step was spent compiling too, so that its time says little.
+            timed: whether its time counts for the speed; that of a run's first step, which compiles, says little.
         """
         losses = dict(self.step_losses)
         discriminator = (losses.pop("real_loss") + losses.pop("fake_loss")) / 2
@@ -68,7 +68,7 @@ class Standing:
             self.epoch_losses[name] = self.epoch_losses.get(name, 0.0) + events * value
         self.epoch_events += events
         self.epoch_seconds += seconds
-        if not compiled:
+        if timed:
             self.timed_events += events
             self.timed_seconds += seconds
         self.empty_steps = self.empty_steps + 1 if losses["generator_empty"] > 0.999999 else 0

@@ -7,29 +7,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
-from math import isfinite
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from calolab.models import GAN
 from calolab.samples import Sample, global_batch_size, steps_per_epoch
 from calolab.training import checkpoints as store
 from calolab.training import objectives, ranks
 from calolab.training.callbacks import progress_bar
-from calolab.training.draws import Draw, draw, order_seed
+from calolab.training.checks import check_request, count_events
+from calolab.training.divergence import TrainingDiverged, check_losses, check_showers, check_weights
+from calolab.training.draws import draw, order_seed
 from calolab.training.history import History, Progress
 from calolab.training.interrupts import deferred_interrupt
 from calolab.training.passes import make_passes, moving_statistics, seed_states
-from calolab.training.precision import check_precision, computing_in
+from calolab.training.precision import computing_in
 from calolab.training.recipe import Recipe
-from calolab.training.response import FIT_EVENTS, Response, fit_response
+from calolab.training.response import Response, pooled_response
 from calolab.training.standing import Standing
-
-
-class TrainingDiverged(RuntimeError):
-    """A loss was not finite, or the generator made nothing but empty showers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +66,23 @@ def fit(
 ) -> History:
     """Train a GAN in place by the published 3DGAN recipe (arXiv:1912.06794).
 
-    A step is: the discriminator learns from a real batch, then from a generated one; the generator learns twice. All
-    randomness is a function of `seed`, the rank, the epoch and the step. Ctrl-C stops after the pass in progress.
+    In a step the discriminator learns from a real batch, then from a generated one; then the generator learns twice.
+    All randomness is a function of `seed`, the rank, the epoch, the step and the pass.
 
     Args:
         gan: the networks; they start from their present weights, on several ranks from those of rank 0.
         data: a `Sample` or `EventStream` in the GAN's space with the labels of its conditions: this rank's shard.
         epochs: epochs in all, those before a resumption included.
         batch_size: events per rank and step; the last step of an epoch takes the rest.
-        precision: `"float32"`, or `"bfloat16"`: convolutions in bfloat16, variables, heads and losses in float32. It pays
-            on GPUs and on CPUs with AMX; on others it is slower.
+        precision: `"float32"`, or `"bfloat16"` for mixed precision: variables, heads and losses stay float32. It pays
+            on GPUs and on CPUs with AMX; on other CPUs it is slower.
         seed: seed of noise, dropout, label flips, energies and the order of events.
         recipe: the numbers of the recipe; the published ones by default.
         checkpoints: folder for a checkpoint after every epoch and when stopped; none by default.
         resume: go on from the checkpoint in that folder as if the training had never stopped.
         callbacks: called with a `Progress` after every step.
-        parallel: an object with `rank`, `size`, `average(tensors)` (means over the ranks, also inside a `tf.function`) and
-            `broadcast(arrays)` (those of rank 0); None trains alone.
+        parallel: an object with `rank`, `size`, `average(tensors)` (means over the ranks, also inside a `tf.function`)
+            and `broadcast(arrays)` (those of rank 0); None trains alone.
         should_stop: asked between the passes; once it says True on any rank, all stop after the same pass.
         progress: whether to show a progress bar on rank 0.
 
@@ -94,15 +90,17 @@ def fit(
         The `History`, also of epochs before a resumption.
 
     Raises:
-        ValueError: if arguments, data, recipe and networks do not fit together, or a checkpoint is damaged or another's.
+        ValueError: if arguments, data, recipe and networks do not fit together, or the checkpoint is damaged or comes
+            from another training.
         FileNotFoundError: if there is no checkpoint to resume from.
-        TrainingDiverged: if a loss is not finite or all generated showers stay empty; the GAN then has its last good weights.
-        KeyboardInterrupt: after Ctrl-C, once the GAN and the checkpoint are in order.
+        TrainingDiverged: if a loss is not finite or all generated showers stay empty; the GAN then has its weights of
+            the last good epoch, and so has the checkpoint.
+        KeyboardInterrupt: after Ctrl-C, once the pass in progress is done and the checkpoint is written.
     """
     recipe = recipe or Recipe()
     parallel = parallel or ranks.Alone()
-    _check_request(gan, data, epochs, precision, seed, recipe, checkpoints, resume)
-    events = _count_events(data, parallel)
+    ranks.agreed(parallel, lambda: check_request(gan, data, epochs, precision, seed, recipe, checkpoints, resume))
+    events = count_events(data, parallel)
     steps = steps_per_epoch(events, batch_size, parallel.size)
     settings = {
         "architecture": gan.architecture,
@@ -158,19 +156,24 @@ def _train(run: _Run, standing: Standing, wish: Callable[[], bool], callbacks: S
     """Go through the epochs that are left; whether a wish to stop ended it."""
     good = store.values(run.changing)
     began = time.perf_counter()
-    stop = False
+    compiled = stop = False
     try:
         while standing.epoch < run.epochs and not stop:
-            batches = run.data.batches(
-                run.batch_size, order_seed(run.seed, run.parallel.rank, standing.epoch), run.steps
-            )
+            order = order_seed(run.seed, run.parallel.rank, standing.epoch)
+            batches = run.data.batches(run.batch_size, order, run.steps)
             for batch in islice(batches, standing.step, None):
-                stop = _step(run, batch, standing, wish, callbacks, began)
+                started, from_its_start = time.perf_counter(), standing.passes == 0
+                stop = _step(run, batch, standing, wish)
+                if standing.passes < len(run.recipe.passes):
+                    break
+                now = _close_step(run, standing, time.perf_counter() - started, time.perf_counter() - began, compiled)
+                compiled = compiled or from_its_start
+                for callback in callbacks:
+                    callback(now)
                 if stop:
                     break
             if standing.step == run.steps:
                 standing.count_epoch()
-            _average_moving_statistics(run)
             good = _keep(run, standing)
     except TrainingDiverged:
         store.assign(run.changing, good)
@@ -178,44 +181,36 @@ def _train(run: _Run, standing: Standing, wish: Callable[[], bool], callbacks: S
     return standing.epoch < run.epochs
 
 
-def _step(run: _Run, batch: Sample, standing: Standing, wish: Callable, callbacks: Sequence, began: float) -> bool:
+def _step(run: _Run, batch: Sample, standing: Standing, wish: Callable[[], bool]) -> bool:
     """One step as published: the discriminator on real, then on generated showers; then the generator, twice.
 
     Returns:
         Whether a rank wished to stop; the step may then be unfinished, and `standing` tells after which pass.
     """
-    started = time.perf_counter()
-    first = not run.passes["generator"].experimental_get_tracing_count()
-    events = global_batch_size(run.events, run.batch_size, run.parallel.size, standing.step)
+    kinds, response = run.recipe.passes, Response.from_dict(standing.response)
     # Ranks average their gradients; weighted so, the mean over the ranks is the mean over all events of the step.
-    weight = tf.constant(len(batch) * run.parallel.size / events, tf.float32)
-    kinds = run.recipe.passes
+    weight = len(batch) * run.parallel.size / _events_of_step(run, standing)
     for kind in kinds[standing.passes :]:
         place = (run.seed, run.parallel.rank, standing.epoch, standing.step, standing.passes)
-        drawn = draw(
-            place, len(batch), run.gan.latent_size, run.labels, run.recipe.flip, dropouts=len(seed_states(run.gan))
-        )
-        seen, wanted = _question(run, kind, batch, drawn, standing.response)
-        report, stop = run.passes[kind](seen, wanted, weight, tf.constant(float(wish())), tf.constant(drawn.seeds))
-        losses = {name: float(value) for name, value in report.items()}
-        if not all(isfinite(value) for value in losses.values()):
-            raise TrainingDiverged(
-                f"Epoch {standing.epoch + 1}, step {standing.step + 1}, {kind} pass: not all losses and gradients are "
-                f"finite ({', '.join(f'{name} {value:.3g}' for name, value in losses.items())}). The GAN has its weights of "
-                f"the last good epoch{_kept(run)}. A lower Recipe(learning_rate=) may help."
-            )
-        del losses["norm"]
+        drawn = draw(place, len(batch), run.gan.latent_size, run.labels, run.recipe.flip, len(seed_states(run.gan)))
+        if kind == "real":
+            seen, wanted = objectives.real_question(batch, drawn, run.recipe)
+        else:
+            seen, wanted = objectives.generated_question(drawn, run.recipe, response, wish_real=kind == "generator")
+        losses, norm, stop = run.passes[kind](seen, wanted, weight, float(wish()), drawn.seeds)
+        losses = {name: float(value) for name, value in losses.items()}
+        check_losses(f"Epoch {standing.epoch + 1}, step {standing.step + 1}, {kind} pass", losses, float(norm))
         standing.count_pass(kind, losses, share=1 / kinds.count(kind))
-        if float(stop) > 0 and standing.passes < len(kinds):
+        if float(stop) > 0:
             return True
-    losses = standing.count_step(events, time.perf_counter() - started, compiled=first)
-    if standing.empty_steps >= run.recipe.patience:
-        raise TrainingDiverged(
-            f"Epoch {standing.epoch + 1}: the generator has made nothing but empty showers in {standing.empty_steps} steps "
-            f"in a row, and learns nothing from them. The GAN has its weights of the last good epoch{_kept(run)}. Another "
-            "seed or a lower Recipe(learning_rate=) may help."
-        )
-    now = Progress(
+    return False
+
+
+def _close_step(run: _Run, standing: Standing, seconds: float, time: float, compiled: bool) -> Progress:
+    """Count a finished step, check that the generator lives, and say how far the training is."""
+    losses = standing.count_step(_events_of_step(run, standing), seconds, timed=compiled)
+    check_showers(f"Epoch {standing.epoch + 1}", standing.empty_steps, run.recipe.patience)
+    return Progress(
         rank=run.parallel.rank,
         epoch=standing.epoch,
         epochs=run.epochs,
@@ -223,26 +218,12 @@ def _step(run: _Run, batch: Sample, standing: Standing, wish: Callable, callback
         steps=run.steps,
         losses=losses,
         samples_per_second=standing.samples_per_second / run.parallel.size,
-        time=time.perf_counter() - began,
+        time=time,
     )
-    for callback in callbacks:
-        callback(now)
-    return float(stop) > 0
 
 
-def _question(run: _Run, kind: str, batch: Sample, drawn: Draw, response: Mapping) -> tuple[object, dict]:
-    """What the network sees in a pass, and what the discriminator's heads should answer."""
-    heads = run.recipe.weights
-    if kind == "real":
-        images = np.where(batch.values < run.recipe.threshold, np.float32(0), batch.values)
-        total = images.reshape(len(batch), -1).sum(axis=1)
-        return images[..., None], objectives.targets(heads, ~drawn.flips, batch.labels, total)
-    inputs = {"latent": drawn.latent}
-    inputs |= {name: column.astype(np.float32)[:, None] for name, column in drawn.labels.items()}
-    total = Response.from_dict(response)(drawn.labels["energy"])
-    # Only the discriminator's labels are flipped: the generator always wants its showers to be called real.
-    real = drawn.flips if kind == "fake" else np.ones(len(batch))
-    return inputs, objectives.targets(heads, real, drawn.labels, total)
+def _events_of_step(run: _Run, standing: Standing) -> int:
+    return global_batch_size(run.events, run.batch_size, run.parallel.size, standing.step)
 
 
 def _begin(run: _Run, resume: bool) -> Standing:
@@ -257,7 +238,8 @@ def _begin(run: _Run, resume: bool) -> Standing:
     if resume:
         standing = Standing(**ranks.from_rank_0(run.parallel, read))
     else:
-        standing = Standing(response=_fit_response(run).to_dict())
+        response = pooled_response(run.data, run.parallel, order_seed(run.seed, run.parallel.rank, 0))
+        standing = Standing(response=response.to_dict())
         if run.folder is not None:
             ranks.from_rank_0(run.parallel, lambda: store.set_aside(run.folder))
     arrays = run.parallel.broadcast(list(store.values(run.changing).values()))
@@ -265,84 +247,32 @@ def _begin(run: _Run, resume: bool) -> Standing:
     return standing
 
 
-def _fit_response(run: _Run) -> Response:
-    rows = -(-FIT_EVENTS // run.parallel.size)
-    found = []
-    for batch in run.data.batches(min(rows, 1000, len(run.data)), order_seed(run.seed, run.parallel.rank, 0)):
-        found.append(np.stack([batch.labels["energy"], batch.values.reshape(len(batch), -1).sum(axis=1)], axis=1))
-        if sum(map(len, found)) >= rows:
-            break
-    energy, total = ranks.pooled(run.parallel, np.concatenate(found)[:rows], rows).T
-    return fit_response(energy, total)
-
-
-def _average_moving_statistics(run: _Run) -> None:
-    """Each rank normalises by its own batches, so only the moving statistics differ between ranks."""
+def _keep(run: _Run, standing: Standing) -> dict[str, np.ndarray]:
+    """The values of all variables, equal on all ranks; they are checked and, if asked for, written as a checkpoint."""
     statistics = moving_statistics(run.gan)
+    # Each rank normalises by its own batches, so the moving statistics are all that has come to differ between ranks.
     if run.parallel.size > 1 and statistics:
         means = ranks.averaged(run.parallel, *(keras.ops.convert_to_numpy(variable) for variable in statistics))
         for variable, mean in zip(statistics, means):
             variable.assign(mean)
-
-
-def _keep(run: _Run, standing: Standing) -> dict[str, np.ndarray]:
-    """The values of all variables, also written as a checkpoint, if they are good."""
     arrays = store.values(run.changing)
-    if not all(np.all(np.isfinite(array)) for array in arrays.values()):
-        raise TrainingDiverged(
-            f"After epoch {standing.epoch} not all weights are finite. The GAN has its weights of the last good "
-            f"epoch{_kept(run)}. A lower Recipe(learning_rate=) may help."
-        )
+    check_weights(f"After {standing.epoch} epochs", arrays)
     if run.folder is not None:
         ranks.from_rank_0(run.parallel, lambda: store.save(run.folder, arrays, standing, run.settings))
     return arrays
 
 
-def _kept(run: _Run) -> str:
-    return "" if run.folder is None else f", as has the checkpoint in {run.folder}"
-
-
 def _note_provenance(run: _Run, standing: Standing, resumed: bool) -> None:
-    training = {
-        **run.settings,
-        "epochs": standing.epoch,
-        "response": standing.response,
-        "labels": {name: [float(column.min()), float(column.max())] for name, column in run.labels.items()},
-        "data": dict(getattr(run.data, "origin", {})),
-    }
+    """Write into the GAN how it was trained; a resumed training replaces the note that it left when it stopped."""
     trainings = run.gan.provenance.setdefault("trainings", [])
     if resumed and trainings:
         trainings.pop()
-    trainings.append(training)
-
-
-def _count_events(data, parallel) -> int:
-    """Events of all ranks, after a check on all of them that the shards are even."""
-    (mean,) = ranks.averaged(parallel, np.float32(len(data)))
-    events = round(float(mean) * parallel.size)
-    uneven = len(data) not in (events // parallel.size, -(-events // parallel.size))
-    (any_uneven,) = ranks.averaged(parallel, np.float32(uneven))
-    if any_uneven > 0:
-        raise ValueError(
-            f"Shards must differ by at most one event; of {events} events on {parallel.size} ranks, rank "
-            f"{parallel.rank} has {len(data)}. Use data.shard(rank, size)."
-        )
-    return events
-
-
-def _check_request(gan, data, epochs, precision, seed, recipe, folder, resume):
-    if data.space != gan.space:
-        raise ValueError(
-            f"The data are in space {data.space.name!r}, the GAN makes {gan.space.name!r}; build it for them."
-        )
-    missing = [name for name in gan.conditions if name not in data.labels]
-    if missing:
-        raise ValueError(f"The GAN takes the labels {gan.conditions}; the data lack {', '.join(missing)}.")
-    if epochs < 1:
-        raise ValueError(f"epochs must be at least 1, received {epochs}.")
-    if seed < 0:
-        raise ValueError(f"seed must not be negative, received {seed}.")
-    if resume and folder is None:
-        raise ValueError("resume=True needs checkpoints=, the folder with the checkpoint to go on from.")
-    check_precision(precision)
-    objectives.check_heads(gan.discriminator, recipe.weights)
+    trainings.append(
+        {
+            **run.settings,
+            "epochs": standing.epoch,
+            "response": standing.response,
+            "labels": {name: [float(column.min()), float(column.max())] for name, column in run.labels.items()},
+            "data": dict(getattr(run.data, "origin", {})),
+        }
+    )
