@@ -14,14 +14,19 @@ from calolab.distributed.cluster import (
     stop,
     stop_all,
 )
+from calolab.distributed.data_parallel import fit
+from calolab.distributed.training_run import TrainingFailed, TrainingRun
 
 __all__ = [
     "ClusterStatus",
     "Engines",
     "Text",
+    "TrainingFailed",
+    "TrainingRun",
     "attach",
     "cluster",
     "clusters",
+    "fit",
     "logs",
     "restart",
     "start",

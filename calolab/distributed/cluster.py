@@ -42,6 +42,7 @@ class Engines:
         launcher: "local", "mpi", "srun" or "slurm".
         size: how many engines were asked for.
         cores: processor cores per engine.
+        address: where the controller listens.
         client: `ipyparallel.Client`, for `engines.client[:]` and `%px`.
         note: what was done to get them, e.g. "started in 4.1 s".
     """
@@ -50,6 +51,7 @@ class Engines:
     launcher: str
     size: int
     cores: int
+    address: str
     client: ipyparallel.Client
     note: str = ""
 
@@ -149,7 +151,7 @@ def start(
             raise RuntimeError(f"Cluster {name!r} did not start: {error}\n{tails}") from error
         raise
     note = f"started in {time.monotonic() - begun:.1f} s{reason}{note}"
-    _attached[path] = Engines(name, launcher, started.n, started.cores, client, note)
+    _attached[path] = Engines(name, launcher, started.n, started.cores, started.controller_ip, client, note)
     return _attached[path]
 
 
@@ -169,9 +171,10 @@ def attach(name: str = "calolab") -> Engines:
         )
     if path not in _attached:
         launch.hold(path)
-        about = content["cluster"]
-        client = launch.connect(launch.load(path))
-        _attached[path] = Engines(name, about["launcher"], about["n"], about["cores"], client, "attached")
+        about, client = content["cluster"], launch.connect(launch.load(path))
+        _attached[path] = Engines(
+            name, about["launcher"], about["n"], about["cores"], about["controller_ip"], client, "attached"
+        )
     return _attached[path]
 
 

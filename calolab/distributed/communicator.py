@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from calolab.distributed.rendezvous import Rendezvous
+from calolab.distributed.rendezvous import Rendezvous, meet
 
 # A rank that no longer answers must not keep the others for ever. Ranks may well wait for one that writes a checkpoint.
 PATIENCE = {
@@ -160,6 +160,11 @@ def close_rendezvous() -> None:
         _rendezvous = None
 
 
+def is_loss(error: Exception) -> bool:
+    """Whether an error of a training step only says that other ranks have gone."""
+    return "horovod" in f"{type(error).__module__} {error}".lower()
+
+
 class Communicator:
     """This process as one of Horovod's ranks; what `training.fit` takes as `parallel`.
 
@@ -167,7 +172,7 @@ class Communicator:
         meeting: how the ranks find each other.
 
     Raises:
-        RuntimeError: if they do not, within half a minute.
+        RuntimeError: if they do not, within two minutes.
     """
 
     def __init__(self, meeting: Meeting):
@@ -184,6 +189,7 @@ class Communicator:
         os.environ.update(self._variables)
         try:
             if meeting.controller == "gloo":
+                meet(meeting.address, meeting.port, meeting.rank, meeting.size)
                 horovod.init()
             else:
                 horovod.init(_mpi_communicator(meeting))

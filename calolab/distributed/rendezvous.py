@@ -6,10 +6,13 @@ import os
 import re
 import socketserver
 import threading
+import time
 from collections.abc import Iterable
+from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
+HERE = "here"  # the scope in which ranks say that they have come
 LONGEST_VALUE = 1 << 16  # bytes; Gloo's addresses take a few hundred
 
 
@@ -53,6 +56,34 @@ class _Handler(BaseHTTPRequestHandler):
         """Not a word per request: there are hundreds."""
 
 
+def meet(address: str, port: int, rank: int, size: int, patience: float = 120.0) -> None:
+    """Say that this rank is here, and wait until all are.
+
+    Horovod ends the whole process when a rank does not come in time, so ranks go there together or not at all.
+
+    Raises:
+        RuntimeError: if a rank does not come within `patience` seconds, naming it.
+    """
+    deadline = time.monotonic() + patience
+    _ask(address, port, "PUT", f"/{HERE}/{rank}")
+    for other in range(size):
+        while _ask(address, port, "GET", f"/{HERE}/{other}") != 200:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"rank {other} did not come within {patience:g} s")
+            time.sleep(0.05)
+
+
+def _ask(address: str, port: int, method: str, path: str) -> int:
+    connection = HTTPConnection(address, port, timeout=10)
+    try:
+        connection.request(method, path, body=b"" if method == "PUT" else None)
+        return connection.getresponse().status
+    except (OSError, HTTPException) as error:
+        raise RuntimeError(f"the rendezvous at {address}:{port} does not answer ({error})") from error
+    finally:
+        connection.close()
+
+
 class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
     """Serves one initialisation of Horovod's ranks over Gloo, then closes.
 
@@ -67,9 +98,9 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str], seconds: float = 60.0):
+    def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str], seconds: float = 180.0):
         super().__init__((address, 0), _Handler)
-        self.hosts, self.scopes = frozenset(hosts), frozenset(scopes)
+        self.hosts, self.scopes = frozenset(hosts), frozenset([HERE, *scopes])
         self.values: dict[tuple[str, str], bytes] = {}
         self.lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
