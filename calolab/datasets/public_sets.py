@@ -184,7 +184,7 @@ class Catalogue:
         for held in self.sets:
             name, title, size, doi, licence, reader = map(escape, held.row())
             cells = (
-                f"<code>{name}</code>",
+                f"<code style='white-space:nowrap'>{name}</code>",
                 title,
                 size,
                 f"<a href='{escape(held.page)}'>{doi}</a>",

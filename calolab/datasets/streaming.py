@@ -227,15 +227,13 @@ class StreamLabels(Mapping):
     def __getitem__(self, name: str) -> np.ndarray:
         if name not in self._stream.files[0].labels:
             raise KeyError(f"no label {name!r}; this stream has {', '.join(self)}")
-        starts = self._stream._file_starts()
-        columns = []
-        for first, last in self._stream.ranges:
-            for file, begin, end in zip(self._stream.files, starts, starts[1:]):
-                start, stop = max(first, begin) - begin, min(last, end) - begin
-                if start < stop:
-                    with open_file(file.path) as handle:
-                        columns.append(read_labels(handle, replace(file, labels=(name,)), start, stop)[name])
-        return np.concatenate(columns)
+        parts = []
+        for index, group in groupby(self._stream._blocks(), key=lambda block: block[0]):
+            file = replace(self._stream.files[index], labels=(name,))
+            with open_file(file.path) as handle:
+                column = read_labels(handle, file)[name]
+            parts += [column[start:stop] for _, start, stop in group]
+        return np.concatenate(parts)
 
     def __iter__(self):
         return iter(self._stream.files[0].labels)
