@@ -251,9 +251,8 @@ def _response_ratio(panel, reference, generated, quantity):
 
 def _band(panel: Axes, edges, centre, half, **style):
     """A stepped band centre ± half."""
-    panel.fill_between(
-        edges, np.append(centre - half, np.nan), np.append(centre + half, np.nan), step="post", linewidth=0, **style
-    )
+    low, high = (np.append(border, border[-1]) for border in (centre - half, centre + half))
+    panel.fill_between(edges, low, high, step="post", linewidth=0, **style)
 
 
 def _numbers(observable):

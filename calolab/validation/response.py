@@ -75,7 +75,9 @@ def response(sample: Sample, edges: np.ndarray) -> Response:
     mean = np.array([fraction[mask].mean() for mask in chosen])
     spread = np.array([fraction[mask].std(ddof=1) for mask in chosen])
     resolution = spread / mean
-    error = resolution / np.sqrt(2 * (events - 1))
+    # The error of a standard deviation follows from the fourth moment: tails make it larger than a Gaussian's.
+    fourth = np.array([np.mean((fraction[mask] - fraction[mask].mean()) ** 4) for mask in chosen])
+    error = np.sqrt(np.maximum(fourth - spread**4, 0) / events) / (2 * np.where(spread > 0, spread, 1)) / mean
     stochastic, constant = _fit(mean_energy, resolution, error)
     return Response(mean_energy, events, mean, spread / np.sqrt(events), resolution, error, stochastic, constant)
 
