@@ -1,0 +1,251 @@
+"""Measure calolab's speed and memory: `make bench`, or `python tests/benchmarks.py training streaming` for parts of it.
+
+Prints a table and saves it as JSON and Markdown with the machine, the versions and the date. Absolute times belong to
+a machine, so each figure stands beside a ratio or a split measured in the same run. Each part runs in a process of its
+own, so that one part's memory and threads do not colour another's.
+"""
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import asdict, dataclass
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One measured figure, with what it is to be seen against."""
+
+    name: str
+    value: float
+    unit: str
+    note: str = ""
+
+    def row(self):
+        """The figure as a row of a Markdown table."""
+        return f"| {self.name} | {self.value:.4g} {self.unit} | {self.note} |"
+
+
+def seconds(work, repeats=3):
+    """Wall-clock seconds that `work()` takes: the median of `repeats` calls."""
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def peak_memory():
+    """Largest resident memory that this process has had so far [MB]."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def imports():
+    """`import calolab`, beside the bare interpreter."""
+
+    def run(code):
+        return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True), repeats=7)
+
+    run("import calolab")
+    bare = run("pass")
+    light = run("import calolab") - bare
+    heavy = run("import calolab; calolab.models") - bare
+    return [
+        Figure("import calolab", 1e3 * light, "ms", f"bare interpreter {1e3 * bare:.0f} ms"),
+        Figure("import calolab.models", heavy, "s", "TensorFlow and Keras"),
+    ]
+
+
+def simulation():
+    """Geant4 and GFlash on one core, and Geant4 on two."""
+    import calolab as cl
+
+    def geant4(events, energy, processes):
+        options = {"seed": 1, "processes": processes, "progress": False}
+        return seconds(lambda: cl.simulate.showers("clic-ecal", events, energy, **options), repeats=1)
+
+    geant4(1, 1.0, 1)  # the tables are made once
+    figures = []
+    for energy, events in ((10.0, 100), (50.0, 30)):
+        # A process takes a second to start, which is no shower's cost: the difference of two lengths is.
+        short, long = geant4(4, energy, 1), geant4(4 + events, energy, 1)
+        per_shower = (long - short) / events
+        note = f"{1e3 * per_shower / energy:.2f} ms/GeV"
+        if (os.cpu_count() or 1) > 1:
+            two = geant4(4 + events, energy, 2) - geant4(4, energy, 2)
+            note += f"; two processes {(long - short) / two:.2f} times as fast"
+        figures.append(Figure(f"Geant4, {energy:g} GeV electrons, one core", 1e3 * per_shower, "ms/shower", note))
+    for low, high in ((10, 50), (10, 100)):
+        taken = seconds(
+            lambda: cl.simulate.showers("clic-ecal", 3000, (low, high), seed=1, method="gflash", progress=False)  # noqa: B023
+        )
+        figures.append(Figure(f"GFlash, {low} to {high} GeV, one core", 3000 / taken, "showers/s"))
+    return [*figures, Figure("peak memory of the simulating process", peak_memory(), "MB")]
+
+
+def streaming():
+    """Reading HDF5 as a training does, beside h5py reading the same file from front to back."""
+    import h5py
+
+    import calolab as cl
+
+    events = 6000
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "showers.h5")
+        sample = cl.simulate.showers("clic-ecal", events, (10, 100), seed=1, method="gflash", progress=False)
+        megabytes = sample.values.nbytes / 1e6
+        written = seconds(lambda: cl.datasets.save(path, sample, overwrite=True), repeats=1)
+        size = path.stat().st_size / 1e6
+
+        def plain():
+            with h5py.File(path) as file:
+                for start in range(0, events, 128):
+                    file["ECAL"][start : start + 128]
+
+        def streamed():
+            assert sum(len(batch) for batch in cl.datasets.stream(path).batches(128, seed=1)) == events
+
+        front_to_back, shuffled = seconds(plain), seconds(streamed)
+    return [
+        Figure(
+            "HDF5 streamed and shuffled", megabytes / shuffled, "MB/s", f"{front_to_back / shuffled:.2f} of plain h5py"
+        ),
+        Figure("HDF5 written", megabytes / written, "MB/s", f"{megabytes:.0f} MB of cells take {size:.0f} MB on disk"),
+    ]
+
+
+def generation():
+    """3DGAN inference on all cores and on one."""
+    import tensorflow as tf
+
+    threads = int(os.environ.get("CALOLAB_BENCH_THREADS", os.cpu_count() or 1))
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    import numpy as np
+
+    import calolab as cl
+
+    gan = cl.models.build("3dgan", "clic-ecal")
+    figures = []
+    for batch_size, events in ((1, 32), (128, 512)):
+        labels = {"energy": np.linspace(10, 100, events)}
+        gan.generate(labels, seed=1, batch_size=batch_size)
+        taken = seconds(lambda: gan.generate(labels, seed=1, batch_size=batch_size)) / events  # noqa: B023
+        name = f"3DGAN generation, batch {batch_size}, {threads} thread{'s' * (threads > 1)}"
+        figures.append(Figure(name, 1e3 * taken, "ms/shower"))
+    return [*figures, Figure(f"peak memory of generation, {threads} threads", peak_memory(), "MB")]
+
+
+def training():
+    """Cluster start, and 3DGAN training on one and on two engines with one core each."""
+    import numpy as np
+
+    import calolab as cl
+
+    batch_size, steps = 32, 4
+    rates, figures = {}, []
+    for n in (1, 2):
+        for precision in ("float32", "bfloat16"):
+            start = time.perf_counter()
+            with cl.distributed.cluster(n=n, cores=1) as engines:
+                started = time.perf_counter() - start
+                events = batch_size * steps * n
+                sample = cl.simulate.showers("clic-ecal", events, (10, 50), seed=1, method="gflash", progress=False)
+                gan = cl.models.build("3dgan", sample.space)
+                run = cl.distributed.fit(
+                    engines, gan, sample, epochs=2, batch_size=batch_size, precision=precision, seed=1, progress=False
+                )
+                rates[n, precision] = run.wait().epochs[-1]["samples_per_second"]
+                memory = engines.client[:].apply_sync(peak_memory)
+        figures.append(Figure(f"start of {n} engine{'s' * (n > 1)}", started, "s"))
+        figures.append(
+            Figure(f"peak memory of an engine, {n} in all", float(np.max(memory)), "MB", "batch 32, bfloat16")
+        )
+    for (n, precision), rate in rates.items():
+        note = f"{rate / rates[1, precision] / n:.0%} weak-scaling efficiency" if n > 1 else ""
+        if precision == "bfloat16":
+            note += f"{'; ' * bool(note)}{rate / rates[n, 'float32']:.2f} times float32"
+        name = f"3DGAN training, {n} engine{'s' * (n > 1)} of one core, {precision}"
+        figures.append(Figure(name, rate, "samples/s", note))
+    return figures
+
+
+PARTS = {part.__name__: part for part in (imports, simulation, streaming, generation, training)}
+
+
+def measure(name, environment=None):
+    """The figures of one part, measured in a process of its own."""
+    command = [sys.executable, __file__, "--part", name]
+    result = subprocess.run(command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, text=True)
+    if result.returncode:
+        sys.exit(f"The benchmark {name!r} failed; its messages are above.")
+    return [Figure(**figure) for figure in json.loads(result.stdout.splitlines()[-1])]
+
+
+def machine():
+    """What the figures were measured on."""
+    models = [
+        line.partition(":")[2].strip()
+        for line in Path("/proc/cpuinfo").read_text().splitlines()
+        if "model name" in line
+    ]
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    packages = ("calolab", "tensorflow", "keras", "horovod", "ipyparallel", "geant4_pybind", "numpy", "h5py")
+    return {
+        "date": date.today().isoformat(),
+        "machine": f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB",
+        "python": platform.python_version(),
+        **{package: version(package) for package in packages},
+    }
+
+
+def main():
+    """Measure the parts that are asked for, print and save them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help=f"of {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--out", type=Path, default=Path("out"))
+    parser.add_argument("--part", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.part:
+        print(json.dumps([asdict(figure) for figure in PARTS[arguments.part]()]))
+        return
+    figures = []
+    for name in arguments.parts or PARTS:
+        print(f"measuring {name} ...", file=sys.stderr)
+        figures += measure(name)
+        if name == "generation":
+            figures += measure(name, {"CALOLAB_BENCH_THREADS": "1"})
+    about = machine()
+    table = "\n".join(
+        [
+            "# calolab benchmarks",
+            "",
+            *(f"- {name}: {value}" for name, value in about.items()),
+            "",
+            "| figure | value | beside it |",
+            "|---|---|---|",
+            *(figure.row() for figure in figures),
+            "",
+        ]
+    )
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    name = f"benchmarks-{about['date']}"
+    content = json.dumps({**about, "figures": [asdict(figure) for figure in figures]}, indent=1)
+    for suffix, text in ((".json", content), (".md", table)):
+        temporary = arguments.out / f".{name}{suffix}"
+        temporary.write_text(text)
+        temporary.replace(arguments.out / f"{name}{suffix}")
+    print(f"{table}\nsaved: {(arguments.out / name).resolve()}.json and .md")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,20 @@
+"""The one way through: the script of README runs as it stands there."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_script_of_readme_runs(tmp_path):
+    script = re.search(r"## The one way through\n+```python\n(.*?)```", README.read_text(), re.DOTALL).group(1)
+    assert "cl.simulate.showers" in script
+    assert "cl.validation.compare" in script
+    script += "\nassert generated.values.shape == test.values.shape and len(history.epochs) == 2\nprint('went through')"
+    path = tmp_path / "one_way_through.py"
+    path.write_text(script)
+    result = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr[-3000:]
+    assert result.stdout.splitlines()[-1] == "went through"
