@@ -194,7 +194,7 @@ class GAN:
             ("conditions", ", ".join(f"{escape(n)} [{LABEL_UNITS.get(n, '')}]" for n in self.conditions)),
             ("latent size", self.latent_size),
             *((network, f"{getattr(self, network).count_params():,} parameters") for network in NETWORKS),
-            ("training", f"{self.provenance['epochs']} epochs" if "epochs" in self.provenance else "none"),
+            ("training", f"{sum(training['epochs'] for training in self.provenance.get('trainings', []))} epochs"),
         ]
         cells = "".join(f"<tr><td>{name}</td><td>{content}</td></tr>" for name, content in rows)
         return f"<b>GAN {escape(self.architecture)}</b><table>{cells}</table>"

@@ -33,7 +33,7 @@ def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) ->
 
 def values(changing: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
     """Copies of the variables' values by name."""
-    return {name: np.array(keras.ops.convert_to_numpy(variable)) for name, variable in changing.items()}
+    return {name: np.array(variable.value.numpy()) for name, variable in changing.items()}
 
 
 def assign(changing: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:

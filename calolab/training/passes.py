@@ -1,4 +1,4 @@
-"""The passes of one training step: gradients, their average over the ranks, and the optimizer's update."""
+"""The passes of one training step: gradients, their average over the ranks, and the update."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ def make_passes(
     of this rank's events in the average over ranks, whether this rank wants to stop (1 or 0), and the seeds of the
     dropout layers. It updates its network and returns the losses by name, the norm of the gradients and the fraction
     of ranks that want to stop. All are averaged over the ranks together with the gradients, so that the ranks decide
-    alike and none waits for another.
+    alike and none waits for another; the moving statistics too, so that all variables are equal on all ranks.
     """
-    states = seed_states(gan)
+    states, statistics = seed_states(gan), moving_statistics(gan)
     row = tf.TensorSpec((None, 1), tf.float32)
     images = tf.TensorSpec((None, *gan.space.shape, 1), tf.float32)
     inputs = {"latent": tf.TensorSpec((None, gan.latent_size), tf.float32), **dict.fromkeys(gan.conditions, row)}
@@ -82,12 +82,15 @@ def make_passes(
             for state, seed in zip(states, tf.unstack(seeds, num=len(states))):
                 state.assign(seed)
             gradients, total, losses = gradients_of(inputs, targets)
-            names = ["loss", *losses]
-            shared = [*gradients, tf.stack([total, *losses.values()])]
-            shared = [weight * tensor for tensor in shared] + [stop]
-            *gradients, values, stop = parallel.average(shared)
+            weighted = [weight * tensor for tensor in (*gradients, tf.stack([total, *losses.values()]))]
+            shared = parallel.average([*weighted, stop, *(tf.identity(variable.value) for variable in statistics)])
+            gradients, (values, stop, *means) = shared[: len(variables)], shared[len(variables) :]
             optimizer.apply(gradients, variables)
-            return dict(zip(names, tf.unstack(values, num=len(names)))), tf.linalg.global_norm(gradients), stop
+            # Each rank normalises by its own batches; the statistics that showers are made with are those of all ranks.
+            for variable, mean in zip(statistics, means):
+                variable.assign(mean)
+            named = dict(zip(["loss", *losses], tf.unstack(values, num=1 + len(losses))))
+            return named, tf.linalg.global_norm(gradients), stop
 
         return update
 

@@ -21,7 +21,7 @@ from calolab.training.divergence import TrainingDiverged, check_losses, check_sh
 from calolab.training.draws import draw, order_seed
 from calolab.training.history import History, Progress
 from calolab.training.interrupts import deferred_interrupt
-from calolab.training.passes import make_passes, moving_statistics, seed_states
+from calolab.training.passes import make_passes, seed_states
 from calolab.training.precision import computing_in
 from calolab.training.recipe import Recipe
 from calolab.training.response import Response, pooled_response
@@ -248,13 +248,7 @@ def _begin(run: _Run, resume: bool) -> Standing:
 
 
 def _keep(run: _Run, standing: Standing) -> dict[str, np.ndarray]:
-    """The values of all variables, equal on all ranks; they are checked and, if asked for, written as a checkpoint."""
-    statistics = moving_statistics(run.gan)
-    # Each rank normalises by its own batches, so the moving statistics are all that has come to differ between ranks.
-    if run.parallel.size > 1 and statistics:
-        means = ranks.averaged(run.parallel, *(keras.ops.convert_to_numpy(variable) for variable in statistics))
-        for variable, mean in zip(statistics, means):
-            variable.assign(mean)
+    """The values of all variables, if they are good; where asked for, rank 0 writes them as a checkpoint."""
     arrays = store.values(run.changing)
     check_weights(f"After {standing.epoch} epochs", arrays)
     if run.folder is not None:

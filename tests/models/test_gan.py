@@ -1,0 +1,138 @@
+import json
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from keras import layers, ops
+
+from calolab import models
+from calolab.models import GAN
+from calolab.spaces import Layer, Space, pad_edges
+
+SPACE = Space("grid", ("eta", "phi"), ("", "rad"), (Layer((pad_edges(3, 0.1), pad_edges(2, 0.1))),))
+
+
+def small_gan(space=SPACE):
+    inputs = {name: keras.Input((size,), name=name) for name, size in (("latent", 4), ("energy", 1), ("theta", 1))}
+    x = layers.Dense(6, activation="relu", kernel_initializer=keras.initializers.GlorotUniform(seed=0))(
+        ops.concatenate(list(inputs.values()), axis=-1)
+    )
+    image = keras.Input((3, 2, 1))
+    return GAN(
+        "small",
+        space,
+        keras.Model(inputs, layers.Reshape((3, 2, 1))(x)),
+        keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        latent_size=4,
+        conditions=("energy", "theta"),
+        settings={"width": 6},
+    )
+
+
+def labels(events):
+    return {"energy": np.linspace(10, 50, events), "theta": np.linspace(1, 2, events), "mass": np.zeros(events)}
+
+
+def test_generated_events_do_not_depend_on_how_many_are_asked_for():
+    gan = small_gan()
+    many = gan.generate(labels(9), seed=3)
+    few = gan.generate({name: column[:4] for name, column in labels(9).items()}, seed=3)
+    np.testing.assert_array_equal(few.values, many.values[:4])
+    assert set(many.labels) == {"energy", "theta"}
+    assert many.origin["gan"] == "small"
+    assert many.origin["seed"] == 3
+
+
+def test_no_events_make_an_empty_sample():
+    assert len(small_gan().generate(labels(0), seed=0)) == 0
+
+
+def test_traverse_repeats_the_latent_vectors_latent_first():
+    gan = small_gan()
+    points = labels(3)
+    sample = gan.traverse(points, seed=5, latents=2)
+    np.testing.assert_array_equal(sample.labels["latent"], [0, 0, 0, 1, 1, 1])
+    np.testing.assert_array_equal(sample.labels["energy"], np.tile(points["energy"], 2))
+    vectors = np.random.default_rng(5).standard_normal((2, 4), dtype=np.float32)
+    expected = gan.generate(points, seed=0, latent=np.repeat(vectors[1:], 3, axis=0))
+    np.testing.assert_allclose(sample.values[3:], expected.values, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"energy": [10.0]}, "theta is missing"),
+        ({"energy": [10.0, -1.0], "theta": [1.0, 1.0]}, "positive.*-1"),
+        ({"energy": [0.0], "theta": [1.0]}, "positive"),
+        ({"energy": [np.nan], "theta": [1.0]}, "not finite"),
+        ({"energy": [10.0], "theta": [1.0, 2.0]}, "same for all labels"),
+        ({"energy": 10.0, "theta": 1.0}, "shape"),
+    ],
+)
+def test_wrong_labels_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        small_gan().generate(wrong, seed=0)
+
+
+def test_wrong_latent_vectors_and_sizes_are_refused():
+    gan = small_gan()
+    with pytest.raises(ValueError, match=r"\(2, 4\), one vector per event, received \(2, 5\)"):
+        gan.generate(labels(2), seed=0, latent=np.zeros((2, 5)))
+    with pytest.raises(ValueError, match="batch_size"):
+        gan.generate(labels(2), seed=0, batch_size=0)
+    with pytest.raises(ValueError, match="latents"):
+        gan.traverse(labels(2), seed=0, latents=0)
+
+
+def test_networks_that_do_not_fit_are_refused():
+    gan = small_gan()
+    other = Space("other", ("eta", "phi"), ("", "rad"), (Layer((pad_edges(4, 0.1), pad_edges(2, 0.1))),))
+    with pytest.raises(ValueError, match="output_shape must be"):
+        small_gan(other)
+    with pytest.raises(ValueError, match="must have the inputs"):
+        GAN("small", SPACE, gan.generator, gan.discriminator, latent_size=4)
+
+
+def test_the_file_says_what_it_holds_and_its_networks_need_only_keras(tmp_path):
+    gan = small_gan()
+    gan.provenance["trainings"] = [{"epochs": 3}]
+    path = tmp_path / "small.gan"
+    gan.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["small.gan"]
+    with zipfile.ZipFile(path) as archive:
+        description = json.loads(archive.read("gan.json"))
+        archive.extractall(tmp_path)
+    assert description["label_units"] == {"energy": "GeV", "theta": "rad"}
+    assert description["latent_size"] == 4
+    assert Space.from_dict(description["space"]) == SPACE
+    assert keras.saving.load_model(tmp_path / "generator.keras").count_params() == gan.generator.count_params()
+    loaded = models.load(path)
+    assert loaded.provenance == gan.provenance
+    assert loaded.settings == gan.settings
+    assert "3 epochs" in loaded._repr_html_()
+
+
+def test_files_that_are_no_gan_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match="gan.save"):
+        models.load(tmp_path / "none.gan")
+    gan, path = small_gan(), tmp_path / "small.gan"
+    gan.save(path)
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ValueError, match="not a complete GAN file"):
+        models.load(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("gan.json", json.dumps({"format": "calolab-gan", "version": 99}))
+    with pytest.raises(ValueError, match="version 99"):
+        models.load(path)
+
+
+def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
+    gan, path = small_gan(), tmp_path / "small.gan"
+    gan.save(path)
+    before = path.read_bytes()
+    gan.provenance["cannot be written as JSON"] = object()
+    with pytest.raises(TypeError):
+        gan.save(path)
+    assert [p.name for p in tmp_path.iterdir()] == ["small.gan"]
+    assert path.read_bytes() == before
