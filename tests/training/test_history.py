@@ -1,0 +1,36 @@
+import subprocess
+import sys
+
+import pytest
+
+from calolab.training import History, Progress
+
+EPOCH = {"epoch": 0, "losses": {"generator": 2.0}, "events": 5, "seconds": 1.0, "samples_per_second": 5.0}
+
+
+def test_records_come_back_from_their_dictionaries():
+    progress = Progress(0, 1, 2, 3, 4, {"generator": 1.0}, 10.0, 2.5)
+    assert Progress.from_dict(progress.to_dict()) == progress
+    history = History((EPOCH,), 2, {"seed": 1}, True)
+    assert History.from_dict(history.to_dict()) == history
+
+
+def test_losses_by_name():
+    assert History((EPOCH,)).losses("generator") == [2.0]
+    with pytest.raises(ValueError, match="it holds generator"):
+        History((EPOCH,)).losses("critic")
+    with pytest.raises(ValueError, match="no epoch"):
+        History().losses("critic")
+
+
+def test_html_has_a_row_per_epoch():
+    html = History((EPOCH, {**EPOCH, "epoch": 1}), stopped=True)._repr_html_()
+    assert html.count("<tr>") == 3
+    assert "stopped early" in html
+
+
+def test_watching_needs_no_tensorflow():
+    code = (
+        "import sys, calolab.training as t; t.History, t.Recipe, t.TrainingDiverged; print('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"

@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from calolab.training import Recipe, objectives
+from calolab.training.draws import draw
+from calolab.training.passes import discriminator_gradients, generator_gradients, moving_statistics, seed_states
+from calolab.training.response import Response
+
+RESPONSE = Response((2.0,), 10.0, 50.0, 1)
+
+
+def drawn(sample, rank):
+    return draw((1, rank, 0, 0, 0), len(sample), 6, sample.labels, flip=0.05, dropouts=1)
+
+
+def joined(questions):
+    """Inputs or targets of several ranks as those of one."""
+    if isinstance(questions[0], dict):
+        return {name: np.concatenate([question[name] for question in questions]) for name in questions[0]}
+    return np.concatenate(questions)
+
+
+@pytest.mark.parametrize("kind", ["real", "fake", "generator"])
+def test_the_weighted_mean_of_two_ranks_gradients_is_that_of_the_joined_batch(kind, tiny_gan, tiny_sample):
+    gan, recipe = tiny_gan(), Recipe()
+    shards = [tiny_sample(3, seed=1), tiny_sample(5, seed=2)]
+
+    def question(rank, sample):
+        if kind == "real":
+            return objectives.real_question(sample, drawn(sample, rank), recipe)
+        return objectives.generated_question(drawn(sample, rank), recipe, RESPONSE, wish_real=kind == "generator")
+
+    def gradients(seen, wanted):
+        if kind == "fake":
+            seen = gan.generator(seen, training=False)
+        of = generator_gradients if kind == "generator" else discriminator_gradients
+        return [gradient.numpy() for gradient in of(gan, recipe, seen, wanted, training=False)[0]]
+
+    questions = [question(rank, sample) for rank, sample in enumerate(shards)]
+    parts = [gradients(*one) for one in questions]
+    whole = gradients(joined([seen for seen, _ in questions]), joined([wanted for _, wanted in questions]))
+    weights = [len(sample) * 2 / 8 for sample in shards]
+    for expected, first, second in zip(whole, *parts, strict=True):
+        mean = (weights[0] * first + weights[1] * second) / 2
+        np.testing.assert_allclose(mean, expected, rtol=1e-5, atol=1e-6 * np.abs(expected).max())
+
+
+def test_dropout_acts_in_training_only_and_follows_its_seed(tiny_gan, tiny_sample):
+    gan, recipe, sample = tiny_gan(dropout=0.5), Recipe(), tiny_sample(8)
+    question = objectives.real_question(sample, drawn(sample, 0), recipe)
+    (state,) = seed_states(gan)
+
+    def loss(seed, training=True):
+        state.assign([seed, 0])
+        return float(discriminator_gradients(gan, recipe, *question, training=training)[1])
+
+    assert loss(1) == loss(1)
+    assert loss(1) != loss(2)
+    assert loss(1, training=False) == loss(2, training=False)
+
+
+def test_moving_statistics_are_the_batch_normalisations(tiny_gan):
+    names = [variable.path.rsplit("/", 1)[1] for variable in moving_statistics(tiny_gan())]
+    assert names == ["moving_mean", "moving_variance"] * 2
+
+
+def test_the_generators_pass_leaves_the_discriminators_weights_but_moves_its_statistics(tiny_gan, tiny_sample):
+    gan, recipe, sample = tiny_gan(), Recipe(), tiny_sample(8)
+    question = objectives.generated_question(drawn(sample, 0), recipe, RESPONSE, wish_real=True)
+    before = [np.array(variable.value.numpy()) for variable in moving_statistics(gan)]
+    gradients, *_ = generator_gradients(gan, recipe, *question)
+    assert len(gradients) == len(gan.generator.trainable_variables)
+    after = [np.array(variable.value.numpy()) for variable in moving_statistics(gan)]
+    assert not any(np.array_equal(a, b) for a, b in zip(before, after))
+
+
+def test_empty_showers_are_counted(tiny_gan, tiny_sample):
+    gan, recipe, sample = tiny_gan(), Recipe(), tiny_sample(4)
+    for variable in gan.generator.trainable_variables[-2:]:
+        variable.assign(tf.zeros_like(variable.value))
+    question = objectives.generated_question(drawn(sample, 0), recipe, RESPONSE, wish_real=True)
+    losses = generator_gradients(gan, recipe, *question)[2]
+    assert float(losses["empty"]) == 1
+    assert float(losses["ecal"]) == pytest.approx(100)

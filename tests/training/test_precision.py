@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+
+from calolab.training.precision import check_precision, computing_in
+
+
+def test_layers_compute_in_bfloat16_inside_only(tiny_gan):
+    gan = tiny_gan()
+    image = np.random.default_rng(0).random((2, 4, 4, 4, 1), dtype=np.float32)
+    before = {name: head.numpy() for name, head in gan.discriminator(image).items()}
+    with computing_in("bfloat16", gan.generator, gan.discriminator):
+        kinds = {layer.compute_dtype for layer in gan.discriminator.layers if layer.weights}
+        assert kinds == {"bfloat16", "float32"}
+        inside = gan.discriminator(image)
+        assert {head.dtype.name for head in inside.values()} == {"float32"}
+        assert {variable.dtype for variable in gan.discriminator.weights} == {"float32"}
+    after = {name: head.numpy() for name, head in gan.discriminator(image).items()}
+    for name, expected in before.items():
+        np.testing.assert_array_equal(after[name], expected)
+        np.testing.assert_allclose(inside[name], expected, rtol=0.1, atol=0.05)
+    assert not np.array_equal(inside["auxiliary"], before["auxiliary"])
+    np.testing.assert_array_equal(inside["ecal"], before["ecal"])
+
+
+def test_an_error_inside_restores_the_layers_too(tiny_gan):
+    gan = tiny_gan()
+    with pytest.raises(ZeroDivisionError), computing_in("bfloat16", gan.generator):
+        raise ZeroDivisionError
+    assert {layer.compute_dtype for layer in gan.generator.layers} == {"float32"}
+
+
+def test_unknown_precisions_are_refused():
+    with pytest.raises(ValueError, match="float32, bfloat16, received 'float16'"):
+        check_precision("float16")

@@ -1,0 +1,32 @@
+import pytest
+
+from calolab.training.standing import Standing
+
+
+def test_losses_are_means_over_passes_and_events():
+    standing = Standing()
+    for events, scale in ((2, 1.0), (6, 2.0)):
+        standing.count_pass("real", {"loss": 4 * scale, "auxiliary": 1.0}, share=1)
+        standing.count_pass("fake", {"loss": 2 * scale}, share=1)
+        standing.count_pass("generator", {"loss": 10 * scale, "empty": 0.0}, share=0.5)
+        standing.count_pass("generator", {"loss": 20 * scale, "empty": 0.5}, share=0.5)
+        losses = standing.count_step(events, seconds=2.0, timed=scale > 1)
+    assert losses["discriminator"] == pytest.approx(6)
+    assert losses["generator"] == pytest.approx(30)
+    assert losses["generator_empty"] == pytest.approx(0.25)
+    standing.count_epoch()
+    (epoch,) = standing.history
+    assert epoch["losses"]["generator"] == pytest.approx((2 * 15 + 6 * 30) / 8)
+    assert (epoch["events"], epoch["seconds"], epoch["samples_per_second"]) == (8, 4.0, 3.0)
+    assert (standing.epoch, standing.step, standing.passes) == (1, 0, 0)
+
+
+def test_empty_steps_count_in_a_row():
+    standing = Standing()
+    seen = []
+    for empty in (1.0, 1.0, 0.5, 1.0):
+        for kind in ("real", "fake", "generator"):
+            standing.count_pass(kind, {"loss": 1.0, "empty": empty}, share=1)
+        standing.count_step(1, 1.0, timed=True)
+        seen.append(standing.empty_steps)
+    assert seen == [1, 2, 0, 1]
