@@ -41,9 +41,9 @@ def observables(comparison, names: Sequence[str] | None = None) -> Figure:
         ValueError: for an observable that the comparison lacks.
     """
     if names is None:
-        names = [name for name in MAIN if name in comparison.observables]
-        rest = [name for name in comparison.observables if name not in names]
-        names = names if len(names) >= 6 else (names + rest)[:9]
+        widths = [name for name in comparison.observables if name.startswith("second_moment")]
+        wanted = dict.fromkeys([*MAIN, *widths, *comparison.observables])
+        names = [name for name in wanted if name in comparison.observables][: len(MAIN)]
     chosen = [comparison[name] for name in names]
     columns = min(3, len(chosen))
     figure, cells = _ratio_grid(-(-len(chosen) // columns), columns, _subject(comparison))
@@ -168,7 +168,7 @@ def _panel(figure, cell, observable, threshold):
     upper.stairs(reference, edges, color=REFERENCE, linewidth=1.4)
     _band(upper, edges, reference, reference_error, color=REFERENCE, alpha=0.35)
     upper.stairs(generated, edges, color=GENERATED, linewidth=1.8)
-    _scale(upper, observable, reference, generated)
+    _scale(upper, observable, reference, np.maximum(reference + reference_error, generated))
     if observable.logarithmic and edges[0] < threshold < edges[-1]:
         upper.axvline(threshold, ymax=0.72, color=REFERENCE, linewidth=1.0, linestyle=":")
         place = {"xycoords": upper.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 10.5}
@@ -200,15 +200,15 @@ def _stacked(figure, cell):
     return upper, lower
 
 
-def _scale(panel, observable, reference, generated):
-    """Logarithmic where contents span three decades, with room for the legend above the curves."""
-    positive = np.concatenate([reference[reference > 0], generated[generated > 0]])
-    top = positive.max(initial=0.0) or 1.0
+def _scale(panel, observable, reference, highest):
+    """Logarithmic where the reference spans decades, with room for the legend above the curves."""
+    top = highest.max() or 1.0
     panel.set_xlim(observable.edges[0], observable.edges[-1])
     if observable.logarithmic:
         panel.set_xscale("log")
     filled = reference[reference > 0]
-    if observable.is_profile and len(filled) and filled.max() > 500 * filled.min():
+    steep = observable.is_profile and len(filled) > 0 and filled.max() > 500 * filled.min()
+    if steep or (observable.logarithmic and len(filled)):
         bottom = max(filled.min() / 3, 1e-7 * top)
         panel.set_yscale("log")
         panel.set_ylim(bottom, top * (top / bottom) ** 0.45)
@@ -221,7 +221,7 @@ def _scale(panel, observable, reference, generated):
 def _ratio_points(panel, positions, ratio, error, band, marker, size):
     """Ratios on an axis about one that is as narrow as holds nearly all that are certain, and 0 to 2 at the widest."""
     trusted = np.abs(ratio - 1)[(band < 0.2) & np.isfinite(ratio)]
-    reach = np.quantile(trusted, 0.95) if len(trusted) else 0.0
+    reach = max(np.quantile(trusted, 0.95), 1.5 * np.nanmedian(band)) if len(trusted) else 1.0
     half = next((half for half in (0.05, 0.1, 0.2, 0.5) if reach < 0.85 * half), 1.0)
     panel.set_ylim(1 - half, 1 + half)
     panel.set_yticks([1 - half / 2, 1.0, 1 + half / 2])

@@ -11,6 +11,8 @@ from calolab.samples import Sample
 from calolab.validation.profiles import profile
 
 NEIGHBOURS = 20
+# Sums of many weights that ought to cancel leave this much: no distance, and no floor to divide by.
+ROUNDING = 1e-12
 
 
 def kolmogorov_smirnov(reference, generated) -> tuple[float, float]:
@@ -177,11 +179,12 @@ def event_distances(positions, reference, generated, bins, scale) -> dict[str, f
     # Within ties the cumulative difference has no meaning before the last of them.
     apart = np.append(gaps > 0, True)
     contents = [np.bincount(bins, weights=weights) for weights in (reference, generated)]
-    return {
+    found = {
         "ks": float(np.max(np.abs(difference[apart]))),
         "w1": _scaled(float(np.abs(difference[:-1]) @ gaps), scale),
         "separation": float(_separation(*contents)),
     }
+    return {name: value if value > ROUNDING else 0.0 for name, value in found.items()}
 
 
 def _separation(reference, generated):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from html import escape
 
-_DISTANCES = (("ks", "KS"), ("w1", "W₁/σ"), ("separation", "S"), ("mse", "MSE"))
+_DISTANCES = (("ks", "KS"), ("w1", "W₁/σ"), ("separation", "S"))
 
 
 def verdict(observable) -> str:
@@ -34,8 +34,7 @@ def footing(comparison) -> str:
         f"After each distance (its floor): the mean of {comparison.repetitions} draws of reference against reference "
         "with these numbers of events and energies. At the floor: no distance is above the highest of these draws; "
         "else the worst, of S and MSE the root. W₁ in standard deviations σ of the reference; S separation power, "
-        f"0 to 1; MSE of mean projections [{comparison.space.unit}²]. Cells and layers of one shower are not "
-        "independent: no p-value there."
+        "0 to 1; MSE mean squared error. Cells and layers of one shower are not independent: no p-value there."
     )
 
 
@@ -47,9 +46,8 @@ def rows(comparison) -> list[list[str]]:
         sides = [_spread(*observable.summary(which)) for which in ("reference", "generated")]
         distances = [_distance(observable.distances.get(name)) for name, _ in _DISTANCES]
         p = observable.distances["ks"].p
-        table.append(
-            [observable.label, unit, *sides, "–" if p is None else f"{p:.2g}", *distances, verdict(observable)]
-        )
+        probability = "–" if p is None else "< 1e-99" if p < 1e-99 else f"{p:.2g}"
+        table.append([observable.label, unit, *sides, probability, *distances, verdict(observable)])
     return table
 
 
@@ -58,7 +56,13 @@ HEADER = ["observable", "unit", "reference", "generated", "p(KS)", *(name for _,
 
 def summary_lines(comparison) -> list[str]:
     """The numbers that belong to no single observable, and the notes."""
-    lines = [f"Projections: MSE summed over axes {_distance(comparison.projection_error)} {comparison.space.unit}²"]
+    errors = [
+        f"{name.removeprefix('profile_')} {_distance(observable.distances['mse'])}"
+        for name, observable in comparison.observables.items()
+        if "mse" in observable.distances
+    ]
+    total = _distance(comparison.projection_error)
+    lines = [f"MSE of mean projections [{comparison.space.unit}²]: {', '.join(errors)}; sum {total}"]
     if comparison.correlations is not None:
         lines.append(f"Layer correlations: mean |Δρ| {_distance(comparison.correlations.distance)}")
     return lines + list(comparison.notes)
@@ -74,7 +78,7 @@ def text_table(comparison) -> str:
 
 def html_table(comparison) -> str:
     """The table for a notebook; plain HTML that needs no script and follows the page's colours."""
-    cell = "padding:2px 8px;text-align:{};white-space:nowrap"
+    cell = "padding:1px 6px;text-align:{};white-space:nowrap;font-size:12px"
     left, right = cell.format("left"), cell.format("right")
 
     def row(texts, tag, bold=False):
@@ -101,7 +105,10 @@ def _spread(mean, deviation):
     if deviation <= 0:
         return f"{mean:.4g} ± 0"
     digits = max(0, 1 - math.floor(math.log10(deviation)))
-    return f"{mean:.{digits}f} ± {deviation:.{digits}f}" if digits <= 6 else f"{mean:.3g} ± {deviation:.2g}"
+    if digits > 6:
+        return f"{mean:.3g} ± {deviation:.2g}"
+    # Adding zero turns a rounded minus zero into zero.
+    return f"{round(mean, digits) + 0.0:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _distance(distance):
