@@ -215,7 +215,7 @@ class Communicator:
             members = [tensors[position] for position in positions]
             # Ranks match their calls by name. TensorFlow's own names count a process's earlier work, and a rank may
             # trace a function anew when another does not: so the name says what is averaged, nothing else.
-            shapes = ";".join(str(tuple(member.shape)) for member in members)
+            shapes = ";".join(str(member.shape) for member in members)
             name = f"average.{kind}.{hashlib.sha256(shapes.encode()).hexdigest()[:16]}"
             averaged = self._horovod.grouped_allreduce(members, op=self._horovod.Average, name=name)
             for position, mean in zip(positions, averaged, strict=True):

@@ -109,7 +109,12 @@ def fit(
         else:
             job = replace(job, stream=shard)
         results.append(engines.client[engine].apply_async(train_rank, job, networks, list(callbacks), **arrays))
-    settings = {"checkpoints": folder, "progress": progress}
+    labels = {name: np.asarray(data.labels[name]) for name in gan.conditions}
+    settings = {
+        "checkpoints": folder,
+        "progress": progress,
+        "labels": {name: [float(column.min()), float(column.max())] for name, column in labels.items()},
+    }
     return TrainingRun(engines, ids, gan, results, settings, note)
 
 

@@ -323,13 +323,19 @@ def own_address(towards: str = "192.0.2.1") -> str:
 
 def _find(pid: int | None, what: str) -> psutil.Process | None:
     """The live process of this number, if it is what we think it is: numbers are used again after a crash."""
-    try:
-        process = psutil.Process(pid) if pid and pid > 0 else None
-        if process is None or process.status() == psutil.STATUS_ZOMBIE or what not in " ".join(process.cmdline()):
-            return None
-    except psutil.Error:
+    if not pid or pid < 0:
         return None
-    return process
+    try:
+        process = psutil.Process(pid)
+        for _ in range(50):
+            if process.status() == psutil.STATUS_ZOMBIE:
+                return None
+            if command := process.cmdline():
+                return process if what in " ".join(command) else None
+            time.sleep(0.01)  # it is just being started, and has no command line yet
+    except psutil.Error:
+        pass  # it has gone
+    return None
 
 
 def _outside_loops(call: Callable):

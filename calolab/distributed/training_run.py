@@ -33,7 +33,7 @@ class TrainingRun:
         ids: the engine of each rank.
         gan: receives the trained weights in `wait`.
         results: the pending result of each rank (`ipyparallel.AsyncResult`).
-        settings: `epochs`, `checkpoints`, `progress` as given to `fit`.
+        settings: `checkpoints` and `progress` as given to `fit`, and the range of each label.
         note: how the ranks talk to each other.
     """
 
@@ -143,6 +143,7 @@ class TrainingRun:
             getattr(self.gan, network).set_weights(arrays)
         self.gan.provenance.clear()
         self.gan.provenance.update(first["provenance"])
+        self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]  # a rank knows its own shard's only
         self.engines.client.purge_hub_results([msg for result in self._results for msg in result.msg_ids])
         if first["diverged"]:
             from calolab.training import TrainingDiverged

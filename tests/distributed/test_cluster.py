@@ -1,0 +1,208 @@
+"""Clusters: what the verbs do and say, that they outlive kernels, and that they leave nothing behind."""
+
+import subprocess
+import sys
+import time
+
+import psutil
+import pytest
+
+from calolab import distributed
+from calolab.distributed import launch
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def processes_of(name):
+    """All processes of a cluster, helpers and watchdog included."""
+    content = launch.read(launch.path_of(name))
+    roots = launch.processes(content, ("engines", "controller"))
+    guard = psutil.Process(content["cluster"]["watchdog"])
+    return [guard, *roots, *(child for root in roots for child in root.children(recursive=True))]
+
+
+def alive(processes):
+    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def in_another_kernel(code):
+    """What another Python prints; it ends afterwards, as a kernel does."""
+    command = [sys.executable, "-c", f"from calolab import distributed\n{code}"]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=90).stdout.strip()
+
+
+@pytest.fixture
+def one():
+    """A cluster of one engine."""
+    engines = distributed.start(1, name="one")
+    yield engines
+    distributed.stop("one")
+
+
+def test_a_life_from_start_to_stop(capsys):
+    assert "No cluster 'life' is running" in distributed.stop("life")
+    assert distributed.status("life").state == "not running"
+    with pytest.raises(RuntimeError, match="No cluster 'life' is running"):
+        distributed.attach("life")
+    engines = distributed.start(2, name="life", cores=1)
+    try:
+        assert len(engines) == 2 and engines.ids == (0, 1) and "started in" in repr(engines)
+        threads = engines.client[:].apply_sync(lambda: __import__("os").environ["TF_NUM_INTRAOP_THREADS"])
+        assert threads == ["1", "1"]
+        again = distributed.start(name="life")
+        assert again.ids == engines.ids and "already running" in again.note and again.client is engines.client
+        with pytest.raises(ValueError, match=r"already runs with 2 engines.*%ipcluster stop"):
+            distributed.start(3, name="life")
+        found = distributed.status("life")
+        assert (found.state, dict(found.engines)) == ("running", {0: "idle", 1: "idle"})
+        assert [status.name for status in distributed.clusters()] == ["life"]
+        assert "Registering with controller" in distributed.logs("life", lines=100)
+
+        launch.processes(launch.read(launch.path_of("life")), ("engines",))[0].kill()
+        wait_for(lambda: len(engines) == 1)
+        assert distributed.status("life").state == "damaged"
+        assert "restart" in distributed.start(name="life").note
+        engines.client[:].apply_sync(exec, "import builtins; builtins.memory = 1")
+        fresh = distributed.restart("life")
+        assert len(fresh) == 2 and not set(fresh.ids) & {0, 1}
+        assert fresh.client[:].apply_sync(lambda: hasattr(__import__("builtins"), "memory")) == [False, False]
+
+        everything = processes_of("life")
+        assert len(everything) > 5
+    finally:
+        said = distributed.stop("life")
+    assert said == "Stopped cluster 'life': 2 engines and their controller."
+    assert not alive(everything)
+    assert not list(launch.path_of("life").parents[1].rglob("*life*"))
+    assert "No cluster 'life' is running" in distributed.stop("life")
+    assert capsys.readouterr().out == ""  # what there is to say is returned
+
+
+def test_a_cluster_outlives_its_kernel_until_it_is_idle():
+    """Started by one kernel, found by the next, left alone while it works, and gone a while after nobody needs it."""
+    said = in_another_kernel("print(distributed.start(1, name='long', idle=0.05))")
+    assert "1 of 1 engines" in said
+    everything = processes_of("long")
+    said = in_another_kernel("e = distributed.start(name='long'); print(e.note, e.client[:].apply_sync(lambda: 7 * 6))")
+    assert said == "was already running, attached to it [42]"
+    # Work without a client, for longer than the idle time of 3 s.
+    in_another_kernel("import time; distributed.attach('long').client[:].apply_async(time.sleep, 9); time.sleep(0.5)")
+    time.sleep(5)
+    assert len(alive(everything)) == len(everything)
+    # A client without work.
+    assert distributed.attach("long").ids == (0,)
+    time.sleep(9)
+    assert len(alive(everything)) == len(everything)
+    assert distributed.status("long").engines == {0: "idle"}
+    launch.release(launch.path_of("long"))  # as the end of this process would
+    wait_for(lambda: not alive(everything))
+    assert launch.read(launch.path_of("long")) is None
+
+
+def test_engines_end_when_their_controller_is_killed(one):
+    everything = processes_of("one")
+    controller = launch.processes(launch.read(launch.path_of("one")), ("controller",))[0]
+    for process in [*controller.children(recursive=True), controller]:
+        process.kill()
+    wait_for(lambda: not alive(everything))
+    assert distributed.status("one").state == "not running"
+
+
+def test_start_mends_what_a_killed_controller_left(one):
+    content = launch.read(launch.path_of("one"))
+    psutil.Process(content["cluster"]["watchdog"]).kill()  # nobody is there to clean up
+    controller = launch.processes(content, ("controller",))[0]
+    for process in [*controller.children(recursive=True), controller]:
+        process.kill()
+    wait_for(lambda: not alive([controller]))
+    assert distributed.status("one").state == "broken"
+    mended = distributed.start(1, name="one")
+    assert "lost its controller" in mended.note and len(mended) == 1
+    assert mended.client[:].apply_sync(lambda: 1) == [1]
+
+
+def test_a_with_block_stops_its_own():
+    with distributed.cluster(1) as engines:
+        name, everything = engines.name, processes_of(engines.name)
+        assert len(engines) == 1
+    assert not alive(everything) and launch.read(launch.path_of(name)) is None
+    with pytest.raises(ZeroDivisionError), distributed.cluster(1, name="fails") as engines:
+        everything = processes_of("fails")
+        raise ZeroDivisionError
+    assert not alive(everything)
+
+
+def test_engines_that_do_not_come_are_told_with_their_log(monkeypatch):
+    monkeypatch.setattr(launch, "THREAD_VARIABLES", ("PYTHONHOME",))  # no Python starts with PYTHONHOME=1
+    with pytest.raises(RuntimeError, match=r"(?s)did not start: the engines have ended.*PYTHONHOME"):
+        distributed.start(1, name="lost")
+    assert distributed.status("lost").state == "not running"
+
+
+def test_waiting_for_engines_is_bounded():
+    with pytest.raises(RuntimeError, match=r"0 of 1 engines registered within 0.05 s"):
+        distributed.start(1, name="slow", timeout=0.05)
+    assert distributed.status("slow").state == "not running"
+
+
+@pytest.mark.parametrize(
+    ("launcher", "missing"), [("mpi", "mpi4py|mpiexec"), ("srun", "mpi4py|srun"), ("slurm", "sbatch")]
+)
+def test_a_missing_launcher_is_named(monkeypatch, launcher, missing):
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.setattr(launch.sys, "executable", "/nowhere/python")
+    with pytest.raises(RuntimeError, match=missing):
+        distributed.start(1, launcher, name="missing")
+    assert launch.read(launch.path_of("missing")) is None
+
+
+def test_wrong_arguments_are_refused():
+    with pytest.raises(ValueError, match=r"received 'locl' \(local\?\)"):
+        distributed.start(1, "locl", name="x")
+    with pytest.raises(ValueError, match="n expects a number above 0, received 0"):
+        distributed.start(0, name="x")
+    with pytest.raises(ValueError, match="letters, digits"):
+        distributed.status("../x")
+
+
+def test_a_stale_file_ends_no_stranger(one):
+    """After a crash and a reboot, the numbers in a cluster's file belong to other processes."""
+    path = launch.path_of("one")
+    stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    stale = path.with_name("cluster-stale.json")
+    text = path.read_text().replace('"one"', '"stale"')
+    for process in launch.processes(launch.read(path), ("engines", "controller")):
+        text = text.replace(f'"pid": {process.pid}', f'"pid": {stranger.pid}')
+    guard = launch.read(path)["cluster"]["watchdog"]
+    stale.write_text(text.replace(f'"watchdog": {guard}', f'"watchdog": {stranger.pid}'))
+    try:
+        assert distributed.status("stale").state == "broken"
+        distributed.stop("stale")
+        assert stranger.poll() is None and psutil.pid_exists(guard)
+        assert not stale.exists() and len(one) == 1
+    finally:
+        stranger.kill()
+        stranger.wait()
+
+
+def test_mpi_launches_ranks_in_order():
+    try:
+        launch.launcher_options("mpi")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+            patch.setenv(name, "1")  # tests may run as root in a container
+        with distributed.cluster(2, "mpi", name="by-mpi") as engines:
+            ranks = engines.client[:].apply_sync(lambda: __import__("mpi4py.MPI").MPI.COMM_WORLD.Get_rank())
+            assert ranks == [0, 1] == list(engines.ids)
+            everything = processes_of("by-mpi")
+            restarted = distributed.restart("by-mpi")
+            assert len(restarted) == 2
+            everything += processes_of("by-mpi")
+        assert not alive(everything)

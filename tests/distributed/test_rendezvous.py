@@ -1,0 +1,103 @@
+"""The rendezvous serves the ranks of one run, on one address, and nobody else."""
+
+import http.client
+import os
+import socket
+import threading
+import time
+
+import psutil
+import pytest
+
+from calolab.distributed import communicator, launch, rendezvous
+from calolab.distributed.rendezvous import Rendezvous
+
+
+@pytest.fixture
+def server():
+    opened = Rendezvous("127.0.0.1", ["127.0.0.1"], ["global"])
+    yield opened
+    opened.close()
+
+
+def ask(server, method, path, body=None, source=None):
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=5, source_address=source)
+    try:
+        connection.request(method, path, body=body)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def test_serves_what_horovods_ranks_ask(server):
+    assert ask(server, "GET", "/global/0")[0] == 404
+    assert ask(server, "PUT", "/global/0", b"\x00address")[0] == 200
+    assert ask(server, "GET", "/global/0") == (200, b"\x00address")
+    assert ask(server, "PUT", "/global_process_set_hash_7d48/rank_0", b"x")[0] == 200
+    assert ask(server, "DELETE", "/global/0")[0] == 200
+
+
+def test_takes_only_the_keys_of_its_run_and_each_once(server):
+    assert ask(server, "PUT", "/elsewhere/0", b"x")[0] == 400
+    assert ask(server, "PUT", "/global/../0", b"x")[0] == 400
+    assert ask(server, "PUT", "/global/0", b"x" * (rendezvous.LONGEST_VALUE + 1))[0] == 400
+    assert ask(server, "PUT", "/global/0", b"mine")[0] == 200
+    assert ask(server, "PUT", "/global/0", b"a stranger's")[0] == 400
+    assert ask(server, "GET", "/global/0")[1] == b"mine"
+
+
+def test_listens_on_the_chosen_address_only(server):
+    listening = [c.laddr.ip for c in psutil.Process().net_connections("tcp") if c.laddr.port == server.port]
+    assert set(listening) == {"127.0.0.1"}
+    for address in {"127.0.0.2", launch.own_address()}:
+        with pytest.raises(OSError):
+            socket.create_connection((address, server.port), timeout=2)
+
+
+def test_hangs_up_on_other_machines(server):
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        ask(server, "GET", "/global/0", source=("127.0.0.2", 0))
+    assert ask(server, "GET", "/global/0")[0] == 404
+
+
+def test_hangs_up_on_other_users_of_this_machine(server, monkeypatch):
+    if not os.path.exists("/proc/net/tcp"):
+        pytest.skip("only Linux tells whose a connection is")
+    monkeypatch.setattr(rendezvous.os, "getuid", lambda: os.geteuid() + 1)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        ask(server, "GET", "/global/0")
+
+
+def test_closes_its_socket_and_by_itself_after_a_while():
+    server = Rendezvous("127.0.0.1", ["127.0.0.1"], ["global"], seconds=0.5)
+    port = server.port
+    assert ask(server, "GET", "/global/0")[0] == 404
+    time.sleep(1.0)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=2)
+    server.close()  # twice does no harm
+
+
+def test_ranks_wait_for_each_other_and_name_the_one_that_is_missing(server):
+    others = [threading.Thread(target=rendezvous.meet, args=("127.0.0.1", server.port, rank, 2)) for rank in range(2)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(timeout=10)
+        assert not other.is_alive()
+    lonely = Rendezvous("127.0.0.1", ["127.0.0.1"], [])
+    with pytest.raises(RuntimeError, match="rank 1 did not come"):
+        rendezvous.meet("127.0.0.1", lonely.port, 0, 2, patience=0.3)
+    lonely.close()
+    with pytest.raises(RuntimeError, match="does not answer"):
+        rendezvous.meet("127.0.0.1", lonely.port, 0, 2, patience=0.3)
+
+
+def test_opening_another_closes_the_one_before():
+    ports = [communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2) for _ in range(2)]
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", ports[0]), timeout=2)
+    communicator.close_rendezvous()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", ports[1]), timeout=2)

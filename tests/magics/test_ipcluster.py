@@ -1,0 +1,77 @@
+"""`%ipcluster` in a real IPython shell: it parses, calls, returns, and says what is wrong."""
+
+import os
+
+import pytest
+from IPython.core.error import UsageError
+from IPython.core.interactiveshell import InteractiveShell
+
+from calolab import distributed
+
+
+@pytest.fixture(scope="module")
+def shell(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        made = InteractiveShell.instance()
+        made.run_line_magic("load_ext", "calolab")
+        yield made
+        distributed.stop_all()
+        InteractiveShell.clear_instance()
+
+
+def test_the_verbs_call_one_function_and_return_its_value(shell, capsys):
+    run = lambda line: shell.run_line_magic("ipcluster", line)  # noqa: E731
+    assert "No cluster 'lab' is running" in run("stop --id lab")
+    engines = run("start -n 1 -c 1 --id lab --idle 5 --engines local")
+    assert isinstance(engines, distributed.Engines) and len(engines) == 1
+    assert engines.client[:].apply_sync(lambda: __import__("os").environ["OMP_NUM_THREADS"]) == ["1"]
+    assert "already running" in run("start --id lab").note
+    with pytest.raises(UsageError, match="already runs with 1 engines"):
+        run("start --id lab -n 2")
+    assert run("status --id lab").state == "running"
+    assert [found.name for found in run("list")] == ["lab"]
+    assert "IPEngine" in run("logs --id lab --lines 50")
+    assert run("restart --id lab").ids == (1,)
+    assert "Stopped cluster 'lab'" in run("stop --all")
+    assert run("stop --all") == "No cluster is running."
+    assert capsys.readouterr().out == ""
+
+
+def test_the_notebook_shows_texts_without_quotes(shell):
+    shown = shell.display_formatter.format(shell.run_line_magic("ipcluster", "stop --id lab"))[0]["text/plain"]
+    assert shown.startswith("No cluster 'lab' is running")
+
+
+@pytest.mark.parametrize("line", ["", "-h", "--help"])
+def test_help_lists_the_verbs(shell, line):
+    text = shell.run_line_magic("ipcluster", line)
+    assert all(verb in text for verb in ("start", "status", "list", "logs", "restart", "stop"))
+
+
+def test_each_verb_has_its_help(shell):
+    assert "--engines" in shell.run_line_magic("ipcluster", "start -h")
+    assert "--all" in shell.run_line_magic("ipcluster", "stop --help")
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("strat -n 2", "Did you mean `%ipcluster start`"),
+        ("xyzzy", "has no verb 'xyzzy'. Verbs: start"),
+        ("start -n two", "invalid int value: 'two'"),
+        ("start -n 0", "expected a number above 0"),
+        ("start --engines locl", r"received 'locl' \(local\?\)"),
+        ("start --what", "unrecognized arguments: --what"),
+        ("status --id ../x", "letters, digits"),
+    ],
+)
+def test_mistakes_are_usage_errors(shell, line, said):
+    with pytest.raises(UsageError, match=said):
+        shell.run_line_magic("ipcluster", line)
+
+
+def test_the_magics_are_installed_under_their_own_name():
+    import calolab_magics
+
+    assert os.path.basename(os.path.dirname(calolab_magics.__file__)) == "magics"
