@@ -95,7 +95,7 @@ def showers(
         ModuleNotFoundError: if Geant4 is asked for and the extra `geant4` is not installed.
         RuntimeError: if a Geant4 process ends before its showers are done.
     """
-    space, labels, origin = _prepare(space, events, energy, particle, angle, seed, method, physics)
+    space, labels, origin = _prepare(space, events, energy, particle, angle, seed, method, processes, physics)
     if method == "gflash":
         values = gflash.cells(space, labels, particle=particle, seed=seed, progress=progress)
     else:
@@ -126,7 +126,7 @@ def hits(
     Returns:
         Geant4's steps at their midpoints, or GFlash's energy spots at the depth of their sensitive slab.
     """
-    space, labels, origin = _prepare(space, events, energy, particle, angle, seed, method, physics)
+    space, labels, origin = _prepare(space, events, energy, particle, angle, seed, method, processes, physics)
     if method == "gflash":
         counts, deposits = gflash.deposits(space, labels, particle=particle, seed=seed, progress=progress)
     else:
@@ -136,15 +136,16 @@ def hits(
     return Hits(np.repeat(np.arange(events), counts), *deposits, labels, space, origin)
 
 
-def _prepare(space, events, energy, particle, angle, seed, method, physics):
+def _prepare(space, events, energy, particle, angle, seed, method, processes, physics):
     """Check all arguments and draw the labels: the space, labels and origin of the showers to come."""
     space = spaces.space(space)
     _check_name("method", method, METHODS)
     _check_name("particle", particle, PARTICLES)
-    if not isinstance(events, (int, np.integer)) or events < 1:
-        raise ValueError(f"showers(events=) expects a whole number of at least 1, received {events!r}.")
-    if not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise ValueError(f"showers(seed=) expects a whole number of at least 0, received {seed!r}.")
+    for name, number, least in (("events", events, 1), ("seed", seed, 0), ("processes", processes, 1)):
+        if name == "processes" and number is None:
+            continue
+        if not isinstance(number, (int, np.integer)) or number < least:
+            raise ValueError(f"showers({name}=) expects a whole number of at least {least}, received {number!r}.")
     if method == "gflash" and physics is not None:
         raise ValueError(f"physics={physics!r} is a choice of Geant4's: method='gflash' has formulas of its own.")
     _check_calorimeter(space)
