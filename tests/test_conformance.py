@@ -85,6 +85,7 @@ def test_saved_and_loaded_makes_equal_showers(name, built, tmp_path):
 
 
 @architectures
+@pytest.mark.filterwarnings("ignore:This machine has neither")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_one_step_moves_all_weights_and_keeps_them_finite_after_loading_too(name, precision, built, tmp_path):
     built[name].save(tmp_path / "gan")

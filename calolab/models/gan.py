@@ -35,7 +35,7 @@ class GAN:
         latent_size: length of the latent vector, standard normal.
         conditions: names of the labels that the generator takes.
         settings: what the architecture was built with.
-        provenance: how it was trained, as plain numbers and strings; filled in by training.
+        provenance: under `trainings`, how it was trained, as plain numbers and strings; filled in by training.
 
     Raises:
         ValueError: if the networks do not fit the space, the latent size or the conditions.
@@ -65,8 +65,13 @@ class GAN:
                     f"The {network}'s {shape} must be {values} for space {self.space.name!r}, it is {received}."
                 )
 
+    @property
+    def epochs(self) -> int:
+        """Epochs of all trainings so far."""
+        return sum(training["epochs"] for training in self.provenance.get("trainings", ()))
+
     def generate(
-        self, labels: Mapping[str, np.ndarray], seed: int, batch_size: int = 128, latent: np.ndarray | None = None
+        self, labels: Mapping[str, np.ndarray], seed: int, batch_size: int = 32, latent: np.ndarray | None = None
     ) -> Sample:
         """One generated event for every entry of the labels; the same seed gives the same events.
 
@@ -99,7 +104,8 @@ class GAN:
             chosen = slice(start, start + batch_size)
             batch = {name: column[chosen] for name, column in inputs.items()}
             values[chosen] = self.generator.predict_on_batch(batch)[..., 0]
-        return Sample(values, labels, self.space, {"gan": self.architecture, "seed": seed, **self.provenance})
+        origin = {"gan": self.architecture, "training epochs": self.epochs, "seed": seed}
+        return Sample(values, labels, self.space, origin)
 
     def traverse(self, labels: Mapping[str, np.ndarray], seed: int, latents: int = 1) -> Sample:
         """The same latent vectors at every point of the labels: what changes between points is the labels' doing.
@@ -194,7 +200,7 @@ class GAN:
             ("conditions", ", ".join(f"{escape(n)} [{LABEL_UNITS.get(n, '')}]" for n in self.conditions)),
             ("latent size", self.latent_size),
             *((network, f"{getattr(self, network).count_params():,} parameters") for network in NETWORKS),
-            ("training", f"{sum(training['epochs'] for training in self.provenance.get('trainings', []))} epochs"),
+            ("training", f"{self.epochs} epochs"),
         ]
         cells = "".join(f"<tr><td>{name}</td><td>{content}</td></tr>" for name, content in rows)
         return f"<b>GAN {escape(self.architecture)}</b><table>{cells}</table>"

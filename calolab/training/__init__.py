@@ -6,11 +6,13 @@ from calolab.training.divergence import TrainingDiverged
 from calolab.training.history import History, Progress
 from calolab.training.recipe import Recipe
 
-__all__ = ["History", "Progress", "Recipe", "TrainingDiverged", "fit"]
+__all__ = ["History", "Progress", "Recipe", "TrainingDiverged", "fastest_precision", "fit"]
 
 
 def __getattr__(name):
     # What is above loads without TensorFlow, which a client that only watches a training does not need.
     if name == "fit":
         return importlib.import_module("calolab.training.trainer").fit
+    if name == "fastest_precision":
+        return importlib.import_module("calolab.training.precision").fastest_precision
     raise AttributeError(f"module 'calolab.training' has no attribute {name!r}; it has {', '.join(__all__)}")

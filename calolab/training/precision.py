@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import keras
+import tensorflow as tf
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def fastest_precision() -> str:
+    """`"bfloat16"` where the hardware multiplies it (a GPU, or a CPU with AMX), `"float32"` elsewhere."""
+    if tf.config.list_physical_devices("GPU"):
+        return "bfloat16"
+    description = Path("/proc/cpuinfo")
+    return "bfloat16" if description.exists() and "amx_bf16" in description.read_text() else "float32"
 
 
 def check_precision(precision: str) -> None:
     """Raise ValueError unless training knows this precision."""
     if precision not in POLICIES:
         raise ValueError(f"precision expects one of {', '.join(POLICIES)}, received {precision!r}.")
+
+
+def warn_where_slow(precision: str) -> None:
+    """Warn the caller's caller where bfloat16 costs time instead of saving it."""
+    if precision == "bfloat16" and fastest_precision() == "float32":
+        warnings.warn(
+            "This machine has neither a GPU nor a CPU with AMX: training in bfloat16 will be slower than in float32.",
+            stacklevel=3,
+        )
 
 
 @contextmanager

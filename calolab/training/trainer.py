@@ -22,7 +22,7 @@ from calolab.training.draws import draw, order_seed
 from calolab.training.history import History, Progress
 from calolab.training.interrupts import deferred_interrupt
 from calolab.training.passes import make_passes, seed_states
-from calolab.training.precision import computing_in
+from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe
 from calolab.training.response import Response, pooled_response
 from calolab.training.standing import Standing
@@ -75,7 +75,7 @@ def fit(
         epochs: epochs in all, those before a resumption included.
         batch_size: events per rank and step; the last step of an epoch takes the rest.
         precision: `"float32"`, or `"bfloat16"` for mixed precision: variables, heads and losses stay float32. It pays
-            on GPUs and on CPUs with AMX; on other CPUs it is slower.
+            on GPUs and on CPUs with AMX and warns elsewhere, where it is slower; see `fastest_precision`.
         seed: seed of noise, dropout, label flips, energies and the order of events.
         recipe: the numbers of the recipe; the published ones by default.
         checkpoints: folder for a checkpoint after every epoch and when stopped; none by default.
@@ -100,6 +100,7 @@ def fit(
     recipe = recipe or Recipe()
     parallel = parallel or ranks.Alone()
     ranks.agreed(parallel, lambda: check_request(gan, data, epochs, precision, seed, recipe, checkpoints, resume))
+    warn_where_slow(precision)
     events = count_events(data, parallel)
     steps = steps_per_epoch(events, batch_size, parallel.size)
     settings = {

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from calolab.training.precision import check_precision, computing_in
+from calolab.training import precision
+from calolab.training.precision import check_precision, computing_in, warn_where_slow
 
 
 def test_layers_compute_in_bfloat16_inside_only(tiny_gan):
@@ -32,3 +33,13 @@ def test_an_error_inside_restores_the_layers_too(tiny_gan):
 def test_unknown_precisions_are_refused():
     with pytest.raises(ValueError, match="float32, bfloat16, received 'float16'"):
         check_precision("float16")
+
+
+def test_a_warning_where_bfloat16_is_slow_and_none_elsewhere(monkeypatch, recwarn):
+    monkeypatch.setattr(precision, "fastest_precision", lambda: "bfloat16")
+    warn_where_slow("bfloat16")
+    monkeypatch.setattr(precision, "fastest_precision", lambda: "float32")
+    warn_where_slow("float32")
+    assert not recwarn
+    with pytest.warns(UserWarning, match="slower than in float32"):
+        warn_where_slow("bfloat16")

@@ -170,6 +170,7 @@ def test_interrupt_finishes_the_pass_keeps_a_checkpoint_and_raises(tiny_gan, tin
     assert equal(weights(resumed), weights(expected))
 
 
+@pytest.mark.filterwarnings("ignore:This machine has neither")
 def test_bfloat16_trains_float32_variables_and_leaves_the_networks_as_they_were(tiny_gan, tiny_sample, weights):
     gan, reference = tiny_gan(), tiny_gan()
     fit(gan, tiny_sample(), epochs=1, precision="bfloat16", **QUIET)
