@@ -1,10 +1,11 @@
 """Two real engines for all tests of this folder, in an IPython folder of their own."""
 
+import ipyparallel
 import numpy as np
 import pytest
 
 from calolab import Sample, distributed, models, spaces
-from calolab.distributed import communicator
+from calolab.distributed import communicator, data_parallel
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -44,3 +45,29 @@ def make_electrons():
 @pytest.fixture
 def gan():
     return models.build("3dgan", spaces.space("clic-ecal"))
+
+
+@pytest.fixture(scope="session")
+def on_all():
+    """Call a function on every engine at once; gives its answers by rank."""
+
+    def call(engines, function, per_rank):
+        function = ipyparallel.interactive(function)
+        calls = [
+            engines.client[engine].apply_async(function, *(values[rank] for values in per_rank))
+            for rank, engine in enumerate(engines.ids)
+        ]
+        return [call.get(timeout=180) for call in calls]
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def meetings():
+    """How the ranks of some engines find each other, once."""
+
+    def prepare(engines):
+        facts = data_parallel._describe(engines, engines.ids)
+        return data_parallel._meetings(engines, engines.ids, facts)[0]
+
+    return prepare

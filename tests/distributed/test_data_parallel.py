@@ -6,7 +6,6 @@ import threading
 import time
 from dataclasses import replace
 
-import ipyparallel
 import numpy as np
 import pytest
 
@@ -14,21 +13,6 @@ from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
 from calolab.training import History, passes
 from calolab.training.recipe import Recipe
-
-
-def on_all(engines, function, *common, per_rank=()):
-    """What a function returns on every engine, by rank."""
-    function = ipyparallel.interactive(function)
-    calls = [
-        engines.client[engine].apply_async(function, *common, *(values[rank] for values in per_rank))
-        for rank, engine in enumerate(engines.ids)
-    ]
-    return [call.get(timeout=120) for call in calls]
-
-
-def meetings(engines):
-    facts = data_parallel._describe(engines, engines.ids)
-    return data_parallel._meetings(engines, engines.ids, facts)[0]
 
 
 def watched_training(job, networks, values, labels):
@@ -63,7 +47,7 @@ def watched_training(job, networks, values, labels):
 
 
 @pytest.fixture(scope="module")
-def ranks(two, make_electrons):
+def ranks(two, on_all, meetings, make_electrons):
     """Both ranks after two steps on different events, seen from inside."""
     from calolab import models
 
@@ -112,7 +96,7 @@ def one_pass(meeting, networks, images, targets):
     return found
 
 
-def test_moving_statistics_are_averaged_over_ranks(two, gan, make_electrons):
+def test_moving_statistics_are_averaged_over_ranks(two, on_all, meetings, gan, make_electrons):
     samples = [make_electrons(2, seed=rank) for rank in range(2)]
     energies = [sample.labels["energy"].astype(np.float32)[:, None] for sample in samples]
     targets = [{"generation": np.ones((2, 1), np.float32), "auxiliary": e / 100, "ecal": e / 40} for e in energies]
@@ -153,7 +137,7 @@ def averaged_gradients(meeting, networks, batch):
         ranks.shutdown()
 
 
-def test_averaged_gradient_is_the_gradient_of_the_joined_batch(two, gan, make_electrons):
+def test_averaged_gradient_is_the_gradient_of_the_joined_batch(two, on_all, meetings, gan, make_electrons):
     sample, random = make_electrons(5), np.random.default_rng(1)
     column = sample.labels["energy"].astype(np.float32)[:, None]
     inputs = {"latent": random.standard_normal((5, gan.latent_size), dtype=np.float32), "energy": column}
@@ -176,16 +160,18 @@ def test_averaged_gradient_is_the_gradient_of_the_joined_batch(two, gan, make_el
         passes.discriminator_gradients(gan, Recipe(), images, targets, training=False)[0],
         passes.generator_gradients(gan, Recipe(), inputs, targets, training=False)[0],
     ]
-    # The first rank's own gradient is far from it: the test can tell an average from no average.
-    own = passes.discriminator_gradients(gan, Recipe(), images[:3], parts[0]["targets"], training=False)[0]
-    assert max(np.abs(a - b).max() for a, b in zip(own, joined[0], strict=True)) > 0.01 * np.abs(joined[0][-1]).max()
-    for expected, first, second in zip(joined, *answers, strict=True):
-        # float32 has 1.2e-7, and 15,625 cells are summed, in another order.
-        scale = max(np.abs(g).max() for g in expected)
-        assert scale > 1e-3
+    first_part = {name: column[:3] for name, column in inputs.items()}
+    own = [
+        passes.discriminator_gradients(gan, Recipe(), images[:3], parts[0]["targets"], training=False)[0],
+        passes.generator_gradients(gan, Recipe(), first_part, parts[0]["targets"], training=False)[0],
+    ]
+    for expected, alone, first, second in zip(joined, own, *answers, strict=True):
+        # The sums over 15,625 cells have terms of both signs: in float32 their order is worth 4e-5 of the largest.
+        tolerance = 2e-4 * max(np.abs(g).max() for g in expected)
+        assert max(np.abs(a - b).max() for a, b in zip(alone, expected, strict=True)) > 50 * tolerance
         for whole, mean, other in zip(expected, first, second, strict=True):
             np.testing.assert_array_equal(mean, other)
-            np.testing.assert_allclose(mean, whole, rtol=0, atol=1e-5 * scale)
+            np.testing.assert_allclose(mean, whole, rtol=0, atol=tolerance)
 
 
 def served(job, values, labels):
@@ -200,7 +186,7 @@ def served(job, values, labels):
 
 
 @pytest.mark.parametrize("kind", ["sample", "stream"])
-def test_101_events_on_two_ranks_are_each_seen_once(two, make_electrons, tmp_path, kind):
+def test_101_events_on_two_ranks_are_each_seen_once(two, on_all, make_electrons, tmp_path, kind):
     sample = make_electrons(101)
     data = sample
     if kind == "stream":

@@ -1,0 +1,101 @@
+"""Two real ranks meet, average and broadcast, part, and meet again."""
+
+import socket
+import time
+
+import numpy as np
+import pytest
+
+from calolab import distributed
+from calolab.distributed import communicator, launch
+
+
+def conversation(meeting):
+    """What a rank gets from the others, and the rank it believes to be."""
+    import numpy as np
+    import tensorflow as tf
+
+    from calolab.distributed import communicator
+
+    ranks = communicator.Communicator(meeting)
+    try:
+        mine = float(ranks.rank)
+        average = tf.function(lambda x: ranks.average([x, tf.ones((2, 3)) * mine, tf.constant(1.0)]))
+        return {
+            "rank": (ranks.rank, ranks.size),
+            "graph": [mean.numpy() for mean in average(tf.constant([mine, 4.0]))],
+            "eager": [np.asarray(mean) for mean in ranks.average([np.float64(mine), np.float32([mine, mine])])],
+            "broadcast": ranks.broadcast([np.uint32([7, 8]) + ranks.rank, np.float32(ranks.rank), np.zeros((0, 2))]),
+        }
+    finally:
+        ranks.shutdown()
+
+
+def test_ranks_meet_average_broadcast_and_meet_again(two, on_all, meetings):
+    for _ in range(2):
+        appointed = meetings(two)
+        answers = on_all(two, conversation, per_rank=(appointed,))
+        assert [answer["rank"] for answer in answers] == [(0, 2), (1, 2)]
+        for answer in answers:
+            np.testing.assert_array_equal(answer["graph"][0], np.float32([0.5, 4.0]))
+            np.testing.assert_array_equal(answer["graph"][1], np.full((2, 3), 0.5, np.float32))
+            assert answer["eager"][0] == 0.5 and answer["eager"][0].dtype == np.float64
+            np.testing.assert_array_equal(answer["eager"][1], np.float32([0.5, 0.5]))
+            seeds, number, empty = answer["broadcast"]
+            np.testing.assert_array_equal(seeds, np.uint32([7, 8]))
+            assert seeds.dtype == np.uint32 and number == 0 and empty.shape == (0, 2)
+        # The rendezvous was on loopback, and has closed once all had met.
+        assert appointed[0].address == "127.0.0.1"
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", appointed[0].port), timeout=2)
+
+
+def test_meetings_say_where_each_rank_is():
+    meeting = communicator.Meeting("gloo", 2, 4, ("a", "a", "b", "a"), "10.0.0.1", 5)
+    assert meeting.local_rank == 0
+    last = communicator.Meeting("gloo", 3, 4, ("a", "a", "b", "a"), "127.0.0.1", 5)
+    variables = communicator._gloo_variables(last)
+    names = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE", "HOSTNAME", "GLOO_IFACE")
+    assert [variables[f"HOROVOD_{name}"] for name in names] == ["3", "4", "2", "3", "0", "1", "a", "lo"]
+
+
+@pytest.fixture(scope="module")
+def by_mpi():
+    """Two engines that MPI launched."""
+    if "mpi" not in communicator.built():
+        pytest.skip("this Horovod was built without MPI (libopenmpi-dev was not there)")
+    try:
+        launch.launcher_options("mpi")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+            patch.setenv(name, "1")  # tests may run as root in a container
+        with distributed.cluster(2, "mpi", name="horovod-mpi") as engines:
+            yield engines
+
+
+def wait_until_it_moves(run, seconds=90):
+    deadline = time.monotonic() + seconds
+    while not run.progress:
+        assert time.monotonic() < deadline and run.status == "running"
+        time.sleep(0.05)
+
+
+def test_training_over_mpi(by_mpi, gan, make_electrons):
+    run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=1, batch_size=2, progress=False)
+    assert "MPI" in run.note
+    assert run.wait(timeout=120).ranks == 2
+    run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=10_000, batch_size=2, progress=False)
+    wait_until_it_moves(run)
+    run.stop()
+    assert run.wait(timeout=60).stopped
+    run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=10_000, batch_size=2, progress=False)
+    wait_until_it_moves(run)
+    by_mpi.client[:].apply_async(lambda: None)  # waits behind the training; must not disturb
+    content = launch.read(launch.path_of(by_mpi.name))
+    rank = launch.processes(content, ("engines",))[0].children()[0]
+    rank.kill()
+    with pytest.raises(distributed.TrainingFailed, match="died"):
+        run.wait(timeout=30)
+    assert len(distributed.restart(by_mpi)) == 2
