@@ -13,7 +13,11 @@ export function element(tag, attributes = {}, ...children) {
 
 /** The frame of a widget, inside `el`; JupyterLab's own shortcuts leave its keys alone. */
 export function frame(el, name, ...children) {
-  const node = element("section", { class: "calolab", "aria-label": name, "data-lm-suppress-shortcuts": "true" }, ...children);
+  const node = element(
+    "section",
+    { class: "calolab", "aria-label": name, "data-lm-suppress-shortcuts": "true" },
+    ...children,
+  );
   el.append(node);
   return node;
 }
@@ -21,8 +25,19 @@ export function frame(el, name, ...children) {
 /** A slider over whole numbers; `describe(value)` is shown beside it and read aloud. */
 export function slider({ label, title, describe, onmove }) {
   const shown = element("output", { class: "calolab-value" });
-  const input = element("input", { type: "range", step: 1, "aria-label": title ?? label, oninput: () => onmove(Number(input.value)) });
-  const node = element("label", { class: "calolab-slider", title: title ?? false }, element("span", {}, label), input, shown);
+  const input = element("input", {
+    type: "range",
+    step: 1,
+    "aria-label": title ?? label,
+    oninput: () => onmove(Number(input.value)),
+  });
+  const node = element(
+    "label",
+    { class: "calolab-slider", title: title ?? false },
+    element("span", {}, label),
+    input,
+    shown,
+  );
   return {
     node,
     input,
@@ -40,9 +55,16 @@ let groups = 0;
 /** One of several: a row of radio buttons; `options` are [value, text] pairs. */
 export function choice({ label, options, onpick }) {
   const group = `calolab-choice-${(groups += 1)}-${Math.random().toString(36).slice(2)}`;
-  const inputs = options.map(([value]) => element("input", { type: "radio", name: group, onchange: () => onpick(value) }));
+  const inputs = options.map(([value]) =>
+    element("input", { type: "radio", name: group, onchange: () => onpick(value) }),
+  );
   const buttons = options.map(([, text], k) => element("label", {}, inputs[k], element("span", {}, text)));
-  const node = element("span", { class: "calolab-choice", role: "radiogroup", "aria-label": label }, element("span", { class: "calolab-caption" }, label), ...buttons);
+  const node = element(
+    "span",
+    { class: "calolab-choice", role: "radiogroup", "aria-label": label },
+    element("span", { class: "calolab-caption" }, label),
+    ...buttons,
+  );
   return {
     node,
     show(value) {
@@ -63,7 +85,11 @@ export function chips({ label, options, onpick }) {
 
 /** A button. */
 export function button({ label, title, onpress, className = "" }) {
-  return element("button", { type: "button", class: `calolab-button ${className}`, title: title ?? false, onclick: onpress }, label);
+  return element(
+    "button",
+    { type: "button", class: `calolab-button ${className}`, title: title ?? false, onclick: onpress },
+    label,
+  );
 }
 
 /** Set traits and tell Python; the page repaints at once, whether or not the kernel is busy. */
@@ -81,6 +107,8 @@ export function watch(model, names, react) {
 /** Call the entry of `keys` that a pressed key names, unless a control has use for it itself. */
 export function onKeys(node, keys) {
   node.addEventListener("keydown", (event) => {
+    // JupyterLab's notebook swallows arrow keys that reach it, those of a slider too.
+    event.stopPropagation();
     if (event.target.tagName === "INPUT" && event.key.startsWith("Arrow")) return;
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
     event.preventDefault();

@@ -1,9 +1,31 @@
 // Canvases, scales, axes, colours and numbers: what every widget draws with.
 
 const INFERNO = [
-  [0, 0, 4], [5, 4, 23], [17, 10, 48], [33, 12, 74], [50, 10, 94], [69, 10, 105], [87, 16, 110], [103, 22, 110], [120, 28, 109],
-  [138, 34, 106], [154, 40, 101], [171, 47, 94], [188, 55, 84], [202, 64, 74], [216, 76, 62], [228, 90, 49], [237, 105, 37],
-  [245, 123, 23], [249, 142, 9], [252, 161, 8], [251, 182, 26], [249, 203, 53], [244, 223, 83], [242, 242, 125], [252, 255, 164],
+  [0, 0, 4],
+  [5, 4, 23],
+  [17, 10, 48],
+  [33, 12, 74],
+  [50, 10, 94],
+  [69, 10, 105],
+  [87, 16, 110],
+  [103, 22, 110],
+  [120, 28, 109],
+  [138, 34, 106],
+  [154, 40, 101],
+  [171, 47, 94],
+  [188, 55, 84],
+  [202, 64, 74],
+  [216, 76, 62],
+  [228, 90, 49],
+  [237, 105, 37],
+  [245, 123, 23],
+  [249, 142, 9],
+  [252, 161, 8],
+  [251, 182, 26],
+  [249, 203, 53],
+  [244, 223, 83],
+  [242, 242, 125],
+  [252, 255, 164],
 ];
 // Empty cells are black; the faintest deposit starts visibly above it.
 const FAINTEST = 0.14;
@@ -56,7 +78,17 @@ export function surface(label, className, draw) {
 /** The colours and the font that style.css gives to this place of the page. */
 function look(node) {
   const style = getComputedStyle(node);
-  const names = ["ink", "faint", "grid", "paper", "reference", "reference-fill", "generated", "generated-fill", "accent"];
+  const names = [
+    "ink",
+    "faint",
+    "grid",
+    "paper",
+    "reference",
+    "reference-fill",
+    "generated",
+    "generated-fill",
+    "accent",
+  ];
   const colours = names.map((name) => [name, style.getPropertyValue(`--calolab-${name}`).trim()]);
   const series = [1, 2, 3, 4, 5, 6].map((n) => style.getPropertyValue(`--calolab-series-${n}`).trim());
   return { ...Object.fromEntries(colours), series, font: (size) => `${size}px ${style.fontFamily}` };
@@ -72,17 +104,21 @@ export function scale({ low, high, log }, start, end) {
 /** Round values for the ticks of `range`, about `count` of them. */
 export function ticks({ low, high, log }, count = 5) {
   if (log) {
-    const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
-    if (last - first >= 1) {
-      const step = Math.ceil((last - first) / count);
-      return Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, k) => 10 ** (first + k * step));
-    }
+    const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
+    const step = Math.ceil((last - first) / (count + 1));
+    // Few decades leave room for 2 and 5 between the powers of ten.
+    const factors = last - first <= 2 ? [1, 2, 5] : [1];
+    const powers = Array.from({ length: Math.floor((last - first) / step) + 1 }, (_, k) => first + k * step);
+    const marks = powers.flatMap((power) => factors.map((factor) => Number(`${factor}e${power}`)));
+    return marks.filter((value) => value >= low * 0.999 && value <= high * 1.001);
   }
   const rough = (high - low) / count;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= rough * 0.999) * power;
   const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, k) => Number(((first + k) * step).toPrecision(12)));
+  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, k) =>
+    Number(((first + k) * step).toPrecision(12)),
+  );
 }
 
 /** A number with `digits` significant digits, as a physicist writes it: 12.3, 0.045, 3.1×10⁻⁵. */
@@ -110,7 +146,9 @@ function tickText(value, range) {
     return `10${superscript(Math.round(exponent))}`;
   }
   const text = Number(value.toPrecision(6));
-  return Math.abs(text) >= 1e5 || (text !== 0 && Math.abs(text) < 1e-3) ? number(text, 2) : String(text).replace("-", "−");
+  return Math.abs(text) >= 1e5 || (text !== 0 && Math.abs(text) < 1e-3)
+    ? number(text, 2)
+    : String(text).replace("-", "−");
 }
 
 function superscript(exponent) {
@@ -137,7 +175,12 @@ export function axes(pen, box, horizontal, vertical, look) {
     line(pen, box.left - 4, y(value), box.left, y(value));
     pen.fillText(tickText(value, vertical), box.left - 6, y(value));
   }
-  pen.strokeRect(Math.round(box.left) - 0.5, Math.round(box.top) - 0.5, Math.round(box.right - box.left) + 1, Math.round(box.bottom - box.top) + 1);
+  pen.strokeRect(
+    Math.round(box.left) - 0.5,
+    Math.round(box.top) - 0.5,
+    Math.round(box.right - box.left) + 1,
+    Math.round(box.bottom - box.top) + 1,
+  );
   pen.font = look.font(12);
   if (!horizontal.bare) {
     pen.textAlign = "center";
@@ -171,42 +214,27 @@ export function clipped(pen, box, draw) {
   pen.restore();
 }
 
-/** Trace `values` as a histogram line over `edges`; returns nothing, the caller strokes. */
+/** Draw `values` as a histogram line over `edges`; a value that is not finite leaves a gap. */
 export function steps(pen, edges, values, { x, y }) {
   pen.beginPath();
+  let joined = false;
   values.forEach((value, k) => {
-    pen.lineTo(x(edges[k]), y(value));
-    pen.lineTo(x(edges[k + 1]), y(value));
+    if (Number.isFinite(value)) {
+      if (joined) pen.lineTo(x(edges[k]), y(value));
+      else pen.moveTo(x(edges[k]), y(value));
+      pen.lineTo(x(edges[k + 1]), y(value));
+    }
+    joined = Number.isFinite(value);
   });
+  pen.stroke();
 }
 
-/** Fill between two histogram lines over the same edges. */
-export function band(pen, edges, low, high, { x, y }) {
-  pen.beginPath();
-  high.forEach((value, k) => {
-    pen.lineTo(x(edges[k]), y(value));
-    pen.lineTo(x(edges[k + 1]), y(value));
+/** Fill `half` above and below a histogram line over `edges`. */
+export function band(pen, edges, middle, half, { x, y }) {
+  middle.forEach((value, k) => {
+    if (!Number.isFinite(value + half[k])) return;
+    // Whole pixels, so that no seam shows between neighbours.
+    const [left, right] = [Math.round(x(edges[k])), Math.round(x(edges[k + 1]))];
+    pen.fillRect(left, y(value + half[k]), right - left, y(value - half[k]) - y(value + half[k]));
   });
-  for (let k = low.length - 1; k >= 0; k -= 1) {
-    pen.lineTo(x(edges[k + 1]), y(low[k]));
-    pen.lineTo(x(edges[k]), y(low[k]));
-  }
-  pen.fill();
-}
-
-/** A legend line: a stroke in `colour`, then its text; returns where the next one may begin. */
-export function key(pen, left, top, colour, text, look, fill) {
-  pen.font = look.font(12);
-  if (fill) {
-    pen.fillStyle = fill;
-    pen.fillRect(left, top - 5, 18, 10);
-  }
-  pen.strokeStyle = colour;
-  pen.lineWidth = 2;
-  line(pen, left, top, left + 18, top);
-  pen.fillStyle = look.ink;
-  pen.textAlign = "left";
-  pen.textBaseline = "middle";
-  pen.fillText(text, left + 24, top);
-  return left + 24 + pen.measureText(text).width + 16;
 }

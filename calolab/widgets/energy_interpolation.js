@@ -17,8 +17,12 @@ async function render({ model, el }) {
   const everyLatent = Array.from({ length: latents }, (_, latent) => latent);
   const everyPoint = energies.map((_, point) => point);
   const means = everyPoint.map((point) => meanOf(everyLatent.map((latent) => generated(latent, point))));
-  const responses = [...everyLatent.map((latent) => everyPoint.map((point) => visible[latent * energies.length + point]))];
-  const meanResponse = everyPoint.map((point) => responses.reduce((sum, response) => sum + response[point], 0) / latents);
+  const responses = [
+    ...everyLatent.map((latent) => everyPoint.map((point) => visible[latent * energies.length + point])),
+  ];
+  const meanResponse = everyPoint.map(
+    (point) => responses.reduce((sum, response) => sum + response[point], 0) / latents,
+  );
 
   const point = () => nearest(energies, model.get("energy"));
   const current = (at) => (model.get("average") ? means[at] : generated(model.get("latent"), at));
@@ -28,7 +32,10 @@ async function render({ model, el }) {
     const key = model.get("average") ? "average" : model.get("latent");
     if (top.latent !== key) {
       const shown = [...everyPoint.map(current), ...(reference ? everyPoint.map(referenceMean) : [])];
-      Object.assign(top, { latent: key, value: Math.max(...shown.map((values) => values.reduce((a, b) => Math.max(a, b), 0))) });
+      Object.assign(top, {
+        latent: key,
+        value: Math.max(...shown.map((values) => values.reduce((a, b) => Math.max(a, b), 0))),
+      });
     }
     return top.value;
   }
@@ -37,7 +44,11 @@ async function render({ model, el }) {
   /** Slice energies of all latents at the current energy, kept per axis and point. */
   function latentSums(cuts) {
     const key = `${cuts.axis} ${point()}`;
-    if (!sums.has(key)) sums.set(key, everyLatent.map((latent) => planeSums(generated(latent, point()), cuts.planes)));
+    if (!sums.has(key))
+      sums.set(
+        key,
+        everyLatent.map((latent) => planeSums(generated(latent, point()), cuts.planes)),
+      );
     return sums.get(key);
   }
   function behind(pen, cuts, at, look) {
@@ -46,61 +57,87 @@ async function render({ model, el }) {
     pen.lineWidth = 1;
     for (const one of latentSums(cuts)) {
       steps(pen, cuts.borders, one, at);
-      pen.stroke();
     }
     pen.globalAlpha = 1;
   }
   behind.highest = (cuts) => Math.max(...latentSums(cuts).flat());
 
   const view = slicing({
-    model, space, largest, behind,
+    model,
+    space,
+    largest,
+    behind,
     names: reference ? ["reference", "generated"] : ["generated"],
-    showers: () => [...(reference ? [reference.counts[point()] ? referenceMean(point()) : null] : []), current(point())],
+    showers: () => [
+      ...(reference ? [reference.counts[point()] ? referenceMean(point()) : null] : []),
+      current(point()),
+    ],
   });
 
-  const response = surface("visible energy against incident energy, one line for each latent vector", "calolab-strip", (pen, width, height, look) => {
-    const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
-    const values = [...responses.flat(), ...(reference ? reference.visible.filter(Number.isFinite) : [])];
-    const range = { low: energies[0], high: energies.at(-1), label: "incident energy [GeV]" };
-    const at = axes(pen, box, range, { low: 0, high: Math.max(...values) * 1.08 || 1, label: `visible [${space.unit}]` }, look);
-    const trace = (heights) => {
-      pen.beginPath();
-      heights.forEach((height, k) => Number.isFinite(height) && pen.lineTo(at.x(energies[k]), at.y(height)));
-      pen.stroke();
-    };
-    response.pick = (pixel) => energies[nearest(energies.map(at.x), pixel)];
-    clipped(pen, box, () => {
-      pen.strokeStyle = look.generated;
-      pen.lineWidth = 1;
-      pen.globalAlpha = 0.3;
-      responses.forEach(trace);
-      pen.globalAlpha = 1;
-      pen.lineWidth = 2;
-      trace(model.get("average") ? meanResponse : responses[model.get("latent")]);
-      if (reference) {
-        pen.strokeStyle = look.reference;
-        trace(reference.visible.map((value) => value ?? NaN));
-      }
-      pen.strokeStyle = look.faint;
-      pen.lineWidth = 1;
-      line(pen, at.x(energies[point()]), box.top, at.x(energies[point()]), box.bottom);
-    });
-  });
+  const response = surface(
+    "visible energy against incident energy, one line for each latent vector",
+    "calolab-strip",
+    (pen, width, height, look) => {
+      const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
+      const values = [...responses.flat(), ...(reference ? reference.visible.filter(Number.isFinite) : [])];
+      const range = { low: energies[0], high: energies.at(-1), label: "incident energy [GeV]" };
+      const at = axes(
+        pen,
+        box,
+        range,
+        { low: 0, high: Math.max(...values) * 1.08 || 1, label: `visible [${space.unit}]` },
+        look,
+      );
+      const trace = (heights) => {
+        pen.beginPath();
+        heights.forEach((height, k) => Number.isFinite(height) && pen.lineTo(at.x(energies[k]), at.y(height)));
+        pen.stroke();
+      };
+      response.pick = (pixel) => energies[nearest(energies.map(at.x), pixel)];
+      clipped(pen, box, () => {
+        pen.strokeStyle = look.generated;
+        pen.lineWidth = 1;
+        pen.globalAlpha = 0.3;
+        responses.forEach(trace);
+        pen.globalAlpha = 1;
+        pen.lineWidth = 2;
+        trace(model.get("average") ? meanResponse : responses[model.get("latent")]);
+        if (reference) {
+          pen.strokeStyle = look.reference;
+          trace(reference.visible.map((value) => value ?? NaN));
+        }
+        pen.strokeStyle = look.faint;
+        pen.lineWidth = 1;
+        line(pen, at.x(energies[point()]), box.top, at.x(energies[point()]), box.bottom);
+      });
+    },
+  );
   const drag = (event) => event.buttons & 1 && assign(model, { energy: response.pick(event.offsetX) });
   response.node.addEventListener("pointerdown", drag);
   response.node.addEventListener("pointermove", drag);
 
-  const go = (change) => () => assign(model, { energy: energies[Math.min(Math.max(point() + change, 0), energies.length - 1)] });
+  const go = (change) => () =>
+    assign(model, { energy: energies[Math.min(Math.max(point() + change, 0), energies.length - 1)] });
   const energySlider = slider({
-    label: "incident energy", title: "incident energy (keys: up and down)",
-    describe: (at) => `${number(energies[at])} GeV`, onmove: (at) => assign(model, { energy: energies[at] }),
+    label: "incident energy",
+    title: "incident energy (keys: up and down)",
+    describe: (at) => `${number(energies[at])} GeV`,
+    onmove: (at) => assign(model, { energy: energies[at] }),
   });
   const latentSlider = slider({
-    label: "latent", title: "latent vector",
+    label: "latent",
+    title: "latent vector",
     describe: (latent) => (model.get("average") ? `mean of ${latents}` : `${latent} (0 to ${latents - 1})`),
     onmove: (latent) => assign(model, { latent, average: false }),
   });
-  const shown = choice({ label: "", options: [[false, "one latent"], [true, `mean of ${latents}`]], onpick: (average) => assign(model, { average }) });
+  const shown = choice({
+    label: "",
+    options: [
+      [false, "one latent"],
+      [true, `mean of ${latents}`],
+    ],
+    onpick: (average) => assign(model, { average }),
+  });
 
   let playing = 0;
   const play = button({ label: "▶ play", title: "run through the energies (key: p)", onpress: toggle });
@@ -118,7 +155,8 @@ async function render({ model, el }) {
   }
 
   const root = frame(
-    el, "Energy interpolation",
+    el,
+    "Energy interpolation",
     element("div", { class: "calolab-controls" }, energySlider.node, play),
     response.node,
     element("div", { class: "calolab-controls" }, latentSlider.node, shown.node),
@@ -126,7 +164,13 @@ async function render({ model, el }) {
     ...view.body,
     element("div", { class: "calolab-note" }, `${note} Keys: ↑ ↓ energy, a average, p play, ${view.hint}.`),
   );
-  onKeys(root, { ...view.keys, ArrowUp: go(1), ArrowDown: go(-1), a: () => assign(model, { average: !model.get("average") }), p: toggle });
+  onKeys(root, {
+    ...view.keys,
+    ArrowUp: go(1),
+    ArrowDown: go(-1),
+    a: () => assign(model, { average: !model.get("average") }),
+    p: toggle,
+  });
 
   function show() {
     const at = point();
@@ -136,16 +180,15 @@ async function render({ model, el }) {
     shown.show(average);
     const seen = average ? meanResponse[at] : responses[model.get("latent")][at];
     const what = average ? `mean of ${latents} latents` : `latent ${model.get("latent")}`;
-    const titled = [["generated", `${what}, E ${number(energies[at])} GeV, visible ${number(seen)} ${space.unit}`]];
+    const facts = [`${what}, E ${number(energies[at])} GeV, visible ${number(seen)} ${space.unit}`];
     if (reference) {
       const [low, high] = reference.windows[at];
       const count = reference.counts[at];
       const found = count ? `mean of ${count}, visible ${number(reference.visible[at])} ${space.unit}` : "no shower";
-      titled.unshift(["reference", `${found}, E ${number(low)} to ${number(high)} GeV`]);
+      facts.unshift(`${found}, E ${number(low)} to ${number(high)} GeV`);
     }
-    titled.forEach(([name, text], which) => view.titles[which].replaceChildren(element("b", { class: `calolab-${name}` }, name), ` ${text}`));
     response.redraw();
-    view.show();
+    view.show(facts);
   }
   const unwatch = watch(model, ["energy", "latent", "average"], show);
   show();

@@ -3,18 +3,24 @@
 import { axes, band, clipped, measured, number, steps, surface, ticks } from "./drawing.js";
 import { axisLabel, unpack } from "./showers.js";
 import { assign, choice, element, frame, onKeys, watch } from "./controls.js";
+import { roundRange, statistics, summary, unfold } from "./statistics.js";
 
 async function render({ model, el }) {
   const { space, profiles, samples, note } = model.get("about");
   const numbers = await unpack(model.get("numbers"));
-  const columns = unfold(numbers, profiles, samples.map(({ energies }) => energies.length));
-  const all = samples.flatMap(({ energies }) => energies);
-  const whole = roundRange(Math.min(...all), Math.max(...all));
+  const columns = unfold(
+    numbers,
+    profiles,
+    samples.map(({ energies }) => energies.length),
+  );
+  const whole = roundRange(samples.flatMap(({ energies }) => energies));
   let scene = null;
 
   function compose() {
     const [low, high] = model.get("energy_range");
-    const chosen = samples.map(({ energies }) => energies.flatMap((energy, event) => (energy >= low && energy <= high ? [event] : [])));
+    const chosen = samples.map(({ energies }) =>
+      energies.flatMap((energy, event) => (energy >= low && energy <= high ? [event] : [])),
+    );
     const shown = profiles.map(({ edges }, axis) =>
       samples.map((_, which) => statistics(columns[which][axis].profile, edges.length - 1, chosen[which])),
     );
@@ -23,7 +29,9 @@ async function render({ model, el }) {
 
   const panels = profiles.map((profile, axis) => {
     const label = `mean profile along ${profile.axis}${samples.length > 1 ? " and ratio of generated to reference" : ""}`;
-    const panel = surface(label, "calolab-profile", (pen, width, height, look) => drawProfile(pen, width, height, look, profile, axis, panel));
+    const panel = surface(label, "calolab-profile", (pen, width, height, look) =>
+      drawProfile(pen, width, height, look, profile, axis, panel),
+    );
     panel.node.addEventListener("pointermove", (event) => tell(axis, panel.pick(event.offsetX)));
     panel.node.addEventListener("pointerleave", () => (readout.textContent = ""));
     return panel;
@@ -31,7 +39,11 @@ async function render({ model, el }) {
   const spectrum = surface("incident energies and the chosen range", "calolab-spectrum", drawSpectrum);
   const handles = ["lowest", "highest"].map((which, end) =>
     element("input", {
-      type: "range", min: 0, max: whole.count, step: 1, "aria-label": `${which} incident energy`,
+      type: "range",
+      min: 0,
+      max: whole.count,
+      step: 1,
+      "aria-label": `${which} incident energy`,
       oninput: () => {
         const range = [...model.get("energy_range")];
         range[end] = whole.at(Number(handles[end].value));
@@ -44,21 +56,48 @@ async function render({ model, el }) {
   const legend = element("div", { class: "calolab-legend" });
   const readout = element("output", { class: "calolab-readout" });
   const table = element("table", { class: "calolab-table" });
-  const scaleChoice = choice({ label: "scale", options: [[false, "linear"], [true, "log"]], onpick: (log) => assign(model, { log }) });
-  const bandChoice = choice({ label: "band", options: [[false, "error of the mean"], [true, "event to event"]], onpick: (spread) => assign(model, { spread }) });
+  const scaleChoice = choice({
+    label: "scale",
+    options: [
+      [false, "linear"],
+      [true, "log"],
+    ],
+    onpick: (log) => assign(model, { log }),
+  });
+  const bandChoice = choice({
+    label: "band",
+    options: [
+      [false, "error of the mean"],
+      [true, "event to event"],
+    ],
+    onpick: (spread) => assign(model, { spread }),
+  });
 
   const root = frame(
-    el, "Profile explorer",
+    el,
+    "Profile explorer",
     element("div", { class: "calolab-controls" }, legend, bandChoice.node, scaleChoice.node),
     element("div", { class: "calolab-panels" }, ...panels.map((panel) => element("figure", {}, panel.node))),
     readout,
-    element("div", { class: "calolab-controls" }, element("span", {}, "showers with an incident energy of"), shownRange),
+    element(
+      "div",
+      { class: "calolab-controls" },
+      element("span", {}, "showers with an incident energy of"),
+      shownRange,
+    ),
     element("div", { class: "calolab-range" }, ...handles),
     spectrum.node,
     table,
-    element("div", { class: "calolab-note" }, `${note} Keys: l scale, b band; arrows move a range handle once it is clicked.`),
+    element(
+      "div",
+      { class: "calolab-note" },
+      `${note} Keys: l scale, b band; arrows move a range handle once it is clicked.`,
+    ),
   );
-  onKeys(root, { l: () => assign(model, { log: !model.get("log") }), b: () => assign(model, { spread: !model.get("spread") }) });
+  onKeys(root, {
+    l: () => assign(model, { log: !model.get("log") }),
+    b: () => assign(model, { spread: !model.get("spread") }),
+  });
 
   /** Half the height of the band at each point: the error of the mean, or the spread of single showers. */
   const half = ({ spread, error }) => (model.get("spread") ? spread : error);
@@ -71,7 +110,10 @@ async function render({ model, el }) {
     const along = { low: edges[0], high: edges.at(-1), label: axisLabel(space, axis), bare: ratio };
     const tops = shown.flatMap((one) => one.mean.map((mean, k) => mean + half(one)[k])).filter(Number.isFinite);
     const top = Math.max(0, ...tops) || 1;
-    const vertical = { label: `mean per slice [${space.unit}]`, ...(model.get("log") ? { low: top * 1e-4, high: top * 2, log: true } : { low: 0, high: top * 1.06 }) };
+    const vertical = {
+      label: `mean per slice [${space.unit}]`,
+      ...(model.get("log") ? { low: top * 1e-4, high: top * 2, log: true } : { low: 0, high: top * 1.06 }),
+    };
     const at = axes(pen, box, along, vertical, look);
     panel.pick = (pixel) => Math.min(Math.max(edges.findIndex((edge) => pixel < at.x(edge)) - 1, 0), edges.length - 2);
     clipped(pen, box, () => {
@@ -83,12 +125,33 @@ async function render({ model, el }) {
     const quotient = generated.mean.map((mean, k) => mean / reference.mean[k]);
     const off = quotient.filter((value) => Number.isFinite(value) && Math.abs(value - 1) > 0.5).length;
     const vast = off > quotient.length / 4;
-    const range = { low: vast ? 0 : 0.5, high: vast ? 2 : 1.5, label: "gen. / ref.", ticks: vast ? [0, 1, 2] : [0.5, 1, 1.5] };
+    const range = {
+      low: vast ? 0 : 0.5,
+      high: vast ? 2 : 1.5,
+      label: "gen. / ref.",
+      ticks: vast ? [0, 1, 2] : [0.5, 1, 1.5],
+    };
     const to = axes(pen, below, { ...along, bare: false }, range, look);
     clipped(pen, below, () => {
       const relative = (one, k) => half(one)[k] / reference.mean[k];
-      drawBand(pen, edges, quotient.map(() => 1), reference.mean.map((_, k) => relative(reference, k)), to, look, "reference");
-      drawBand(pen, edges, quotient, quotient.map((_, k) => relative(generated, k)), to, look, "generated");
+      drawBand(
+        pen,
+        edges,
+        quotient.map(() => 1),
+        reference.mean.map((_, k) => relative(reference, k)),
+        to,
+        look,
+        "reference",
+      );
+      drawBand(
+        pen,
+        edges,
+        quotient,
+        quotient.map((_, k) => relative(generated, k)),
+        to,
+        look,
+        "generated",
+      );
       // A ratio beyond the panel is marked at its edge, not lost.
       pen.fillStyle = look.generated;
       quotient.forEach((value, k) => {
@@ -115,10 +178,17 @@ async function render({ model, el }) {
     const edges = Array.from({ length: nBins + 1 }, (_, k) => whole.low + (k * (whole.high - whole.low)) / nBins);
     const counts = samples.map(({ energies }) => {
       const bins = new Array(nBins).fill(0);
-      for (const energy of energies) bins[Math.min(Math.floor(((energy - whole.low) / (whole.high - whole.low)) * nBins), nBins - 1)] += 1;
+      for (const energy of energies)
+        bins[Math.min(Math.floor(((energy - whole.low) / (whole.high - whole.low)) * nBins), nBins - 1)] += 1;
       return bins;
     });
-    const at = axes(pen, box, { ...whole, label: "incident energy [GeV]" }, { low: 0, high: Math.max(...counts.flat()) * 1.1, label: "events", ticks: [] }, look);
+    const at = axes(
+      pen,
+      box,
+      { ...whole, label: "incident energy [GeV]" },
+      { low: 0, high: Math.max(...counts.flat()) * 1.1, label: "events", ticks: [] },
+      look,
+    );
     clipped(pen, box, () => {
       pen.fillStyle = look.grid;
       pen.fillRect(at.x(scene.low), box.top, at.x(scene.high) - at.x(scene.low), box.bottom - box.top);
@@ -126,14 +196,18 @@ async function render({ model, el }) {
         pen.strokeStyle = look[samples[which].name];
         pen.lineWidth = 1.5;
         steps(pen, edges, bins, at);
-        pen.stroke();
       });
     });
   }
 
   function showTable() {
     const rows = [];
-    profiles.forEach(({ axis, unit }, k) => rows.push([`mean ${axis}`, unit, (which) => columns[which][k].first], [`width in ${axis}`, unit, (which) => columns[which][k].width]));
+    profiles.forEach(({ axis, unit }, k) =>
+      rows.push(
+        [`mean ${axis}`, unit, (which) => columns[which][k].first],
+        [`width in ${axis}`, unit, (which) => columns[which][k].width],
+      ),
+    );
     rows.push(["visible energy", space.unit, (which) => columns[which].visible]);
     const compared = samples.length > 1;
     const head = ["", ...samples.map(({ name }) => name), ...(compared ? ["difference", "significance"] : [])];
@@ -145,7 +219,12 @@ async function render({ model, el }) {
         const error = Math.hypot(found[0].error, found[1].error);
         cells.push(measured(difference, error), `${(difference / error).toFixed(1).replace("-", "−")} σ`);
       }
-      return element("tr", {}, element("th", { scope: "row" }, `${name} [${unit}]`), ...cells.map((cell) => element("td", {}, cell)));
+      return element(
+        "tr",
+        {},
+        element("th", { scope: "row" }, `${name} [${unit}]`),
+        ...cells.map((cell) => element("td", {}, cell)),
+      );
     });
     table.replaceChildren(element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text))), ...lines);
   }
@@ -158,7 +237,14 @@ async function render({ model, el }) {
     });
     shownRange.textContent = `${number(scene.low)} to ${number(scene.high)} GeV`;
     legend.replaceChildren(
-      ...samples.map(({ name }, which) => element("span", { class: `calolab-${name}` }, element("b", {}, `― ${name}`), ` ${scene.chosen[which].length.toLocaleString("en")} showers`)),
+      ...samples.map(({ name }, which) =>
+        element(
+          "span",
+          { class: `calolab-${name}` },
+          element("b", {}, `― ${name}`),
+          ` ${scene.chosen[which].length.toLocaleString("en")} showers`,
+        ),
+      ),
     );
     scaleChoice.show(model.get("log"));
     bandChoice.show(model.get("spread"));
@@ -173,49 +259,12 @@ async function render({ model, el }) {
   };
 }
 
-/** Split the transfer: for each sample, axis by axis the profiles (event, bin), mean positions and widths; then the sums. */
-function unfold(numbers, profiles, sizes) {
-  let start = 0;
-  const take = (length) => numbers.subarray(start, (start += length));
-  return sizes.map((n) => {
-    const axes = profiles.map(({ edges }) => ({ profile: take(n * (edges.length - 1)), first: take(n), width: take(n) }));
-    return Object.assign(axes, { visible: take(n) });
-  });
-}
-
-/** Mean, spread between events and error of the mean, bin by bin, over the chosen events. */
-function statistics(profile, nBins, chosen) {
-  const sum = new Array(nBins).fill(0);
-  const squares = new Array(nBins).fill(0);
-  for (const event of chosen) {
-    for (let k = 0; k < nBins; k += 1) {
-      const value = profile[event * nBins + k];
-      sum[k] += value;
-      squares[k] += value * value;
-    }
-  }
-  const n = chosen.length;
-  const mean = sum.map((value) => value / n);
-  const spread = mean.map((m, k) => Math.sqrt(Math.max(squares[k] / n - m * m, 0) * (n / (n - 1))));
-  return { mean, spread, error: spread.map((s) => s / Math.sqrt(n)) };
-}
-
-/** Mean and its error over the chosen events whose value exists: an empty shower has no position. */
-function summary(column, chosen) {
-  const values = Array.from(chosen, (event) => column[event]).filter((value) => !Number.isNaN(value));
-  const one = statistics(values, 1, values.keys().toArray());
-  return { mean: one.mean[0], error: one.error[0] };
-}
-
 function drawBand(pen, edges, middle, half, at, look, name) {
   pen.fillStyle = look[`${name}-fill`];
-  const filled = middle.map((value, k) => (Number.isFinite(value + half[k]) ? half[k] : 0));
-  const known = middle.map((value) => (Number.isFinite(value) ? value : 0));
-  band(pen, edges, known.map((value, k) => value - filled[k]), known.map((value, k) => value + filled[k]), at);
+  band(pen, edges, middle, half, at);
   pen.strokeStyle = look[name];
   pen.lineWidth = 1.8;
-  steps(pen, edges, known, at);
-  pen.stroke();
+  steps(pen, edges, middle, at);
 }
 
 function arrow(pen, x, y, size) {
@@ -224,17 +273,6 @@ function arrow(pen, x, y, size) {
   pen.lineTo(x - 4, y + size);
   pen.lineTo(x + 4, y + size);
   pen.fill();
-}
-
-/** The range of the energies, widened to round numbers, and the round values that a handle can take in it. */
-function roundRange(low, high) {
-  const [bottom, top] = high > low ? [low, high] : [low - 1, high + 1];
-  const marks = ticks({ low: bottom, high: top }, 100);
-  const step = marks[1] - marks[0];
-  const first = Math.floor(bottom / step + 1e-9);
-  const count = Math.ceil(top / step - 1e-9) - first;
-  const at = (index) => Number(((first + index) * step).toPrecision(10));
-  return { low: at(0), high: at(count), count, at, index: (energy) => Math.round(energy / step) - first };
 }
 
 export default { render };

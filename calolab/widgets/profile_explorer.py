@@ -6,7 +6,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from calolab.plots import profiles as figures
+from calolab.plots import mean_profiles
 from calolab.samples import Sample
 from calolab.validation import profiles
 from calolab.widgets import frontend
@@ -91,4 +91,4 @@ class ProfileExplorer(anywidget.AnyWidget):
             inside = (sample.labels["energy"] >= low) & (sample.labels["energy"] <= high)
             chosen[name] = {axis: profile[inside] for axis, profile in self._profiles[name].items()}
         space = next(iter(self._samples.values())).space
-        return figures.show(space, chosen, title=f"{low:.4g} to {high:.4g} GeV", log=self.log)._repr_png_()
+        return mean_profiles.show(space, chosen, title=f"{low:.4g} to {high:.4g} GeV", log=self.log)._repr_png_()

@@ -18,7 +18,13 @@ export function cut(space, axis) {
   const names = space.hasDepth ? space.axes.slice(0, last) : space.axes;
   if (!space.hasDepth || !space.regular) {
     const planes = space.layers.map(([columns, rows], k) => ({
-      start: space.starts[k], columns, rows, columnStep: rows.length - 1, rowStep: 1, columnAxis: names[0], rowAxis: names[1],
+      start: space.starts[k],
+      columns,
+      rows,
+      columnStep: rows.length - 1,
+      rowStep: 1,
+      columnAxis: names[0],
+      rowAxis: names[1],
     }));
     return { axis: space.hasDepth ? space.axes[last] : null, borders: space.depth ?? [0, 1], planes, summable: false };
   }
@@ -27,10 +33,19 @@ export function cut(space, axis) {
   const strides = [sizes[1] * sizes[2], sizes[2], 1];
   const along = space.axes.indexOf(axis);
   // Seen along the beam: x to the right, y up. Seen from the side: the depth to the right.
-  const [columns, rows] = [[2, 1], [2, 0], [0, 1]][along];
+  const [columns, rows] = [
+    [2, 1],
+    [2, 0],
+    [0, 1],
+  ][along];
   const planes = Array.from({ length: sizes[along] }, (_, k) => ({
-    start: k * strides[along], columns: edges[columns], rows: edges[rows],
-    columnStep: strides[columns], rowStep: strides[rows], columnAxis: space.axes[columns], rowAxis: space.axes[rows],
+    start: k * strides[along],
+    columns: edges[columns],
+    rows: edges[rows],
+    columnStep: strides[columns],
+    rowStep: strides[rows],
+    columnAxis: space.axes[columns],
+    rowAxis: space.axes[rows],
   }));
   return { axis, borders: edges[along], planes, summable: true };
 }
@@ -72,7 +87,8 @@ export function drawCells(pen, width, height, plane, cells, colours, space, look
   pen.fillStyle = EMPTY;
   pen.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
   const scales = axes(
-    pen, box,
+    pen,
+    box,
     { low: plane.columns[0], high: plane.columns.at(-1), label: label(plane.columnAxis) },
     { low: plane.rows[0], high: plane.rows.at(-1), label: label(plane.rowAxis) },
     look,
@@ -114,7 +130,13 @@ export function drawColourBar(pen, width, height, colours, title, look) {
     pen.fillStyle = inferno((pixel - box.left) / (box.right - box.left));
     pen.fillRect(pixel, box.top, 1.5, box.bottom - box.top);
   }
-  axes(pen, box, { ...colours, label: title, ticks: ticks(colours, width > 420 ? 6 : 4) }, { low: 0, high: 1, label: "", ticks: [] }, look);
+  axes(
+    pen,
+    box,
+    { ...colours, label: title, ticks: ticks(colours, width > 420 ? 6 : 4) },
+    { low: 0, high: 1, label: "", ticks: [] },
+    look,
+  );
   return place;
 }
 

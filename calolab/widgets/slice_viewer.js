@@ -10,7 +10,8 @@ async function render({ model, el }) {
   const numbers = await unpack(model.get("showers"));
   const nEvents = samples[0].visible.length;
   const size = space.starts.at(-1);
-  const shower = (sample, event) => numbers.subarray((sample * nEvents + event) * size, (sample * nEvents + event + 1) * size);
+  const shower = (sample, event) =>
+    numbers.subarray((sample * nEvents + event) * size, (sample * nEvents + event + 1) * size);
 
   const view = slicing({
     model,
@@ -24,10 +25,12 @@ async function render({ model, el }) {
     describe: (event) => `${event} (0 to ${nEvents - 1})`,
     onmove: (event) => assign(model, { event }),
   });
-  const turn = (change) => () => assign(model, { event: Math.min(Math.max(model.get("event") + change, 0), nEvents - 1) });
+  const turn = (change) => () =>
+    assign(model, { event: Math.min(Math.max(model.get("event") + change, 0), nEvents - 1) });
 
   const root = frame(
-    el, "Slice viewer",
+    el,
+    "Slice viewer",
     element("div", { class: "calolab-controls" }, events.node, ...view.controls),
     ...view.body,
     element("div", { class: "calolab-note" }, `${note} Keys: ↑ ↓ event, ${view.hint}.`),
@@ -37,12 +40,13 @@ async function render({ model, el }) {
   function show() {
     const event = model.get("event");
     events.show(event, 0, nEvents - 1);
-    samples.forEach(({ name, labels, visible }, which) => {
-      const facts = labels.map(({ symbol, unit, values }) => `${symbol} ${number(values[event])} ${unit}`.trim());
-      facts.push(`${space.hasDepth ? "visible" : "sum"} ${number(visible[event])} ${space.unit}`.trim());
-      view.titles[which].replaceChildren(element("b", { class: `calolab-${name}` }, name), ` ${facts.join(", ")}`);
-    });
-    view.show();
+    view.show(
+      samples.map(({ labels, visible }) => {
+        const facts = labels.map(({ symbol, unit, values }) => `${symbol} ${number(values[event])} ${unit}`.trim());
+        facts.push(`${space.hasDepth ? "visible" : "sum"} ${number(visible[event])} ${space.unit}`.trim());
+        return facts.join(", ");
+      }),
+    );
   }
   const unwatch = watch(model, ["event"], show);
   show();

@@ -2,7 +2,17 @@
 // The traits axis, position, log and total belong to it; calolab/widgets/slicing.py is its other half.
 
 import { axes, clipped, number, steps, surface } from "./drawing.js";
-import { axisLabel, cellAt, colourScale, cut, drawCells, drawColourBar, planeSums, planeValues, projection } from "./showers.js";
+import {
+  axisLabel,
+  cellAt,
+  colourScale,
+  cut,
+  drawCells,
+  drawColourBar,
+  planeSums,
+  planeValues,
+  projection,
+} from "./showers.js";
 import { assign, choice, element, slider, watch } from "./controls.js";
 
 const TRAITS = ["axis", "position", "log", "total"];
@@ -11,8 +21,8 @@ const clamp = (index, length) => Math.min(Math.max(index, 0), length - 1);
 /** Build the panels. `showers()` returns one array of an event's values per name, or null for a panel with nothing to show;
  * `largest(showers)` the value at the top of the colours; `behind` draws under the lines of the strip of slice energies.
  *
- * Returns {controls, body, keys, hint, titles, show, remove}: nodes to place, keys to bind, a title element per panel,
- * `show()` to repaint after `showers` changed.
+ * Returns {controls, body, keys, hint, show, remove}: nodes to place, keys to bind and what to say of them; `show(facts)`
+ * repaints after `showers` changed and writes a line of facts under each name.
  */
 export function slicing({ model, space, names, showers, largest = brightest, behind = () => {} }) {
   const turns = space.hasDepth && space.regular;
@@ -25,13 +35,23 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     const position = clamp(model.get("position"), cuts.planes.length);
     const plane = cuts.planes[total ? 0 : position];
     const events = showers();
-    const cells = events.map((values) => values && (total ? projection(values, cuts.planes) : planeValues(values, plane)));
+    const cells = events.map(
+      (values) => values && (total ? projection(values, cuts.planes) : planeValues(values, plane)),
+    );
     // The scale holds still while the slider moves: it belongs to the whole event, not to the slice.
     const colours = colourScale(total ? brightest(cells) : largest(events), model.get("log"));
-    scene = { cuts, total, position, plane, cells, colours, sums: events.map((values) => values && planeSums(values, cuts.planes)) };
+    scene = {
+      cuts,
+      total,
+      position,
+      plane,
+      cells,
+      colours,
+      sums: events.map((values) => values && planeSums(values, cuts.planes)),
+    };
   }
 
-  const titles = names.map(() => element("figcaption", { class: "calolab-title" }));
+  const lines = names.map(() => element("span", {}));
   const scales = [];
   const panels = names.map((name, which) => {
     const panel = surface(`${name}: cells of the slice`, "calolab-panel", (pen, width, height, look) => {
@@ -70,13 +90,16 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     const [column, row] = hovered;
     const index = { [plane.columnAxis]: column, [plane.rowAxis]: row };
     const edges = { [plane.columnAxis]: plane.columns, [plane.rowAxis]: plane.rows };
-    if (cuts.axis && !total) Object.assign(index, { [cuts.axis]: position }) && Object.assign(edges, { [cuts.axis]: cuts.borders });
+    if (cuts.axis && !total)
+      Object.assign(index, { [cuts.axis]: position }) && Object.assign(edges, { [cuts.axis]: cuts.borders });
     const at = space.axes.filter((axis) => axis in index);
     const places = at.map((axis) => {
       const middle = (edges[axis][index[axis]] + edges[axis][index[axis] + 1]) / 2;
       return `${axis} ${number(middle)} ${space.units[space.axes.indexOf(axis)]}`.trim();
     });
-    const found = names.map((name, which) => cells[which] && `${name} ${number(cells[which][column * nRows + row], 4)} ${space.unit}`);
+    const found = names.map(
+      (name, which) => cells[which] && `${name} ${number(cells[which][column * nRows + row], 4)} ${space.unit}`,
+    );
     readout.textContent = `cell (${at.map((axis) => index[axis]).join(", ")}) · ${places.join(", ")} · ${found.filter(Boolean).join(" · ")}`;
   }
 
@@ -85,7 +108,7 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
     const high = Math.max(...sums.filter(Boolean).flat(), behind.highest?.(cuts) ?? 0) * 1.08 || 1;
     const depth = { low: cuts.borders[0], high: cuts.borders.at(-1), label: axisLabel(space, cuts.axis) };
-    const at = axes(pen, box, depth, { low: 0, high, label: `slice [${space.unit}]` }, look);
+    const at = axes(pen, box, depth, { low: 0, high, label: `per slice [${space.unit}]` }, look);
     strip.pick = (pixel) => clamp(cuts.borders.findIndex((edge) => pixel < at.x(edge)) - 1, cuts.planes.length);
     clipped(pen, box, () => {
       if (!total) {
@@ -99,7 +122,6 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
         pen.strokeStyle = look[name];
         pen.lineWidth = 2;
         steps(pen, cuts.borders, sums[which], at);
-        pen.stroke();
       });
     });
   }
@@ -109,7 +131,8 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
   strip.node.addEventListener("pointerdown", drag);
   strip.node.addEventListener("pointermove", drag);
 
-  const move = (change) => () => assign(model, { position: clamp(scene.position + change, scene.cuts.planes.length), total: false });
+  const move = (change) => () =>
+    assign(model, { position: clamp(scene.position + change, scene.cuts.planes.length), total: false });
   const lay = (axis) => {
     if (axis === model.get("axis")) return;
     const sums = planeSums(showers().find(Boolean), cut(space, axis).planes);
@@ -126,8 +149,22 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     },
   });
   const along = choice({ label: "along", options: space.axes.map((name) => [name, name]), onpick: lay });
-  const what = choice({ label: "show", options: [[false, "slice"], [true, "sum"]], onpick: (total) => assign(model, { total }) });
-  const colour = choice({ label: "colours", options: [[true, "log"], [false, "linear"]], onpick: (log) => assign(model, { log }) });
+  const what = choice({
+    label: "show",
+    options: [
+      [false, "slice"],
+      [true, "sum"],
+    ],
+    onpick: (total) => assign(model, { total }),
+  });
+  const colour = choice({
+    label: "colours",
+    options: [
+      [true, "log"],
+      [false, "linear"],
+    ],
+    onpick: (log) => assign(model, { log }),
+  });
 
   function show() {
     compose();
@@ -141,20 +178,31 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
   const unwatch = watch(model, TRAITS, show);
 
   const keys = { l: () => assign(model, { log: !model.get("log") }) };
-  if (space.hasDepth) Object.assign(keys, { ArrowLeft: move(-1), ArrowRight: move(1), Home: move(-Infinity), End: move(Infinity) });
+  if (space.hasDepth)
+    Object.assign(keys, { ArrowLeft: move(-1), ArrowRight: move(1), Home: move(-Infinity), End: move(Infinity) });
   if (turns) {
     keys.s = () => assign(model, { total: !scene.total });
     for (const axis of space.axes) keys[axis] = () => lay(axis);
   }
-  const figures = panels.map((panel, which) => element("figure", {}, titles[which], panel.node));
+  const figures = panels.map((panel, which) => {
+    const name = element("b", { class: `calolab-${names[which]}` }, names[which]);
+    return element("figure", {}, element("figcaption", { class: "calolab-title" }, name, lines[which]), panel.node);
+  });
   const row = element("div", { class: "calolab-controls" }, slicer.node);
   return {
     controls: turns ? [along.node, what.node, colour.node] : [colour.node],
-    body: [element("div", { class: "calolab-panels" }, ...figures), bar.node, readout, ...(space.hasDepth ? [row, strip.node] : [])],
+    body: [
+      element("div", { class: "calolab-panels" }, ...figures),
+      bar.node,
+      readout,
+      ...(space.hasDepth ? [row, strip.node] : []),
+    ],
     keys,
     hint: `${space.hasDepth ? "← → slice, " : ""}${turns ? `${space.axes.join(" ")} axis, s sum, ` : ""}l colours`,
-    titles,
-    show,
+    show(facts) {
+      facts.forEach((text, which) => (lines[which].textContent = text));
+      show();
+    },
     remove() {
       unwatch();
       [...panels, bar, strip].forEach((canvas) => canvas.remove());

@@ -6,18 +6,31 @@ import { assign, button, chips, choice, element, frame, onKeys, watch } from "./
 function render({ model, el }) {
   const state = element("b", { class: "calolab-status" });
   const pace = element("span", { class: "calolab-grow" });
-  const stop = button({ label: "Stop", title: "stop all ranks after their running step", className: "calolab-stop", onpress: halt });
+  const stop = button({
+    label: "Stop",
+    title: "stop all ranks after their running step",
+    className: "calolab-stop",
+    onpress: halt,
+  });
   const bars = element("div", { class: "calolab-bars" });
   const message = element("pre", { class: "calolab-message", role: "alert" });
   const legend = element("span", { class: "calolab-grow" });
   const readout = element("output", { class: "calolab-readout" });
   const chart = surface("losses against training steps", "calolab-profile", drawLosses);
-  const scaleChoice = choice({ label: "scale", options: [[true, "log"], [false, "linear"]], onpick: (log) => assign(model, { log }) });
+  const scaleChoice = choice({
+    label: "scale",
+    options: [
+      [true, "log"],
+      [false, "linear"],
+    ],
+    onpick: (log) => assign(model, { log }),
+  });
   let hovered = null;
   let rows = [];
 
   const root = frame(
-    el, "Training monitor",
+    el,
+    "Training monitor",
     element("div", { class: "calolab-controls" }, state, pace, stop),
     bars,
     message,
@@ -49,10 +62,18 @@ function render({ model, el }) {
         const percent = (100 * (epoch * steps + step + 1)) / (epochs * steps);
         const text = `epoch ${epoch + 1} of ${epochs}, step ${step + 1} of ${steps}, ${number(speed)} showers/s`;
         return element(
-          "div", { class: "calolab-rank" },
+          "div",
+          { class: "calolab-rank" },
           element("span", {}, `rank ${rank}`),
           element(
-            "span", { class: "calolab-progress", role: "progressbar", "aria-label": `rank ${rank}`, "aria-valuenow": Math.round(percent), "aria-valuetext": text },
+            "span",
+            {
+              class: "calolab-progress",
+              role: "progressbar",
+              "aria-label": `rank ${rank}`,
+              "aria-valuenow": Math.round(percent),
+              "aria-valuetext": text,
+            },
             element("span", { style: `width: ${percent.toFixed(2)}%` }),
           ),
           element("span", { class: "calolab-value" }, text),
@@ -67,7 +88,11 @@ function render({ model, el }) {
     state.dataset.status = status;
     const [elapsed, remaining] = [model.get("elapsed"), model.get("remaining")];
     const left = status === "running" && remaining != null ? `, about ${duration(remaining)} left` : "";
-    pace.textContent = elapsed ? `${duration(elapsed)}${left}` : status === "running" ? "waiting for the first step" : "";
+    pace.textContent = elapsed
+      ? `${duration(elapsed)}${left}`
+      : status === "running"
+        ? "waiting for the first step"
+        : "";
     stop.disabled = status !== "running";
     stop.textContent = status === "stopping" ? "Stopping …" : "Stop";
     message.textContent = model.get("message");
@@ -80,12 +105,19 @@ function render({ model, el }) {
     const bytes = model.get("losses");
     const numbers = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
     const width = names.length + 1;
-    rows = Array.from({ length: numbers.length / width }, (_, k) => Array.from(numbers.subarray(k * width, (k + 1) * width)));
+    rows = Array.from({ length: numbers.length / width }, (_, k) =>
+      Array.from(numbers.subarray(k * width, (k + 1) * width)),
+    );
     const shown = model.get("shown");
     legend.replaceChildren(
       chips({
         label: "losses",
-        options: names.map((name, k) => ({ name, text: name.replaceAll("_", " "), checked: shown.includes(name), style: `--calolab-key: var(--calolab-series-${(k % 6) + 1})` })),
+        options: names.map((name, k) => ({
+          name,
+          text: name.replaceAll("_", " "),
+          checked: shown.includes(name),
+          style: `--calolab-key: var(--calolab-series-${(k % 6) + 1})`,
+        })),
         onpick: (picked) => assign(model, { shown: picked }),
       }),
     );
@@ -94,7 +126,10 @@ function render({ model, el }) {
     tell();
   }
 
-  const drawn = () => model.get("loss_names").flatMap((name, k) => (model.get("shown").includes(name) ? [{ name, column: k + 1, series: k % 6 }] : []));
+  const drawn = () =>
+    model
+      .get("loss_names")
+      .flatMap((name, k) => (model.get("shown").includes(name) ? [{ name, column: k + 1, series: k % 6 }] : []));
 
   function drawLosses(pen, width, height, look) {
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
@@ -108,11 +143,20 @@ function render({ model, el }) {
       pen.fillText(rows.length ? "choose a loss above" : "no step done yet", width / 2, height / 2);
       return;
     }
-    const [low, high] = usable.reduce(([a, b], value) => [Math.min(a, value), Math.max(b, value)], [Infinity, -Infinity]);
-    const vertical = log ? { low: low / 1.3, high: high * 1.3, log } : { low: Math.min(0, low), high: high * 1.06 || 1 };
+    const [low, high] = usable.reduce(
+      ([a, b], value) => [Math.min(a, value), Math.max(b, value)],
+      [Infinity, -Infinity],
+    );
+    const vertical = log
+      ? { low: low / 1.3, high: high * 1.3, log }
+      : { low: Math.min(0, low), high: high * 1.06 || 1 };
     const along = { low: 0, high: Math.max(rows.at(-1)[0], 2), label: bucketText() };
     const at = axes(pen, box, along, { ...vertical, label: "loss" }, look);
-    chart.pick = (pixel) => rows.reduce((best, row, k) => (Math.abs(at.x(row[0]) - pixel) < Math.abs(at.x(rows[best][0]) - pixel) ? k : best), 0);
+    chart.pick = (pixel) =>
+      rows.reduce(
+        (best, row, k) => (Math.abs(at.x(row[0]) - pixel) < Math.abs(at.x(rows[best][0]) - pixel) ? k : best),
+        0,
+      );
     clipped(pen, box, () => {
       for (const { column, series } of drawn()) {
         pen.strokeStyle = look.series[series];
@@ -128,7 +172,8 @@ function render({ model, el }) {
       }
     });
   }
-  const bucketText = () => (model.get("bucket") > 1 ? `training step (each point: mean of ${model.get("bucket")} steps)` : "training step");
+  const bucketText = () =>
+    model.get("bucket") > 1 ? `training step (each point: mean of ${model.get("bucket")} steps)` : "training step";
 
   function tell() {
     const row = hovered == null ? null : rows[hovered];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import asdict
 
@@ -9,7 +10,7 @@ import anywidget
 import numpy as np
 import traitlets
 
-from calolab.plots import losses as figures
+from calolab.plots import losses as loss_figure
 from calolab.widgets import frontend
 
 FINAL = ("finished", "stopped", "failed")
@@ -20,10 +21,9 @@ POINTS = 600
 class TrainingMonitor(anywidget.AnyWidget):
     """Bars for the ranks of a running training, its losses, and a button that stops it.
 
-    A thread looks at the run and sets traits, nothing else, so that the monitor moves on while a cell waits for the
-    run. It ends with the run, or when the widget is closed. Stop reaches the run while a cell is busy wherever the
-    front end talks to widgets over a subshell (JupyterLab 4.4 and later with ipykernel 7), else as soon as the kernel
-    is idle.
+    A thread looks at the run and sets traits, nothing else, so that the monitor moves on while a cell is busy. It ends
+    with the run, or when the widget is closed. The button's click, though, waits until the kernel is idle or awaits:
+    `history = await monitor.wait()` waits for the run and leaves Stop alive, `run.wait()` does not.
 
     Args:
         run: a `TrainingRun`, or anything with its `progress`, `losses`, `status`, `stop()` and `wait()`.
@@ -47,13 +47,26 @@ class TrainingMonitor(anywidget.AnyWidget):
     def __init__(self, run, *, interval: float = 0.5):
         if not interval > 0:
             raise ValueError(f"interval must be positive [s], received {interval}.")
-        self._run = run
+        self._run, self._interval = run, interval
         self._first = None
         self._curve = np.empty((0, 1))
         super().__init__()
         self.refresh()
         self.on_msg(self._on_message)
-        threading.Thread(target=self._watch, args=(interval,), name="TrainingMonitor", daemon=True).start()
+        threading.Thread(target=self._watch, name="TrainingMonitor", daemon=True).start()
+
+    async def wait(self):
+        """Wait for the run without blocking the kernel: `history = await monitor.wait()`.
+
+        Returns:
+            What `run.wait()` returns: the `History`, with the trained weights in the GAN.
+
+        Raises:
+            Exception: what `run.wait()` raises when the training failed.
+        """
+        while self._run.status not in FINAL:
+            await asyncio.sleep(self._interval)
+        return self._run.wait()
 
     def refresh(self) -> None:
         """Look at the run once and show what it says."""
@@ -76,9 +89,9 @@ class TrainingMonitor(anywidget.AnyWidget):
             self.message = _failure(self._run) if status == "failed" else ""
             self.status = status
 
-    def _watch(self, interval):
+    def _watch(self):
         pause = threading.Event()
-        while self.status not in FINAL and not pause.wait(interval) and self.comm is not None:
+        while self.status not in FINAL and not pause.wait(self._interval) and self.comm is not None:
             try:
                 self.refresh()
             except Exception as error:  # The thread has nobody to raise to: the widget says it.
@@ -91,7 +104,7 @@ class TrainingMonitor(anywidget.AnyWidget):
             self.refresh()
 
     def _repr_png_(self):
-        return figures.show(self._curve, self.loss_names, self.shown, self.status, log=self.log)._repr_png_()
+        return loss_figure.show(self._curve, self.loss_names, self.shown, self.status, log=self.log)._repr_png_()
 
 
 def curve(losses: list[dict], points: int = POINTS) -> tuple[list[str], np.ndarray, int]:
@@ -110,9 +123,10 @@ def curve(losses: list[dict], points: int = POINTS) -> tuple[list[str], np.ndarr
     names = [name for name in losses[0] if name not in ("epoch", "step")] if losses else []
     bucket = max(1, -(-len(losses) // points))
     # An unfinished last bucket waits for its steps: its mean would jump about.
-    table = np.array([[one[name] for name in names] for one in losses[: len(losses) // bucket * bucket]], dtype=float)
-    means = table.reshape(-1, bucket, len(names)).mean(axis=1)
-    middles = np.arange(len(means)) * bucket + (bucket + 1) / 2
+    points = len(losses) // bucket
+    table = np.array([[one[name] for name in names] for one in losses[: points * bucket]], dtype=float)
+    means = table.reshape(points, bucket, len(names)).mean(axis=1)
+    middles = np.arange(points) * bucket + (bucket + 1) / 2
     return names, np.column_stack([middles, means]), bucket
 
 

@@ -10,12 +10,14 @@ import subprocess
 import sys
 import time
 import urllib.request
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
 import pytest
 
+ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
@@ -23,6 +25,8 @@ FLAGS = [
     # Whatever asks for another machine gets no address: an offline computer.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
+# The kernel of the notebook that JupyterLab shows, in its page's JavaScript.
+KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
 # JupyterLab's own chatter is off, and every cell stays in the page, wherever the page is scrolled to.
 SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -49,13 +53,18 @@ class Page:
     def __post_init__(self):
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.on("request", lambda request: is_outside(request.url) and self.outside.append(request.url))
-        self.page.on("websocket", lambda socket: is_outside(socket.url) and self.outside.append(socket.url))
+        self.page.context.on("request", lambda asked: is_outside(asked.url) and self.outside.append(asked.url))
+        self.page.on("websocket", lambda asked: is_outside(asked.url) and self.outside.append(asked.url))
 
     def screenshot(self, path: Path) -> Path:
         """Save what the page shows as a PNG."""
         self.page.screenshot(path=path)
         return path
+
+    def check_quiet(self) -> None:
+        """Fail if the console has shown an error or a request would have left the machine."""
+        assert self.outside == []
+        assert self.errors == []
 
 
 @dataclass
@@ -67,8 +76,11 @@ class Notebook(Page):
     def run_all(self, timeout: float = 60) -> list:
         """Run all cells, wait at most `timeout` seconds for the last one; returns the cells with their outputs."""
         self.page.evaluate(
-            """() => { window.ran = undefined;
-                       window.jupyterapp.commands.execute('notebook:run-all-cells').then((ok) => { window.ran = ok ?? true; }); }"""
+            """() => {
+                window.ran = undefined;
+                const running = window.jupyterapp.commands.execute('notebook:run-all-cells');
+                running.then((result) => { window.ran = result ?? true; });
+            }"""
         )
         self.page.wait_for_function("window.ran !== undefined", timeout=1000 * timeout)
         self.wait_until_idle(timeout)
@@ -76,16 +88,13 @@ class Notebook(Page):
 
     def start(self, code: str) -> None:
         """Send code to the kernel and do not wait for it."""
-        self.page.evaluate(
-            "(code) => { window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code }); }",
-            code,
-        )
+        self.page.evaluate(f"(code) => {{ {KERNEL}.requestExecute({{ code }}); }}", code)
 
     def run(self, code: str) -> str:
         """Run code in the notebook's kernel, after what runs there now; returns what it printed."""
         answer = self.page.evaluate(
             """async (code) => {
-                const future = window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.requestExecute({ code });
+                const future = KERNEL.requestExecute({ code });
                 let printed = '';
                 future.onIOPub = ({ header, content }) => {
                     if (header.msg_type === 'stream') printed += content.text;
@@ -93,7 +102,7 @@ class Notebook(Page):
                 };
                 const reply = await future.done;
                 return { printed, status: reply.content.status };
-            }""",
+            }""".replace("KERNEL", KERNEL),
             code,
         )
         assert answer["status"] == "ok", answer["printed"]
@@ -101,21 +110,21 @@ class Notebook(Page):
 
     def is_busy(self) -> bool:
         """Whether the kernel is at work."""
-        return (
-            self.page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status") == "busy"
-        )
+        return self.page.evaluate(f"{KERNEL}.status") == "busy"
 
     def wait_until_idle(self, timeout: float = 60) -> None:
         """Wait until the kernel has nothing left to do."""
-        self.page.wait_for_function(
-            "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'",
-            timeout=1000 * timeout,
-        )
+        self.page.wait_for_function(f"{KERNEL}.status === 'idle'", timeout=1000 * timeout)
 
     def cells(self) -> list:
         """The notebook's cells as they stand in the page now, with their outputs."""
         content = self.page.evaluate("JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.toJSON())")
         return nbformat.reads(content, as_version=4).cells
+
+    def failures(self) -> list[str]:
+        """What went wrong in the cells: the end of each traceback."""
+        outputs = [output for cell in self.cells() for output in cell.get("outputs", [])]
+        return ["\n".join(o.traceback)[-3000:] for o in outputs if o.output_type == "error"]
 
     def save(self) -> Path:
         """Save the notebook to its file, as the user's Ctrl-S does."""
@@ -153,8 +162,9 @@ def wait_until_it_answers(process: subprocess.Popen, url: str, log: Path, second
     pytest.fail(f"{process.args[0]} did not answer at {url}:\n{log.read_text()[-4000:]}")
 
 
-def serve(command: list[str], url: str, log: Path, **settings):
-    """Run a server while a fixture lives (a generator); it and its kernels end with it."""
+@contextmanager
+def serving(command: list[str], url: str, log: Path, **settings):
+    """Run a server inside a `with` block; it and its kernels end with the block."""
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **settings)
     try:
@@ -198,13 +208,56 @@ def lab(browser, tmp_path_factory):
         *(f"--LabApp.user_settings_dir={home / 'settings'}", f"--LabApp.workspaces_dir={home / 'workspaces'}"),
         *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
     ]
-    running = serve(command, f"http://127.0.0.1:{port}/api", home / "lab.log", env=own_folders(home), cwd=folder)
-    next(running)
-    yield Server(f"http://127.0.0.1:{port}/lab{{path}}?token={token}", folder)
-    running.close()
+    with serving(command, f"http://127.0.0.1:{port}/api", home / "lab.log", env=own_folders(home), cwd=folder):
+        yield Server(f"http://127.0.0.1:{port}/lab{{path}}?token={token}", folder)
+
+
+@pytest.fixture(scope="session")
+def voila(browser, tmp_path_factory):
+    """A running Voila with calolab's template, straight from the checkout, and folders of its own: a `Server`."""
+    pytest.importorskip("voila", reason="the extra `test` is not installed: no voila")
+    home = tmp_path_factory.mktemp("voila")
+    folder = home / "notebooks"
+    folder.mkdir()
+    port = free_port()
+    command = [
+        *(sys.executable, "-m", "voila", str(folder), "--no-browser", "--template=calolab", f"--port={port}"),
+        *("--Voila.ip=127.0.0.1", "--Voila.port_retries=0"),
+        # These two expect a whole JupyterLab and say so on Voila's console.
+        "--VoilaConfiguration.extension_denylist=['ipyparallel-labextension', 'jupyterlab-jupytext']",
+    ]
+    environment = {**own_folders(home), "JUPYTER_PATH": str(ROOT / "calolab" / "widgets")}
+    url = f"http://127.0.0.1:{port}"
+    with serving(command, f"{url}/voila/static/voila-style.js", home / "voila.log", env=environment, cwd=folder):
+        yield Server(f"{url}/voila/render{{path}}", folder)
+
+
+def write_notebook(path: Path, cells: list[str]) -> None:
+    """Write a notebook of code cells that Python runs."""
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
+    made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    nbformat.write(made, path)
 
 
 @pytest.fixture
+def open_in_voila(voila, browser):
+    """A function that opens code cells in Voila and returns a `Page`."""
+    contexts = []
+
+    def open_it(cells: list[str]) -> Page:
+        name = f"cells_{secrets.token_hex(4)}.ipynb"
+        write_notebook(voila.folder / name, cells)
+        contexts.append(browser.new_context(viewport={"width": 1200, "height": 1000}))
+        page = Page(contexts[-1].new_page())
+        page.page.goto(voila.url.format(path=f"/{name}"))
+        return page
+
+    yield open_it
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
 def open_notebook(lab, browser):
     """A function that opens a notebook in JupyterLab, waits for its kernel and returns a `Notebook`.
 
@@ -217,9 +270,7 @@ def open_notebook(lab, browser):
         if isinstance(source, Path):
             shutil.copy(source, path)
         else:
-            made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in source])
-            made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
-            nbformat.write(made, path)
+            write_notebook(path, source)
         context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=density)
         contexts.append(context)
         notebook = Notebook(context.new_page(), path=path)
