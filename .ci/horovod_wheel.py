@@ -167,6 +167,7 @@ def cached_wheel() -> Path:
     folder = cache_folder() / key(cxx, chosen)
     if found := sorted(folder.glob("horovod-*.whl")):
         return found[0]
+    log_file = folder.with_name(f"{folder.name}.log")
     print(f"Building Horovod {VERSION} ({folder.name}): a few minutes, once.", flush=True)
     with tempfile.TemporaryDirectory(prefix="calolab-horovod-") as name:
         work = Path(name)
@@ -174,10 +175,10 @@ def cached_wheel() -> Path:
             with open(work / "build.log", "w") as log:
                 wheel = build(work, cxx, chosen, log)
         except BuildError as error:
-            kept = keep(work / "build.log", folder.with_suffix(".log"))
-            tail = "\n".join(kept.read_text(errors="replace").splitlines()[-15:])
-            raise BuildError(f"{tail}\nHorovod could not be built: {error} The whole log is in {kept}") from None
-        folder.with_suffix(".log").unlink(missing_ok=True)
+            kept = keep(work / "build.log", log_file)
+            telling = [line for line in kept.read_text(errors="replace").splitlines() if "error" in line.lower()]
+            raise BuildError("\n".join([f"Horovod could not be built, see {kept}: {error}", *telling[:8]])) from None
+        log_file.unlink(missing_ok=True)
         return keep(wheel, folder / wheel.name)
 
 
