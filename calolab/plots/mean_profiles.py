@@ -50,7 +50,10 @@ def show(
             rows[1, column].set(ylim=(0.5, 1.5), ylabel="gen. / ref." if column == 0 else "")
         rows[-1, column].set_xlabel(space.axis_label(axis))
         rows[-1, column].set_xlim(edges[0], edges[-1])
-    rows[0, 0].legend(title=title, fontsize=10, title_fontsize=10)
+    if rows[0, 0].get_legend_handles_labels()[0]:
+        rows[0, 0].legend(title=title, fontsize=10, title_fontsize=10)
+    else:
+        rows[0, 0].text(0.5, 0.5, f"{title}: no shower", transform=rows[0, 0].transAxes, ha="center")
     return figure
 
 

@@ -1,0 +1,57 @@
+import zlib
+
+import numpy as np
+import pytest
+import traitlets
+
+from calolab.samples import Sample
+from calolab.validation import profiles
+from calolab.widgets import ProfileExplorer
+
+
+def test_profiles_and_moments_are_those_of_the_validation(make_sample):
+    sample = make_sample(events=4)
+    explorer = ProfileExplorer(sample)
+    received = np.frombuffer(zlib.decompress(explorer.numbers), dtype="<f4")
+    assert [one["axis"] for one in explorer.about["profiles"]] == ["z", "x", "y"]
+    start = 0
+    for axis in ("z", "x", "y"):
+        first, second = profiles.moments(sample, axis)
+        expected = np.concatenate([profiles.profile(sample, axis).ravel(), first, np.sqrt(second)])
+        assert received[start : start + len(expected)] == pytest.approx(expected, rel=1e-6, abs=1e-6)
+        start += len(expected)
+    assert received[start:] == pytest.approx(sample.values.sum(axis=(1, 2, 3)), rel=1e-5)
+
+
+def test_where_layers_differ_the_depth_remains(make_sample):
+    explorer = ProfileExplorer(make_sample("calogan"))
+    assert [one["axis"] for one in explorer.about["profiles"]] == ["z"]
+    assert explorer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_the_range_holds_all_showers_at_first(make_sample):
+    reference, generated = make_sample(seed=1), make_sample(seed=2)
+    explorer = ProfileExplorer(reference, generated)
+    energies = np.concatenate([reference.labels["energy"], generated.labels["energy"]])
+    assert explorer.energy_range == (energies.min(), energies.max())
+    with pytest.raises(traitlets.TraitError, match=r"\(low, high\) in GeV, received \(50.0, 20.0\)"):
+        explorer.energy_range = (50.0, 20.0)
+
+
+def test_its_picture_survives_an_empty_range_and_a_single_shower(make_sample):
+    sample = make_sample()
+    explorer = ProfileExplorer(sample, sample)
+    lowest = np.sort(sample.labels["energy"])[:2]
+    for high in (lowest[0] - 1, (lowest[0] + lowest[1]) / 2):
+        explorer.energy_range = (0.0, float(high))
+        assert explorer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_samples_without_energies_are_refused(make_sample):
+    sample = make_sample()
+    with pytest.raises(ValueError, match=r"generated needs the label 'energy' \[GeV\], it has \['mass'\]"):
+        ProfileExplorer(sample, Sample(sample.values, {"mass": np.ones(6)}, sample.space))
+
+
+def test_more_events_than_are_sent_are_named(make_sample):
+    assert ProfileExplorer(make_sample(events=5), events=2).about["note"] == "The first 2 of 5 events."

@@ -1,0 +1,76 @@
+import zlib
+
+import numpy as np
+import pytest
+import traitlets
+
+from calolab.samples import Sample
+from calolab.spaces import Layer, Space, pad_edges
+from calolab.widgets import SliceViewer
+
+
+def test_all_showers_travel_exactly_and_once(make_sample):
+    reference, generated = make_sample(seed=1), make_sample(seed=2)
+    viewer = SliceViewer(reference, generated)
+    received = np.frombuffer(zlib.decompress(viewer.showers), dtype="<f4").reshape(2, 6, *reference.space.shape)
+    assert np.array_equal(received, [reference.values, generated.values])
+    assert [name for name, value in viewer.get_state().items() if isinstance(value, bytes)] == ["showers"]
+    assert len(viewer.showers) < 0.2 * (reference.values.nbytes + generated.values.nbytes)
+
+
+def test_more_events_than_are_sent_are_named(make_sample):
+    viewer = SliceViewer(make_sample(events=6), make_sample(events=5), events=3)
+    assert viewer.about["note"] == "The first 3 of 5 events."
+    assert [len(sample["visible"]) for sample in viewer.about["samples"]] == [3, 3]
+    assert SliceViewer(make_sample(events=6)).about["note"] == ""
+
+
+def test_it_opens_at_the_brightest_layer(make_sample):
+    sample = make_sample()
+    sample.values[:, 12, 12, 7] += 10
+    viewer = SliceViewer(sample)
+    assert (viewer.axis, viewer.position) == ("z", 7)
+
+
+@pytest.mark.parametrize("name", ["clic-ecal", "clic-ecal-51", "calogan"])
+def test_traits_keep_to_what_the_space_has(make_sample, name):
+    sample = make_sample(name, events=2)
+    viewer = SliceViewer(sample)
+    last = len(sample.space.layers) - 1
+    viewer.position = last
+    with pytest.raises(traitlets.TraitError, match=f"between 0 and {last}, received {last + 1}"):
+        viewer.position = last + 1
+    with pytest.raises(traitlets.TraitError, match="event must be between 0 and 1"):
+        viewer.event = 2
+    with pytest.raises(traitlets.TraitError, match="axis must be one of"):
+        viewer.axis = "depth"
+    assert viewer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_a_position_beyond_the_new_axis_moves_to_its_end(make_sample):
+    viewer = SliceViewer(make_sample("clic-ecal-51", events=1))
+    viewer.axis, viewer.position = "x", 50
+    viewer.axis = "z"
+    assert viewer.position == 24
+
+
+def test_layers_of_different_cells_are_not_summed(make_sample):
+    viewer = SliceViewer(make_sample("calogan", events=1))
+    with pytest.raises(traitlets.TraitError, match="slices of one shape"):
+        viewer.total = True
+    viewer = SliceViewer(make_sample(events=1))
+    viewer.total = True
+    assert viewer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_images_without_depth_are_one_slice():
+    edges = pad_edges(5, 0.1)
+    space = Space("jets", ("eta", "phi"), ("", ""), (Layer((edges, edges)),), quantity="transverse momentum")
+    viewer = SliceViewer(Sample(np.eye(5)[None], {"mass": [80.0]}, space))
+    assert viewer.slices == {"phi": 1}
+    assert viewer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_no_event_is_too_few(make_sample):
+    with pytest.raises(ValueError, match="events must be at least 1, received 0"):
+        SliceViewer(make_sample(), events=0)
