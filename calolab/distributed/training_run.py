@@ -35,11 +35,15 @@ class TrainingRun:
         results: the pending result of each rank (`ipyparallel.AsyncResult`).
         settings: `checkpoints` and `progress` as given to `fit`, and the range of each label.
         note: how the ranks talk to each other.
+
+    Attributes:
+        digests: the SHA-256 of all weights on each rank, once the training has ended.
     """
 
     def __init__(self, engines: Engines, ids: Sequence[int], gan, results: Sequence, settings: Mapping, note: str):
         self.engines, self.ids, self.gan, self.note = engines, tuple(ids), gan, note
         self._results, self._settings = tuple(results), dict(settings)
+        self.digests: tuple[str, ...] = ()
         self._lock = threading.RLock()
         self._stop_asked = False
         self._history: History | None = None
@@ -131,10 +135,10 @@ class TrainingRun:
 
     def _take(self, outcomes: Sequence[Mapping]) -> None:
         """Put rank 0's weights into the GAN, if all ranks hold the same."""
-        digests = [outcome["digest"] for outcome in outcomes]
-        if len(set(digests)) > 1:
+        self.digests = tuple(outcome["digest"] for outcome in outcomes)
+        if len(set(self.digests)) > 1:
             self._failure = TrainingFailed(
-                f"The ranks ended with different weights ({', '.join(digest[:8] for digest in digests)}), and the GAN "
+                f"The ranks ended with different weights ({', '.join(one[:8] for one in self.digests)}), and the GAN "
                 "keeps those it had. This must not happen: please report it."
             )
             return
