@@ -112,7 +112,7 @@ def _run(space, labels, receive, particle, seed, processes, progress, physics) -
 
         about = workers.run(
             "calolab.simulate.geant4_worker",
-            {"space": space.to_dict(), "particle": particle, "physics": physics, "cut": CUT},
+            {"space": space.to_dict(), "particle": particle, "physics": physics or PHYSICS, "cut": CUT},
             tasks,
             receive_one,
             processes=processes,

@@ -102,9 +102,8 @@ def deposits(
     planes = space.centres("z").astype(np.float32)
     counts, spots = [], []
     for chosen, event, x, y, layer, energy in _batches(space, labels, particle, seed, progress):
-        order = np.argsort(event, kind="stable")
         counts.append(np.bincount(event, minlength=chosen.stop - chosen.start))
-        spots.append(np.stack([x, y, planes[layer], energy])[:, order])
+        spots.append(np.stack([x, y, planes[layer], energy]))
     return np.concatenate(counts), np.concatenate(spots, axis=1)
 
 
@@ -123,49 +122,22 @@ def _batches(space, labels, particle, seed, progress) -> Iterator[tuple]:
 
 
 def _spots(space, matter, energy, angle, particle, generator) -> tuple[np.ndarray, ...]:
-    """Event, x, y [mm], layer and energy [GeV] of the spots of one batch of showers."""
-    section = np.repeat(np.arange(len(matter)), [part.layers for part in matter])
-    slant = 1 / np.sin(angle)[:, None]
-    per_section = {
-        name: np.array([getattr(part, name) for part in matter])
-        for name in (*Section.__dataclass_fields__, "electron_to_mip")
-    }
-    thickness = per_section["thickness"] * slant
-    terms = SAMPLING_TERM * np.sqrt(per_section["sensitive_thickness"] / per_section["mip_fraction"] * slant)
-
-    profile, spot_profile, mean_age = _profiles(matter, per_section, energy, slant, particle, generator)
-    planes = np.concatenate([part.begin + part.plane + part.thickness * np.arange(part.layers) for part in matter])
-    planes = planes * slant
-    step, term = thickness[:, section], terms[:, section]
-    depth = planes + profile.start[:, section]
-
-    # Energy in each layer: the profile's, then the sampling fluctuation, whose variance is c^2 E.
-    mean = energy[:, None] * profile.density(depth, section) * step
-    deposited = generator.standard_gamma(mean / term**2) * term**2
-    fraction = RESPONSE * per_section["mip_fraction"] * per_section["electron_to_mip"]
-    visible = deposited * fraction[section]
-
-    spot_depth = planes + spot_profile.start[:, section]
-    density = 10.3 / term * energy[:, None] ** 0.959 * spot_profile.density(spot_depth, section)
-    count = np.where(visible > SMALLEST_DEPOSIT, np.maximum(generator.poisson(density * step), 1), 0)
-
-    age = depth * profile.rate[:, section] / profile.shape[:, section] * mean_age[:, section]
-    core, tail, weight = _radii(per_section, section, energy[:, None], age, step)
-    in_core = generator.binomial(count, weight)
-    radius = per_section["moliere_radius"][section]
-    share = visible / np.maximum(count, 1)
-
-    groups = np.stack([in_core, count - in_core], axis=-1).ravel()
-    shape = (*count.shape, 2)
-    spread = np.stack([core * radius, tail * radius], axis=-1).astype(np.float32).ravel()
-    spot_energy = np.broadcast_to(share[..., None].astype(np.float32), shape).ravel()
-    spot_event = np.broadcast_to(np.arange(len(energy), dtype=np.int32)[:, None, None], shape).ravel()
-    spot_layer = np.broadcast_to(np.arange(len(section), dtype=np.int32)[None, :, None], shape).ravel()
-    event, layer, amount, scale = (np.repeat(each, groups) for each in (spot_event, spot_layer, spot_energy, spread))
+    """Event, x, y [mm], layer and energy [GeV] of the spots of one batch of showers, in event order."""
+    share, in_core, in_tail, core, tail = _layers(matter, energy, angle, particle, generator)
+    # Spots in groups that have all but their place in common: core and tail of each layer of each event.
+    shape = (*share.shape, 2)
+    number = np.stack([in_core, in_tail], axis=-1).ravel()
+    groups = (
+        np.broadcast_to(np.arange(shape[0], dtype=np.int32)[:, None, None], shape),
+        np.broadcast_to(np.arange(shape[1], dtype=np.int32)[None, :, None], shape),
+        np.broadcast_to(share[..., None].astype(np.float32), shape),
+        np.stack([core, tail], axis=-1).astype(np.float32),
+    )
+    event, layer, amount, radius = (np.repeat(each.ravel(), number) for each in groups)
 
     u = generator.random(len(event), np.float32)
     phi = generator.random(len(event), np.float32) * np.float32(2 * np.pi)
-    r = scale * np.sqrt(u / (1 - u))
+    r = radius * np.sqrt(u / (1 - u))
     x, y = r * np.cos(phi), r * np.sin(phi)
     if np.any(angle != np.pi / 2):
         # From the plane across the axis along the axis onto the sensitive slab.
@@ -173,6 +145,41 @@ def _spots(space, matter, energy, angle, particle, generator) -> tuple[np.ndarra
         sine, cosine = (f(angle).astype(np.float32)[event] for f in (np.sin, np.cos))
         y = (y + middle * cosine) / sine
     return event, x, y, layer, amount
+
+
+def _layers(matter, energy, angle, particle, generator) -> tuple[np.ndarray, ...]:
+    """What the spots of each layer have in common, each of shape `(event, layer)`.
+
+    A spot's energy [GeV], the numbers of spots in core and tail, and the radii of core and tail [mm].
+    """
+    section = np.repeat(np.arange(len(matter)), [part.layers for part in matter])
+    slant = 1 / np.sin(angle)[:, None]
+    per_section = {
+        name: np.array([getattr(part, name) for part in matter])
+        for name in (*Section.__dataclass_fields__, "electron_to_mip")
+    }
+    terms = SAMPLING_TERM * np.sqrt(per_section["sensitive_thickness"] / per_section["mip_fraction"] * slant)
+    step, term = (per_section["thickness"] * slant)[:, section], terms[:, section]
+    planes = np.concatenate([part.begin + part.plane + part.thickness * np.arange(part.layers) for part in matter])
+    planes = planes * slant
+    profile, spot_profile, mean_age = _profiles(matter, per_section, energy, slant, particle, generator)
+
+    # The profile's energy, then the sampling fluctuation, whose variance is c^2 E.
+    depth = planes + profile.start[:, section]
+    mean = energy[:, None] * profile.density(depth, section) * step
+    deposited = generator.standard_gamma(mean / term**2) * term**2
+    fraction = RESPONSE * per_section["mip_fraction"] * per_section["electron_to_mip"]
+    visible = deposited * fraction[section]
+
+    spots = 10.3 / term * energy[:, None] ** 0.959
+    spots = spots * spot_profile.density(planes + spot_profile.start[:, section], section) * step
+    count = np.where(visible > SMALLEST_DEPOSIT, np.maximum(generator.poisson(spots), 1), 0)
+
+    age = depth * profile.rate[:, section] / profile.shape[:, section] * mean_age[:, section]
+    core, tail, weight = _radii(per_section, section, energy[:, None], age, step)
+    in_core = generator.binomial(count, weight)
+    radius = per_section["moliere_radius"][section]
+    return visible / np.maximum(count, 1), in_core, count - in_core, core * radius, tail * radius
 
 
 def _profiles(matter, per_section, energy, slant, particle, generator):
