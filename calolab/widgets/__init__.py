@@ -1,4 +1,8 @@
-"""Widgets: what the browser shows of samples, GANs and training runs."""
+"""Widgets: what the browser shows of samples, GANs and training runs.
+
+They work in JupyterLab and, with calolab's template, in Voila, without a request to any other machine:
+`JUPYTER_PATH=$(python -c "import calolab.widgets as w; print(*w.__path__)") voila --template=calolab notebook.ipynb`.
+"""
 
 from calolab.widgets.energy_interpolation import EnergyInterpolation
 from calolab.widgets.profile_explorer import ProfileExplorer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from dataclasses import asdict
 
 import anywidget
 import numpy as np
@@ -16,6 +15,8 @@ from calolab.widgets import frontend
 FINAL = ("finished", "stopped", "failed")
 # The curve is sent anew with each look at the run; so many points show all that a screen can.
 POINTS = 600
+# What a rank's bar shows of its Progress; the losses go as curves.
+BAR = ("rank", "epoch", "epochs", "step", "steps", "samples_per_second")
 
 
 class TrainingMonitor(anywidget.AnyWidget):
@@ -75,7 +76,7 @@ class TrainingMonitor(anywidget.AnyWidget):
         progress = sorted(self._run.progress, key=lambda one: one.rank)
         names, self._curve, bucket = curve(self._run.losses)
         with self.hold_sync():
-            self.ranks = [asdict(one) for one in progress]
+            self.ranks = [{name: getattr(one, name) for name in BAR} for one in progress]
             if progress:
                 self._first = self._first or progress[0]
                 self.elapsed = progress[0].time
