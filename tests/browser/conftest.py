@@ -180,11 +180,19 @@ def serving(command: list[str], url: str, log: Path, **settings):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    """Debian's Chromium without a window."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="the extra `test` is not installed: no playwright")
+def playwright():
+    """Playwright's module, where it and Debian's Chromium are installed."""
+    module = pytest.importorskip("playwright.sync_api", reason="the extra `test` is not installed: no playwright")
     if not Path(CHROMIUM).exists():
         pytest.skip("no Chromium on this machine: apt-get install chromium")
+    return module
+
+
+# Playwright keeps an event loop running in this thread, which other tests would stumble over: a module's browser ends
+# with the module.
+@pytest.fixture(scope="module")
+def browser(playwright):
+    """Debian's Chromium without a window."""
     with playwright.sync_playwright() as driver:
         chromium = driver.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         yield chromium
@@ -192,7 +200,7 @@ def browser():
 
 
 @pytest.fixture(scope="session")
-def lab(browser, tmp_path_factory):
+def lab(playwright, tmp_path_factory):
     """A running JupyterLab with folders of its own: a `Server`."""
     home = tmp_path_factory.mktemp("lab")
     folder = home / "notebooks"
@@ -213,7 +221,7 @@ def lab(browser, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def voila(browser, tmp_path_factory):
+def voila(playwright, tmp_path_factory):
     """A running Voila with calolab's template, straight from the checkout, and folders of its own: a `Server`."""
     pytest.importorskip("voila", reason="the extra `test` is not installed: no voila")
     home = tmp_path_factory.mktemp("voila")
