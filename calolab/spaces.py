@@ -230,8 +230,8 @@ def _clic_ecal(name: str, pads: int) -> Space:
 def _calogan() -> Space:
     """The three-layer lead and liquid-argon calorimeter of CaloGAN (arXiv:1705.02355): 3x96, 12x12, 12x6 cells.
 
-    80 sheets of 2 mm lead and 4 mm argon, read out in depths of 90, 347 and 43 mm that do not fall on sheet borders, so the
-    layers carry no slabs here; all deposits count, in the absorber too.
+    80 sheets of 2 mm lead and 4 mm argon, read out in depths of 90, 347 and 43 mm that do not fall on sheet borders, so
+    the layers carry no slabs here; all deposits count, in the absorber too.
     """
     shapes, borders = ((3, 96), (12, 12), (12, 6)), (0.0, 90.0, 437.0, 480.0)
     layers = [

@@ -2,7 +2,8 @@
 
     python notebooks/execute.py notebooks/00_from_engines_to_showers.ipynb --out out
 
-The page needs no network: nothing in it is fetched from elsewhere. What the cell tagged `summary` prints is printed here.
+The page needs no network: nothing in it is fetched from elsewhere. What the cell tagged `summary` prints is printed
+here; what the kernel itself says (TensorFlow about this machine, say) is kept in a log beside the page.
 """
 
 import argparse
@@ -17,8 +18,8 @@ from nbconvert import HTMLExporter
 from tqdm import tqdm
 
 
-def execute(path, timeout):
-    """The notebook at `path` with its outputs, run in a new kernel of this interpreter, and the error that stopped it, if any."""
+def execute(path, timeout, log):
+    """The notebook at `path` with its outputs, run in a new kernel, and the error that stopped it, if any."""
     notebook = nbformat.read(path, as_version=4)
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     with tqdm(total=len(code_cells), desc=path.stem, unit="cell", file=sys.stderr) as bar:
@@ -29,10 +30,14 @@ def execute(path, timeout):
             resources={"metadata": {"path": str(path.parent)}},
             # Widgets leave a picture: their whole state in the file would only make it heavy.
             store_widget_state=False,
+            # A progress bar keeps its last line only, as in JupyterLab.
+            coalesce_streams=True,
+            # What C++ libraries write past Python goes to the log, not into the cells.
+            extra_arguments=["--IPKernelApp.capture_fd_output=False"],
             on_cell_executed=lambda **_: bar.update(),
         )
         try:
-            client.execute()
+            client.execute(stdout=log, stderr=log)
         except CellExecutionError as error:
             return notebook, error
     return notebook, None
@@ -79,9 +84,10 @@ def main():
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
-    notebook, error = execute(arguments.notebook, arguments.timeout)
     executed = arguments.out / arguments.notebook.name
     html = executed.with_suffix(".html")
+    with open(executed.with_suffix(".log"), "w") as log:
+        notebook, error = execute(arguments.notebook, arguments.timeout, log)
     write(executed, nbformat.writes(notebook))
     write(html, page(notebook, arguments.notebook.stem))
     print(f"\n{summary(notebook)}\nexecuted notebook: {executed.resolve()}\npage:              {html.resolve()}")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
+
+import numpy as np
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,17 @@ class History:
             raise ValueError(f"No loss {name!r} in this history; it holds {', '.join(known) or 'no epoch'}.")
         return [epoch["losses"][name] for epoch in self.epochs]
 
+    def plot(self, names: Sequence[str] = ("discriminator", "generator")):
+        """Losses by epoch: a matplotlib figure, which a notebook shows.
+
+        Raises:
+            ValueError: if no epoch holds a loss of that name.
+        """
+        from calolab.plots import losses  # matplotlib loads when something is drawn
+
+        columns = [[epoch["epoch"] + 1 for epoch in self.epochs], *(self.losses(name) for name in names)]
+        return losses.show(np.column_stack(columns), names, names, "stopped" if self.stopped else "", step="epoch")
+
     def to_dict(self) -> dict:
         """The history as plain numbers and strings that JSON can hold; `from_dict` reads it back."""
         return {**asdict(self), "epochs": [dict(epoch) for epoch in self.epochs]}
@@ -98,8 +111,11 @@ class History:
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
         rows = "".join(
             f"<tr><td>{epoch['epoch'] + 1}</td>"
-            + "".join(f"<td>{epoch['losses'][name]:.4g}</td>" for name in names)
-            + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.3g}</td></tr>"
+            + "".join(f"<td>{epoch['losses'][name]:.3g}</td>" for name in names)
+            + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.0f}</td></tr>"
             for epoch in self.epochs
         )
-        return f"{title}<table><tr><th>epoch</th>{head}<th>events/s</th><th>seconds</th></tr>{rows}</table>"
+        return (
+            f"{title}<table style='font-size: 80%; white-space: nowrap'>"
+            f"<tr style='white-space: normal'><th>epoch</th>{head}<th>events/s</th><th>s</th></tr>{rows}</table>"
+        )

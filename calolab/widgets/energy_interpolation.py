@@ -89,7 +89,9 @@ class EnergyInterpolation(Slicing, anywidget.AnyWidget):
         self.set_trait("about", about)
         self.set_trait("showers", frontend.pack(*sent))
         axis = space.axes[-1]
-        super().__init__(axis=axis, position=int(sums[axis].argmax()), energy=float(self.energies[points // 2]))
+        # A shower's maximum is where there is most to see; a GAN in training may put its own anywhere.
+        most = sums if reference is None else slice_energies(reference)
+        super().__init__(axis=axis, position=int(most[axis].argmax()), energy=float(self.energies[points // 2]))
 
     @traitlets.validate("energy")
     def _nearest_point(self, proposal):
