@@ -143,7 +143,7 @@ def start(
         started = launch.controller(name, launcher, n or 2, cores, idle, address)
         client = launch.connect(started)
         launch.engines(started)
-        _wait_for_engines(client, path, set(), started.n, timeout)
+        _wait_for_engines(client, path, started.n, timeout)
     except BaseException as error:
         tails = logs(name)
         launch.stop(path)
@@ -217,12 +217,15 @@ def restart(name: str | Engines = "calolab", timeout: float = 60.0) -> Engines:
         RuntimeError: if no such cluster runs, or its engines do not come back: with the end of their log.
     """
     engines = attach(name.name if isinstance(name, Engines) else name)
-    path, before, begun = launch.path_of(engines.name), set(engines.ids), time.monotonic()
-    launch.end(launch.processes(launch.read(path), ("engines",)))
-    cluster = launch.load(path)
+    path, begun = launch.path_of(engines.name), time.monotonic()
+    cluster = launch.stop_engines(path)
     try:
+        while engines.ids:  # MPI gives new engines the ids of the old ones, so those must have gone first
+            if time.monotonic() - begun > timeout:
+                raise RuntimeError(f"engines {engines.ids} did not stop within {timeout:g} s: `%ipcluster stop`.")
+            time.sleep(0.05)
         launch.engines(cluster)
-        _wait_for_engines(engines.client, path, before, engines.size, timeout)
+        _wait_for_engines(engines.client, path, engines.size, timeout)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
     _attached[path] = replace(engines, note=f"restarted in {time.monotonic() - begun:.1f} s")
@@ -285,24 +288,24 @@ def _already_running(name: str, content: dict, n: int | None, launcher: str | No
     return _attached[path]
 
 
-def _wait_for_engines(client: ipyparallel.Client, path: Path, before: set[int], n: int, timeout: float) -> None:
-    """Wait until `n` engines that were not there before have registered and the old ones are gone.
+def _wait_for_engines(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> None:
+    """Wait until `n` engines have registered.
 
     Raises:
         RuntimeError: if they do not within `timeout` seconds, or their processes have ended.
     """
     deadline = time.monotonic() + timeout
-    while len(new := set(client.ids) - before) < n or before & set(client.ids):
+    while len(client.ids) < n:
         content = launch.read(path)
         if content is None or "controller" not in content:
             raise RuntimeError("the controller has ended.")
         if not content["engines"]["sets"]:
             raise RuntimeError("the engines have ended before they registered.")
+        about = content["cluster"]
         if time.monotonic() > deadline:
             raise RuntimeError(
-                f"{len(new)} of {n} engines registered within {timeout:g} s. On another machine they must reach the "
-                f"controller ({content['cluster']['controller_ip']}): "
-                "set address=; if they wait in a queue, give a longer timeout=."
+                f"{len(client.ids)} of {n} engines registered within {timeout:g} s. If they wait in a queue, give a "
+                f"longer timeout=; if they run elsewhere, they must reach address={about['controller_ip']!r}."
             )
         time.sleep(0.05)
 

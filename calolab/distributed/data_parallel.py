@@ -63,7 +63,8 @@ def fit(
     """Train a GAN on all engines together; returns at once.
 
     Every engine holds the networks and a shard of the events, and takes the same steps; gradients are averaged over all
-    events of a step by Horovod. Engines need not see the client's files, except those of an `EventStream`.
+    events of a step by Horovod. Engines need not see the client's files, except those of an `EventStream`. Between
+    machines, Horovod's own traffic (gradients and weights) is neither encrypted nor authenticated.
 
     Args:
         engines: from `distributed.start`, `%ipcluster start` or `distributed.cluster`.

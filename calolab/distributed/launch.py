@@ -202,15 +202,22 @@ def stop(path: Path) -> None:
     guard = _find(content["cluster"].get("watchdog"), "calolab.distributed.watchdog")
     if guard is not None and guard.pid != os.getpid():
         end([guard])
-    end(processes(content, ("engines",)))  # before the controller: their nannies say goodbye to it
+    stop_engines(path)  # before the controller: their nannies say goodbye to it
     end(processes(content, ("controller",)))
-    if (rest := read(path)) is not None and rest["engines"]["sets"]:  # batch jobs: ipyparallel cancels them
-        _outside_loops(load(path).stop_cluster_sync)
     name = content["cluster"]["cluster_id"]
     for file in [*log_files(path), *path.parent.glob(f"ipcontroller-{name}-*.json"), path, lock_file(path)]:
         file.unlink(missing_ok=True)
     (path.parents[1] / "log" / f"engines{name}.json").unlink(missing_ok=True)
     release(path)
+
+
+def stop_engines(path: Path) -> EngineCluster:
+    """End the engines of a cluster: their processes here, their batch jobs through ipyparallel."""
+    end(processes(read(path), ("engines",)))
+    cluster = load(path)
+    if cluster.engines:
+        _outside_loops(cluster.stop_engines_sync)
+    return cluster
 
 
 def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:

@@ -60,7 +60,7 @@ def test_a_life_from_start_to_stop(capsys):
             distributed.start(3, name="life")
         found = distributed.status("life")
         assert (found.state, dict(found.engines)) == ("running", {0: "idle", 1: "idle"})
-        assert [status.name for status in distributed.clusters()] == ["life"]
+        assert "life" in [status.name for status in distributed.clusters()]
         assert "Registering with controller" in distributed.logs("life", lines=100)
 
         launch.processes(launch.read(launch.path_of("life")), ("engines",))[0].kill()
