@@ -4,6 +4,9 @@ import os
 
 import pytest
 
+# Notebooks run at the size made for tests, also where pytest is called by hand.
+os.environ.setdefault("CALOLAB_SIZE", "test")
+
 
 def refuse_skip(report):
     """Turn a skip into a failure that names what was skipped and why."""

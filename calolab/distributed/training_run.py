@@ -47,6 +47,7 @@ class TrainingRun:
         self._lock = threading.RLock()
         self._stop_asked = False
         self._history: History | None = None
+        self._trained: dict | None = None
         self._failure: Exception | None = None
         self._failed_at: float | None = None
         self._freed_at = 0.0
@@ -106,9 +107,23 @@ class TrainingRun:
                     )
                 time.sleep(0.1)
             self._show(bar)
+        self._hand_over()
         if self._failure is not None:
             raise self._failure
         return self._history
+
+    def _hand_over(self) -> None:
+        """Put the trained weights into the GAN, once; `status`, which a monitor asks for, must not touch it."""
+        with self._lock:
+            trained, self._trained = self._trained, None
+            if trained is None:
+                return
+            for network, arrays in trained["weights"].items():
+                getattr(self.gan, network).set_weights(arrays)
+            self.gan.provenance.clear()
+            self.gan.provenance.update(trained["provenance"])
+            # A rank knows the labels of its own shard only.
+            self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]
 
     def _done(self) -> bool:
         with self._lock:
@@ -131,10 +146,10 @@ class TrainingRun:
                 return
             self._failure = self._explain(failures, [rank for rank, end in enumerate(ended) if not end])
         elif all(ended):
-            self._take([result.get() for result in self._results])
+            self._conclude([result.get() for result in self._results])
 
-    def _take(self, outcomes: Sequence[Mapping]) -> None:
-        """Put rank 0's weights into the GAN, if all ranks hold the same."""
+    def _conclude(self, outcomes: Sequence[Mapping]) -> None:
+        """Note how the training ended, and rank 0's weights if all ranks hold the same."""
         self.digests = tuple(outcome["digest"] for outcome in outcomes)
         if len(set(self.digests)) > 1:
             self._failure = TrainingFailed(
@@ -143,11 +158,7 @@ class TrainingRun:
             )
             return
         first = outcomes[0]
-        for network, arrays in first["weights"].items():
-            getattr(self.gan, network).set_weights(arrays)
-        self.gan.provenance.clear()
-        self.gan.provenance.update(first["provenance"])
-        self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]  # a rank knows its own shard's only
+        self._trained = {"weights": first["weights"], "provenance": first["provenance"]}
         self.engines.client.purge_hub_results([msg for result in self._results for msg in result.msg_ids])
         if first["diverged"]:
             from calolab.training import TrainingDiverged

@@ -1,0 +1,53 @@
+"""Notebook 00 from top to bottom in JupyterLab in Chromium: engines, Horovod, Geant4 and all widgets, really."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+PATH = Path(__file__).parents[2] / "notebooks" / "00_from_engines_to_showers.ipynb"
+WIDGETS = ("Training monitor", "Slice viewer", "Profile explorer", "Energy interpolation")
+
+
+@pytest.fixture(scope="module")
+def notebook(open_notebook):
+    opened = open_notebook(PATH)
+    opened.run_all(timeout=600)
+    yield opened
+    opened.run("get_ipython().run_line_magic('ipcluster', 'stop --all')")
+
+
+def test_every_cell_runs_and_nothing_leaves_the_machine(notebook):
+    assert notebook.failures() == []
+    notebook.check_quiet()
+
+
+def test_the_summary_holds_ten_measured_lines(notebook):
+    (summary,) = [cell for cell in notebook.cells() if "summary" in cell.metadata.get("tags", [])]
+    lines = "".join(output.text for output in summary.outputs).strip().splitlines()
+    assert len(lines) == 10
+    assert all(re.search(r"\d", line) for line in lines)
+    assert "nan" not in "".join(lines)
+
+
+@pytest.mark.parametrize("name", WIDGETS)
+def test_the_widget_is_painted(notebook, name):
+    section = notebook.page.locator(f"section.calolab[aria-label='{name}']").first
+    section.scroll_into_view_if_needed()
+    canvas = section.locator("canvas").first
+    painted = canvas.evaluate(
+        """(canvas) => {
+            const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+            const pixels = new Uint32Array(data.buffer);
+            return new Set(pixels).size;
+        }"""
+    )
+    assert painted > 5
+
+
+def test_the_monitor_saw_the_training_to_its_end(notebook):
+    assert notebook.run("print(monitor.status, len(monitor.ranks), run.status)") == "finished 2 finished"
+
+
+def test_no_engine_is_left(notebook):
+    assert "not running" in notebook.run("print(repr(cl.distributed.status()))")
