@@ -40,10 +40,10 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
 
 size = os.environ.get("CALOLAB_SIZE", "demo")
-n_events, n_checks, epochs, batch_size, n_engines = {
-    "test": (40, 40, 3, 4, 2),
-    "demo": (320, 200, 4, 16, 2),
-    "full": (200_000, 1_000, 50, 128, 32),
+n_events, n_checks, epochs, batch_size, learning_rate, n_engines = {
+    "test": (40, 40, 3, 4, 3e-4, 2),
+    "demo": (320, 200, 3, 16, 3e-4, 2),  # a few dozen steps go further in small strides
+    "full": (200_000, 1_000, 50, 128, 1e-3, 32),  # as published
 }[size]
 energies = (10, 50)  # GeV, uniform
 seed = 7
@@ -123,7 +123,8 @@ engines
 # The monitor is live: bars per rank, losses, and a button that really stops the training.
 
 # %%
-run = cl.distributed.fit(engines, gan, train, epochs=epochs, batch_size=batch_size, seed=seed)
+recipe = cl.training.Recipe(learning_rate=learning_rate)
+run = cl.distributed.fit(engines, gan, train, epochs=epochs, batch_size=batch_size, recipe=recipe, seed=seed)
 monitor = cl.widgets.TrainingMonitor(run)
 monitor
 
@@ -139,7 +140,7 @@ history.plot()
 
 # %%
 with cl.distributed.cluster(n=1, cores=engines.cores) as one_engine:
-    few = train.select(slice(0, 4 * batch_size))
+    few = train.select(slice(0, 3 * batch_size))
     alone = cl.distributed.fit(one_engine, cl.models.build("3dgan", train.space), few, epochs=1, batch_size=batch_size).wait()
 
 on_one = alone.epochs[-1]["samples_per_second"]
