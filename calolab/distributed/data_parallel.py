@@ -59,6 +59,7 @@ def fit(
     resume: bool = False,
     callbacks: Sequence[Callable[[Progress], None]] = (),
     progress: bool = True,
+    ranks: int | None = None,
 ) -> TrainingRun:
     """Train a GAN on all engines together; returns at once.
 
@@ -75,14 +76,18 @@ def fit(
         checkpoints: folder for checkpoints, which rank 0's engine writes and reads.
         callbacks: functions of a `Progress`, called on the engines after every step.
         progress: whether `TrainingRun.wait` shows a progress bar.
+        ranks: how many of the engines take part, the first ones; all by default.
 
     Raises:
-        ValueError: if there are fewer events than engines.
+        ValueError: if there are fewer events than ranks, or fewer engines.
         RuntimeError: if no engine is there, one is busy or does not answer, or versions or Horovod do not fit.
     """
     ids = engines.ids
     if not ids:
         raise RuntimeError(f"Cluster {engines.name!r} has no engines: start it again with `%ipcluster start`.")
+    if ranks is not None and not 1 <= ranks <= len(ids):
+        raise ValueError(f"ranks expects 1 to {len(ids)}, the engines that are alive; received {ranks}.")
+    ids = ids[:ranks]
     steps_per_epoch(len(data), batch_size, len(ids))
     _check_idle(engines, ids)
     facts = _describe(engines, ids)

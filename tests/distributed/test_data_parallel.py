@@ -236,6 +236,12 @@ def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, ma
     ]
 
 
+def test_one_of_two_engines_trains_by_itself(two, gan, make_electrons):
+    run = distributed.fit(two, gan, make_electrons(4), epochs=1, batch_size=2, seed=1, progress=False, ranks=1)
+    assert run.wait(timeout=120).ranks == 1
+    assert run.ids == two.ids[:1] and len(run.digests) == 1
+
+
 def test_ctrl_c_leaves_a_running_run_which_stop_ends_on_all_ranks(two, gan, make_electrons):
     run = distributed.fit(two, gan, make_electrons(4), epochs=10_000, batch_size=2, progress=False)
     wait_for(lambda: run.progress)
@@ -302,6 +308,8 @@ def test_an_error_on_one_rank_frees_the_other_and_is_told(two, gan, make_electro
 def test_too_few_events_and_unfit_engines_are_refused(two, gan, make_electrons, monkeypatch):
     with pytest.raises(ValueError, match="1 events cannot be shared by 2 ranks"):
         distributed.fit(two, gan, make_electrons(1), epochs=1)
+    with pytest.raises(ValueError, match="ranks expects 1 to 2"):
+        distributed.fit(two, gan, make_electrons(4), epochs=1, ranks=3)
     facts = data_parallel._describe(two, two.ids)
     data_parallel._check_versions(two.ids, facts)
     older = replace(facts[1], versions={**facts[1].versions, "keras": "3.1.0"})
