@@ -78,7 +78,7 @@ def compiler() -> str:
         missing = "C++ compiler" if found is None else "`make`"
         raise NoCompiler(
             f"This machine has no {missing}, so Horovod cannot be built: everything but training on several engines "
-            "works; install one (Debian and Ubuntu: `apt install g++ make`) and run `make` again to have that too."
+            "works; install one (Debian and Ubuntu: `apt install g++ make`) and run `make -B setup` to have that too."
         )
     return found
 

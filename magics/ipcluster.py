@@ -67,7 +67,10 @@ class EngineMagics(Magics):
     @line_magic
     def ipcluster(self, line):
         """Start, watch and stop engines: `%ipcluster start -n 2`, `status`, `list`, `logs`, `restart`, `stop`, `-h`."""
-        words = shlex.split(line)
+        try:
+            words = shlex.split(line)
+        except ValueError as error:
+            raise UsageError(f"%ipcluster: {error} in {line!r}") from error
         top = parser()
         verbs = top._subparsers._group_actions[0].choices
         if not words or {"-h", "--help"} & set(words):
@@ -84,5 +87,5 @@ class EngineMagics(Magics):
             call, options = distributed.stop_all, {}
         try:
             return call(**{name: value for name, value in options.items() if value is not None})
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, TimeoutError) as error:
             raise UsageError(str(error)) from error

@@ -56,6 +56,7 @@ def page(notebook, title):
         widget_renderer_url="",
         html_manager_semver_range="",
         mermaid_js_url="",
+        mermaid_layout_elk_js_url="",
     )
     html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
     return html

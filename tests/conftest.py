@@ -1,11 +1,14 @@
 """What all tests share: in CI a skip is a failure, so that nothing goes untested unnoticed."""
 
 import os
+import signal
 
 import pytest
 
 # Notebooks run at the size made for tests, also where pytest is called by hand.
 os.environ.setdefault("CALOLAB_SIZE", "test")
+# A shell that starts pytest in the background makes it deaf to Ctrl-C, which some tests press.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def refuse_skip(report):

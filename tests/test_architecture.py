@@ -25,7 +25,7 @@ NOUNS = ["cache", "spaces", "samples", "particles", "jets"]
 FREE = {"calolab"}
 
 DOORS = {
-    "tensorflow": ("calolab.models.", "calolab.training.", "calolab.inference.", "calolab.distributed.data_parallel"),
+    "tensorflow": ("calolab.training.", "calolab.inference.", "calolab.distributed.data_parallel"),
     "keras": ("calolab.models.", "calolab.training.", "calolab.inference.", "calolab.distributed.data_parallel"),
     "horovod": ("calolab.distributed.communicator",),
     "ipyparallel": ("calolab.distributed.",),
@@ -33,7 +33,7 @@ DOORS = {
     "uproot": ("calolab.datasets.",),
     "astropy": ("calolab.datasets.",),
     "awkward": ("calolab.particles", "calolab.jets", "calolab.datasets.", "calolab.simulate."),
-    "geant4_pybind": ("calolab.simulate.",),
+    "geant4_pybind": ("calolab.simulate.geant4_worker",),
     "pythia8mc": ("calolab.simulate.pythia",),
     "fastjet": ("calolab.jets",),
     "matplotlib": ("calolab.plots.",),
@@ -112,7 +112,7 @@ def test_nothing_imports_the_magics_by_their_folder_name():
 
 
 @pytest.mark.parametrize(
-    "part_name", ["", ".datasets", ".simulate", ".validation", ".widgets", ".distributed", ".plots"]
+    "part_name", ["", ".training", ".datasets", ".simulate", ".validation", ".widgets", ".distributed", ".plots"]
 )
 def test_importing_is_light(part_name):
     """TensorFlow and Geant4 load when a model or a shower is made, not when calolab is imported."""

@@ -271,7 +271,8 @@ def _find(paths: Paths) -> list[Path]:
         found += matches
     if not found:
         raise FileNotFoundError("Expected at least one path, received an empty list.")
-    twice = sorted({str(path) for path in found if found.count(path) > 1})
+    places = [path.resolve() for path in found]
+    twice = sorted({str(path) for path, place in zip(found, places) if places.count(place) > 1})
     if twice:
         raise ValueError(f"Named more than once, so that its events would count twice: {', '.join(twice)}.")
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -88,6 +89,10 @@ def fit(
     if ranks is not None and not 1 <= ranks <= len(ids):
         raise ValueError(f"ranks expects 1 to {len(ids)}, the engines that are alive; received {ranks}.")
     ids = ids[:ranks]
+    missing = [name for name in gan.conditions if name not in data.labels]
+    if missing:
+        raise ValueError(f"The GAN takes the labels {gan.conditions}; the data lack {', '.join(missing)}.")
+    columns = {name: np.asarray(data.labels[name]) for name in gan.conditions}
     steps_per_epoch(len(data), batch_size, len(ids))
     _check_idle(engines, ids)
     facts = _describe(engines, ids)
@@ -115,11 +120,10 @@ def fit(
         else:
             job = replace(job, stream=shard)
         results.append(engines.client[engine].apply_async(train_rank, job, networks, list(callbacks), **arrays))
-    labels = {name: np.asarray(data.labels[name]) for name in gan.conditions}
     settings = {
         "checkpoints": folder,
         "progress": progress,
-        "labels": {name: [float(column.min()), float(column.max())] for name, column in labels.items()},
+        "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
     }
     return TrainingRun(engines, ids, gan, results, settings, note)
 
@@ -142,9 +146,9 @@ def train_rank(job: Job, networks: np.ndarray, callbacks: Sequence[Callable], va
     from calolab import training
 
     rank = 0 if job.meeting is None else job.meeting.rank
+    _choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
     gan = _unpack(networks)
     data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
-    _choose_device(job.meeting)
     report = _Report()
     parallel = None if job.meeting is None else communicator.Communicator(job.meeting)
     history, diverged = None, ""
@@ -291,5 +295,7 @@ def _choose_device(meeting: Meeting | None) -> None:
         chosen = tf.config.get_visible_devices("GPU")
         # An engine keeps the GPU of its first training: TensorFlow cannot change it afterwards.
         mine = chosen[0] if len(chosen) == 1 else gpus[(meeting.local_rank if meeting else 0) % len(gpus)]
-        tf.config.set_visible_devices(mine, "GPU")
-        tf.config.experimental.set_memory_growth(mine, True)
+        # Where TensorFlow has settled already (an earlier training, or the user's own code), it stays as it is.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices(mine, "GPU")
+            tf.config.experimental.set_memory_growth(mine, True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from calolab.training.history import History, Progress
 FREE_AFTER = (
     5.0  # seconds after which ranks that outlive a failed one are interrupted; Horovod frees most of them at once
 )
+CONTROLLER_EVERY = 3.0  # seconds between two looks at whether the controller lives
 GIVE_UP_AFTER = 25.0  # seconds after which the failure is reported whatever the others do
 
 
@@ -51,6 +53,7 @@ class TrainingRun:
         self._failure: Exception | None = None
         self._failed_at: float | None = None
         self._freed_at = 0.0
+        self._looked_at = time.monotonic()
 
     @property
     def progress(self) -> list[Progress]:
@@ -122,8 +125,9 @@ class TrainingRun:
                 getattr(self.gan, network).set_weights(arrays)
             self.gan.provenance.clear()
             self.gan.provenance.update(trained["provenance"])
-            # A rank knows the labels of its own shard only.
-            self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]
+            if self._history is not None:
+                # A rank knows the labels of its own shard only. A diverged training leaves no note.
+                self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]
 
     def _done(self) -> bool:
         with self._lock:
@@ -145,8 +149,23 @@ class TrainingRun:
                     self._signal(signal.SIGINT)
                 return
             self._failure = self._explain(failures, [rank for rank, end in enumerate(ended) if not end])
-        elif all(ended):
+        elif not all(ended):
+            self._check_controller()
+        else:
             self._conclude([result.get() for result in self._results])
+
+    def _check_controller(self) -> None:
+        """Fail if the cluster's controller has died: then nobody would ever report the ranks' end."""
+        now = time.monotonic()
+        if now < self._looked_at + CONTROLLER_EVERY:
+            return
+        self._looked_at = now
+        content = launch.read(launch.path_of(self.engines.name))
+        if content is None or (content["cluster"]["host"] == socket.gethostname() and "controller" not in content):
+            self._failure = TrainingFailed(
+                f"The cluster {self.engines.name!r} has stopped, or its controller has died, and the training with it. "
+                f"Start engines again (`%ipcluster start`); {self._how_to_go_on()}"
+            )
 
     def _conclude(self, outcomes: Sequence[Mapping]) -> None:
         """Note how the training ended, and rank 0's weights if all ranks hold the same."""
@@ -170,8 +189,9 @@ class TrainingRun:
     def _explain(self, failures: Mapping[int, Exception], busy: Sequence[int]) -> Exception:
         """The one error that says what happened, out of what each rank says."""
         died = [rank for rank, error in failures.items() if _name(error) == EngineError.__name__]
-        # A rank that only lost the others tells nothing; the one that left first does.
-        told = [rank for rank, error in failures.items() if rank not in died and _name(error) != "RanksLost"]
+        # A rank that lost the others, or was freed from waiting for them, tells nothing; the one that left first does.
+        silent = ("RanksLost", "RefusedElsewhere", "KeyboardInterrupt")
+        told = [rank for rank, error in failures.items() if rank not in died and _name(error) not in silent]
         rank = (died or told or list(failures))[0]
         error = failures[rank]
         if rank in told and _name(error) in ("ValueError", "FileNotFoundError"):
@@ -185,14 +205,16 @@ class TrainingRun:
         else:
             lines.append("The other engines are free again." if len(self.ids) > len(died) else "")
         again = "`%ipcluster restart` brings all engines back" if died else "Mend the cause"
-        folder = self._settings["checkpoints"]
-        if folder is None:
-            lines.append(f"{again}; then fit again (with checkpoints=, a training can go on where it was).")
-        else:
-            lines.append(f"{again}; then the same fit with resume=True goes on from the checkpoint in {folder}.")
+        lines.append(f"{again}; {self._how_to_go_on()}")
         if died:
             lines += self._last_words(died)
         return TrainingFailed("\n".join(filter(None, lines)))
+
+    def _how_to_go_on(self) -> str:
+        folder = self._settings["checkpoints"]
+        if folder is None:
+            return "then fit again (with checkpoints=, a training can go on where it was)."
+        return f"then the same fit with resume=True goes on from the checkpoint in {folder}."
 
     def _last_words(self, died: Sequence[int]) -> list[str]:
         """The end of the logs of the engines that died, where they are on this machine."""

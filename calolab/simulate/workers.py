@@ -6,6 +6,7 @@ guard, a notebook's cells or what the session has imported, and whatever a C++ l
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -104,7 +105,9 @@ def run(
         for thread in threads:
             thread.join()
         for worker in started:
-            worker.process.stdin.close()
+            # What a killed worker has not read any more goes nowhere, which must not hide why it was killed.
+            with contextlib.suppress(BrokenPipeError):
+                worker.process.stdin.close()
             worker.process.stdout.close()
             worker.printed.close()
     return ready
@@ -140,7 +143,7 @@ def _converse(worker: _Worker, job: object, chunks: queue.SimpleQueue, results: 
             _send(worker.process.stdin, chunk)
             for position in range(start, start + len(chunk)):
                 results.put((position, pickle.load(worker.process.stdout)))
-    except (EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+    except Exception as error:  # `run` waits for one answer or the other, and raises this one
         results.put((None, _Failure(worker, error)))
 
 

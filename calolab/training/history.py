@@ -115,7 +115,5 @@ class History:
             + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.0f}</td></tr>"
             for epoch in self.epochs
         )
-        return (
-            f"{title}<table style='font-size: 80%; white-space: nowrap'>"
-            f"<tr style='white-space: normal'><th>epoch</th>{head}<th>events/s</th><th>s</th></tr>{rows}</table>"
-        )
+        head = f"<tr><th>epoch</th>{head}<th>events/s</th><th>s</th></tr>"
+        return f"{title}<table style='font-size: 80%'>{head}{rows}</table>"

@@ -44,6 +44,10 @@ def pooled(parallel, columns: np.ndarray, rows: int) -> np.ndarray:
     return everything[np.any(everything != 0, axis=1)]
 
 
+class RefusedElsewhere(ValueError):
+    """This rank's request is sound; another rank's is not."""
+
+
 def agreed(parallel, check) -> None:
     """Call `check()` on every rank; if it raises ValueError on any, all raise, so that none waits for another."""
     problem = None
@@ -55,14 +59,14 @@ def agreed(parallel, check) -> None:
     if problem is not None:
         raise problem
     if refusals > 0:
-        raise ValueError(f"Another rank refused to train, so rank {parallel.rank} does too; see its error.")
+        raise RefusedElsewhere(f"Another rank refused to train, so rank {parallel.rank} does too; see its error.")
 
 
 def from_rank_0(parallel, work):
     """What `work()` returns on rank 0, as JSON can carry it, on every rank; if it raises there, every rank raises.
 
     Raises:
-        ValueError, OSError: whichever `work` raised on rank 0.
+        ValueError, FileNotFoundError, OSError: whichever `work` raised on rank 0.
     """
     answer = None
     if parallel.rank == 0:
@@ -71,7 +75,8 @@ def from_rank_0(parallel, work):
         except (ValueError, OSError) as error:
             if parallel.size == 1:
                 raise
-            answer = {"error": str(error), "system": isinstance(error, OSError)}
+            kinds = (FileNotFoundError, OSError, ValueError)
+            answer = {"error": str(error), "kind": next(k.__name__ for k in kinds if isinstance(error, k))}
     if parallel.size == 1:
         return answer["result"]
     # All ranks must bring arrays of the same shape to a broadcast: the length first, then the text.
@@ -81,5 +86,6 @@ def from_rank_0(parallel, work):
     (text,) = parallel.broadcast([mine])
     answer = json.loads(np.asarray(text, dtype=np.uint8).tobytes())
     if "error" in answer:
-        raise (OSError if answer["system"] else ValueError)(f"Rank 0: {answer['error']}")
+        kind = {"FileNotFoundError": FileNotFoundError, "OSError": OSError, "ValueError": ValueError}[answer["kind"]]
+        raise kind(f"Rank 0: {answer['error']}")
     return answer["result"]

@@ -260,7 +260,10 @@ def _keep(run: _Run, standing: Standing) -> dict[str, np.ndarray]:
 def _note_provenance(run: _Run, standing: Standing, resumed: bool) -> None:
     """Write into the GAN how it was trained; a resumed training replaces the note that it left when it stopped."""
     trainings = run.gan.provenance.setdefault("trainings", [])
-    if resumed and trainings:
+    # An earlier training of another kind keeps its note: only one with these settings can have been resumed, be it on
+    # another number of ranks.
+    settings = {name: value for name, value in run.settings.items() if name != "ranks"}
+    if resumed and trainings and all(trainings[-1].get(name) == value for name, value in settings.items()):
         trainings.pop()
     trainings.append(
         {

@@ -105,9 +105,6 @@ class TrainingMonitor(anywidget.AnyWidget):
             self.refresh()
 
     def _repr_png_(self):
-        # Before the first step there is nothing that a picture could show.
-        if not len(self._curve):
-            return None
         return loss_figure.show(self._curve, self.loss_names, self.shown, self.status, log=self.log)._repr_png_()
 
 

@@ -30,6 +30,13 @@ def test_the_summary_holds_ten_measured_lines(notebook):
     assert "nan" not in "".join(lines)
 
 
+def test_every_widget_leaves_a_picture(notebook):
+    outputs = [output.data for cell in notebook.cells() for output in cell.get("outputs", []) if "data" in output]
+    shown = [data for data in outputs if "application/vnd.jupyter.widget-view+json" in data]
+    assert len(shown) == len(WIDGETS)
+    assert all(data.get("image/png") for data in shown)
+
+
 @pytest.mark.parametrize("name", WIDGETS)
 def test_the_widget_is_painted(notebook, name):
     section = notebook.page.locator(f"section.calolab[aria-label='{name}']").first

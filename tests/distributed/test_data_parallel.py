@@ -11,7 +11,7 @@ import pytest
 
 from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
-from calolab.training import History, passes
+from calolab.training import History, TrainingDiverged, passes
 from calolab.training.recipe import Recipe
 
 
@@ -243,7 +243,9 @@ def test_one_of_two_engines_trains_by_itself(two, gan, make_electrons):
 
 
 def test_ctrl_c_leaves_a_running_run_which_stop_ends_on_all_ranks(two, gan, make_electrons):
-    run = distributed.fit(two, gan, make_electrons(4), epochs=10_000, batch_size=2, progress=False)
+    run = distributed.fit(
+        two, gan, make_electrons(4), epochs=10_000, batch_size=2, recipe=Recipe(learning_rate=1e-7), progress=False
+    )
     wait_for(lambda: run.progress)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
@@ -303,6 +305,40 @@ def test_an_error_on_one_rank_frees_the_other_and_is_told(two, gan, make_electro
         distributed.fit(two, gan, HalfGone(), epochs=1, batch_size=2, progress=False).wait()
     assert time.monotonic() - began < 60
     wait_for(lambda: set(distributed.status("two").engines.values()) == {"idle"}, 30)
+
+
+def test_both_ranks_read_their_part_of_a_stream(two, gan, make_electrons, tmp_path):
+    datasets.save(tmp_path / "showers.h5", make_electrons(7))
+    stream = datasets.stream(tmp_path / "showers.h5")
+    history = distributed.fit(two, gan, stream, epochs=1, batch_size=2, seed=1, progress=False).wait(timeout=120)
+    assert history.epochs[0]["events"] == 7 and np.isfinite(list(history.epochs[0]["losses"].values())).all()
+
+
+def test_a_diverged_training_says_so_and_leaves_the_last_good_weights(two, gan, make_electrons):
+    before = [w.copy() for w in gan.generator.get_weights()]
+    recipe = Recipe(learning_rate=1e30)
+    run = distributed.fit(two, gan, make_electrons(4), epochs=2, batch_size=2, recipe=recipe, progress=False)
+    with pytest.raises(TrainingDiverged, match="not all losses"):
+        run.wait(timeout=120)
+    assert run.status == "failed" and "trainings" not in gan.provenance
+    assert all(np.array_equal(a, b) for a, b in zip(before, gan.generator.get_weights(), strict=True))
+
+
+def test_nothing_to_resume_from_is_told_as_on_one_rank(two, gan, make_electrons, tmp_path):
+    run = distributed.fit(
+        two, gan, make_electrons(4), epochs=1, batch_size=2, checkpoints=tmp_path, resume=True, progress=False
+    )
+    with pytest.raises(FileNotFoundError, match="No checkpoint"):
+        run.wait(timeout=120)
+
+
+def test_a_dead_controller_ends_the_waiting(gan, make_electrons):
+    with distributed.cluster(1) as engines:
+        run = distributed.fit(engines, gan, make_electrons(4), epochs=10_000, batch_size=2, progress=False)
+        for process in launch.processes(launch.read(launch.path_of(engines.name)), ("controller",)):
+            process.kill()
+        with pytest.raises(distributed.TrainingFailed, match="controller has died"):
+            run.wait(timeout=30)
 
 
 def test_too_few_events_and_unfit_engines_are_refused(two, gan, make_electrons, monkeypatch):
