@@ -131,13 +131,18 @@ def choose_controller(engines: Sequence[EngineFacts]) -> str:
         return "mpi"
     if "gloo" in common:
         return "gloo"
+    if common and all(engine.mpi_size and engine.mpi_size > len(engines) for engine in engines):
+        raise RuntimeError(
+            f"This Horovod has MPI but no Gloo: of {engines[0].mpi_size} engines that MPI launched it trains on all "
+            f"or on one, not on {len(engines)}. Leave out ranks= to train on all."
+        )
     if common:
         raise RuntimeError(
             "This Horovod has no Gloo, it needs engines that MPI launched, and all of them: "
             "`%ipcluster stop`, then `%ipcluster start --engines mpi`."
         )
     raise RuntimeError(
-        "Training on several engines needs Horovod with TensorFlow, which these engines do not have: `make setup` "
+        "Training on several engines needs Horovod with TensorFlow, which these engines do not have: `make -B setup` "
         "builds it (with pip), conda-forge has it (horovod). Training on one engine works without."
     )
 
@@ -180,14 +185,15 @@ class Communicator:
 
         self.rank, self.size = meeting.rank, meeting.size
         self._horovod = horovod
-        self._variables = {
+        variables = {
             **PATIENCE,
             "HOROVOD_CONTROLLER": meeting.controller,
             "HOROVOD_CPU_OPERATIONS": meeting.controller,
             **(_gloo_variables(meeting) if meeting.controller == "gloo" else {}),
         }
-        os.environ.update(self._variables)
+        self._before = {name: os.environ.get(name) for name in variables}
         try:
+            os.environ.update(variables)
             if meeting.controller == "gloo":
                 meet(meeting.address, meeting.port, meeting.rank, meeting.size)
                 horovod.init()
@@ -198,6 +204,9 @@ class Communicator:
         except Exception as error:
             self.shutdown()
             raise RuntimeError(f"Rank {self.rank} of {self.size} did not meet the others: {error}") from error
+        except BaseException:  # an interrupt, which the engine survives: it keeps nothing of a dead rendezvous
+            self.shutdown()
+            raise
         finally:
             close_rendezvous()
 
@@ -242,8 +251,11 @@ class Communicator:
     def shutdown(self) -> None:
         """Leave the ranks; those that still wait for this one get an error. The process can join others afterwards."""
         self._horovod.shutdown()
-        for name in self._variables:
-            os.environ.pop(name, None)
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def _gloo_variables(meeting: Meeting) -> dict[str, str]:

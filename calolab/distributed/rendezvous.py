@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Iterable
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 from pathlib import Path
+
+import psutil
 
 HERE = "here"  # the scope in which ranks say that they have come
 LONGEST_VALUE = 1 << 16  # bytes; Gloo's addresses take a few hundred
+# Linux's lists of this machine's connections, with their users. A process may speak IPv4 through a socket of IPv6.
+CONNECTIONS = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -24,14 +31,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_PUT(self):
         length = int(self.headers.get("Content-Length", -1))
         place = self._place()
-        # Every rank writes its own keys, once: what is there is never replaced.
-        if place is None or not 0 <= length <= LONGEST_VALUE or place in self.server.values:
+        if place is None or not 0 <= length <= LONGEST_VALUE:
             self._answer(400)
             return
         value = self.rfile.read(length)
+        # Every rank writes its own keys, once: what is there is never replaced.
         with self.server.lock:
-            self.server.values[place] = value
-        self._answer(200)
+            is_new = place not in self.server.values
+            self.server.values.setdefault(place, value)
+        self._answer(200 if is_new else 400)
 
     def do_GET(self):
         value = self.server.values.get(self._place())
@@ -97,6 +105,7 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
     """
 
     daemon_threads = True
+    request_queue_size = 128  # all ranks come at once; of more than the default's 5, some are turned away
 
     def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str], seconds: float = 180.0):
         super().__init__((address, 0), _Handler)
@@ -116,8 +125,11 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
 
     def verify_request(self, request, client_address):
         """Whether this client may ask; others are hung up on."""
-        host, port = client_address[:2]
-        return host in self.hosts and _owner(host, port, self.port) in (None, os.getuid())
+        if client_address[0] not in self.hosts:
+            return False
+        if not _is_own(client_address[0]) or not CONNECTIONS[socket.AF_INET].exists():
+            return True
+        return _owner(client_address, request.getsockname()) == os.getuid()
 
     def close(self) -> None:
         """Stop serving and give the port back."""
@@ -127,12 +139,28 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
         self.server_close()
 
 
-def _owner(host: str, port: int, server_port: int) -> int | None:
-    """User id of the local process at the other end of a connection; None if it is not local, or this is not Linux."""
-    table = Path("/proc/net/tcp")
-    wanted = "".join(f"{int(part):02X}" for part in reversed(host.split("."))) + f":{port:04X}"
-    for line in table.read_text().splitlines()[1:] if table.exists() else ():
-        _, local, remote, *_, user = line.split()[:8]
-        if local == wanted and remote.endswith(f":{server_port:04X}"):
-            return int(user)
+def _is_own(host: str) -> bool:
+    """Whether an address is one of this machine's."""
+    own = (address.address for addresses in psutil.net_if_addrs().values() for address in addresses)
+    return ip_address(host).is_loopback or host in own
+
+
+def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+    """User id of the local process at the client's end of a connection over IPv4; None if no process holds it."""
+    # The kernel hands out its lists in pieces: one that changes meanwhile may lack a line, hence another look.
+    for family, table in 3 * list(CONNECTIONS.items()):
+        ends = f" {_as_listed(client, family)} {_as_listed(server, family)} "
+        for line in table.read_text().splitlines() if table.exists() else ():
+            if ends in line:
+                user, _, inode = line.split()[7:10]
+                if inode != "0":  # otherwise its process has gone, and the list says user 0, whoever it was
+                    return int(user)
     return None
+
+
+def _as_listed(end: tuple[str, int], family: socket.AddressFamily) -> str:
+    """One end of a connection as Linux lists it: words in the machine's order of bytes, then the port."""
+    host, port = end
+    packed = socket.inet_pton(family, host if family == socket.AF_INET else f"::ffff:{host}")
+    words = (int.from_bytes(packed[i : i + 4], sys.byteorder) for i in range(0, len(packed), 4))
+    return "".join(f"{word:08X}" for word in words) + f":{port:04X}"

@@ -1,6 +1,9 @@
 """Two real ranks meet, average and broadcast, part, and meet again."""
 
+import _thread
+import os
 import socket
+import threading
 import time
 
 import numpy as np
@@ -57,6 +60,29 @@ def test_meetings_say_where_each_rank_is():
     variables = communicator._gloo_variables(last)
     names = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE", "HOSTNAME", "GLOO_IFACE")
     assert [variables[f"HOROVOD_{name}"] for name in names] == ["3", "4", "2", "3", "0", "1", "a", "lo"]
+
+
+def test_an_interrupt_while_ranks_meet_leaves_no_trace(monkeypatch):
+    if not communicator.built():
+        pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
+    import horovod.tensorflow  # noqa: F401 -- takes seconds, in which no interrupt shall come
+
+    monkeypatch.setenv("HOROVOD_STALL_CHECK_TIME_SECONDS", "7")  # the user's own
+    before = dict(os.environ)
+    port = communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2)
+    with pytest.raises(KeyboardInterrupt):
+        threading.Timer(1.0, _thread.interrupt_main).start()
+        communicator.Communicator(communicator.Meeting("gloo", 0, 2, ("here", "here"), "127.0.0.1", port))
+    assert dict(os.environ) == before
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", port), timeout=2)
+
+
+def test_horovod_with_only_mpi_trains_on_all_engines_or_one():
+    engine = communicator.EngineFacts("host", "127.0.0.1", {}, frozenset({"mpi"}), mpi_rank=0, mpi_size=3)
+    assert communicator.choose_controller([engine] * 3) == "mpi"
+    with pytest.raises(RuntimeError, match="Leave out ranks="):
+        communicator.choose_controller([engine] * 2)
 
 
 @pytest.fixture(scope="module")

@@ -30,12 +30,26 @@ def ask(server, method, path, body=None, source=None):
         connection.close()
 
 
+def ask_through_ipv6(server):
+    """The answer to a client that reaches the server's IPv4 address through a socket of IPv6."""
+    with socket.socket(socket.AF_INET6) as client:
+        client.settimeout(5)
+        try:
+            client.connect(("::ffff:127.0.0.1", server.port))
+            client.sendall(b"GET /global/0 HTTP/1.0\r\n\r\n")
+            return client.recv(1000)
+        except (ConnectionResetError, BrokenPipeError):
+            return b""
+
+
 def test_serves_what_horovods_ranks_ask(server):
     assert ask(server, "GET", "/global/0")[0] == 404
     assert ask(server, "PUT", "/global/0", b"\x00address")[0] == 200
     assert ask(server, "GET", "/global/0") == (200, b"\x00address")
     assert ask(server, "PUT", "/global_process_set_hash_7d48/rank_0", b"x")[0] == 200
     assert ask(server, "DELETE", "/global/0")[0] == 200
+    if socket.has_dualstack_ipv6():  # not every container has IPv6
+        assert ask_through_ipv6(server).split()[1] == b"200"
 
 
 def test_takes_only_the_keys_of_its_run_and_each_once(server):
@@ -67,6 +81,32 @@ def test_hangs_up_on_other_users_of_this_machine(server, monkeypatch):
     monkeypatch.setattr(rendezvous.os, "getuid", lambda: os.geteuid() + 1)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         ask(server, "GET", "/global/0")
+    if socket.has_dualstack_ipv6():
+        assert ask_through_ipv6(server) == b""
+
+
+def test_hangs_up_on_local_clients_that_no_process_owns(server, monkeypatch):
+    if not os.path.exists("/proc/net/tcp"):
+        pytest.skip("only Linux tells whose a connection is")
+    monkeypatch.setattr(rendezvous, "_owner", lambda *_: None)
+    with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
+        ask(server, "GET", "/global/0")
+    assert rendezvous._is_own(launch.own_address()) and not rendezvous._is_own("192.0.2.1")
+
+
+def test_of_many_writers_of_a_key_one_wins(server):
+    answers = {}
+    writers = [
+        threading.Thread(target=lambda i=i: answers.update({i: ask(server, "PUT", "/global/0", b"%d" % i)[0]}))
+        for i in range(16)
+    ]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join(timeout=10)
+    assert sorted(answers.values()) == [200] + 15 * [400]
+    winner = next(i for i, status in answers.items() if status == 200)
+    assert ask(server, "GET", "/global/0")[1] == b"%d" % winner
 
 
 def test_closes_its_socket_and_by_itself_after_a_while():
