@@ -45,6 +45,7 @@ class Engines:
         address: where the controller listens.
         client: `ipyparallel.Client`, for `engines.client[:]` and `%px`.
         note: what was done to get them, e.g. "started in 4.1 s".
+        controller: the controller's process number, by which a client of an earlier cluster is told.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Engines:
     address: str
     client: ipyparallel.Client
     note: str = ""
+    controller: int = 0
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -137,7 +139,8 @@ def start(
         note = "; an earlier one had lost its controller, and its remains were removed"
     launcher, reason = (engines, "") if engines else launch.choose_launcher()
     launch.launcher_options(launcher)
-    begun = time.monotonic()
+    _disconnect(path)  # its cluster has gone
+    begun, client = time.monotonic(), None
     try:
         launch.hold(path)
         started = launch.controller(name, launcher, n or 2, cores, idle, address)
@@ -146,12 +149,16 @@ def start(
         _wait_for_engines(client, path, started.n, timeout)
     except BaseException as error:
         tails = logs(name)
+        if client is not None:
+            client.close()
         launch.stop(path)
         if isinstance(error, Exception):
             raise RuntimeError(f"Cluster {name!r} did not start: {error}\n{tails}") from error
         raise
     note = f"started in {time.monotonic() - begun:.1f} s{reason}{note}"
-    _attached[path] = Engines(name, launcher, started.n, started.cores, started.controller_ip, client, note)
+    _attached[path] = Engines(
+        name, launcher, started.n, started.cores, started.controller_ip, client, note, started.controller.pid
+    )
     return _attached[path]
 
 
@@ -162,19 +169,27 @@ def attach(name: str = "calolab") -> Engines:
         RuntimeError: if no such cluster runs here, naming those that do.
     """
     path = launch.path_of(name)
-    content = launch.read(path)
-    if content is None or "controller" not in content:
-        raise RuntimeError(f"No cluster {name!r} is running. {_known()}".rstrip())
-    if _elsewhere(content):
-        raise RuntimeError(
-            f"Cluster {name!r} runs on {content['cluster']['host']}: use it there, or take another name."
-        )
-    if path not in _attached:
-        launch.hold(path)
-        about, client = content["cluster"], launch.connect(launch.load(path))
-        _attached[path] = Engines(
-            name, about["launcher"], about["n"], about["cores"], about["controller_ip"], client, "attached"
-        )
+    _running(name)
+    launch.hold(path)
+    try:
+        content = _running(name)  # again: it may have been stopped, or replaced, before it was held
+        controller = content["controller"]["state"]["pid"]
+        if path not in _attached or _attached[path].controller != controller:
+            _disconnect(path)
+            about, client = content["cluster"], launch.connect(launch.load(path))
+            _attached[path] = Engines(
+                name,
+                about["launcher"],
+                about["n"],
+                about["cores"],
+                about["controller_ip"],
+                client,
+                "attached",
+                controller,
+            )
+    except BaseException:
+        launch.release(path)
+        raise
     return _attached[path]
 
 
@@ -241,8 +256,7 @@ def stop(name: str | Engines = "calolab") -> Text:
         return Text(f"No cluster {name!r} is running. {_known()}".rstrip())
     if _elsewhere(content):
         return Text(f"Cluster {name!r} runs on {content['cluster']['host']}: stop it there.")
-    if path in _attached:
-        _attached.pop(path).client.close()
+    _disconnect(path)
     launch.stop(path)
     return Text(f"Stopped cluster {name!r}: {content['cluster']['n']} engines and their controller.")
 
@@ -279,13 +293,36 @@ def _already_running(name: str, content: dict, n: int | None, launcher: str | No
             f"Cluster {name!r} already runs with {about['n']} engines ({about['launcher']}); to have {n or about['n']} "
             f"({launcher or about['launcher']}), stop it first (`%ipcluster stop`), or start another under a new name."
         )
-    path, new = launch.path_of(name), launch.path_of(name) not in _attached
-    note = "was already running, attached to it" if new else "was already running"
-    engines = attach(name)
+    path = launch.path_of(name)
+    before, engines = _attached.get(path), attach(name)
+    known = before is not None and before.client is engines.client
+    note = "was already running" if known else "was already running, attached to it"
     if len(engines) < engines.size:
         note += f"; {engines.size - len(engines)} of its engines have died: `%ipcluster restart` brings them back"
     _attached[path] = replace(engines, note=note)
     return _attached[path]
+
+
+def _running(name: str) -> dict:
+    """What the file of a cluster that runs here says.
+
+    Raises:
+        RuntimeError: if no such cluster runs here, naming those that do.
+    """
+    content = launch.read(launch.path_of(name))
+    if content is None or "controller" not in content:
+        raise RuntimeError(f"No cluster {name!r} is running. {_known()}".rstrip())
+    if _elsewhere(content):
+        raise RuntimeError(
+            f"Cluster {name!r} runs on {content['cluster']['host']}: use it there, or take another name."
+        )
+    return content
+
+
+def _disconnect(path: Path) -> None:
+    """Close this process's client of a cluster, if it has one."""
+    if known := _attached.pop(path, None):
+        known.client.close()
 
 
 def _wait_for_engines(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> None:

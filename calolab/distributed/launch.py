@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TextIO
 
 import ipyparallel
 import psutil
@@ -45,7 +46,7 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 _log.propagate = False  # ipyparallel reports every step; what matters reaches the user as a value or an error
 
-_held: dict[Path, object] = {}  # lock files: while one is held, the watchdog sees a client
+_held: dict[Path, TextIO] = {}  # lock files: while one is held, the watchdog sees a client
 
 
 class EngineCluster(ipyparallel.Cluster):
@@ -198,16 +199,18 @@ def stop(path: Path) -> None:
     """End every process of a cluster and remove its files; nothing of it may be left, whatever state it was in."""
     content = read(path)
     if content is None:
+        release(path)
+        if lock_file(path).exists():
+            with without_clients(path) as alone:  # else another process is starting a cluster of this name
+                if alone:
+                    _remove_files(path)
         return
     guard = _find(content["cluster"].get("watchdog"), "calolab.distributed.watchdog")
     if guard is not None and guard.pid != os.getpid():
         end([guard])
     stop_engines(path)  # before the controller: their nannies say goodbye to it
     end(processes(content, ("controller",)))
-    name = content["cluster"]["cluster_id"]
-    for file in [*log_files(path), *path.parent.glob(f"ipcontroller-{name}-*.json"), path, lock_file(path)]:
-        file.unlink(missing_ok=True)
-    (path.parents[1] / "log" / f"engines{name}.json").unlink(missing_ok=True)
+    _remove_files(path)
     release(path)
 
 
@@ -253,22 +256,26 @@ def hold(path: Path, patience: float = 30.0) -> None:
     Raises:
         RuntimeError: if the watchdog is stopping the cluster just now.
     """
-    if path in _held:
+    if path in _held and _in_place(_held[path], path):
         return
+    release(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(lock_file(path), "w")  # noqa: SIM115 held open as long as this process is a client
     deadline = time.monotonic() + patience
     while True:
+        file = open(lock_file(path), "w")  # noqa: SIM115 held open as long as this process is a client
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            break
         except BlockingIOError:
+            file.close()
             if time.monotonic() > deadline:
-                file.close()
                 raise RuntimeError("The cluster is being stopped because it was idle: start it again.") from None
             time.sleep(0.1)
+            continue
         except OSError:
-            break  # this file system has no locks: the watchdog then counts a client at all times
+            pass  # this file system has no locks: the watchdog then counts a client at all times
+        if _in_place(file, path):
+            break
+        file.close()  # whoever stopped the cluster removed it before it was locked
     _held[path] = file
 
 
@@ -308,7 +315,8 @@ def queues(path: Path) -> dict[int, int]:
     client = ipyparallel.Client(str(connection), timeout=10)
     try:
         answer = client.queue_status()
-        return {number: answer[number]["queue"] + answer[number]["tasks"] for number in sorted(client.ids)}
+        ids = sorted(set(client.ids) & set(answer))  # engines may come and go meanwhile
+        return {number: answer[number]["queue"] + answer[number]["tasks"] for number in ids}
     finally:
         client.close()
 
@@ -326,6 +334,22 @@ def own_address(towards: str = "192.0.2.1") -> str:
         except OSError:  # no way out: the address that goes by this machine's name
             return socket.gethostbyname(socket.gethostname())
         return probe.getsockname()[0]
+
+
+def _in_place(file: TextIO, path: Path) -> bool:
+    """Whether an open lock file is still the one that others find: the end of a cluster removes it."""
+    try:
+        return os.fstat(file.fileno()).st_ino == os.stat(lock_file(path)).st_ino
+    except FileNotFoundError:
+        return False
+
+
+def _remove_files(path: Path) -> None:
+    """Remove all files of a cluster."""
+    name = path.stem.removeprefix("cluster-")
+    for file in [*log_files(path), *path.parent.glob(f"ipcontroller-{name}-*.json"), path, lock_file(path)]:
+        file.unlink(missing_ok=True)
+    (path.parents[1] / "log" / f"engines{name}.json").unlink(missing_ok=True)
 
 
 def _find(pid: int | None, what: str) -> psutil.Process | None:

@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from calolab.distributed import launch
@@ -27,22 +28,34 @@ def watch(path: Path) -> None:
     used = time.monotonic()
     while True:
         time.sleep(min(2.0, idle / 4))
-        content = launch.read(path)
-        if content is None or content["cluster"]["watchdog"] != os.getpid():
-            return
-        if "controller" not in content:
-            print("The controller has died: its engines are stopped.", flush=True)
-            launch.stop(path)
-            return
-        with launch.without_clients(path) as alone:
+        try:
+            content = launch.read(path)
+            if not _watched(content):
+                return
+            if "controller" not in content:
+                print("The controller has died: its engines are stopped.", flush=True)
+                launch.stop(path)
+                return
+            with launch.without_clients(path) as alone:
+                pass
             if not alone:
                 used = time.monotonic()
             elif time.monotonic() - used > idle:
+                # Asked without the lock: a controller that does not answer must not keep new clients waiting.
                 if any(launch.queues(path).values()):
                     used = time.monotonic()
-                else:
-                    launch.stop(path)
-                    return
+                    continue
+                with launch.without_clients(path) as alone:  # a client may have come meanwhile
+                    if alone and _watched(launch.read(path)):
+                        launch.stop(path)
+                        return
+        except Exception:  # whatever it was, engines must not be left without a guard
+            traceback.print_exc()
+
+
+def _watched(content: dict | None) -> bool:
+    """Whether a cluster is there, and this process is its guard."""
+    return content is not None and content["cluster"]["watchdog"] == os.getpid()
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Clusters: what the verbs do and say, that they outlive kernels, and that they leave nothing behind."""
 
+import os
 import subprocess
 import sys
 import time
@@ -8,7 +9,7 @@ import psutil
 import pytest
 
 from calolab import distributed
-from calolab.distributed import launch
+from calolab.distributed import launch, watchdog
 
 
 def wait_for(condition, seconds=30):
@@ -124,6 +125,49 @@ def test_start_mends_what_a_killed_controller_left(one):
     mended = distributed.start(1, name="one")
     assert "lost its controller" in mended.note and len(mended) == 1
     assert mended.client[:].apply_sync(lambda: 1) == [1]
+
+
+def test_a_cluster_that_another_kernel_replaced_is_met_anew(one):
+    in_another_kernel("distributed.stop('one'); distributed.start(1, name='one')")
+    found = distributed.start(name="one")
+    assert found.client is not one.client and found.note == "was already running, attached to it"
+    assert found.client[:].apply_sync(lambda: 6 * 7) == [42]
+    with launch.without_clients(launch.path_of("one")) as alone:
+        assert not alone  # the new cluster's watchdog sees this client
+    in_another_kernel("distributed.stop('one')")
+    with pytest.raises(RuntimeError, match="No cluster 'one' is running"):
+        distributed.restart("one")
+
+
+def test_a_controller_that_fails_at_once_leaves_nothing(monkeypatch):
+    def fail(*_):
+        raise OSError("no controller")
+
+    monkeypatch.setattr(launch, "controller", fail)
+    with pytest.raises(RuntimeError, match="'none' did not start: no controller"):
+        distributed.start(1, name="none")
+    path = launch.path_of("none")
+    assert path not in launch._held and not launch.lock_file(path).exists()
+
+
+def test_the_watchdog_survives_a_silent_controller_and_lets_clients_in(monkeypatch, tmp_path, capsys):
+    path, asked, stopped = tmp_path / "cluster-silent.json", [], []
+
+    def queues(path):
+        launch.hold(path, patience=0)  # fails if the watchdog keeps clients out
+        launch.release(path)
+        asked.append(path)
+        if len(asked) == 1:
+            raise TimeoutError("no answer")
+        return {0: 0}
+
+    content = {"cluster": {"watchdog": os.getpid(), "idle": 0.001}, "controller": {}}
+    monkeypatch.setattr(launch, "read", lambda _: content)
+    monkeypatch.setattr(launch, "queues", queues)
+    monkeypatch.setattr(launch, "stop", stopped.append)
+    watchdog.watch(path)
+    assert len(asked) == 2 and stopped == [path]
+    assert "TimeoutError: no answer" in capsys.readouterr().err
 
 
 def test_a_with_block_stops_its_own():
