@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
 import sys
@@ -50,7 +49,9 @@ def seconds(work, repeats=3):
 
 
 def peak_memory():
-    """Largest resident memory that this process has had so far [MB]."""
+    """Largest resident memory that this process has had so far [MB]; it also runs on engines, which have no imports."""
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -154,7 +155,7 @@ def training():
 
     import calolab as cl
 
-    batch_size, steps = 32, 4
+    batch_size, steps = 32, 3
     rates, figures = {}, []
     for n in (1, 2):
         for precision in ("float32", "bfloat16"):
@@ -165,7 +166,7 @@ def training():
                 sample = cl.simulate.showers("clic-ecal", events, (10, 50), seed=1, method="gflash", progress=False)
                 gan = cl.models.build("3dgan", sample.space)
                 run = cl.distributed.fit(
-                    engines, gan, sample, epochs=2, batch_size=batch_size, precision=precision, seed=1, progress=False
+                    engines, gan, sample, epochs=1, batch_size=batch_size, precision=precision, seed=1, progress=False
                 )
                 rates[n, precision] = run.wait().epochs[-1]["samples_per_second"]
                 memory = engines.client[:].apply_sync(peak_memory)
