@@ -35,7 +35,7 @@ test: $(READY)
 	@CALOLAB_SIZE=test $(BIN)/python -m pytest $(TESTS)
 
 lab: $(READY)
-	@$(BIN)/jupyter lab --notebook-dir=notebooks
+	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)
 	@$(BIN)/python tests/benchmarks.py --out $(OUT)
