@@ -7,6 +7,7 @@ import hashlib
 import os
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from calolab.samples import Sample, steps_per_epoch
 from calolab.training.history import Progress
 
 REPORT_EVERY = 0.25  # seconds between a rank's reports
+HUB_LAGS = 2.0  # seconds after which what the hub says of the engines is taken for true
+_runs: weakref.WeakSet[TrainingRun] = weakref.WeakSet()  # those of this process
 
 
 class RanksLost(RuntimeError):
@@ -125,7 +128,9 @@ def fit(
         "progress": progress,
         "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
     }
-    return TrainingRun(engines, ids, gan, results, settings, note)
+    run = TrainingRun(engines, ids, gan, results, settings, note)
+    _runs.add(run)
+    return run
 
 
 def train_rank(job: Job, networks: np.ndarray, callbacks: Sequence[Callable], values=None, labels=None) -> dict:
@@ -206,13 +211,22 @@ class _Report:
 
 
 def _check_idle(engines: Engines, ids: Sequence[int]) -> None:
-    queues = engines.client.queue_status(targets=list(ids))
-    busy = [engine for engine in ids if queues[engine]["queue"] + queues[engine]["tasks"]]
-    if busy:
-        raise RuntimeError(
-            f"Engines of cluster {engines.name!r} still work ({', '.join(map(str, busy))}): wait for the run that uses "
-            "them (run.wait()), stop it (run.stop()), or `%ipcluster restart`."
-        )
+    # The hub hears of work and of its end a little later than the engines; its own runs this process knows at once.
+    mine = [run for run in _runs if run.engines.client is engines.client and run.status in ("running", "stopping")]
+    busy = sorted({engine for run in mine for engine in run.ids} & set(ids))
+    deadline = time.monotonic() + HUB_LAGS
+    while not busy:
+        queues = engines.client.queue_status(targets=list(ids))
+        at_work = [engine for engine in ids if queues[engine]["queue"] + queues[engine]["tasks"]]
+        if not at_work:
+            return
+        if time.monotonic() > deadline:
+            busy = at_work
+        time.sleep(0.1)
+    raise RuntimeError(
+        f"Engines of cluster {engines.name!r} still work ({', '.join(map(str, busy))}): wait for the run that uses "
+        "them (run.wait()), stop it (run.stop()), or `%ipcluster restart`."
+    )
 
 
 def _describe(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
