@@ -171,9 +171,8 @@ def training():
                 rates[n, precision] = run.wait().epochs[-1]["samples_per_second"]
                 memory = engines.client[:].apply_sync(peak_memory)
         figures.append(Figure(f"start of {n} engine{'s' * (n > 1)}", started, "s"))
-        figures.append(
-            Figure(f"peak memory of an engine, {n} in all", float(np.max(memory)), "MB", "batch 32, bfloat16")
-        )
+        note = f"batch {batch_size}, {precision}"
+        figures.append(Figure(f"peak memory of an engine, {n} in all", float(np.max(memory)), "MB", note))
     for (n, precision), rate in rates.items():
         note = f"{rate / rates[1, precision] / n:.0%} weak-scaling efficiency" if n > 1 else ""
         if precision == "bfloat16":
