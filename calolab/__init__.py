@@ -10,7 +10,9 @@ __version__ = "0.1.0"
 _PARTS = (
     "datasets",
     "distributed",
+    "jets",
     "models",
+    "particles",
     "plots",
     "samples",
     "simulate",
@@ -19,7 +21,7 @@ _PARTS = (
     "validation",
     "widgets",
 )
-__all__ = ["Sample", "Space", "__version__", "load_ipython_extension", *_PARTS]
+__all__ = ["Particles", "Sample", "Space", "__version__", "load_ipython_extension", *_PARTS]
 
 
 def __getattr__(name):
@@ -27,6 +29,8 @@ def __getattr__(name):
         return importlib.import_module(f"calolab.{name}")
     if name == "Sample":
         return importlib.import_module("calolab.samples").Sample
+    if name == "Particles":
+        return importlib.import_module("calolab.particles").Particles
     if name == "Space":
         return importlib.import_module("calolab.spaces").Space
     raise AttributeError(f"module 'calolab' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -10,7 +10,15 @@ import numpy as np
 
 from calolab.spaces import Space
 
-LABEL_UNITS = {"energy": "GeV", "theta": "rad", "mtheta": "rad"}
+LABEL_UNITS = {
+    "energy": "GeV",
+    "theta": "rad",
+    "mtheta": "rad",
+    "gluino_mass": "GeV",
+    "neutralino_mass": "GeV",
+    "pt": "GeV",
+    "mass": "GeV",
+}
 
 
 @dataclass(frozen=True, eq=False)

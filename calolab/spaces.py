@@ -241,10 +241,36 @@ def _calogan() -> Space:
     return Space("calogan", ("eta", "phi", "z"), ("mm", "mm", "mm"), tuple(layers))
 
 
+def _image(name: str, axes: tuple, units: tuple, edges: tuple, quantity: str, unit: str) -> Space:
+    """A plain image: one layer without depth."""
+    return Space(name, axes, units, (Layer(edges),), quantity, unit)
+
+
+def _whole_detector() -> Space:
+    """The whole-detector images of the RPV GANs (arXiv:1711.03573): tower energies in 64 x 64 bins of eta and phi."""
+    edges = (np.linspace(-2.5, 2.5, 65), np.linspace(-np.pi, np.pi, 65))
+    return _image("whole-detector", ("eta", "phi"), ("", "rad"), edges, "tower energy", "GeV")
+
+
+def _jet_image() -> Space:
+    """LAGAN's jet images (arXiv:1701.05927): 25 x 25 pixels of 0.1 about the jet, whose second subjet lies below."""
+    edges = (pad_edges(25, 0.1), pad_edges(25, 0.1))
+    return _image("jet-image", ("eta", "phi"), ("", "rad"), edges, "transverse momentum", "GeV")
+
+
+def _convergence() -> Space:
+    """CosmoGAN's weak-lensing maps (arXiv:1706.02390): 256 x 256 pixels, 1.75 degrees wide."""
+    edges = (pad_edges(256, 1.75 / 256), pad_edges(256, 1.75 / 256))
+    return _image("convergence", ("row", "column"), ("deg", "deg"), edges, "convergence", "")
+
+
 _BUILDERS = {
     "clic-ecal": lambda: _clic_ecal("clic-ecal", 25),
     "clic-ecal-51": lambda: _clic_ecal("clic-ecal-51", 51),
     "calogan": _calogan,
+    "whole-detector": _whole_detector,
+    "jet-image": _jet_image,
+    "convergence": _convergence,
 }
 _built: dict[str, Space] = {}
 

@@ -1,0 +1,263 @@
+"""Particles: ragged events of momenta, what Pythia makes and FastJet eats, and their images in eta and phi."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from html import escape
+
+import awkward as ak
+import numpy as np
+
+from calolab import spaces
+from calolab.samples import LABEL_UNITS, Sample
+from calolab.spaces import Space
+
+MOMENTUM = ("pt", "eta", "phi", "mass")
+OPTIONAL = ("identity", "x", "y", "z", "ecal", "hcal")
+PIECE = 4096  # Events that `images` sums at a time, in double precision; it bounds the memory.
+
+
+@dataclass(frozen=True, eq=False)
+class Particles:
+    """Events of any number of particles or calorimeter towers each.
+
+    Args:
+        columns: awkward records `(event, particle)` with the fields `pt` [GeV], `eta`, `phi` [rad] and `mass` [GeV];
+            where known also `identity` (PDG code), `x`, `y`, `z` (production vertex [mm]), and for towers `ecal` and
+            `hcal` (energies in the electromagnetic and hadronic calorimeter [GeV]).
+        labels: named arrays of shape `(event,)`, e.g. `gluino_mass` [GeV]; kept as float64.
+        origin: where the events come from, as plain numbers and strings.
+
+    Raises:
+        ValueError: if a field is missing, unknown or not finite, or a label does not fit the events.
+    """
+
+    columns: ak.Array
+    labels: Mapping[str, np.ndarray] = field(default_factory=dict)
+    origin: Mapping[str, object] = field(default_factory=dict)
+
+    def __post_init__(self):
+        columns = ak.Array(self.columns)
+        names = set(ak.fields(columns))
+        if columns.ndim != 2 or not set(MOMENTUM) <= names or names - {*MOMENTUM, *OPTIONAL}:
+            raise ValueError(
+                f"Particles expect records (event, particle) with the fields {', '.join(MOMENTUM)} and, where known, "
+                f"{', '.join(OPTIONAL)}; received {columns.ndim} dimensions and the fields "
+                f"{', '.join(sorted(names)) or 'none'}."
+            )
+        for name in names:
+            column = ak.to_numpy(ak.flatten(columns[name]))
+            if not np.all(np.isfinite(column)):
+                raise ValueError(f"Particles: {np.sum(~np.isfinite(column))} values of {name!r} are not finite.")
+            if name in ("pt", "mass") and np.any(column < 0):
+                raise ValueError(f"Particles: {name!r} must not be negative [GeV], the lowest is {column.min()}.")
+        labels = {name: np.asarray(column, dtype=np.float64) for name, column in self.labels.items()}
+        for name, column in labels.items():
+            if column.shape != (len(columns),) or not np.all(np.isfinite(column)):
+                raise ValueError(
+                    f"Label {name!r} must hold one finite number per event, shape ({len(columns)},), received shape "
+                    f"{column.shape} with {np.sum(~np.isfinite(column))} values that are not finite."
+                )
+        object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "origin", dict(self.origin))
+
+    @classmethod
+    def from_flat(
+        cls,
+        counts: np.ndarray,
+        columns: Mapping[str, np.ndarray],
+        labels: Mapping[str, np.ndarray] | None = None,
+        origin: Mapping[str, object] | None = None,
+    ) -> Particles:
+        """Events from flat columns.
+
+        Args:
+            counts: particles in each event, shape `(event,)`.
+            columns: one array of shape `(particle,)` per field, event after event.
+            labels, origin: as for `Particles`.
+
+        Raises:
+            ValueError: if a column's length is not the sum of the counts, or `Particles` refuses it.
+        """
+        counts = np.asarray(counts, dtype=np.int64)
+        columns = {name: np.asarray(column) for name, column in columns.items()}
+        wrong = {name: column.shape for name, column in columns.items() if column.shape != (counts.sum(),)}
+        if wrong:
+            raise ValueError(f"Columns must have shape ({counts.sum()},), the sum of the counts; received {wrong}.")
+        return cls(ak.unflatten(ak.zip(columns), counts), labels or {}, origin or {})
+
+    def __len__(self):
+        return len(self.columns)
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """Names of the columns."""
+        return tuple(ak.fields(self.columns))
+
+    @cached_property
+    def counts(self) -> np.ndarray:
+        """Number of particles in each event, shape `(event,)`."""
+        return ak.to_numpy(ak.num(self.columns, axis=1))
+
+    @property
+    def energy(self) -> ak.Array:
+        """Energies `(event, particle)` [GeV]."""
+        columns = self.columns
+        return np.sqrt((columns.pt * np.cosh(columns.eta)) ** 2 + columns.mass**2)
+
+    def flat(self, name: str) -> np.ndarray:
+        """One column of all events, shape `(particle,)`; `"energy"` [GeV] is made from momentum and mass.
+
+        Raises:
+            ValueError: if there is no such column.
+        """
+        if name != "energy" and name not in self.fields:
+            raise ValueError(f"These particles have {', '.join(self.fields)}, received {name!r}.")
+        return ak.to_numpy(ak.flatten(self.energy if name == "energy" else self.columns[name]))
+
+    def select(self, chosen) -> Particles:
+        """The events that a boolean mask, an index array or a slice chooses, in that order."""
+        labels = {name: column[chosen] for name, column in self.labels.items()}
+        return replace(self, columns=self.columns[chosen], labels=labels)
+
+    def __repr__(self):
+        return f"Particles({len(self)} events of {self.counts.mean() if len(self) else 0:.1f} particles on average)"
+
+    def _repr_html_(self):
+        rows = "".join(
+            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {LABEL_UNITS.get(name, '')}</td></tr>"
+            for name, c in self.labels.items()
+            if len(c)
+        )
+        origin = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in self.origin.items())
+        return (
+            f"<b>{len(self)} events</b> of {self.counts.mean() if len(self) else 0:.1f} particles on average "
+            f"({', '.join(self.fields)})<table>{rows}</table><small>{origin}</small>"
+        )
+
+
+def concatenate(parts: Sequence[Particles]) -> Particles:
+    """Join events, one after the other; fields and labels must have the same names.
+
+    Raises:
+        ValueError: for nothing to join, or different fields or labels.
+    """
+    parts = _alike(parts, "concatenate")
+    first = parts[0]
+    if any(set(part.labels) != set(first.labels) for part in parts):
+        raise ValueError(f"Cannot join events labelled {[sorted(part.labels) for part in parts]}.")
+    labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in first.labels}
+    return replace(first, columns=ak.concatenate([part.columns for part in parts]), labels=labels)
+
+
+def merge(parts: Sequence[Particles]) -> Particles:
+    """Lay events over each other: event i of the result holds the particles of event i of every part.
+
+    Labels and origin are those of the first.
+
+    Raises:
+        ValueError: for nothing to merge, or different fields or numbers of events.
+    """
+    parts = _alike(parts, "merge")
+    if any(len(part) != len(parts[0]) for part in parts):
+        raise ValueError(f"merge expects equal numbers of events, received {[len(part) for part in parts]}.")
+    return replace(parts[0], columns=ak.concatenate([part.columns for part in parts], axis=1))
+
+
+def images(particles: Particles, space: Space | str = "whole-detector") -> Sample:
+    """Sum the particles of each event in the cells of an image; what lies outside its window is dropped.
+
+    Args:
+        particles: the events.
+        space: an image with the axes eta and phi; its quantity says what is summed: transverse momentum, or else energy
+            [GeV].
+
+    Returns:
+        Values `(event, eta, phi)` [GeV] with the particles' labels and origin.
+
+    Raises:
+        ValueError: if the space is no image in eta and phi.
+    """
+    space = _eta_phi(space, "images")
+    momentum = space.quantity == "transverse momentum"
+    values = np.zeros((len(particles), *space.shape), np.float32)
+    for start in range(0, len(particles), PIECE):
+        piece = particles.select(slice(start, start + PIECE))
+        weights = piece.flat("pt" if momentum else "energy")
+        eta, phi = (
+            _bins(position, np.asarray(edges))
+            for position, edges in zip((piece.flat("eta"), _wrapped(piece.flat("phi"))), space.layers[0].edges)
+        )
+        inside = (eta >= 0) & (phi >= 0)
+        event = np.repeat(np.arange(len(piece)), piece.counts)
+        cell = (event * space.shape[0] + eta) * space.shape[1] + phi
+        sums = np.bincount(cell[inside], weights[inside], minlength=len(piece) * space.n_cells)
+        values[start : start + PIECE] = sums.reshape(len(piece), *space.shape)
+    return Sample(values, particles.labels, space, particles.origin)
+
+
+def from_images(sample: Sample, minimum_pt: float = 0.1) -> Particles:
+    """One massless particle per cell, at the cell's centre.
+
+    Args:
+        sample: images in eta and phi, of energy or transverse momentum [GeV].
+        minimum_pt: cells that hold no more transverse momentum than this are left out [GeV].
+
+    Raises:
+        ValueError: if the space is no image in eta and phi.
+    """
+    space = _eta_phi(sample.space, "from_images")
+    eta, phi = space.centres("eta"), space.centres("phi")
+    per_pt = np.ones_like(eta) if space.quantity == "transverse momentum" else np.cosh(eta)
+    # The least energy of each row of cells, so that the whole array is compared once and in its own precision.
+    floor = (minimum_pt * per_pt).astype(np.float32)
+    found = np.flatnonzero(sample.values > floor[:, None])
+    event, cell = np.divmod(found, space.n_cells)
+    row, column = np.divmod(cell, space.shape[1])
+    columns = {
+        "pt": sample.values.ravel()[found] / per_pt[row],
+        "eta": eta[row],
+        "phi": phi[column],
+        "mass": np.zeros(len(found)),
+    }
+    return Particles.from_flat(np.bincount(event, minlength=len(sample)), columns, sample.labels, sample.origin)
+
+
+def _alike(parts, what):
+    parts = list(parts)
+    if not parts:
+        raise ValueError(f"{what} expects at least one set of events.")
+    if any(set(part.fields) != set(parts[0].fields) for part in parts):
+        raise ValueError(f"{what} expects the same fields in all, received {[sorted(part.fields) for part in parts]}.")
+    return parts
+
+
+def _eta_phi(space, what):
+    space = spaces.space(space)
+    if space.axes != ("eta", "phi") or space.has_depth:
+        raise ValueError(
+            f"{what} expects an image with the axes eta and phi, such as 'whole-detector'; space {space.name!r} has "
+            f"the axes {space.axes}{' and layers in depth' if space.has_depth else ''}."
+        )
+    return space
+
+
+def _wrapped(phi):
+    """Angles within -pi to pi: those that rounding or a sum has put outside come round to the other side."""
+    return np.where(np.abs(phi) > np.pi, phi - 2 * np.pi * np.sign(phi), phi)
+
+
+def _bins(position, edges):
+    """Number of the bin that holds each position, the last edge included; -1 outside."""
+    width = (edges[-1] - edges[0]) / (len(edges) - 1)
+    if np.allclose(np.diff(edges), width):
+        # Equal bins need no search; a comparison with the edges puts right what rounding moved by one.
+        found = np.clip(((position - edges[0]) / width).astype(np.int64), 0, len(edges) - 2)
+        found += (position >= edges[found + 1]).astype(np.int64) - (position < edges[found])
+    else:
+        found = np.searchsorted(edges, position, side="right") - 1
+    found = np.where(position == edges[-1], len(edges) - 2, found)
+    return np.where((position >= edges[0]) & (position <= edges[-1]), found, -1)
