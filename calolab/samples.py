@@ -13,6 +13,7 @@ from calolab.spaces import Space
 LABEL_UNITS = {
     "energy": "GeV",
     "theta": "rad",
+    "phi": "rad",
     "mtheta": "rad",
     "gluino_mass": "GeV",
     "neutralino_mass": "GeV",

@@ -1,5 +1,7 @@
-"""Showers made by simulation: Geant4 particle by particle, GFlash by parametrisation."""
+"""Events made by simulation: showers by Geant4 or GFlash, whole collisions by Pythia, their towers and pile-up."""
 
+from calolab.simulate import pileup, slha, towers
+from calolab.simulate.pythia import collisions
 from calolab.simulate.showers import hits, showers
 
-__all__ = ["hits", "showers"]
+__all__ = ["collisions", "hits", "pileup", "showers", "slha", "towers"]

@@ -162,7 +162,7 @@ def _explained(failure: _Failure) -> RuntimeError:
         status = worker.process.wait()
     reason = f"signal {-status}" if status < 0 else f"exit status {status}"
     return RuntimeError(
-        f"The simulation's {worker.name} ended ({reason}) before its showers were done. "
+        f"The simulation's {worker.name} ended ({reason}) before its work was done. "
         f"It printed last:\n{worker.last_words() or '(nothing)'}"
     )
 

@@ -1,0 +1,310 @@
+"""Pile-up: minimum-bias collisions kept in a library on disk, and laid over events, mu of them on average.
+
+Each crossing gets Poisson(mu) collisions drawn from the library, with replacement, all at the origin and in time. What
+is added decides what is exact:
+
+- A library of particles (`kind="particles"`) is exact: the particles of all collisions together go through
+  `towers.simulate`, as they would in one crossing.
+- A library of towers (`kind="towers"`, the default) is fast and approximate: every collision was read out alone. Towers
+  and images add up, thresholds and noise do not. Energy that one collision alone leaves below the thresholds is lost,
+  though in the sum it would have been read, and the calorimeter's noise comes in once per collision. In the images of
+  `"whole-detector"` 6 % of the energy is missing at mu = 20, and 22 % at mu = 200.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from scipy.sparse import csr_array, vstack
+
+from calolab import spaces
+from calolab.cache import cache_dir
+from calolab.particles import Particles, images, merge
+from calolab.samples import Sample
+from calolab.simulate import atlas_card, pdg, pythia, solenoid, towers
+from calolab.spaces import Space
+
+KINDS = ("towers", "particles")
+MOST_COLLISIONS = 10_000.0
+# Crossings worked on at a time; with them the result of an exact overlay would change, so they are fixed.
+PIECE = 1024
+EXACT_PIECE = 32
+
+
+@dataclass(frozen=True, eq=False)
+class PileupLibrary:
+    """Minimum-bias collisions to draw from.
+
+    Args:
+        collisions: one event per collision, of towers or of particles.
+        kind: which of the two, `"towers"` or `"particles"`.
+
+    Raises:
+        ValueError: if there are no collisions, or they are not of that kind.
+    """
+
+    collisions: Particles
+    kind: str = "towers"
+    _pixels: dict[str, csr_array] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self):
+        if self.kind not in KINDS:
+            raise ValueError(f"A library's kind is one of {', '.join(map(repr, KINDS))}, received {self.kind!r}.")
+        needed = "ecal" if self.kind == "towers" else "identity"
+        if not len(self.collisions) or needed not in self.collisions.fields:
+            raise ValueError(
+                f"A library of {self.kind} expects at least one collision with the field {needed!r}, received "
+                f"{len(self.collisions)} with {', '.join(self.collisions.fields)}."
+            )
+
+    def __len__(self):
+        return len(self.collisions)
+
+    def images(self, events: int, mu: float | np.ndarray, seed: int, space: Space | str = "whole-detector") -> Sample:
+        """Images of pile-up alone.
+
+        Args:
+            events: number of crossings.
+            mu: mean number of collisions per crossing: one number, or one per crossing, shape `(events,)`.
+            seed: of the draw, and of the towers where the library holds particles.
+            space: an image in eta and phi.
+
+        Returns:
+            Values `(event, eta, phi)` [GeV] with the labels `mu` and `collisions` (how many were drawn).
+
+        Raises:
+            ValueError: if an argument is out of range.
+        """
+        space = spaces.space(space)
+        mu, counts, drawn = _draw(len(self), events, mu, seed)
+        values = np.empty((events, *space.shape), np.float32)
+        size = PIECE if self.kind == "towers" else EXACT_PIECE
+        stops = np.concatenate([[0], np.cumsum(counts)])
+        for piece, start in enumerate(range(0, events, size)):
+            stop = min(start + size, events)
+            chosen = drawn[stops[start] : stops[stop]]
+            if self.kind == "towers":
+                shape = (stop - start, len(self))
+                rows = csr_array(
+                    (np.ones(len(chosen), np.float32), chosen, stops[start : stop + 1] - stops[start]), shape=shape
+                )
+                values[start:stop] = (rows @ self._images(space)).toarray().reshape(-1, *space.shape)
+            else:
+                laid = _laid(self.collisions, counts[start:stop], chosen)
+                values[start:stop] = images(towers.simulate(laid, seed=_towers_seed(seed, piece)), space).values
+        origin = {**self.collisions.origin, "pileup": f"library of {len(self)} ({self.kind})", "pileup_seed": int(seed)}
+        return Sample(values, {"mu": mu, "collisions": counts}, space, origin)
+
+    def draw(self, events: int, mu: float | np.ndarray, seed: int) -> Particles:
+        """Towers or particles of pile-up alone, those that `overlay` adds with the same arguments.
+
+        Arguments and errors are those of `images`; mu = 200 takes some 1 MB per crossing of particles.
+        """
+        mu, counts, drawn = _draw(len(self), events, mu, seed)
+        return replace(_laid(self.collisions, counts, drawn), labels={"mu": mu, "collisions": counts})
+
+    def _images(self, space: Space) -> csr_array:
+        """One row per collision, one column per cell; most cells are empty."""
+        if space.name not in self._pixels:
+            pieces = (self.collisions.select(slice(at, at + PIECE)) for at in range(0, len(self), PIECE))
+            rows = [csr_array(images(piece, space).values.reshape(len(piece), -1)) for piece in pieces]
+            self._pixels[space.name] = csr_array(vstack(rows))
+        return self._pixels[space.name]
+
+    def __repr__(self):
+        return f"PileupLibrary({len(self)} collisions of {self.collisions.counts.mean():.1f} {self.kind} on average)"
+
+    def _repr_html_(self):
+        origin = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in self.collisions.origin.items())
+        mean = self.collisions.counts.mean()
+        return f"<b>{len(self)} collisions</b> of {mean:.1f} {self.kind} on average<br><small>{origin}</small>"
+
+
+def library(
+    events: int,
+    *,
+    seed: int,
+    kind: str = "towers",
+    path: str | Path | None = None,
+    processes: int | None = None,
+    progress: bool = True,
+) -> PileupLibrary:
+    """A library of minimum-bias collisions: read from disk, or made with Pythia and kept there for the next time.
+
+    Args:
+        events: number of collisions. A crossing at mu = 200 draws 200 of them, so take thousands.
+        seed: the same seed gives the same library.
+        kind: `"towers"`, fast and approximate, or `"particles"`, exact; see the module.
+        path: its file; by default one in the cache, whose name follows from all that decides what is in it.
+        processes, progress: as for `simulate.collisions`.
+
+    Returns:
+        The library.
+
+    Raises:
+        ValueError: if `path` exists and holds anything else than this library, or an argument is out of range.
+        RuntimeError: if a Pythia process ends before its collisions are done.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"library(kind=) is one of {', '.join(map(repr, KINDS))}, received {kind!r}.")
+    _check_whole("library", events=(events, 1), seed=(seed, 0))
+    wanted = {"events": int(events), "seed": int(seed), "kind": kind}
+    path = cache_dir("pileup") / f"minimum-bias-{kind}-{_fingerprint(wanted)}.npz" if path is None else Path(path)
+    if path.exists():
+        found, about = _read(path)
+        if {name: about.get(name) for name in wanted} != wanted:
+            raise ValueError(
+                f"{path} holds another library: {about['events']} collisions ({about['kind']}) with seed "
+                f"{about['seed']}. Name a file that does not exist yet, or read this one with pileup.read(path)."
+            )
+        return found
+    made = pythia.collisions("minimum-bias", events, seed=seed, output=kind, processes=processes, progress=progress)
+    _write(path, made, wanted)
+    return PileupLibrary(made, kind)
+
+
+def read(path: str | Path) -> PileupLibrary:
+    """A library from its file, whatever is in it.
+
+    Raises:
+        ValueError: if there is no such file, or it is no library.
+    """
+    return _read(Path(path))[0]
+
+
+def overlay(
+    signal: Particles | Sample, library: PileupLibrary, mu: float | np.ndarray, *, seed: int
+) -> Particles | Sample:
+    """Lay pile-up over events.
+
+    Images get the images of pile-up added to them, and towers its towers; two towers of one calorimeter cell remain
+    two. Particles get its particles, and `towers.simulate` afterwards is exact.
+
+    Args:
+        signal: images in eta and phi, towers, or particles.
+        library: where the pile-up comes from. For towers it must hold towers, for particles with identities particles.
+        mu: mean number of collisions per crossing, one number or one per event; 0 gives the signal back.
+        seed: of the draw.
+
+    Returns:
+        The same kind as `signal`, with the labels `mu` and `collisions` (how many were drawn). What the labels already
+        say about earlier pile-up is added up.
+
+    Raises:
+        ValueError: if `mu` is negative or not finite, there are no events, or the library holds the wrong kind.
+    """
+    if not isinstance(signal, (Particles, Sample)):
+        raise ValueError(f"overlay expects Particles or a Sample of images, received {type(signal).__name__}.")
+    if not len(signal):
+        raise ValueError("overlay expects at least one event, received none.")
+    if isinstance(signal, Sample):
+        pileup = library.images(len(signal), mu, seed, signal.space)
+        made = replace(signal, values=signal.values + pileup.values)
+    else:
+        fields = set(signal.fields)
+        for one, needed in (("ecal", "towers"), ("identity", "particles")):
+            if one in fields and library.kind != needed:
+                raise ValueError(
+                    f"These events are {needed} and the library holds {library.kind}: make the library with "
+                    f"kind={needed!r}" + ("." if needed == "towers" else ", or overlay towers.simulate(events, seed=).")
+                )
+        pileup = library.draw(len(signal), mu, seed)
+        made = merge([signal, _with_fields(pileup, signal.fields)])
+    labels = {name: signal.labels.get(name, 0) + pileup.labels[name] for name in ("mu", "collisions")}
+    origin = {**signal.origin, "pileup": f"library of {len(library)} ({library.kind})", "pileup_seed": int(seed)}
+    return replace(made, labels={**signal.labels, **labels}, origin=origin)
+
+
+def _draw(size: int, events: int, mu: object, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and number of collisions per crossing, and which ones of the library, crossing after crossing."""
+    _check_whole("pile-up", events=(events, 1), seed=(seed, 0))
+    try:
+        means = np.asarray(mu, np.float64)
+    except (TypeError, ValueError):
+        means = np.array(np.nan)
+    if means.shape not in ((), (events,)):
+        raise ValueError(f"mu= expects one number or one per event, shape ({events},); received shape {means.shape}.")
+    if not np.all((means >= 0) & (means <= MOST_COLLISIONS)):
+        raise ValueError(f"mu= expects mean numbers of collisions from 0 to {MOST_COLLISIONS:g}, received {mu!r}.")
+    means = np.broadcast_to(means, events)
+    generator = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(7,)))
+    counts = generator.poisson(means)
+    return means, counts, generator.integers(0, size, counts.sum())
+
+
+def _towers_seed(seed: int, piece: int) -> int:
+    return int(np.random.SeedSequence(seed, spawn_key=(8, piece)).generate_state(1, np.uint64)[0])
+
+
+def _laid(collisions: Particles, counts: np.ndarray, drawn: np.ndarray) -> Particles:
+    """Crossing i holds the particles of the next `counts[i]` of the collisions that were drawn."""
+    sizes = collisions.counts
+    starts = np.cumsum(sizes) - sizes
+    taken = sizes[drawn]
+    # Positions in the flat columns: each drawn collision's start, and on from there.
+    flat = np.arange(taken.sum()) + np.repeat(starts[drawn] - (np.cumsum(taken) - taken), taken)
+    crossing = np.repeat(np.arange(len(counts)), counts)
+    per_crossing = np.bincount(crossing, weights=taken, minlength=len(counts)).astype(np.int64)
+    columns = {name: collisions.flat(name)[flat] for name in collisions.fields}
+    return Particles.from_flat(per_crossing, columns, origin=collisions.origin)
+
+
+def _with_fields(pileup: Particles, fields: tuple[str, ...]) -> Particles:
+    """Only these columns; a vertex that is not known is the origin."""
+    nowhere = np.zeros(pileup.counts.sum(), np.float32)
+    columns = {name: pileup.flat(name) if name in pileup.fields else nowhere for name in fields}
+    return Particles.from_flat(pileup.counts, columns, pileup.labels, pileup.origin)
+
+
+def _fingerprint(wanted: Mapping[str, object]) -> str:
+    """Of all that decides what is in a library: Pythia, its settings, and for towers the very code that makes them."""
+    parts = [json.dumps(wanted, sort_keys=True), version("pythia8mc"), *pythia.COMMON, *pythia.MINIMUM_BIAS]
+    if wanted["kind"] == "towers":
+        parts += [Path(module.__file__).read_text() for module in (towers, atlas_card, pdg, solenoid)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def _write(path: Path, collisions: Particles, wanted: Mapping[str, object]) -> None:
+    columns = {
+        name: collisions.flat(name) for name in collisions.fields if name != "mass" or wanted["kind"] != "towers"
+    }
+    about = json.dumps({**wanted, "origin": collisions.origin})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as file:
+            np.savez(file, about=about, counts=collisions.counts.astype(np.int32), **columns)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> tuple[PileupLibrary, dict]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            columns = {name: file[name] for name in file.files}
+        about = json.loads(str(columns.pop("about")))
+        counts = columns.pop("counts")
+        if about["kind"] == "towers":
+            columns["mass"] = np.zeros_like(columns["pt"])
+        return PileupLibrary(Particles.from_flat(counts, columns, origin=about["origin"]), about["kind"]), about
+    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"{path} is no library of pile-up as pileup.library(..., path=) writes it: {error}. Delete it, and it is "
+            "made anew, or name another file."
+        ) from error
+
+
+def _check_whole(who: str, **numbers: tuple[object, int]) -> None:
+    for name, (number, least) in numbers.items():
+        if not isinstance(number, (int, np.integer)) or isinstance(number, bool) or number < least:
+            raise ValueError(f"{who}: {name}= expects a whole number of at least {least}, received {number!r}.")
