@@ -40,6 +40,7 @@ class Job:
         options: keywords of `training.fit`.
         space, origin: of the `Sample` whose arrays travel beside; None for a stream.
         stream: the `EventStream` of this rank, whose files the engine reads itself.
+        judged_by: name of the number that decides which epoch is the best; empty without a physics score.
     """
 
     meeting: Meeting | None
@@ -47,6 +48,7 @@ class Job:
     space: object = None
     origin: object = None
     stream: object = None
+    judged_by: str = ""
 
 
 def fit(
@@ -59,6 +61,7 @@ def fit(
     precision: str = "float32",
     seed: int = 0,
     recipe=None,
+    physics_score=None,
     checkpoints: str | os.PathLike | None = None,
     resume: bool = False,
     callbacks: Sequence[Callable[[Progress], None]] = (),
@@ -76,7 +79,8 @@ def fit(
         gan: the networks to start from; `TrainingRun.wait` puts the trained weights into them.
         data: all events: a `Sample`, whose shards are sent, or an `EventStream`, whose files the engines read.
         epochs, precision, seed, recipe, resume: as for `training.fit`.
-        batch_size: events per rank and step.
+        physics_score: as for `training.fit`; its function is sent to rank 0's engine.
+        batch_size: events per rank and pass.
         checkpoints: folder for checkpoints, which rank 0's engine writes and reads.
         callbacks: functions of a `Progress`, called on the engines after every step.
         progress: whether `TrainingRun.wait` shows a progress bar.
@@ -96,7 +100,7 @@ def fit(
     if missing:
         raise ValueError(f"The GAN takes the labels {gan.conditions}; the data lack {', '.join(missing)}.")
     columns = {name: np.asarray(data.labels[name]) for name in gan.conditions}
-    steps_per_epoch(len(data), batch_size, len(ids))
+    steps_per_epoch(len(data), batch_size, len(ids))  # refuses too few events
     _check_idle(engines, ids)
     facts = _describe(engines, ids)
     _check_versions(ids, facts)
@@ -112,17 +116,18 @@ def fit(
         "resume": resume,
     }
     networks = _pack(gan)
+    scores = [] if physics_score is None else [physics_score.score]
     results = []
     for rank, engine in enumerate(ids):
         shard = data.shard(rank, len(ids))
-        job, arrays = Job(meetings[rank], options), {}
+        job, arrays = Job(meetings[rank], options, judged_by=physics_score.by if scores else ""), {}
         if isinstance(shard, Sample):
             job = replace(job, space=shard.space, origin=shard.origin)
             # As plain arrays beside the job, they are sent without a copy.
             arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
         else:
             job = replace(job, stream=shard)
-        results.append(engines.client[engine].apply_async(train_rank, job, networks, list(callbacks), **arrays))
+        results.append(engines.client[engine].apply_async(train_rank, job, networks, list(callbacks), scores, **arrays))
     settings = {
         "checkpoints": folder,
         "progress": progress,
@@ -133,13 +138,16 @@ def fit(
     return run
 
 
-def train_rank(job: Job, networks: np.ndarray, callbacks: Sequence[Callable], values=None, labels=None) -> dict:
+def train_rank(
+    job: Job, networks: np.ndarray, callbacks: Sequence[Callable], scores: Sequence[Callable], values=None, labels=None
+) -> dict:
     """Run on an engine: one rank of a training, from the meeting of the ranks to its outcome.
 
     Args:
         job: what to do.
         networks: the bytes of a GAN's file.
         callbacks: called with a `Progress` after every step.
+        scores: the function that judges an epoch, if there is one.
         values, labels: of this rank's `Sample`.
 
     Returns:
@@ -162,6 +170,7 @@ def train_rank(job: Job, networks: np.ndarray, callbacks: Sequence[Callable], va
             gan,
             data,
             **job.options,
+            physics_score=training.PhysicsScore(scores[0], job.judged_by) if scores else None,
             callbacks=(report, *callbacks),
             parallel=parallel,
             should_stop=communicator.stop_asked.is_set,

@@ -18,8 +18,15 @@ from calolab.samples import LABEL_UNITS, Sample
 from calolab.spaces import Space
 
 FORMAT = "calolab-gan"
-VERSION = 1
+VERSION = 2  # 1: the head `generation` answered with a probability, no layer was named `features`, no value_scale
 NETWORKS = ("generator", "discriminator")
+
+# What a label can be beyond finite, in words and as a test.
+POSSIBLE = {
+    **dict.fromkeys(("energy", "gluino_mass", "neutralino_mass"), ("positive [GeV]", lambda column: column > 0)),
+    "mu": ("0 or more", lambda column: column >= 0),
+    "signal": ("0 or 1", lambda column: np.isin(column, (0, 1))),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +38,14 @@ class GAN:
         space: what the generated values mean.
         generator: Keras model from `{"latent": (event, latent_size), <condition>: (event, 1), ...}`, conditions in the
             labels' units, to values `(event, *space.shape, 1)` in `space.unit`.
-        discriminator: Keras model from values `(event, *space.shape, 1)` to named heads, each `(event, 1)`.
+        discriminator: Keras model from values `(event, *space.shape, 1)`, or, where it is told the conditions, from
+            `{"image": values, <condition>: (event, 1), ...}`, to named heads, each `(event, 1)`. `generation` is a
+            logit, whose sigmoid is the probability of being real; the heads see the output of the layer `features`.
         latent_size: length of the latent vector, standard normal.
-        conditions: names of the labels that the generator takes.
+        conditions: names of the labels that the generator takes; none for a GAN without conditions.
         settings: what the architecture was built with.
         provenance: under `trainings`, how it was trained, as plain numbers and strings; filled in by training.
+        value_scale: the unit in which the networks see values [`space.unit`]; 1 where they do not normalise.
 
     Raises:
         ValueError: if the networks do not fit the space, the latent size or the conditions.
@@ -49,21 +59,26 @@ class GAN:
     conditions: tuple[str, ...] = ("energy",)
     settings: Mapping[str, object] = field(default_factory=dict)
     provenance: dict[str, object] = field(default_factory=dict)
+    value_scale: float = 1.0
 
     def __post_init__(self):
         object.__setattr__(self, "conditions", tuple(self.conditions))
-        expected = {"latent": (self.latent_size,), **dict.fromkeys(self.conditions, (1,))}
-        inputs = self.generator.input if isinstance(self.generator.input, dict) else {}
-        received = {name: tuple(tensor.shape[1:]) for name, tensor in inputs.items()}
+        values, rows = (*self.space.shape, 1), dict.fromkeys(self.conditions, (1,))
+        expected = {"latent": (self.latent_size,), **rows}
+        received = _shapes(self.generator.input)
         if received != expected:
             raise ValueError(f"The generator must have the inputs {expected}, it has {received}.")
-        values = (*self.space.shape, 1)
-        for network, shape in (("generator", "output_shape"), ("discriminator", "input_shape")):
-            received = tuple(getattr(getattr(self, network), shape)[1:])
-            if received != values:
-                raise ValueError(
-                    f"The {network}'s {shape} must be {values} for space {self.space.name!r}, it is {received}."
-                )
+        received = _shapes(self.generator.output)
+        if received != values:
+            raise ValueError(
+                f"The generator's output_shape must be {values} for space {self.space.name!r}, it is {received}."
+            )
+        expected, received = {"image": values, **rows}, _shapes(self.discriminator.input)
+        if received not in (values, expected):
+            raise ValueError(
+                f"The discriminator's input_shape must be {values} for space {self.space.name!r}, or {expected} where "
+                f"it is told the conditions; it is {received}."
+            )
 
     @property
     def epochs(self) -> int:
@@ -71,12 +86,13 @@ class GAN:
         return sum(training["epochs"] for training in self.provenance.get("trainings", ()))
 
     def generate(
-        self, labels: Mapping[str, np.ndarray], seed: int, batch_size: int = 32, latent: np.ndarray | None = None
+        self, labels: Mapping[str, np.ndarray] | int, seed: int, batch_size: int = 32, latent: np.ndarray | None = None
     ) -> Sample:
         """One generated event for every entry of the labels; the same seed gives the same events.
 
         Args:
             labels: an array of shape `(event,)` for each of `conditions`, e.g. `energy` [GeV]; others are left out.
+                For a GAN without conditions the number of events, or labels of which only the number counts.
             seed: seed of the latent vectors.
             batch_size: events that the generator makes at a time; it bounds the memory and does not change the events.
             latent: latent vectors of shape `(event, latent_size)` to use instead of drawing them.
@@ -85,10 +101,9 @@ class GAN:
             A `Sample` in `space` with the labels of `conditions`.
 
         Raises:
-            ValueError: if a label is missing, not finite or, for an energy, not positive, or if shapes disagree.
+            ValueError: if a label is missing, not finite or impossible (a negative energy), or if shapes disagree.
         """
-        labels = self._checked(labels)
-        events = len(labels[self.conditions[0]])
+        events, labels = self._checked(labels)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, received {batch_size}.")
         if latent is None:
@@ -120,12 +135,13 @@ class GAN:
             (0 to `latents - 1`) beside those of `conditions`.
 
         Raises:
-            ValueError: as `generate`, or if `latents` is less than 1.
+            ValueError: as `generate`, if `latents` is less than 1, or if the GAN has no conditions to traverse.
         """
+        if not self.conditions:
+            raise ValueError(f"GAN {self.architecture!r} has no conditions to traverse; use generate(events, seed=).")
         if latents < 1:
             raise ValueError(f"latents must be at least 1, received {latents}.")
-        labels = self._checked(labels)
-        points = len(labels[self.conditions[0]])
+        points, labels = self._checked(labels)
         vectors = np.random.default_rng(seed).standard_normal((latents, self.latent_size), dtype=np.float32)
         sample = self.generate(
             {name: np.tile(column, latents) for name, column in labels.items()},
@@ -137,9 +153,10 @@ class GAN:
     def save(self, path: str | os.PathLike) -> None:
         """Write one file with both networks and what is needed to use them; `load` reads it back.
 
-        The file is a zip archive of `generator.keras` and `discriminator.keras`, which Keras alone can load, and
-        `gan.json`: space, latent size, conditions and their units, settings and training provenance. Nothing in it is
-        pickled. It appears under its name only when complete.
+        The file is a zip archive of `generator.keras` and `discriminator.keras`, which Keras alone can load (if the
+        architecture has layers of its own, once `calolab.models` is imported), and `gan.json`: space, latent size,
+        conditions and their units, settings and training provenance. Nothing in it is pickled. It appears under its
+        name only when complete.
 
         Args:
             path: the file, by convention ending in `.gan`.
@@ -153,6 +170,7 @@ class GAN:
             "latent_size": self.latent_size,
             "conditions": list(self.conditions),
             "label_units": {name: LABEL_UNITS.get(name, "") for name in self.conditions},
+            "value_scale": self.value_scale,
             "settings": dict(self.settings),
             "provenance": self.provenance,
             "keras": keras.__version__,
@@ -167,26 +185,39 @@ class GAN:
                     archive.write(part, part.name)
             os.replace(whole, path)
 
-    def _checked(self, labels: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The labels of `conditions` as float64 columns, or a ValueError that says what is wrong with them."""
+    def _checked(self, labels: Mapping[str, np.ndarray] | int) -> tuple[int, dict[str, np.ndarray]]:
+        """How many events are wanted and the labels of `conditions` as float64 columns, or a ValueError."""
+        needs = f"GAN {self.architecture!r} expects the labels {', '.join(self.conditions)}"
+        if isinstance(labels, (int, np.integer)):
+            if self.conditions:
+                raise ValueError(f"{needs}, an array for each; received only the number {labels}.")
+            if labels < 0:
+                raise ValueError(f"The number of events must not be negative, received {labels}.")
+            return int(labels), {}
         missing = [name for name in self.conditions if name not in labels]
         if missing:
-            raise ValueError(
-                f"This GAN expects the labels {', '.join(self.conditions)}; {', '.join(missing)} is missing, "
-                f"received {', '.join(labels) or 'none'}."
-            )
-        columns = {name: np.asarray(labels[name], dtype=np.float64) for name in self.conditions}
-        events = columns[self.conditions[0]].shape
+            raise ValueError(f"{needs}; {', '.join(missing)} is missing, received {', '.join(labels) or 'none'}.")
+        if not labels:
+            raise ValueError("A GAN without conditions expects the number of events or labels to count, received none.")
+        columns = {name: np.asarray(labels[name], dtype=np.float64) for name in self.conditions or labels}
+        shape = next(iter(columns.values())).shape
         for name, column in columns.items():
-            if column.ndim != 1 or column.shape != events:
+            if column.ndim != 1 or column.shape != shape:
                 raise ValueError(
                     f"Label {name!r} must have shape (event,), the same for all labels, received {column.shape}."
                 )
-            if not np.all(np.isfinite(column)):
-                raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
-            if name == "energy" and np.any(column <= 0):
-                raise ValueError(f"Energies must be positive [GeV], received {column.min()}.")
-        return columns
+        columns = {name: columns[name] for name in self.conditions}
+        for name, column in columns.items():
+            _check_possible(name, column)
+        if {"gluino_mass", "neutralino_mass"} <= set(columns):
+            above = columns["neutralino_mass"] >= columns["gluino_mass"]
+            if np.any(above):
+                gluino, neutralino = (columns[name][above][0] for name in ("gluino_mass", "neutralino_mass"))
+                raise ValueError(
+                    f"A gluino must be heavier than the neutralino that it decays to, received {gluino} and "
+                    f"{neutralino} GeV."
+                )
+        return shape[0], columns
 
     def __repr__(self):
         return (
@@ -197,7 +228,7 @@ class GAN:
     def _repr_html_(self):
         rows = [
             ("space", self.space._repr_html_()),
-            ("conditions", ", ".join(f"{escape(n)} [{LABEL_UNITS.get(n, '')}]" for n in self.conditions)),
+            ("conditions", ", ".join(f"{escape(n)} [{LABEL_UNITS.get(n, '')}]" for n in self.conditions) or "none"),
             ("latent size", self.latent_size),
             *((network, f"{getattr(self, network).count_params():,} parameters") for network in NETWORKS),
             ("training", f"{self.epochs} epochs"),
@@ -228,6 +259,8 @@ def load(path: str | os.PathLike) -> GAN:
             for network in NETWORKS:
                 part = archive.extract(f"{network}.keras", folder)
                 models[network] = keras.saving.load_model(part, compile=False)
+            if description["version"] == 1:
+                _from_version_1(models["discriminator"])
     except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
         raise ValueError(f"{path} is not a complete GAN file ({error}); write it again with gan.save.") from error
     return GAN(
@@ -237,5 +270,47 @@ def load(path: str | os.PathLike) -> GAN:
         conditions=description["conditions"],
         settings=description["settings"],
         provenance=description["provenance"],
+        value_scale=description.get("value_scale", 1.0),
         **models,
     )
+
+
+def check_shape(architecture: str, space: Space, shape: tuple[int, ...], example: str) -> None:
+    """Raise ValueError unless an architecture's values fit a space.
+
+    Args:
+        architecture: its name.
+        space: what it was asked to fill.
+        shape: of the values that it makes.
+        example: name of a space of that shape.
+    """
+    if space.shape != shape:
+        raise ValueError(
+            f"The {architecture} architecture makes values of shape {shape}, but space {space.name!r} has shape "
+            f"{space.shape}. Use a space of that shape, e.g. {example!r}."
+        )
+
+
+def _check_possible(name: str, column: np.ndarray) -> None:
+    if not np.all(np.isfinite(column)):
+        raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
+    words, possible = POSSIBLE.get(name, ("", np.isfinite))
+    wrong = column[~possible(column)]
+    if len(wrong):
+        raise ValueError(f"Label {name!r} must be {words}, received {wrong[0]}.")
+
+
+def _from_version_1(discriminator: keras.Model) -> None:
+    """Let a discriminator of the first format, which only 3DGANs had, answer with logits and name its features."""
+    for layer in discriminator.layers:
+        if layer.name == "generation" and layer.activation is keras.activations.sigmoid:
+            layer.activation = keras.activations.linear
+        if isinstance(layer, keras.layers.Flatten):
+            layer.name = "features"
+
+
+def _shapes(tensors) -> tuple | dict[str, tuple]:
+    """Shapes without the events, by name if the tensors have names."""
+    if isinstance(tensors, dict):
+        return {name: tuple(tensor.shape[1:]) for name, tensor in tensors.items()}
+    return tuple(tensors.shape[1:])

@@ -27,3 +27,11 @@ class SeedStream:
     def he_uniform(self):
         """He's uniform initialiser, seeded."""
         return keras.initializers.HeUniform(seed=self.next())
+
+    def uniform(self, limit: float):
+        """Uniform between -limit and limit, seeded."""
+        return keras.initializers.RandomUniform(-limit, limit, seed=self.next())
+
+    def normal(self, deviation: float):
+        """Normal about zero, seeded."""
+        return keras.initializers.RandomNormal(stddev=deviation, seed=self.next())

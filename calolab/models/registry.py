@@ -6,12 +6,17 @@ import difflib
 import inspect
 
 from calolab import spaces
-from calolab.models import threedgan
+from calolab.models import cosmogan, lagan, threedgan, whole_detector
 from calolab.models.gan import GAN
 from calolab.spaces import Space
 
 _BUILDERS = {
     "3dgan": threedgan.build,
+    "conditional-rpv": whole_detector.build_conditional_rpv,
+    "cosmogan": cosmogan.build,
+    "lagan": lagan.build,
+    "pileup": whole_detector.build_pileup,
+    "rpv": whole_detector.build_rpv,
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import layers, ops
 
-from calolab.models.gan import GAN
+from calolab.models.gan import GAN, check_shape
 from calolab.models.initial_weights import SeedStream
 from calolab.spaces import Space
 
@@ -28,11 +28,7 @@ def build(space: Space, *, seed: int = 0, latent_size: int = 200, dropout: float
     Raises:
         ValueError: if the space has another shape.
     """
-    if space.shape != SHAPE:
-        raise ValueError(
-            f"The 3dgan architecture makes showers of shape {SHAPE}, but space {space.name!r} has shape {space.shape}. "
-            "Use a space of that shape, e.g. 'clic-ecal'."
-        )
+    check_shape("3dgan", space, SHAPE, "clic-ecal")
     seeds = SeedStream(seed)
     return GAN(
         architecture="3dgan",
@@ -82,11 +78,10 @@ def _discriminator(dropout: float, seeds: SeedStream) -> keras.Model:
         x = convolution(x, 8)
         x = layers.BatchNormalization()(x)
         x = layers.Dropout(dropout, seed=seeds.next())(x)
-    x = layers.Flatten()(layers.AveragePooling3D(2)(x))
+    x = layers.Flatten(name="features")(layers.AveragePooling3D(2)(x))
     heads = {
-        "generation": layers.Dense(
-            1, activation="sigmoid", kernel_initializer=seeds.glorot_uniform(), name="generation"
-        )(x),
+        # A logit: its sigmoid is the probability of being real.
+        "generation": layers.Dense(1, kernel_initializer=seeds.glorot_uniform(), name="generation")(x),
         "auxiliary": layers.Dense(1, kernel_initializer=seeds.glorot_uniform(), name="auxiliary")(x),
         "ecal": ops.sum(image, axis=(1, 2, 3)),
     }

@@ -5,8 +5,9 @@ import importlib
 from calolab.training.divergence import TrainingDiverged
 from calolab.training.history import History, Progress
 from calolab.training.recipe import Recipe
+from calolab.training.selection import PhysicsScore
 
-__all__ = ["History", "Progress", "Recipe", "TrainingDiverged", "fastest_precision", "fit"]
+__all__ = ["History", "PhysicsScore", "Progress", "Recipe", "TrainingDiverged", "fastest_precision", "fit"]
 
 
 def __getattr__(name):

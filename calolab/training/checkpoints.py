@@ -18,6 +18,7 @@ from calolab.training.standing import Standing
 FORMAT = "calolab-checkpoint"
 VERSION = 1
 FILE = "checkpoint.npz"
+BEST = "best.npz"
 PREVIOUS = "previous.npz"
 
 
@@ -42,7 +43,13 @@ def assign(changing: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarr
         variable.assign(arrays[name])
 
 
-def save(folder: str | os.PathLike, arrays: Mapping[str, np.ndarray], standing: Standing, settings: Mapping) -> None:
+def save(
+    folder: str | os.PathLike,
+    arrays: Mapping[str, np.ndarray],
+    standing: Standing,
+    settings: Mapping,
+    file_name: str = FILE,
+) -> None:
     """Write a checkpoint; the one before it stays until the new one is complete on disk.
 
     Args:
@@ -50,17 +57,18 @@ def save(folder: str | os.PathLike, arrays: Mapping[str, np.ndarray], standing: 
         arrays: values of all variables by name.
         standing: where the training stands.
         settings: what it was started with; `load` compares them.
+        file_name: `FILE` for the latest state, `BEST` for the epoch with the best physics score.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     header = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "standing": asdict(standing)}
-    part = folder / f".{FILE}.{os.getpid()}"
+    part = folder / f".{file_name}.{os.getpid()}"
     try:
         with open(part, "wb") as file:
             np.savez(file, header=np.array(json.dumps(header)), **arrays)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(part, folder / FILE)
+        os.replace(part, folder / file_name)
     finally:
         part.unlink(missing_ok=True)
 
@@ -69,10 +77,11 @@ def set_aside(folder: str | os.PathLike) -> None:
     """Keep the checkpoint of an earlier training as `previous.npz`, so that a new one cannot overwrite it."""
     if Path(folder, FILE).exists():
         os.replace(Path(folder, FILE), Path(folder, PREVIOUS))
+    Path(folder, BEST).unlink(missing_ok=True)
 
 
 def load(
-    folder: str | os.PathLike, settings: Mapping, shapes: Mapping[str, tuple]
+    folder: str | os.PathLike, settings: Mapping, shapes: Mapping[str, tuple], file_name: str = FILE
 ) -> tuple[Standing, dict[str, np.ndarray]]:
     """Read a checkpoint back, if it belongs to a training with these settings and these variables.
 
@@ -80,6 +89,7 @@ def load(
         folder: where `save` wrote it.
         settings: what the training is resumed with.
         shapes: shapes of the variables by name.
+        file_name: as for `save`.
 
     Returns:
         Where the training stands, and the values of its variables by name.
@@ -88,7 +98,7 @@ def load(
         FileNotFoundError: if there is no checkpoint.
         ValueError: if it is not whole, or belongs to a training of another kind.
     """
-    path = Path(folder, FILE)
+    path = Path(folder, file_name)
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint {path} to resume from; leave resume=False to start a new training.")
     try:

@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from calolab.models import GAN
-from calolab.training import objectives, ranks
+from calolab.training import heads, ranks
 from calolab.training.precision import check_precision
 from calolab.training.recipe import Recipe
 
@@ -44,7 +44,7 @@ def check_request(
     if resume and folder is None:
         raise ValueError("resume=True needs checkpoints=, the folder that holds the checkpoint to go on from.")
     check_precision(precision)
-    objectives.check_heads(gan.discriminator, recipe.weights)
+    heads.check_heads(gan, recipe)
 
 
 def count_events(data, parallel) -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calolab.training.recipe import Recipe
+
 # What a draw is for; part of its seed, so that no two purposes share random numbers.
 _ORDER, _PASS, _DROPOUT = range(3)
 
@@ -19,12 +21,17 @@ class Draw:
         latent: latent vectors, float32 of shape `(event, latent_size)`.
         labels: label rows drawn from the training sample, each of shape `(event,)`.
         flips: which of the labels real and generated are flipped, boolean of shape `(event,)`.
+        class_flips: which of the classes asked of the generator are flipped, boolean of shape `(event,)`.
+        mixing: where between a real and a generated event a gradient penalty looks, 0 to 1, float32 of shape
+            `(event,)`.
         seeds: seeds of the dropout layers, int64 of shape `(layer, 2)`.
     """
 
     latent: np.ndarray
     labels: dict[str, np.ndarray]
     flips: np.ndarray
+    class_flips: np.ndarray
+    mixing: np.ndarray
     seeds: np.ndarray
 
 
@@ -38,7 +45,7 @@ def draw(
     events: int,
     latent_size: int,
     labels: Mapping[str, np.ndarray],
-    flip: float,
+    recipe: Recipe,
     dropouts: int,
 ) -> Draw:
     """The random numbers of the pass at `place` = (seed, rank, epoch, step, pass).
@@ -48,16 +55,18 @@ def draw(
         events: events in the pass.
         latent_size: length of a latent vector.
         labels: the training sample's labels; rows of them are drawn, so that ranges and correlations are kept.
-        flip: probability of a flipped label.
+        recipe: with what probabilities labels are flipped.
         dropouts: number of dropout layers.
     """
     seed, *where = place
     random = np.random.default_rng(np.random.SeedSequence((seed, _PASS, *where)))
-    rows = random.integers(len(next(iter(labels.values()))), size=events)
+    rows = random.integers(len(next(iter(labels.values()), [0])), size=events)
     words = np.random.SeedSequence((seed, _DROPOUT, *where)).generate_state(2 * dropouts)
     return Draw(
         latent=random.standard_normal((events, latent_size), dtype=np.float32),
         labels={name: np.asarray(column)[rows] for name, column in labels.items()},
-        flips=random.random(events) < flip,
+        flips=(random.random(events) < recipe.flip) ^ (random.random() < recipe.batch_flip),
+        class_flips=random.random(events) < recipe.class_flip,
+        mixing=random.random(events, dtype=np.float32),
         seeds=(words >> 1).astype(np.int64).reshape(dropouts, 2),
     )

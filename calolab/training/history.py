@@ -53,7 +53,7 @@ class History:
     Args:
         epochs: one dictionary per finished epoch: `epoch` (from 0), `losses` (as in `Progress`, means over the epoch),
             `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step, which
-            compiles).
+            compiles); with a physics score also its `scores` by name.
         ranks: number of ranks.
         settings: what the training was started with: batch size per rank, precision, seed, recipe, ...
         stopped: whether it was stopped before the last epoch's end.
@@ -79,6 +79,33 @@ class History:
             raise ValueError(f"No loss {name!r} in this history; it holds {', '.join(known) or 'no epoch'}.")
         return [epoch["losses"][name] for epoch in self.epochs]
 
+    def scores(self, name: str) -> list[float]:
+        """One physics score by epoch.
+
+        Raises:
+            ValueError: if no epoch holds it.
+        """
+        known = sorted(self.epochs[0].get("scores", ())) if self.epochs else []
+        if name not in known:
+            raise ValueError(f"No score {name!r} in this history; it holds {', '.join(known) or 'no scores'}.")
+        return [epoch["scores"][name] for epoch in self.epochs]
+
+    @property
+    def divergence(self) -> str:
+        """What tells that a loss runs away, as a WGAN's critic may, in words; empty if none does.
+
+        A loss runs away if its size in the last epoch is more than 100 times its median size in the first ten (but at
+        least 1): the games of all objectives end near the losses that they begin with.
+        """
+        told = []
+        for name in ("discriminator", "generator"):
+            sizes = np.abs([epoch["losses"].get(name, 0.0) for epoch in self.epochs])
+            if len(sizes) > 1:
+                usual = max(float(np.median(sizes[:10])), 1.0)
+                if sizes[-1] > 100 * usual:
+                    told.append(f"the {name}'s loss has grown from {usual:.3g} to {sizes[-1]:.3g}")
+        return f"The training diverges: {' and '.join(told)} in size." if told else ""
+
     def plot(self, names: Sequence[str] = ("discriminator", "generator")):
         """Losses by epoch: a matplotlib figure, which a notebook shows.
 
@@ -88,7 +115,8 @@ class History:
         from calolab.plots import losses  # matplotlib loads when something is drawn
 
         columns = [[epoch["epoch"] + 1 for epoch in self.epochs], *(self.losses(name) for name in names)]
-        return losses.show(np.column_stack(columns), names, names, "stopped" if self.stopped else "", step="epoch")
+        remark = ", ".join(filter(None, ["stopped" if self.stopped else "", "diverging" if self.divergence else ""]))
+        return losses.show(np.column_stack(columns), names, names, remark, step="epoch")
 
     def to_dict(self) -> dict:
         """The history as plain numbers and strings that JSON can hold; `from_dict` reads it back."""
@@ -105,13 +133,16 @@ class History:
     def _repr_html_(self):
         title = f"<b>{len(self.epochs)} epochs</b> on {self.ranks} rank{'s' if self.ranks > 1 else ''}"
         title += ", stopped early" if self.stopped else ""
+        title += f"<br>{self.divergence}" if self.divergence else ""
         if not self.epochs:
             return title
         names = list(self.epochs[0]["losses"])
-        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names)
+        scores = list(self.epochs[0].get("scores", ()))
+        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names + scores)
         rows = "".join(
             f"<tr><td>{epoch['epoch'] + 1}</td>"
             + "".join(f"<td>{epoch['losses'][name]:.3g}</td>" for name in names)
+            + "".join(f"<td>{epoch['scores'][name]:.3g}</td>" for name in scores)
             + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.0f}</td></tr>"
             for epoch in self.epochs
         )

@@ -46,9 +46,8 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
     layers = [layer for network in networks for layer in _inner_layers(network)]
     before = [layer.dtype_policy for layer in layers]
     try:
-        if precision != "float32":
-            for layer in layers:
-                layer.dtype_policy = keras.DTypePolicy(POLICIES[precision])
+        for layer in layers:
+            layer.dtype_policy = keras.DTypePolicy(POLICIES[precision])
         yield
     finally:
         for layer, policy in zip(layers, before):
@@ -57,10 +56,12 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
 
 def _inner_layers(network):
     outputs = {id(tensor) for tensor in keras.tree.flatten(network.output)}
-    return [
+    inner = [
         layer
         for layer in network.layers
         if isinstance(layer, keras.layers.Layer)
         and not isinstance(layer, keras.layers.InputLayer)
         and not outputs & {id(tensor) for tensor in keras.tree.flatten(layer.output)}
     ]
+    # A wrapper (spectral normalisation) hands its inputs on to a layer of its own.
+    return inner + [layer.layer for layer in inner if isinstance(layer, keras.layers.Wrapper)]

@@ -22,7 +22,8 @@ class Standing:
         timed_seconds: the time they took [s].
         empty_steps: steps in a row with nothing but empty showers.
         history: one dictionary per epoch done, as in `History.epochs`.
-        response: the calorimeter's response, as `Response.to_dict` gives it.
+        response: the calorimeter's response, as `Response.to_dict` gives it; empty where no head asks for it.
+        best: `epoch` (from 0) and `score` of the epoch with the lowest physics score so far; empty without one.
     """
 
     epoch: int = 0
@@ -37,6 +38,7 @@ class Standing:
     empty_steps: int = 0
     history: list[dict] = field(default_factory=list)
     response: dict = field(default_factory=dict)
+    best: dict = field(default_factory=dict)
 
     @property
     def samples_per_second(self) -> float:
@@ -46,11 +48,10 @@ class Standing:
             events, seconds = self.epoch_events, self.epoch_seconds
         return events / seconds if seconds > 0 else 0.0
 
-    def count_pass(self, kind: str, losses: Mapping[str, float], share: float) -> None:
+    def count_pass(self, losses: Mapping[str, float], share: float) -> None:
         """Add a pass to the step; `share` is its part in the mean over the step's passes of its kind."""
         for name, value in losses.items():
-            key = f"{kind}_{name}"
-            self.step_losses[key] = self.step_losses.get(key, 0.0) + share * value
+            self.step_losses[name] = self.step_losses.get(name, 0.0) + share * value
         self.passes += 1
 
     def count_step(self, events: int, seconds: float, timed: bool) -> dict[str, float]:
@@ -62,7 +63,9 @@ class Standing:
             timed: whether its time counts for the speed; that of a run's first step, which compiles, says little.
         """
         losses = dict(self.step_losses)
-        discriminator = (losses.pop("real_loss") + losses.pop("fake_loss")) / 2
+        # Of two passes the mean counts; one over real and generated events together has a loss of its own.
+        parts = [losses.pop(name) for name in ("real_loss", "fake_loss", "discriminator_loss") if name in losses]
+        discriminator = sum(parts) / len(parts)
         losses = {"discriminator": discriminator, "generator": losses.pop("generator_loss"), **losses}
         for name, value in losses.items():
             self.epoch_losses[name] = self.epoch_losses.get(name, 0.0) + events * value
@@ -88,3 +91,12 @@ class Standing:
         )
         self.epoch, self.step, self.epoch_losses = self.epoch + 1, 0, {}
         self.epoch_events, self.epoch_seconds, self.timed_events, self.timed_seconds = 0, 0.0, 0, 0.0
+
+    def count_scores(self, scores: Mapping[str, float], by: str) -> bool:
+        """Write the last epoch's physics scores into the history; whether it is the best so far."""
+        last = self.history[-1]
+        last["scores"] = dict(scores)
+        if self.best and not scores[by] < self.best["score"]:
+            return False
+        self.best = {"epoch": last["epoch"], "score": scores[by]}
+        return True

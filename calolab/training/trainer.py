@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -14,7 +15,7 @@ import numpy as np
 from calolab.models import GAN
 from calolab.samples import Sample, global_batch_size, steps_per_epoch
 from calolab.training import checkpoints as store
-from calolab.training import objectives, ranks
+from calolab.training import heads, ranks
 from calolab.training.callbacks import progress_bar
 from calolab.training.checks import check_request, count_events
 from calolab.training.divergence import TrainingDiverged, check_losses, check_showers, check_weights
@@ -25,6 +26,7 @@ from calolab.training.passes import make_passes, seed_states
 from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe
 from calolab.training.response import Response, pooled_response
+from calolab.training.selection import PhysicsScore
 from calolab.training.standing import Standing
 
 
@@ -46,6 +48,7 @@ class _Run:
     changing: Mapping[str, keras.Variable]
     folder: str | os.PathLike | None
     settings: Mapping[str, object]
+    physics_score: PhysicsScore | None
 
 
 def fit(
@@ -57,6 +60,7 @@ def fit(
     precision: str = "float32",
     seed: int = 0,
     recipe: Recipe | None = None,
+    physics_score: PhysicsScore | None = None,
     checkpoints: str | os.PathLike | None = None,
     resume: bool = False,
     callbacks: Sequence[Callable[[Progress], None]] = (),
@@ -64,20 +68,23 @@ def fit(
     should_stop: Callable[[], bool] | None = None,
     progress: bool = True,
 ) -> History:
-    """Train a GAN in place by the published 3DGAN recipe (arXiv:1912.06794).
+    """Train a GAN in place, by default as published.
 
-    In a step the discriminator learns from a real batch, then from a generated one; then the generator learns twice.
-    All randomness is a function of `seed`, the rank, the epoch, the step and the pass.
+    In a step of 3DGAN's recipe (arXiv:1912.06794) the discriminator learns from a real batch, then from a generated
+    one; then the generator learns twice. All randomness is a function of `seed`, the rank, the epoch, the step and the
+    pass.
 
     Args:
         gan: the networks; they start from their present weights, on several ranks from those of rank 0.
         data: a `Sample` or `EventStream` in the GAN's space with the labels of its conditions: this rank's shard.
         epochs: epochs in all, those before a resumption included.
-        batch_size: events per rank and step; the last step of an epoch takes the rest.
+        batch_size: events per rank and pass; the last step of an epoch takes the rest.
         precision: `"float32"`, or `"bfloat16"` for mixed precision: variables, heads and losses stay float32. It pays
             on GPUs and on CPUs with AMX and warns elsewhere, where it is slower; see `fastest_precision`.
         seed: seed of noise, dropout, label flips, energies and the order of events.
-        recipe: the numbers of the recipe; the published ones by default.
+        recipe: the objective and the numbers; by default `Recipe.published(gan.architecture)`.
+        physics_score: what rank 0 judges every epoch by; the scores enter the history, and the GAN ends with the
+            weights of the best epoch, which the checkpoints keep too, as `best.npz`.
         checkpoints: folder for a checkpoint after every epoch and when stopped; none by default.
         resume: go on from the checkpoint in that folder as if the training had never stopped.
         callbacks: called with a `Progress` after every step.
@@ -97,12 +104,12 @@ def fit(
             the last good epoch, and so has the checkpoint.
         KeyboardInterrupt: after Ctrl-C, once the pass in progress is done and the checkpoint is written.
     """
-    recipe = recipe or Recipe()
+    recipe = recipe or Recipe.published(gan.architecture)
     parallel = parallel or ranks.Alone()
     ranks.agreed(parallel, lambda: check_request(gan, data, epochs, precision, seed, recipe, checkpoints, resume))
     warn_where_slow(precision)
     events = count_events(data, parallel)
-    steps = steps_per_epoch(events, batch_size, parallel.size)
+    steps = steps_per_epoch(events, batch_size * recipe.discriminator_passes, parallel.size)
     settings = {
         "architecture": gan.architecture,
         "events": events,
@@ -112,10 +119,7 @@ def fit(
         "seed": seed,
         "recipe": recipe.to_dict(),
     }
-    optimizers = {
-        network: keras.optimizers.RMSprop(recipe.learning_rate, rho=recipe.decay)
-        for network in ("generator", "discriminator")
-    }
+    optimizers = {network: _optimizer(recipe) for network in ("generator", "discriminator")}
     for network, optimizer in optimizers.items():
         optimizer.build(getattr(gan, network).trainable_variables)
     run = _Run(
@@ -133,35 +137,50 @@ def fit(
         changing=store.variables(gan, optimizers),
         folder=checkpoints,
         settings=settings,
+        physics_score=physics_score,
     )
-    standing = _begin(run, resume)
+    standing, best = _begin(run, resume)
     done = standing.epoch * steps + standing.step
     with (
         computing_in(precision, gan.generator, gan.discriminator),
         deferred_interrupt() as interrupted,
         progress_bar(epochs, steps, done, show=progress and parallel.rank == 0) as bar,
     ):
-        stopped = _train(
+        stopped, best = _train(
             run,
             standing,
+            best,
             wish=lambda: interrupted() or (should_stop is not None and bool(should_stop())),
             callbacks=(bar, *callbacks),
         )
+    if best is not None:
+        store.assign(run.changing, best)
     _note_provenance(run, standing, resume)
     if interrupted():
         raise KeyboardInterrupt
-    return History(tuple(standing.history), parallel.size, settings, stopped)
+    history = History(tuple(standing.history), parallel.size, settings, stopped)
+    if history.divergence:
+        warnings.warn(history.divergence, stacklevel=2)
+    return history
 
 
-def _train(run: _Run, standing: Standing, wish: Callable[[], bool], callbacks: Sequence[Callable]) -> bool:
-    """Go through the epochs that are left; whether a wish to stop ended it."""
+def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
+    if recipe.optimizer == "adam":
+        return keras.optimizers.Adam(recipe.learning_rate, *recipe.betas)
+    return keras.optimizers.RMSprop(recipe.learning_rate, rho=recipe.decay)
+
+
+def _train(
+    run: _Run, standing: Standing, best: dict | None, wish: Callable[[], bool], callbacks: Sequence[Callable]
+) -> tuple[bool, dict[str, np.ndarray] | None]:
+    """Go through the epochs that are left; whether a wish to stop ended it, and the best epoch's variables."""
     good = store.values(run.changing)
     began = time.perf_counter()
     compiled = stop = False
     try:
         while standing.epoch < run.epochs and not stop:
             order = order_seed(run.seed, run.parallel.rank, standing.epoch)
-            batches = run.data.batches(run.batch_size, order, run.steps)
+            batches = run.data.batches(run.batch_size * run.recipe.discriminator_passes, order, run.steps)
             for batch in islice(batches, standing.step, None):
                 started, from_its_start = time.perf_counter(), standing.passes == 0
                 stop = _step(run, batch, standing, wish)
@@ -173,35 +192,44 @@ def _train(run: _Run, standing: Standing, wish: Callable[[], bool], callbacks: S
                     callback(now)
                 if stop:
                     break
-            if standing.step == run.steps:
+            ended = standing.step == run.steps
+            if ended:
                 standing.count_epoch()
-            good = _keep(run, standing)
+            good = _checked(run, standing)
+            if ended and run.physics_score is not None:
+                with computing_in("float32", run.gan.generator):
+                    scores = ranks.from_rank_0(run.parallel, lambda: run.physics_score(run.gan))
+                if standing.count_scores(scores, run.physics_score.by):
+                    best = good
+                    _write(run, standing, best, store.BEST)
+            _write(run, standing, good, store.FILE)
     except TrainingDiverged:
         store.assign(run.changing, good)
         raise
-    return standing.epoch < run.epochs
+    return standing.epoch < run.epochs, best
 
 
 def _step(run: _Run, batch: Sample, standing: Standing, wish: Callable[[], bool]) -> bool:
-    """One step as published: the discriminator on real, then on generated showers; then the generator, twice.
+    """One step: the discriminator's passes on its parts of the batch, then the generator's.
 
     Returns:
         Whether a rank wished to stop; the step may then be unfinished, and `standing` tells after which pass.
     """
-    kinds, response = run.recipe.passes, Response.from_dict(standing.response)
+    kinds = run.recipe.passes
+    response = Response.from_dict(standing.response) if standing.response else None
     # Ranks average their gradients; weighted so, the mean over the ranks is the mean over all events of the step.
     weight = len(batch) * run.parallel.size / _events_of_step(run, standing)
-    for kind in kinds[standing.passes :]:
-        place = (run.seed, run.parallel.rank, standing.epoch, standing.step, standing.passes)
-        drawn = draw(place, len(batch), run.gan.latent_size, run.labels, run.recipe.flip, len(seed_states(run.gan)))
-        if kind == "real":
-            seen, wanted = objectives.real_question(batch, drawn, run.recipe)
-        else:
-            seen, wanted = objectives.generated_question(drawn, run.recipe, response, wish_real=kind == "generator")
+    parts = min(run.recipe.discriminator_passes, len(batch))
+    for position in range(standing.passes, len(kinds)):
+        kind = kinds[position]
+        part = batch.select(slice(kinds[:position].count(kind) % parts, None, parts)) if parts > 1 else batch
+        place = (run.seed, run.parallel.rank, standing.epoch, standing.step, position)
+        drawn = draw(place, len(part), run.gan.latent_size, run.labels, run.recipe, len(seed_states(run.gan)))
+        seen, wanted = heads.question(kind, part, drawn, run.gan, run.recipe, response)
         losses, norm, stop = run.passes[kind](seen, wanted, weight, float(wish()), drawn.seeds)
         losses = {name: float(value) for name, value in losses.items()}
         check_losses(f"Epoch {standing.epoch + 1}, step {standing.step + 1}, {kind} pass", losses, float(norm))
-        standing.count_pass(kind, losses, share=1 / kinds.count(kind))
+        standing.count_pass(losses, share=1 / kinds.count(kind))
         if float(stop) > 0:
             return True
     return False
@@ -224,37 +252,58 @@ def _close_step(run: _Run, standing: Standing, seconds: float, time: float, comp
 
 
 def _events_of_step(run: _Run, standing: Standing) -> int:
-    return global_batch_size(run.events, run.batch_size, run.parallel.size, standing.step)
+    batch_size = run.batch_size * run.recipe.discriminator_passes
+    return global_batch_size(run.events, batch_size, run.parallel.size, standing.step)
 
 
-def _begin(run: _Run, resume: bool) -> Standing:
-    """Where to start, with equal variables on all ranks: a new training, or the checkpoint that rank 0 reads."""
+def _begin(run: _Run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | None]:
+    """Where to start, with equal variables on all ranks: a new training, or the checkpoint that rank 0 reads.
 
-    def read():
+    Returns:
+        Where the training stands, and the best epoch's variables where epochs have been scored.
+    """
+
+    def read(file):
         shapes = {name: variable.shape for name, variable in run.changing.items()}
-        standing, arrays = store.load(run.folder, run.settings, shapes)
+        standing, arrays = store.load(run.folder, run.settings, shapes, file)
         store.assign(run.changing, arrays)
         return asdict(standing)
 
+    best = None
     if resume:
-        standing = Standing(**ranks.from_rank_0(run.parallel, read))
+        standing = Standing(**ranks.from_rank_0(run.parallel, lambda: read(store.FILE)))
+        if standing.best:
+            ranks.from_rank_0(run.parallel, lambda: read(store.BEST))
+            best = _broadcast(run)
+            ranks.from_rank_0(run.parallel, lambda: read(store.FILE))
     else:
-        response = pooled_response(run.data, run.parallel, order_seed(run.seed, run.parallel.rank, 0))
-        standing = Standing(response=response.to_dict())
+        standing = Standing()
+        if "ecal" in run.recipe.weights:
+            response = pooled_response(run.data, run.parallel, order_seed(run.seed, run.parallel.rank, 0))
+            standing.response = response.to_dict()
         if run.folder is not None:
             ranks.from_rank_0(run.parallel, lambda: store.set_aside(run.folder))
+    store.assign(run.changing, _broadcast(run))
+    return standing, best
+
+
+def _broadcast(run: _Run) -> dict[str, np.ndarray]:
+    """Rank 0's values of all variables by name, on every rank."""
     arrays = run.parallel.broadcast(list(store.values(run.changing).values()))
-    store.assign(run.changing, {name: np.asarray(array) for name, array in zip(run.changing, arrays)})
-    return standing
+    return {name: np.asarray(array) for name, array in zip(run.changing, arrays)}
 
 
-def _keep(run: _Run, standing: Standing) -> dict[str, np.ndarray]:
-    """The values of all variables, if they are good; where asked for, rank 0 writes them as a checkpoint."""
+def _checked(run: _Run, standing: Standing) -> dict[str, np.ndarray]:
+    """The values of all variables by name, if they are good."""
     arrays = store.values(run.changing)
     check_weights(f"After {standing.epoch} epochs", arrays)
-    if run.folder is not None:
-        ranks.from_rank_0(run.parallel, lambda: store.save(run.folder, arrays, standing, run.settings))
     return arrays
+
+
+def _write(run: _Run, standing: Standing, arrays: Mapping[str, np.ndarray], file: str) -> None:
+    """Where checkpoints are asked for, let rank 0 write one."""
+    if run.folder is not None:
+        ranks.from_rank_0(run.parallel, lambda: store.save(run.folder, arrays, standing, run.settings, file))
 
 
 def _note_provenance(run: _Run, standing: Standing, resumed: bool) -> None:
@@ -269,6 +318,7 @@ def _note_provenance(run: _Run, standing: Standing, resumed: bool) -> None:
         {
             **run.settings,
             "epochs": standing.epoch,
+            "best": standing.best,
             "response": standing.response,
             "labels": {name: [float(column.min()), float(column.max())] for name, column in run.labels.items()},
             "data": dict(getattr(run.data, "origin", {})),

@@ -11,7 +11,7 @@ import pytest
 
 from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
-from calolab.training import History, TrainingDiverged, passes
+from calolab.training import History, PhysicsScore, TrainingDiverged, passes
 from calolab.training.recipe import Recipe
 
 
@@ -38,7 +38,7 @@ def watched_training(job, networks, values, labels):
 
     trainer.draw, trainer.store.variables = watched_draw, watched_variables
     try:
-        seen["digest"] = data_parallel.train_rank(job, networks, [], values, labels)["digest"]
+        seen["digest"] = data_parallel.train_rank(job, networks, [], [], values, labels)["digest"]
     finally:
         trainer.draw, trainer.store.variables = draw, variables
     for kind in ("weights", "slots"):
@@ -70,7 +70,7 @@ def test_weights_and_optimizer_slots_are_bit_equal_on_all_ranks(ranks):
     assert first["digest"] == second["digest"]
 
 
-def one_pass(meeting, networks, images, targets):
+def one_pass(meeting, networks, seen, targets):
     """The discriminator's moving statistics after one pass: with the other ranks, and by itself."""
     import keras
     import numpy as np
@@ -89,7 +89,7 @@ def one_pass(meeting, networks, images, targets):
                 optimizer.build(getattr(gan, name).trainable_variables)
             step = passes.make_passes(gan, optimizers, Recipe(), parallel)["real"]
             seeds = np.ones((len(passes.seed_states(gan)), 2), np.int64)
-            step(images, targets, 1.0, 0.0, seeds)
+            step(seen, {"real": targets}, 1.0, 0.0, seeds)
             found.append([v.numpy() for v in gan.discriminator.non_trainable_weights])
     finally:
         communicating.shutdown()
@@ -100,8 +100,9 @@ def test_moving_statistics_are_averaged_over_ranks(two, on_all, meetings, gan, m
     samples = [make_electrons(2, seed=rank) for rank in range(2)]
     energies = [sample.labels["energy"].astype(np.float32)[:, None] for sample in samples]
     targets = [{"generation": np.ones((2, 1), np.float32), "auxiliary": e / 100, "ecal": e / 40} for e in energies]
-    images, packed = [sample.values[..., None] for sample in samples], data_parallel._pack(gan)
-    first, second = on_all(two, one_pass, per_rank=(meetings(two), [packed] * 2, images, targets))
+    seen = [{"image": sample.values[..., None], "energy": e} for sample, e in zip(samples, energies)]
+    packed = data_parallel._pack(gan)
+    first, second = on_all(two, one_pass, per_rank=(meetings(two), [packed] * 2, seen, targets))
     assert any(np.any(own != other) for own, other in zip(first[1], second[1], strict=True))
     for mean, same, own, other in zip(first[0], second[0], first[1], second[1], strict=True):
         np.testing.assert_array_equal(mean, same)
@@ -128,8 +129,9 @@ def averaged_gradients(meeting, networks, batch):
 
         @tf.function
         def average(weight):
-            real = passes.discriminator_gradients(gan, Recipe(), batch["images"], batch["targets"], training=False)[0]
-            made = passes.generator_gradients(gan, Recipe(), batch["inputs"], batch["targets"], training=False)[0]
+            real, made = batch["real"], batch["made"]
+            real = passes.discriminator_gradients(gan, Recipe(), *real, training=False)[0]
+            made = passes.generator_gradients(gan, Recipe(), *made, training=False)[0]
             return ranks.average([weight * g for g in real]), ranks.average([weight * g for g in made])
 
         return [[g.numpy() for g in network] for network in average(tf.constant(batch["weight"]))]
@@ -144,27 +146,26 @@ def test_averaged_gradient_is_the_gradient_of_the_joined_batch(two, on_all, meet
     targets = {"generation": np.ones((5, 1), np.float32), "auxiliary": column / 100, "ecal": column / 40}
     images = sample.values[..., None]
 
-    def part(rows, weight):
-        pick = lambda columns: {name: c[rows] for name, c in columns.items()}  # noqa: E731
-        return {
-            "images": images[rows],
-            "inputs": pick(inputs),
-            "targets": pick(targets),
-            "weight": np.float32(weight),
-        }
+    def part(rows):
+        asked = {name: c[rows] for name, c in targets.items()}
+        made = {name: c[rows] for name, c in inputs.items()}
+        return ({"image": images[rows], "energy": column[rows]}, {"real": asked}), (made, {"generated": asked})
 
-    parts = [part(slice(0, 3), 3 * 2 / 5), part(slice(3, 5), 2 * 2 / 5)]
+    def batch(rows, weight):
+        real, made = part(rows)
+        return {"real": real, "made": made, "weight": np.float32(weight)}
+
+    def gradients(rows):
+        real, made = part(rows)
+        return [
+            passes.discriminator_gradients(gan, Recipe(), *real, training=False)[0],
+            passes.generator_gradients(gan, Recipe(), *made, training=False)[0],
+        ]
+
+    parts = [batch(slice(0, 3), 3 * 2 / 5), batch(slice(3, 5), 2 * 2 / 5)]
     packed = data_parallel._pack(gan)
     answers = on_all(two, averaged_gradients, per_rank=(meetings(two), [packed] * 2, parts))
-    joined = [
-        passes.discriminator_gradients(gan, Recipe(), images, targets, training=False)[0],
-        passes.generator_gradients(gan, Recipe(), inputs, targets, training=False)[0],
-    ]
-    first_part = {name: column[:3] for name, column in inputs.items()}
-    own = [
-        passes.discriminator_gradients(gan, Recipe(), images[:3], parts[0]["targets"], training=False)[0],
-        passes.generator_gradients(gan, Recipe(), first_part, parts[0]["targets"], training=False)[0],
-    ]
+    joined, own = gradients(slice(0, 5)), gradients(slice(0, 3))
     for expected, alone, first, second in zip(joined, own, *answers, strict=True):
         # The sums over 15,625 cells have terms of both signs: in float32 their order is worth 4e-5 of the largest.
         tolerance = 2e-4 * max(np.abs(g).max() for g in expected)
@@ -368,3 +369,26 @@ def test_the_controller_is_chosen_by_what_horovod_has():
         communicator.choose_controller([only(plain, "mpi")] * 2)
     with pytest.raises(RuntimeError, match="needs Horovod"):
         communicator.choose_controller([only(plain)] * 2)
+
+
+def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
+    told = [3.0, 1.0, 2.0]
+
+    def score(gan):  # sent to the engine with what it holds
+        return {"ks_comb": told.pop(0)}
+
+    recipe = Recipe(learning_rate=1e-5)
+    run = data_parallel.fit(
+        two,
+        gan,
+        make_electrons(4),
+        epochs=3,
+        batch_size=2,
+        recipe=recipe,
+        physics_score=PhysicsScore(score),
+        progress=False,
+    )
+    history = run.wait()
+    assert history.scores("ks_comb") == [3, 1, 2]
+    assert gan.provenance["trainings"][-1]["best"] == {"epoch": 1, "score": 1.0}
+    assert len(set(run.digests)) == 1

@@ -1,5 +1,6 @@
 import json
 import zipfile
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -30,6 +31,20 @@ def small_gan(space=SPACE):
     )
 
 
+def unconditional_gan():
+    latent, image = keras.Input((4,), name="latent"), keras.Input((3, 2, 1))
+    x = layers.Dense(6, kernel_initializer=keras.initializers.GlorotUniform(seed=0))(latent)
+    return GAN(
+        "plain",
+        SPACE,
+        keras.Model({"latent": latent}, layers.Reshape((3, 2, 1))(x)),
+        keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        latent_size=4,
+        conditions=(),
+        value_scale=2.0,
+    )
+
+
 def labels(events):
     return {"energy": np.linspace(10, 50, events), "theta": np.linspace(1, 2, events), "mass": np.zeros(events)}
 
@@ -46,6 +61,63 @@ def test_generated_events_do_not_depend_on_how_many_are_asked_for():
 
 def test_no_events_make_an_empty_sample():
     assert len(small_gan().generate(labels(0), seed=0)) == 0
+
+
+def test_without_conditions_only_the_number_of_events_counts(tmp_path):
+    gan = unconditional_gan()
+    five = gan.generate(5, seed=3)
+    assert five.labels == {}
+    np.testing.assert_array_equal(gan.generate(labels(5), seed=3).values, five.values)
+    np.testing.assert_array_equal(gan.generate(np.int64(2), seed=3, batch_size=1).values, five.values[:2])
+    assert len(gan.generate(0, seed=0)) == 0
+    assert "none" in gan._repr_html_()
+    gan.save(tmp_path / "plain.gan")
+    loaded = models.load(tmp_path / "plain.gan")
+    assert loaded.conditions == ()
+    assert loaded.value_scale == 2.0
+    np.testing.assert_array_equal(loaded.generate(5, seed=3).values, five.values)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (-1, "must not be negative, received -1"),
+        ({}, "number of events or labels to count, received none"),
+        ({"energy": [1.0, 2.0], "theta": [1.0]}, "same for all labels"),
+    ],
+)
+def test_wrong_numbers_of_events_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=message):
+        unconditional_gan().generate(wrong, seed=0)
+
+
+def test_only_conditions_can_be_traversed():
+    with pytest.raises(ValueError, match="'plain' has no conditions to traverse"):
+        unconditional_gan().traverse(labels(2), seed=0)
+
+
+def test_a_gan_with_conditions_wants_more_than_a_number():
+    with pytest.raises(ValueError, match="'small' expects the labels energy, theta.*only the number 3"):
+        small_gan().generate(3, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "message"),
+    [
+        ("conditional-rpv", {"gluino_mass": [1400, -1], "neutralino_mass": [250, 250]}, "'gluino_mass'.*positive.*-1"),
+        ("conditional-rpv", {"gluino_mass": [1400], "neutralino_mass": [0]}, "'neutralino_mass'.*positive.*0"),
+        (
+            "conditional-rpv",
+            {"gluino_mass": [1400, 800], "neutralino_mass": [250, 850]},
+            "heavier than the neutralino.*800.0 and 850.0",
+        ),
+        ("conditional-rpv", {"gluino_mass": [1400]}, "neutralino_mass is missing"),
+        ("pileup", {"mu": [20, -1]}, "'mu' must be 0 or more, received -1"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(name, labels, message):
+    with pytest.raises(ValueError, match=message):
+        models.build(name, "whole-detector", filters=1).generate(labels, seed=0)
 
 
 def test_traverse_repeats_the_latent_vectors_latent_first():
@@ -92,6 +164,11 @@ def test_networks_that_do_not_fit_are_refused():
         small_gan(other)
     with pytest.raises(ValueError, match="must have the inputs"):
         GAN("small", SPACE, gan.generator, gan.discriminator, latent_size=4)
+    image, mass = keras.Input((3, 2, 1), name="image"), keras.Input((1,), name="mass")
+    head = layers.Dense(1)(ops.concatenate([layers.Flatten()(image), mass], axis=-1))
+    told = keras.Model({"image": image, "mass": mass}, {"generation": head})
+    with pytest.raises(ValueError, match=r"input_shape must be \(3, 2, 1\).*or .*'energy'.*it is .*'mass'"):
+        GAN("small", SPACE, gan.generator, told, latent_size=4, conditions=("energy", "theta"))
 
 
 def test_the_file_says_what_it_holds_and_its_networks_need_only_keras(tmp_path):
@@ -111,6 +188,35 @@ def test_the_file_says_what_it_holds_and_its_networks_need_only_keras(tmp_path):
     assert loaded.provenance == gan.provenance
     assert loaded.settings == gan.settings
     assert "3 epochs" in loaded._repr_html_()
+
+
+def test_a_file_of_version_1_is_read_as_one_of_today(tmp_path):
+    """Its discriminator answered with a probability, and its features had no name."""
+    image = keras.Input((3, 2, 1))
+    head = layers.Dense(1, activation="sigmoid", name="generation")(layers.Flatten()(image))
+    old = replace(small_gan(), discriminator=keras.Model(image, {"generation": head}))
+    path = tmp_path / "old.gan"
+    old.save(path)
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    description = json.loads(content["gan.json"]) | {"version": 1}
+    del description["value_scale"]
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, text in {**content, "gan.json": json.dumps(description)}.items():
+            archive.writestr(name, text)
+    gan = models.load(path)
+    images = np.random.default_rng(0).standard_normal((5, 3, 2, 1), dtype=np.float32)
+    probability = old.discriminator.predict_on_batch(images)["generation"]
+    for again in (gan, saved_and_loaded(gan, tmp_path / "new.gan")):
+        logits = again.discriminator.predict_on_batch(images)["generation"]
+        np.testing.assert_allclose(logits, np.log(probability / (1 - probability)), rtol=1e-4, atol=1e-6)
+        assert again.discriminator.get_layer("features").output.shape == (None, 6)
+        assert again.value_scale == 1.0
+
+
+def saved_and_loaded(gan, path):
+    gan.save(path)
+    return models.load(path)
 
 
 def test_files_that_are_no_gan_are_refused(tmp_path):

@@ -36,11 +36,11 @@ def tiny_gan(seed=0, dropout=0.2):
     image = keras.Input((4, 4, 4, 1))
     x = layers.Conv3D(4, 3, padding="same", kernel_initializer=glorot())(image)
     x = layers.BatchNormalization()(layers.LeakyReLU(negative_slope=0.3)(x))
-    x = layers.Flatten()(layers.Dropout(dropout, seed=next(weights))(x))
+    x = layers.Flatten(name="features")(layers.Dropout(dropout, seed=next(weights))(x))
     discriminator = keras.Model(
         image,
         {
-            "generation": layers.Dense(1, activation="sigmoid", kernel_initializer=glorot())(x),
+            "generation": layers.Dense(1, kernel_initializer=glorot())(x),
             "auxiliary": layers.Dense(1, kernel_initializer=glorot())(x),
             "ecal": ops.sum(image, axis=(1, 2, 3)),
         },

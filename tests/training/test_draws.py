@@ -1,13 +1,15 @@
 import numpy as np
 import pytest
 
+from calolab.training import Recipe
 from calolab.training.draws import draw, order_seed
 
 LABELS = {"energy": np.linspace(10, 50, 11), "theta": np.linspace(1, 2, 11)}
 
 
-def drawn(*place, events=64, flip=0.5):
-    return draw(place, events, latent_size=8, labels=LABELS, flip=flip, dropouts=3)
+def drawn(*place, events=64, labels=LABELS, **flips):
+    recipe = Recipe(**{"flip": 0.4, **flips})
+    return draw(place, events, latent_size=8, labels=labels, recipe=recipe, dropouts=3)
 
 
 def test_a_place_fixes_every_number():
@@ -49,3 +51,19 @@ def test_dropout_seeds_fit_the_type_of_keras():
 
 def test_order_differs_between_ranks_and_epochs():
     assert len({order_seed(seed, rank, epoch) for seed in range(3) for rank in range(3) for epoch in range(3)}) == 27
+
+
+def test_a_batch_flips_as_one():
+    means = [drawn(1, 0, 0, step, 0, flip=0.0, batch_flip=0.3).flips.mean() for step in range(400)]
+    assert set(means) == {0.0, 1.0}
+    assert np.mean(means) == pytest.approx(0.3, abs=0.08)
+
+
+def test_mixing_fills_zero_to_one_and_classes_flip_with_their_probability():
+    many = drawn(1, 0, 0, 0, 0, events=20_000, class_flip=0.09)
+    assert many.class_flips.mean() == pytest.approx(0.09, abs=0.008)
+    assert many.mixing.min() >= 0 and many.mixing.max() <= 1 and many.mixing.mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_gan_without_conditions_has_no_labels():
+    assert drawn(1, 0, 0, 0, 0, labels={}).labels == {}

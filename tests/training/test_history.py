@@ -34,3 +34,15 @@ def test_watching_needs_no_tensorflow():
         "import sys, calolab.training as t; t.History, t.Recipe, t.TrainingDiverged; print('tensorflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "False"
+
+
+def test_a_loss_that_runs_away_is_told():
+    def history(*sizes):
+        return History(
+            [{**EPOCH, "epoch": i, "losses": {"discriminator": s, "generator": 1.0}} for i, s in enumerate(sizes)]
+        )
+
+    assert history(-3.0, -5.0, -4.0, -6.0).divergence == ""
+    runaway = history(-3.0, -5.0, -40.0, -6000.0, -9e5, -7e7)
+    assert "the discriminator's loss has grown" in runaway.divergence
+    assert runaway.divergence in runaway._repr_html_()

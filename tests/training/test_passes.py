@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from calolab.training import Recipe, objectives
+from calolab.training import Recipe, heads
 from calolab.training.draws import draw
 from calolab.training.passes import discriminator_gradients, generator_gradients, moving_statistics, seed_states
 from calolab.training.response import Response
@@ -11,29 +11,32 @@ RESPONSE = Response((2.0,), 10.0, 50.0, 1)
 
 
 def drawn(sample, rank):
-    return draw((1, rank, 0, 0, 0), len(sample), 6, sample.labels, flip=0.05, dropouts=1)
+    return draw((1, rank, 0, 0, 0), len(sample), 6, sample.labels, Recipe(), dropouts=1)
 
 
 def joined(questions):
     """Inputs or targets of several ranks as those of one."""
     if isinstance(questions[0], dict):
-        return {name: np.concatenate([question[name] for question in questions]) for name in questions[0]}
+        return {name: joined([question[name] for question in questions]) for name in questions[0]}
     return np.concatenate(questions)
 
 
-@pytest.mark.parametrize("kind", ["real", "fake", "generator"])
-def test_the_weighted_mean_of_two_ranks_gradients_is_that_of_the_joined_batch(kind, tiny_gan, tiny_sample):
-    gan, recipe = tiny_gan(), Recipe()
+@pytest.mark.parametrize(
+    ("kind", "objective"),
+    [
+        *((kind, "non-saturating") for kind in ("real", "fake", "generator")),
+        *(("discriminator", objective) for objective in ("minimax", "hinge", "wgan-gp")),
+        ("generator", "wgan-gp"),
+    ],
+)
+def test_the_weighted_mean_of_two_ranks_gradients_is_that_of_the_joined_batch(kind, objective, tiny_gan, tiny_sample):
+    gan, recipe = tiny_gan(), Recipe(objective=objective)
     shards = [tiny_sample(3, seed=1), tiny_sample(5, seed=2)]
 
     def question(rank, sample):
-        if kind == "real":
-            return objectives.real_question(sample, drawn(sample, rank), recipe)
-        return objectives.generated_question(drawn(sample, rank), recipe, RESPONSE, wish_real=kind == "generator")
+        return heads.question(kind, sample, drawn(sample, rank), gan, recipe, RESPONSE)
 
     def gradients(seen, wanted):
-        if kind == "fake":
-            seen = gan.generator(seen, training=False)
         of = generator_gradients if kind == "generator" else discriminator_gradients
         return [gradient.numpy() for gradient in of(gan, recipe, seen, wanted, training=False)[0]]
 
@@ -48,7 +51,7 @@ def test_the_weighted_mean_of_two_ranks_gradients_is_that_of_the_joined_batch(ki
 
 def test_dropout_acts_in_training_only_and_follows_its_seed(tiny_gan, tiny_sample):
     gan, recipe, sample = tiny_gan(dropout=0.5), Recipe(), tiny_sample(8)
-    question = objectives.real_question(sample, drawn(sample, 0), recipe)
+    question = heads.question("real", sample, drawn(sample, 0), gan, recipe, RESPONSE)
     (state,) = seed_states(gan)
 
     def loss(seed, training=True):
@@ -67,7 +70,7 @@ def test_moving_statistics_are_the_batch_normalisations(tiny_gan):
 
 def test_the_generators_pass_leaves_the_discriminators_weights_but_moves_its_statistics(tiny_gan, tiny_sample):
     gan, recipe, sample = tiny_gan(), Recipe(), tiny_sample(8)
-    question = objectives.generated_question(drawn(sample, 0), recipe, RESPONSE, wish_real=True)
+    question = heads.question("generator", sample, drawn(sample, 0), gan, recipe, RESPONSE)
     before = [np.array(variable.value.numpy()) for variable in moving_statistics(gan)]
     gradients, *_ = generator_gradients(gan, recipe, *question)
     assert len(gradients) == len(gan.generator.trainable_variables)
@@ -79,7 +82,7 @@ def test_empty_showers_are_counted(tiny_gan, tiny_sample):
     gan, recipe, sample = tiny_gan(), Recipe(), tiny_sample(4)
     for variable in gan.generator.trainable_variables[-2:]:
         variable.assign(tf.zeros_like(variable.value))
-    question = objectives.generated_question(drawn(sample, 0), recipe, RESPONSE, wish_real=True)
+    question = heads.question("generator", sample, drawn(sample, 0), gan, recipe, RESPONSE)
     losses = generator_gradients(gan, recipe, *question)[2]
-    assert float(losses["empty"]) == 1
-    assert float(losses["ecal"]) == pytest.approx(100)
+    assert float(losses["generator_empty"]) == 1
+    assert float(losses["generator_ecal"]) == pytest.approx(100)

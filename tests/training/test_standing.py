@@ -6,10 +6,10 @@ from calolab.training.standing import Standing
 def test_losses_are_means_over_passes_and_events():
     standing = Standing()
     for events, scale in ((2, 1.0), (6, 2.0)):
-        standing.count_pass("real", {"loss": 4 * scale, "auxiliary": 1.0}, share=1)
-        standing.count_pass("fake", {"loss": 2 * scale}, share=1)
-        standing.count_pass("generator", {"loss": 10 * scale, "empty": 0.0}, share=0.5)
-        standing.count_pass("generator", {"loss": 20 * scale, "empty": 0.5}, share=0.5)
+        standing.count_pass({"real_loss": 4 * scale, "real_auxiliary": 1.0}, share=1)
+        standing.count_pass({"fake_loss": 2 * scale}, share=1)
+        standing.count_pass({"generator_loss": 10 * scale, "generator_empty": 0.0}, share=0.5)
+        standing.count_pass({"generator_loss": 20 * scale, "generator_empty": 0.5}, share=0.5)
         losses = standing.count_step(events, seconds=2.0, timed=scale > 1)
     assert losses["discriminator"] == pytest.approx(6)
     assert losses["generator"] == pytest.approx(30)
@@ -25,8 +25,21 @@ def test_empty_steps_count_in_a_row():
     standing = Standing()
     seen = []
     for empty in (1.0, 1.0, 0.5, 1.0):
-        for kind in ("real", "fake", "generator"):
-            standing.count_pass(kind, {"loss": 1.0, "empty": empty}, share=1)
-        standing.count_step(1, 1.0, timed=True)
+        standing.count_pass({"discriminator_loss": 3.0}, share=1)
+        standing.count_pass({"generator_loss": 1.0, "generator_empty": empty}, share=1)
+        assert standing.count_step(1, 1.0, timed=True)["discriminator"] == 3
         seen.append(standing.empty_steps)
     assert seen == [1, 2, 0, 1]
+
+
+def test_the_lowest_score_is_the_best():
+    standing = Standing()
+    found = []
+    for score in (5.0, 7.0, 4.0, 4.0):
+        standing.count_pass({"discriminator_loss": 1.0, "generator_loss": 1.0, "generator_empty": 0.0}, share=1)
+        standing.count_step(1, 1.0, timed=True)
+        standing.count_epoch()
+        found.append(standing.count_scores({"ks_comb": score, "other": 0.0}, by="ks_comb"))
+    assert found == [True, False, True, False]
+    assert standing.best == {"epoch": 2, "score": 4.0}
+    assert [epoch["scores"]["ks_comb"] for epoch in standing.history] == [5, 7, 4, 4]
