@@ -1,4 +1,4 @@
-"""The 3DGAN HDF5 layouts as a table: where a file keeps cells, energy and angles, and the factor on its cells."""
+"""The layouts of files as a table: where a file keeps cells and labels, and the factor on its cells."""
 
 from __future__ import annotations
 
@@ -7,41 +7,122 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 ECAL, HCAL = "ECAL", "HCAL"
-DESCRIPTION = "calolab"  # scalar dataset of JSON in which our own files say what they hold
+DESCRIPTION = "calolab"  # dataset of JSON in which our own files say what they hold
 ANGLES = ("theta", "mtheta")
+# What a file of each container is called, and how its name ends.
+CONTAINERS = {
+    "hdf5": ("an HDF5 file", (".h5", ".hdf5", ".hdf")),
+    "npz": ("an npz archive", (".npz",)),
+    "root": ("a ROOT file", (".root",)),
+    "fits": ("a FITS file", (".fits", ".fit", ".fts")),
+}
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a family of files stores showers: cells in `ECAL` (event, x, y, z), the incident energy beside them.
+    """How a family of files stores events.
 
     Args:
         name: the name under which `layout(name)` finds it.
-        energy: the dataset that holds the incident energy [GeV].
+        energy: the dataset that holds the incident energy [GeV]; None for events without.
         column: the column of that dataset, or None where it holds one number per event.
         factor: stored cells are GeV times this factor.
         about: where such files come from.
+        container: a key of `CONTAINERS`.
+        cells: the dataset that holds the cells; None for showers, whose reader asks for `ECAL` or `HCAL`.
+        labels: pairs of a dataset and the label that it becomes, wherever a file has it.
+        space: what the cells mean, where the layout says so.
+        signed: whether cells may be negative.
 
-    Angles [rad] are read from `theta` and `mtheta` wherever a file has them.
+    Angles [rad] of showers are read from `theta` and `mtheta` wherever a file has them.
     """
 
     name: str
-    energy: str
+    energy: str | None
     column: int | None
     factor: float
     about: str
+    container: str = "hdf5"
+    cells: str | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    space: str | None = None
+    signed: bool = False
 
     def __post_init__(self):
         if not self.factor > 0:
             raise ValueError(f"Layout {self.name!r} needs a positive factor, received {self.factor}.")
+        if self.container not in CONTAINERS:
+            raise ValueError(
+                f"Layout {self.name!r} expects a container among {', '.join(CONTAINERS)}, received {self.container!r}."
+            )
+        object.__setattr__(self, "labels", tuple((dataset, label) for dataset, label in self.labels))
+
+    def dataset_of(self, label: str) -> str:
+        """The name under which a file keeps a label: the layout's own, or the label's."""
+        if label == "energy" and self.energy is not None:
+            return self.energy
+        return next((dataset for dataset, known in self.labels if known == label), label)
 
 
+_RPV_LABELS = (
+    ("all_events/weight", "weight"),
+    ("all_events/normalized_weight", "normalized_weight"),
+    ("all_events/y", "signal"),
+    ("all_events/passSR", "signal_region"),
+)
+_LAGAN_LABELS = (
+    ("signal", "signal"),
+    *((f"jet_{name}", name) for name in ("pt", "eta", "phi", "mass")),
+    *((name, name) for name in ("tau_1", "tau_2", "tau_3", "tau_21", "tau_32")),
+)
 LAYOUTS = {
     layout.name: layout
     for layout in (
         Layout("3dgan", "energy", None, 1.0, "GeV; what calolab writes, and the RandomAngle files of 3DGAN"),
         Layout("3dgan-target", "target", 1, 1.0, "GeV; the first 3DGAN files (EleEscan), energy in column 1 of target"),
         Layout("3dgan-angle", "energy", None, 50.0, "GeV x 50; the VarAngleMeas files of 3DGAN, 100 to 200 GeV"),
+        Layout(
+            "rpv",
+            None,
+            None,
+            1000.0,
+            "MeV; whole-detector images as the RPV GANs read them, masses in the file name",
+            container="npz",
+            cells="hist",
+            space="whole-detector",
+        ),
+        Layout(
+            "rpv-h5",
+            None,
+            None,
+            1000.0,
+            "MeV; the HDF5 files from which the RPV GANs' npz files were cut, with weights and selection",
+            cells="all_events/hist",
+            labels=_RPV_LABELS,
+            space="whole-detector",
+        ),
+        Layout(
+            "lagan",
+            None,
+            None,
+            1.0,
+            "GeV; LAGAN's jet images, 1 for W bosons and 0 for QCD in signal",
+            cells="image",
+            labels=_LAGAN_LABELS,
+            space="jet-image",
+        ),
+        Layout("delphes", None, None, 1.0, "GeV; calorimeter towers in tree Delphes", container="root", cells="Tower"),
+        Layout(
+            "convergence",
+            None,
+            None,
+            1.0,
+            "weak-lensing convergence maps, width in header keyword ANGLE [deg]",
+            container="fits",
+            space="convergence",
+            signed=True,
+        ),
+        Layout("image", None, None, 1.0, "calolab's own, for any other plain image", cells="image", signed=True),
     )
 }
 
@@ -66,6 +147,9 @@ def guess(datasets: Collection[str]) -> Layout | None:
     Files with angles mostly hold GeV x 50, but 3DGAN's RandomAngle files hold plain GeV under the same names: the
     reader therefore checks the mean response before it believes a guess.
     """
+    for name in ("rpv", "rpv-h5", "lagan"):
+        if LAYOUTS[name].cells in datasets:
+            return LAYOUTS[name]
     if any(angle in datasets for angle in ANGLES) and "energy" in datasets:
         return LAYOUTS["3dgan-angle"]
     for name in ("3dgan", "3dgan-target"):

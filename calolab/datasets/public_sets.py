@@ -104,6 +104,7 @@ _SETS = (
         "LAGAN: jet images of W bosons and QCD, 25x25 pixels, 250 to 300 GeV",
         "arXiv:1701.05927",
         {"jet-images_Mass60-100_pT250-300_R1.25_Pix25.hdf5": (None, "md5:f9b11c46b6a0ff928bec2eccf865ecf0")},
+        reader="lagan",
     ),
     _zenodo(
         8099322,

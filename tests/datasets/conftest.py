@@ -60,3 +60,19 @@ def numbered(tmp_path):
         return paths
 
     return numbered
+
+
+def make_events(n, seed=0, space="whole-detector", **labels):
+    """Images of some dozen towers above 0.5 GeV; the last event is empty."""
+    random = np.random.default_rng(seed)
+    space = spaces.space(space)
+    values = np.zeros((n, space.n_cells))
+    values[np.arange(n)[:, None], random.integers(0, space.n_cells, (n, 40))] = 0.5 + random.exponential(5, (n, 40))
+    values[-1] = 0
+    columns = {name: np.broadcast_to(np.asarray(column, float), n) for name, column in labels.items()}
+    return Sample(values.reshape(n, *space.shape), columns, space, {"simulation": "random towers", "seed": seed})
+
+
+@pytest.fixture(scope="session")
+def events():
+    return make_events

@@ -34,17 +34,15 @@ def test_missing_file(tmp_path):
     ("content", "what"),
     [
         (b"", "empty"),
-        (b"root\x00\x00", "a ROOT file"),
         (b"\x1f\x8b\x08\x00", "unpack it first"),
-        (b"PK\x03\x04zip", "npz"),
         (b"<!DOCTYPE html>", "a web page"),
         (b"just text", "begins with b'just tex'"),
     ],
 )
-def test_a_file_that_is_not_hdf5(tmp_path, content, what):
+def test_a_file_of_no_known_kind(tmp_path, content, what):
     path = tmp_path / "events.h5"
     path.write_bytes(content)
-    refuses(path, "expected an HDF5 file", what)
+    refuses(path, "expected an HDF5 file or an npz archive or a ROOT file or a FITS file", what)
 
 
 @pytest.mark.parametrize("missing", ["ECAL", "energy"])
@@ -158,7 +156,7 @@ def test_a_file_that_changes_while_it_is_streamed(write, plain, showers):
 
 
 def test_huge_chunks_are_warned_of(tmp_path, monkeypatch, numbered):
-    monkeypatch.setattr("calolab.datasets.events.LARGE_CHUNK_BYTES", 1_000_000)
+    monkeypatch.setattr("calolab.datasets.inspection.LARGE_CHUNK_BYTES", 1_000_000)
     (path,) = numbered(40, chunk=20)
     with pytest.warns(UserWarning, match=r"chunks of 20 events.*datasets\.save"):
         stream = datasets.stream(path)

@@ -1,0 +1,177 @@
+"""Npz archives, read event by event and written piece by piece: numpy itself would hold whole arrays in memory."""
+
+from __future__ import annotations
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+# What a damaged archive makes zipfile raise; beside these it raises what a damaged HDF5 file does.
+DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, OverflowError)
+_LOCAL_HEADER = 30  # bytes before the name in front of each member
+
+
+class Archive:
+    """An npz archive open for reading: its arrays by name, like the datasets of an HDF5 file.
+
+    Args:
+        path: the archive.
+
+    Raises:
+        zipfile.BadZipFile: if it is no archive, or truncated.
+    """
+
+    def __init__(self, path: Path):
+        self._zip = zipfile.ZipFile(path)
+        self._raw = open(path, "rb")  # noqa: SIM115 (closed by `close`)
+        members = {info.filename.removesuffix(".npy"): info for info in self._zip.infolist()}
+        self._arrays = {name: StoredArray(self._zip, self._raw, info) for name, info in members.items()}
+
+    def close(self) -> None:
+        """Close the file."""
+        self._raw.close()
+        self._zip.close()
+
+    def get(self, name: str) -> StoredArray | None:
+        """The array of that name, or None."""
+        return self._arrays.get(name)
+
+    def __getitem__(self, name: str) -> StoredArray:
+        return self._arrays[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._arrays
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+
+class StoredArray:
+    """One array of an archive, of which events are read as they are asked for.
+
+    Plain members are read at any place. In compressed ones going forward unpacks what lies between, and going back
+    starts anew.
+
+    Args:
+        archive, raw: the archive, open as such and as a plain file.
+        info: which member.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile, raw, info: zipfile.ZipInfo):
+        self._archive, self._raw, self._info = archive, raw, info
+        self.compressed = info.compress_type != zipfile.ZIP_STORED
+        self._file = archive.open(info)
+        try:
+            version = np.lib.format.read_magic(self._file)
+            read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+            self.shape, self._fortran, self.dtype = read_header[version](self._file)
+        except Exception as error:  # a damaged header makes numpy raise almost anything
+            raise OSError(f"{info.filename} is no numpy array: {error}") from error
+        self._start = self._at = self._file.tell()
+        self._checksum, self._checked = None, 0
+        if not self.compressed:
+            self._file.close()
+            raw.seek(info.header_offset)
+            header = raw.read(_LOCAL_HEADER)
+            if len(header) < _LOCAL_HEADER:
+                raise EOFError(f"{info.filename} begins behind the end of the file")
+            lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+            self._offset = info.header_offset + _LOCAL_HEADER + lengths
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def chunks(self) -> None:
+        """None: arrays are stored in one piece."""
+        return
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __getitem__(self, chosen: slice | int) -> np.ndarray:
+        if isinstance(chosen, slice):
+            start, stop, _ = chosen.indices(len(self))
+            return self._read(start, max(start, stop))
+        return self._read(chosen, chosen + 1)[0]
+
+    def read_direct(self, out: np.ndarray, chosen: slice) -> None:
+        """Read the events of a slice into an array, converted to its type."""
+        out[...] = self[chosen]
+
+    def _read(self, start: int, stop: int) -> np.ndarray:
+        if self.dtype.hasobject:
+            raise OSError(f"{self._info.filename} holds Python objects, which are not read for safety's sake")
+        if self._fortran and self.ndim > 1:
+            raise OSError(f"{self._info.filename} is stored in Fortran order: save np.ascontiguousarray of it instead")
+        row = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
+        content = self._bytes(self._start + start * row, (stop - start) * row)
+        return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[1:])
+
+    def _bytes(self, begin: int, length: int) -> bytes:
+        if not self.compressed:
+            self._raw.seek(self._offset + begin)
+            content = self._raw.read(length)
+        else:
+            if begin < self._at:
+                self._file.close()
+                self._file, self._at = self._archive.open(self._info), 0
+            while self._at < begin:
+                skipped = len(self._file.read(min(begin - self._at, 1 << 24)))
+                if not skipped:
+                    break
+                self._at += skipped
+            content = self._file.read(length)
+            self._at += len(content)
+        if len(content) != length:
+            raise EOFError(f"{self._info.filename} ends early")
+        self._check(begin, content)
+        return content
+
+    def _check(self, begin: int, content: bytes) -> None:
+        """Hold the checksum against the archive's once all of a plain member has been read in order."""
+        end = self._info.file_size
+        if self.compressed:
+            if begin + len(content) == end:
+                self._file.read(1)  # zipfile checks when it meets the end
+            return
+        if self._checksum is None and begin == self._start:
+            self._raw.seek(self._offset)
+            self._checksum, self._checked = zlib.crc32(self._raw.read(self._start)), begin
+        if self._checksum is not None and begin == self._checked:
+            self._checksum, self._checked = zlib.crc32(content, self._checksum), begin + len(content)
+            if self._checked == end and self._checksum != self._info.CRC:
+                raise zipfile.BadZipFile(f"bad checksum of {self._info.filename}")
+
+
+@contextmanager
+def written(path: str | os.PathLike) -> Iterator[ArchiveWriter]:
+    """A new archive that is written inside the `with` block."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+        yield ArchiveWriter(archive)
+
+
+class ArchiveWriter:
+    """An npz archive open for writing; arrays are stored plainly, so that they can be read at any place.
+
+    Args:
+        archive: the archive, open.
+    """
+
+    def __init__(self, archive: zipfile.ZipFile):
+        self._archive = archive
+
+    def write(self, name: str, shape: tuple[int, ...], dtype, pieces: Iterable[np.ndarray]) -> None:
+        """Write one array, of which the pieces bring the events one after the other."""
+        header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
+        with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for piece in pieces:
+                file.write(np.ascontiguousarray(piece, dtype).tobytes())

@@ -1,0 +1,238 @@
+"""A first look into a file of events: layout, space, labels, and whether the unit can be right."""
+
+from __future__ import annotations
+
+import json
+import math
+import warnings
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from calolab import spaces
+from calolab.datasets import images, layouts
+from calolab.datasets.archives import Archive
+from calolab.datasets.events import EventFile, UndefinedLabel, dataset, holds, open_file, read_labels, read_values
+from calolab.datasets.layouts import ANGLES, CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
+from calolab.spaces import Layer, Space
+
+# Visible fractions between which the cells of an electron or photon in CLIC's ECAL, about 0.02 of its energy, are
+# believed to be GeV: a forgotten or superfluous factor of 50 falls outside on either side.
+BELIEVABLE_RESPONSE = (0.002, 0.3)
+_RESPONSE_EVENTS = 16
+_UNIT_EVENTS = 64
+LARGE_CHUNK_BYTES = 64_000_000
+_CLIC = ("clic-ecal", "clic-ecal-51")
+# A compressed archive is unpacked from its start again for every block, so blocks are large.
+_COMPRESSED_BLOCK_BYTES = 256_000_000
+
+
+def inspect(
+    path: str | Path,
+    *,
+    space: str | Space | None,
+    layout: str | Layout | None,
+    quantity: str,
+    block_bytes: int,
+    constants: Mapping[str, float] | None = None,
+) -> tuple[EventFile, Space, dict]:
+    """Look into a file and check all that can be checked without reading its cells, but for the first few events.
+
+    Args:
+        path: the file.
+        space: what the cells mean; None finds it from the file, the layout or the shape.
+        layout: how the file stores them; None finds it from the file.
+        quantity: `ECAL` or `HCAL`, where the layout does not say which cells.
+        block_bytes: about how many bytes are read at a time.
+        constants: labels that all events of the file have alike.
+
+    Returns:
+        The file's record, its space, and where its events come from.
+
+    Raises:
+        FileNotFoundError, ValueError: naming file, dataset and remedy.
+    """
+    path = str(Path(path).absolute())
+    if quantity not in (ECAL, HCAL):
+        raise ValueError(f"quantity expects {ECAL!r} or {HCAL!r}, received {quantity!r}.")
+    with open_file(path) as handle:
+        described = _description(handle, path)
+        chosen, certain = _choose_layout(handle, path, layout, described)
+        name = chosen.cells or quantity
+        cells = dataset(handle, path, name)
+        if cells.ndim < 2:
+            raise ValueError(f"{path}: dataset {name!r} has shape {cells.shape}, expected (event, x, y, z).")
+        if len(cells) == 0:
+            raise ValueError(f"{path}: dataset {name!r} holds zero events. Leave the file out, or write it again.")
+        found = _find_space(path, name, chosen, cells.shape, space, described)
+        event_bytes = 4 * found.n_cells
+        chunk = cells.chunks[0] if cells.chunks else 1
+        if chunk * event_bytes > LARGE_CHUNK_BYTES:
+            warnings.warn(
+                f"{path}: dataset {name!r} is stored in chunks of {chunk} events, each of which takes "
+                f"{chunk * event_bytes / 1e6:.0f} MB to read. Rewrite it once in small ones: "
+                f"datasets.save(new_path, datasets.stream({path!r})).",
+                stacklevel=3,
+            )
+        block_bytes = _COMPRESSED_BLOCK_BYTES if getattr(cells, "compressed", False) else block_bytes
+        block = chunk * max(1, block_bytes // (chunk * event_bytes))
+        origin = dict(described.get("origin", {}))
+        labels, read = _find_labels(handle, chosen, described), {DESCRIPTION, name.split("/")[0]}
+        held = {}
+        for label in labels:
+            file = EventFile(path, len(cells), name, chosen, block, (label,))
+            try:
+                held |= read_labels(handle, file)
+            except UndefinedLabel as error:
+                if certain or not any(label == known for _, known in chosen.labels):
+                    raise
+                # A quantity of a jet may be undefined for some: the images can be used without it.
+                warnings.warn(f"{error} Read without the label {label!r}.", stacklevel=3)
+            read |= {label, chosen.dataset_of(label).split("/")[0]}
+        constants = _constants(path, chosen, held, constants, origin)
+        file = EventFile(path, len(cells), name, chosen, block, (*held, *constants), tuple(constants.items()))
+        if not certain:
+            _check_unit(handle, file, found, held, raises=layout is None)
+        unread = sorted(set(handle) - read)
+    if unread:
+        more = f" and {len(unread) - 10} more" if len(unread) > 10 else ""
+        origin["not read"] = ", ".join(unread[:10]) + more
+    return file, found, origin
+
+
+def _find_labels(handle: h5py.File | Archive, chosen: Layout, described: dict) -> list[str]:
+    """Names of the labels that a file holds."""
+    if "labels" in described:
+        return list(described["labels"])
+    if chosen.energy is not None:
+        return ["energy", *(angle for angle in ANGLES if angle in handle)]
+    return [label for dataset, label in chosen.labels if dataset in handle]
+
+
+def _constants(path: str, chosen: Layout, held: dict, asked: Mapping[str, float] | None, origin: dict) -> dict:
+    """Labels that the file does not hold: those that the user gives, and masses in its name."""
+    asked = dict(asked or {})
+    clash = sorted(set(asked) & set(held))
+    if clash:
+        raise ValueError(f"{path}: holds the labels {clash} itself. Leave them out of labels=.")
+    if chosen.name not in ("rpv", "rpv-h5"):
+        return asked
+    named = {name: mass for name, mass in images.masses(path).items() if name not in held}
+    if not {*named, *asked, *held} & {"gluino_mass", "mu"}:
+        origin["labels"] = "no masses in the file name RPV10_<gluino>_<neutralino>_01_..., and none given with labels="
+    return named | asked
+
+
+def _description(handle: h5py.File | Archive, path: str) -> dict:
+    if DESCRIPTION not in handle:
+        return {}
+    try:
+        return json.loads(handle[DESCRIPTION][0])
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"{path}: dataset {DESCRIPTION!r} should describe the file as JSON, but cannot be read ({error}). The file "
+            "is corrupt: fetch or write it again."
+        ) from error
+
+
+def _choose_layout(
+    handle: h5py.File | Archive, path: str, asked: str | Layout | None, described: dict
+) -> tuple[Layout, bool]:
+    """The layout, and whether the file itself vouches for it."""
+    kind = "npz" if isinstance(handle, Archive) else "hdf5"
+    if asked is not None:
+        chosen = layouts.layout(asked)
+        if chosen.container != kind:
+            raise ValueError(
+                f"{path}: this is {CONTAINERS[kind][0]}, but layout {chosen.name!r} is for "
+                f"{CONTAINERS[chosen.container][0]}."
+            )
+        return chosen, False
+    if "layout" in described:
+        return Layout(**described["layout"]), True
+    guessed = layouts.guess(handle)
+    if guessed is None:
+        raise ValueError(
+            f"{path}: missing dataset with the incident energy, expected 'energy' or 'target', or images in 'hist', "
+            f"'all_events/hist' or 'image'; the file holds {holds(handle)}. Name another with "
+            "layout=datasets.layouts.Layout(...)."
+        )
+    # The same images lie in either container.
+    return (guessed if guessed.container == kind else replace(guessed, container=kind)), False
+
+
+def _find_space(
+    path: str, name: str, chosen: Layout, shape: tuple, asked: str | Space | None, described: dict
+) -> Space:
+    stored = described.get("spaces", {}).get(name)
+    event = shape[1:]
+    if asked is not None:
+        found = spaces.space(asked)
+    elif stored is not None:
+        found = Space.from_dict(stored)
+    elif chosen.space is not None:
+        found = spaces.space(chosen.space)
+    else:
+        event = shape[1:-1] if len(shape) == 5 and shape[-1] == 1 else shape[1:]
+        known = (known for known in map(spaces.space, _CLIC) if known.shape == event)
+        found = _numbered(event) if name == HCAL and len(event) == 3 else next(known, None)
+    # A channel axis, last or first, is no axis.
+    if found is not None and found.shape in (event, shape[1:-1], shape[2:]) and math.prod(shape[1:]) == found.n_cells:
+        return found
+    if found is not None and not found.has_depth:
+        raise images.wrong_binning(path, name, shape, found)
+    known = ", ".join(f"{one} {spaces.space(one).shape}" for one in _CLIC)
+    wanted = f"(event, {', '.join(map(str, found.shape))}) for space {found.name!r}" if found else f"one of {known}"
+    raise ValueError(
+        f"{path}: dataset {name!r} has shape {shape}, expected {wanted}. Give the space= that these cells have."
+    )
+
+
+def _numbered(shape: tuple[int, int, int]) -> Space:
+    """A calorimeter of which only the number of cells is known: axes count cells."""
+    edges = tuple(tuple(range(cells + 1)) for cells in shape[:2])
+    layers = tuple(Layer(edges, depth=(z, z + 1)) for z in range(shape[2]))
+    return Space("hcal-cells", ("x", "y", "z"), ("cell", "cell", "cell"), layers)
+
+
+def _check_unit(handle: h5py.File | Archive, file: EventFile, space: Space, labels: dict, raises: bool) -> None:
+    """Look into the first events for cells in another unit than the layout says."""
+    if file.dataset == ECAL and space.name in _CLIC and "energy" in labels:
+        message = _check_response(handle, file, space, labels["energy"])
+    elif file.layout.space is not None and space.unit == "GeV":
+        values = np.empty((min(_UNIT_EVENTS, file.n_events), *space.shape), np.float32)
+        read_values(handle, file, 0, len(values), values)
+        message = images.doubtful_unit(values, file.layout)
+        message = message and f"{file.path}: dataset {file.dataset!r}, {message}"
+    else:
+        return
+    if message and raises:
+        raise ValueError(f"{message} To read it so nevertheless, pass layout={file.layout.name!r}.")
+    if message:
+        warnings.warn(message, stacklevel=5)
+
+
+def _check_response(handle: h5py.File | Archive, file: EventFile, space: Space, energy: np.ndarray) -> str | None:
+    """Hold the mean visible fraction of the first events against that of CLIC's ECAL: what speaks against it."""
+    n = min(_RESPONSE_EVENTS, file.n_events)
+    values = np.empty((n, *space.shape), np.float32)
+    read_values(handle, file, 0, n, values)
+    response = float(values.sum(dtype=np.float64) / energy[:n].sum())
+    low, high = BELIEVABLE_RESPONSE
+    if low <= response <= high:
+        return None
+    stored = response * file.layout.factor
+    fitting = [known.name for known in layouts.LAYOUTS.values() if low <= stored / known.factor <= high]
+    fitting = [name for name in fitting if layouts.LAYOUTS[name].energy == file.layout.energy]
+    remedy = (
+        f"The file looks like layout={fitting[0]!r}."
+        if fitting
+        else "If the cells have another unit, say so: layout=dataclasses.replace(layout, factor=1000.0) for MeV, say."
+    )
+    return (
+        f"{file.path}: read with layout {file.layout.name!r} (stored = GeV x {file.layout.factor:g}), dataset "
+        f"{file.dataset!r} sums to {response:.3g} of the incident energy, where {space.name} sees about 0.02. {remedy}"
+    )

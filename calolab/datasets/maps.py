@@ -1,0 +1,186 @@
+"""Convergence maps in FITS files: read in patches of a space's size, and written."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from astropy.io import fits
+from astropy.utils.exceptions import AstropyWarning
+
+from calolab import spaces
+from calolab.datasets.saving import complete
+from calolab.samples import Sample, concatenate
+from calolab.spaces import Space
+
+# Pixels of patch and map may differ by this fraction of their width, as headers are rounded.
+SCALE_TOLERANCE = 0.01
+_REDSHIFT = re.compile(r"(?:^|[_\-.])z(\d+)(\.\d+)?(?=[_\-.]|$)", re.IGNORECASE)
+
+
+def read(
+    paths: Sequence[Path],
+    *,
+    space: str | Space = "convergence",
+    labels: Mapping[str, float] | None = None,
+    events: int | None = None,
+    step: int | None = None,
+) -> Sample:
+    """Read maps and cut them into patches of the space's size, row by row from the first pixel.
+
+    A file holds one map (row, column) or several (map, row, column) in its first image. The scale is the width of the
+    map, `ANGLE` [deg], as LensTools writes it, or that of a pixel, `CDELT1` [deg].
+
+    Args:
+        paths: the files.
+        space: a plain image in degrees.
+        labels: labels that the files do not hold, one value for all maps.
+        events: how many patches, from the first on; by default all.
+        step: pixels from one patch to the next; by default a patch's width, so that none overlap.
+
+    Returns:
+        The patches. The label `redshift` is that of the sources: header keyword `REDSHIFT`, else from the file's name,
+        `z1.08` or, in hundredths, `z108` and `z49`; without either in any file there is no such label.
+
+    Raises:
+        ValueError: if a file is damaged, has no image, no scale or another than the space, is smaller than a patch, or
+            holds pixels that are not finite, or if files do not fit together.
+    """
+    space = spaces.space(space)
+    if space.has_depth or len(space.axes) != 2 or set(space.units) != {"deg"}:
+        raise ValueError(f"Maps expect a plain image whose axes are in degrees, received space {space.name!r}.")
+    steps = space.shape if step is None else (step, step)
+    if min(steps) < 1:
+        raise ValueError(f"step expects a positive number of pixels, received {step}.")
+    parts = [_patches(Path(path), space, steps, labels or {}) for path in paths]
+    sets = {tuple(sorted(part.labels)) for part in parts}
+    if len(sets) > 1:
+        raise ValueError(
+            f"{paths[0]} and the other files have different labels: {sorted(sets)}. Give the missing ones with "
+            "labels=, or load the files apart."
+        )
+    joined = concatenate(parts)
+    origin = {**joined.origin, "file": str(paths[0]) if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"}
+    return replace(joined if events is None else joined.select(slice(events)), origin=origin)
+
+
+def write(path: Path, sample: Sample) -> None:
+    """Write maps as one FITS file: one map as an image, several as a cube, labels as a table beside them.
+
+    Raises:
+        ValueError: if the space is no plain square image in degrees.
+    """
+    space = sample.space
+    if space.has_depth or len(space.axes) != 2 or set(space.units) != {"deg"}:
+        raise ValueError(f"{path}: layout 'convergence' holds maps in degrees, received {space!r}.")
+    sample = sample if isinstance(sample, Sample) else sample.head()
+    image = fits.PrimaryHDU(sample.values[0] if len(sample) == 1 else sample.values)
+    height, width = _pixel(space)
+    image.header["ANGLE"] = (width * space.shape[1], "Side angle in degrees")
+    image.header["CDELT1"], image.header["CDELT2"] = width, height
+    image.header["ITYPE"] = ("ConvergenceMap", "Image type")
+    columns = [fits.Column(name=name, format="D", array=column) for name, column in sample.labels.items()]
+    table = [fits.BinTableHDU.from_columns(columns, name="LABELS")] if columns else []
+    with complete(path) as partial, open(partial, "wb") as file:
+        fits.HDUList([image, *table]).writeto(file, checksum=True)
+
+
+def _patches(path: Path, space: Space, steps: Sequence[int], given: Mapping[str, float]) -> Sample:
+    with _opened(path) as file:
+        image = next((one for one in file if one.is_image and one.header["NAXIS"] in (2, 3) and one.size), None)
+        if image is None:
+            raise ValueError(f"{path}: expected a map, an image of two axes or a cube of three; there is none.")
+        header = image.header.copy()
+        maps = np.asarray(image.data, dtype=np.float32)
+        table = next((one.data for one in file if one.name == "LABELS"), None)
+        labels = {} if table is None else {name: np.asarray(table[name], np.float64) for name in table.names}
+    maps = maps.reshape(-1, *maps.shape[-2:])
+    _check_scale(path, header, maps.shape[-1], space)
+    if not np.isfinite(maps.sum(dtype=np.float64)):
+        raise ValueError(
+            f"{path}: {np.sum(~np.isfinite(maps))} pixels are NaN or infinite. Mask or cut them out first."
+        )
+    rows, columns = (range(0, have - need + 1, by) for have, need, by in zip(maps.shape[1:], space.shape, steps))
+    if not rows or not columns:
+        raise ValueError(
+            f"{path}: maps of {maps.shape[1]} x {maps.shape[2]} pixels are smaller than a patch of space "
+            f"{space.name!r}, {space.shape[0]} x {space.shape[1]}. Give the space= of smaller patches."
+        )
+    height, width = space.shape
+    cut = np.stack([maps[:, r : r + height, c : c + width] for r in rows for c in columns], axis=1)
+    values = cut.reshape(-1, height, width)
+    wrong = {name: column.shape for name, column in labels.items() if column.shape != (len(maps),)}
+    if wrong:
+        raise ValueError(f"{path}: {len(maps)} maps, but labels of shapes {wrong}. Write the file again.")
+    clash = sorted(set(labels) & set(given))
+    if clash:
+        raise ValueError(f"{path}: holds the labels {clash} itself. Leave them out of labels=.")
+    constants = dict(given)
+    if "redshift" not in {*labels, *given}:
+        redshift = _redshift(path, header)
+        constants |= {} if redshift is None else {"redshift": redshift}
+    labels = {name: np.repeat(column, len(rows) * len(columns)) for name, column in labels.items()}
+    labels |= {name: np.full(len(values), float(value)) for name, value in constants.items()}
+    note = {} if "redshift" in labels else {"labels": "no redshift in header or file name, and none given with labels="}
+    return Sample(values, labels, space, note)
+
+
+def _check_scale(path: Path, header: fits.Header, columns: int, space: Space) -> None:
+    """Refuse maps whose pixels are not those of the space."""
+    if "ANGLE" in header:
+        width = float(header["ANGLE"]) / columns
+    elif "CDELT1" in header:
+        width = abs(float(header["CDELT1"]))
+    else:
+        raise ValueError(
+            f"{path}: the map's scale is not known, expected ANGLE, its width [deg], or CDELT1 in the header. Add it: "
+            "astropy.io.fits.setval(path, 'ANGLE', value=3.5)."
+        )
+    wanted = _pixel(space)[1]
+    if not abs(width / wanted - 1) <= SCALE_TOLERANCE:
+        raise ValueError(
+            f"{path}: pixels are {60 * width:.4g} arcmin wide, those of space {space.name!r} {60 * wanted:.4g} arcmin. "
+            "Sample the map anew, or give a space= with its pixels."
+        )
+
+
+def _redshift(path: Path, header: fits.Header) -> float | None:
+    if "REDSHIFT" in header:
+        return float(header["REDSHIFT"])
+    found = _REDSHIFT.search(path.name)
+    if not found:
+        return None
+    whole, fraction = found.groups()
+    # Two and more digits without a point are hundredths: no source lies at redshift 49.
+    return float(whole + fraction) if fraction else int(whole) / (100 if len(whole) > 1 else 1)
+
+
+def _pixel(space: Space) -> tuple[float, ...]:
+    """Height and width of a pixel [deg]."""
+    return tuple((edges[-1] - edges[0]) / (len(edges) - 1) for edges in space.layers[0].edges)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[fits.HDUList]:
+    """A FITS file open for reading; damage, of which astropy may only warn, becomes one error in words."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", AstropyWarning)
+            with fits.open(path, memmap=False, checksum=True) as file:
+                yield file
+    except ValueError as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise _corrupt(path, error) from error
+    except (OSError, TypeError, KeyError, IndexError, AttributeError, EOFError, AstropyWarning) as error:
+        raise _corrupt(path, error) from error
+
+
+def _corrupt(path: Path, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    return ValueError(f"{path}: truncated or corrupt FITS file ({reason}). Copy, fetch or write it again.")

@@ -1,0 +1,212 @@
+"""Events into HDF5 files and npz archives, under a temporary name until they are complete."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import h5py
+import numpy as np
+
+from calolab.datasets import archives, images
+from calolab.datasets.layouts import CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
+from calolab.datasets.streaming import EventStream
+from calolab.samples import LABEL_UNITS, Sample
+
+if TYPE_CHECKING:
+    from calolab.particles import Particles
+
+_PIECE_BYTES = 2_000_000
+_CHUNK_BYTES = 500_000
+
+
+def fitting_layout(path: Path, sample: Sample | EventStream | Particles) -> str:
+    """Name of the layout that suits a sample and the file's name."""
+    if not isinstance(sample, Sample | EventStream):
+        return "delphes"
+    space = sample.space
+    if space.has_depth:
+        return "3dgan"
+    if set(space.units) == {"deg"} and path.suffix.lower() in CONTAINERS["fits"][1]:
+        return "convergence"
+    if space.axes == ("eta", "phi") and space.unit == "GeV":
+        if space.quantity == "transverse momentum":
+            return "lagan"
+        return "rpv" if path.suffix.lower() in CONTAINERS["npz"][1] else "rpv-h5"
+    return "image"
+
+
+def write_showers(path: Path, sample: Sample | EventStream, layout: Layout, hcal: Sample | None) -> None:
+    """Write showers, and perhaps the same events' hadronic calorimeter, as HDF5.
+
+    Raises:
+        ValueError: if the layout cannot hold them.
+    """
+    reserved = {ECAL, HCAL, "target", DESCRIPTION, *(() if layout.energy == "energy" else ("energy",))}
+    parts = {ECAL: sample} | ({} if hcal is None else {HCAL: hcal})
+    for quantity, part in parts.items():
+        if len(part.space.shape) != 3:
+            raise ValueError(
+                f"{path}: layout {layout.name!r} holds boxes of cells (x, y, z), received space "
+                f"{part.space.name!r} of shape {part.space.shape}."
+            )
+        if len(part) != len(sample):
+            raise ValueError(f"{path}: {quantity} has {len(part)} events, {ECAL} {len(sample)}: give the same events.")
+    if "energy" not in sample.labels:
+        raise ValueError(f"{path}: layout {layout.name!r} needs the label 'energy', received {list(sample.labels)}.")
+    _write(path, parts, layout, reserved - {"energy"})
+
+
+def write_images(path: Path, sample: Sample | EventStream, layout: Layout) -> None:
+    """Write images as HDF5 or as an npz archive.
+
+    Raises:
+        ValueError: if the layout cannot hold them, or the file's name says other masses than the labels.
+    """
+    if sample.space.has_depth:
+        raise ValueError(f"{path}: layout {layout.name!r} holds plain images, received {sample.space!r}.")
+    if not layout.signed and sample.space.unit != "GeV":
+        raise ValueError(f"{path}: layout {layout.name!r} holds energies or momenta [GeV], received {sample.space!r}.")
+    if layout.name in ("rpv", "rpv-h5"):
+        for name, mass in images.masses(path).items():
+            if name in sample.labels and not np.all(sample.labels[name] == mass):
+                raise ValueError(
+                    f"{path}: the name says {name} {mass:g} GeV, but the label goes from {sample.labels[name].min():g} "
+                    f"to {sample.labels[name].max():g} GeV. Name the file by its masses, or leave them out of the name."
+                )
+    _write(path, {layout.cells: sample}, layout, {layout.cells, layout.cells.split("/")[0], DESCRIPTION})
+
+
+@contextmanager
+def complete(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path`; what is written there takes its place when the block ends well.
+
+    Raises:
+        FileNotFoundError: if the directory is missing.
+    """
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"{path.parent}: no such directory to save {path.name} in. Make it first.")
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield partial
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def description(path: Path, **content) -> str:
+    """What a file says of itself, as JSON in ASCII.
+
+    Raises:
+        ValueError: if there is anything but plain numbers and strings in it.
+    """
+    try:
+        return json.dumps(content, default=_plain)
+    except TypeError as error:
+        raise ValueError(f"{path}: the sample's origin must be plain numbers and strings ({error}).") from error
+
+
+def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, reserved: set[str]) -> None:
+    sample = next(iter(parts.values()))
+    clash = sorted(set(sample.labels) & reserved)
+    if clash:
+        raise ValueError(f"{path}: labels {clash} have the names of datasets of layout {layout.name!r}. Rename them.")
+    text = description(
+        path,
+        layout=asdict(layout),
+        labels=list(sample.labels),
+        spaces={name: part.space.to_dict() for name, part in parts.items()},
+        origin=dict(sample.origin),
+    )
+    with complete(path) as partial:
+        if layout.container == "npz":
+            with archives.written(partial) as archive:
+                for name, part in parts.items():
+                    archive.write(name, (len(part), *part.space.shape), np.float32, _pieces(path, name, part, layout))
+                for name, column in _columns(path, sample, layout):
+                    archive.write(name, column.shape, column.dtype, [column])
+                content = np.array([text.encode()])
+                archive.write(DESCRIPTION, content.shape, content.dtype, [content])
+            return
+        with h5py.File(partial, "w") as handle:
+            for name, part in parts.items():
+                _write_cells(handle, path, name, part, layout)
+            for name, column in _columns(path, sample, layout):
+                dataset = handle.create_dataset(name, data=column, chunks=True, fletcher32=True)
+                label = "energy" if name == layout.energy else name
+                dataset.attrs["unit"] = LABEL_UNITS.get(dict(layout.labels).get(name, label), "")
+            # ASCII, so bytes are characters; the checksum finds what is damaged later.
+            handle.create_dataset(DESCRIPTION, data=np.array([text.encode()]), compression="gzip", fletcher32=True)
+
+
+def _write_cells(handle: h5py.File, path: Path, name: str, sample: Sample | EventStream, layout: Layout) -> None:
+    shape = sample.space.shape
+    rows = max(1, _CHUNK_BYTES // (4 * sample.space.n_cells))
+    cells = handle.create_dataset(
+        name,
+        (len(sample), *shape),
+        np.float32,
+        chunks=(min(rows, len(sample)), *shape),
+        compression="gzip",
+        compression_opts=1,
+    )
+    known = {1.0: sample.space.unit, 1000.0: "MeV"}
+    axes = ", ".join(["event", *sample.space.axes]) + (" (z is depth)" if sample.space.has_depth else "")
+    cells.attrs.update(axes=axes, unit=known.get(layout.factor, f"GeV x {layout.factor:g}"))
+    start = 0
+    for values in _pieces(path, name, sample, layout):
+        cells[start : start + len(values)] = values
+        start += len(values)
+
+
+def _pieces(path: Path, name: str, sample: Sample | EventStream, layout: Layout) -> Iterator[np.ndarray]:
+    """The cells as they are stored, some events at a time, checked."""
+    start = 0
+    for piece in _parts(sample):
+        if not layout.signed and piece.values.min() < 0:
+            event = start + int(np.argmax(piece.values.reshape(len(piece), -1).min(axis=1) < 0))
+            raise ValueError(
+                f"{path}: dataset {name!r} would hold negative energies, the first in event {event}. Set them to zero "
+                "first: np.maximum(sample.values, 0)."
+            )
+        with np.errstate(over="ignore"):  # refused below, in words
+            values = piece.values if layout.factor == 1 else piece.values * np.float32(layout.factor)
+        if not np.isfinite(values.max()):
+            raise ValueError(f"{path}: dataset {name!r} overflows float32 with the factor {layout.factor:g}.")
+        yield values
+        start += len(piece)
+
+
+def _parts(sample: Sample | EventStream) -> Iterator[Sample]:
+    if isinstance(sample, EventStream):
+        yield from sample.in_order()
+    else:
+        events = max(1, _PIECE_BYTES // (4 * sample.space.n_cells))
+        for start in range(0, len(sample), events):
+            yield sample.select(slice(start, start + events))
+
+
+def _columns(path: Path, sample: Sample | EventStream, layout: Layout) -> Iterator[tuple[str, np.ndarray]]:
+    """Datasets that hold the labels."""
+    for name, column in sample.labels.items():
+        energy = name == "energy" and layout.energy is not None
+        if energy and not (column > 0).all():
+            raise ValueError(f"{path}: label 'energy' must be positive [GeV], the lowest is {column.min()}.")
+        stored = column
+        if energy and layout.column is not None:
+            stored = np.zeros((len(column), layout.column + 1))
+            stored[:, layout.column] = column
+        yield layout.dataset_of(name), stored
+
+
+def _plain(value):
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    raise TypeError(f"{type(value).__name__} {value!r}")

@@ -1,0 +1,180 @@
+"""Towers in ROOT files: Delphes's names and units, what is written is read back, clear words where there are none."""
+
+import dataclasses
+
+import awkward as ak
+import numpy as np
+import pytest
+import uproot
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from calolab import datasets
+from calolab.datasets import layouts
+from calolab.particles import Particles
+
+
+def towers(n, seed=0, **labels):
+    """Towers of an electromagnetic and a hadronic part; every fourth event has none."""
+    random = np.random.default_rng(seed)
+    counts = random.integers(1, 30, n) * (np.arange(n) % 4 > 0)
+    ecal, hcal = random.exponential(3, (2, counts.sum()))
+    eta = random.uniform(-4.9, 4.9, counts.sum())
+    columns = {
+        "pt": (ecal + hcal) / np.cosh(eta),
+        "eta": eta,
+        "phi": random.uniform(-np.pi, np.pi, counts.sum()),
+        "mass": np.zeros(counts.sum()),
+        "ecal": ecal,
+        "hcal": hcal,
+    }
+    labels = {name: np.full(n, float(value)) for name, value in labels.items()}
+    return Particles.from_flat(counts, columns, labels, {"simulation": "random towers", "seed": seed})
+
+
+def same(read, written):
+    assert np.array_equal(read.counts, written.counts)
+    assert set(read.fields) == set(written.fields)
+    for name in written.fields:
+        np.testing.assert_allclose(read.flat(name), written.flat(name), rtol=2e-7, atol=1e-30)
+    assert {k: v.tolist() for k, v in read.labels.items()} == {k: v.tolist() for k, v in written.labels.items()}
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n=st.integers(1, 40),
+    seed=st.integers(0, 1000),
+    labels=st.dictionaries(st.sampled_from(["gluino_mass", "mu"]), st.floats(-1e9, 1e9)),
+)
+def test_what_is_written_is_read_back(tmp_path, n, seed, labels):
+    written = towers(n, seed, **labels)
+    path = datasets.save(tmp_path / "towers.root", written, overwrite=True)
+    if written.counts.sum() == 0:
+        same(datasets.load(path), written)
+        return
+    median = np.median(written.flat("pt"))
+    layout = None if 0.03 < median < 30 else "delphes"
+    read = datasets.load(path, layout=layout)
+    same(read, written)
+    assert read.origin["seed"] == seed and read.origin["file"] == str(path)
+
+
+def test_other_tools_find_delphes_branches(tmp_path):
+    written = towers(9, gluino_mass=1400)
+    with uproot.open(datasets.save(tmp_path / "towers.root", written)) as file:
+        tree = file["Delphes"]
+        types = tree.typenames()
+        assert types.pop("Tower_size") == "int32_t" and types.pop("gluino_mass") == "double"
+        assert types == {f"Tower.{name}": "float[]" for name in ("ET", "Eta", "Phi", "E", "Eem", "Ehad")}
+        assert tree["Tower_size"].array().tolist() == written.counts.tolist()
+        et, energy, eta = (ak.to_numpy(ak.flatten(tree[f"Tower.{name}"].array())) for name in ("ET", "E", "Eta"))
+        np.testing.assert_allclose(energy, et * np.cosh(eta.astype(float)), rtol=1e-5)
+        parts = sum(ak.flatten(tree[f"Tower.{name}"].array()) for name in ("Eem", "Ehad"))
+        np.testing.assert_allclose(parts, energy, rtol=1e-5)
+
+
+@pytest.fixture
+def foreign(tmp_path):
+    """Write a tree as another tool would."""
+
+    def foreign(name="events.root", tree="Delphes", **branches):
+        path = tmp_path / name
+        with uproot.recreate(path) as file:
+            file.mktree(
+                tree,
+                {key: f"var * {{{', '.join(f'{b}: float32' for b in columns)}}}" for key, columns in branches.items()},
+                counter_name=lambda counted: f"{counted}_size",
+                field_name=lambda outer, inner: f"{outer}.{inner}",
+            ).extend({key: ak.Array(ak.zip(columns)) for key, columns in branches.items()})
+        return path
+
+    return foreign
+
+
+def columns(*names):
+    ragged = ak.Array([[20.0, 1.0, 3.0], [], [5.0]])
+    return {name: ragged if name in ("ET", "E", "PT") else ragged / 100 for name in names}
+
+
+def test_foreign_towers_without_their_parts_and_with_other_branches(foreign):
+    path = foreign("RPV10_1400_850_01.root", Tower=columns("ET", "Eta", "Phi", "T"), Jet=columns("PT", "Eta"))
+    read = datasets.load(path)
+    assert set(read.fields) == {"pt", "eta", "phi", "mass"} and read.counts.tolist() == [3, 0, 1]
+    assert read.flat("pt").tolist() == [20, 1, 3, 5] and read.flat("mass").sum() == 0
+    assert set(read.labels) == {"gluino_mass", "neutralino_mass"}
+    assert datasets.load(path, events=1).counts.tolist() == [3]
+    twice = datasets.load([path, foreign("RPV10_1400_250_01.root", Tower=columns("ET", "Eta", "Phi"))])
+    assert twice.counts.tolist() == [3, 0, 1] * 2 and twice.labels["neutralino_mass"].tolist() == [850] * 3 + [250] * 3
+    assert len(datasets.load([path, path.with_name("RPV10_1400_250_01.root")], events=4)) == 4
+
+
+def test_towers_of_another_name(foreign):
+    path = foreign(CaloTower=columns("ET", "Eta", "Phi"))
+    with pytest.raises(
+        ValueError, match=r"has no towers: expected .*Tower\.ET.*it has CaloTower\. .*cells='CaloTower'"
+    ):
+        datasets.load(path)
+    layout = dataclasses.replace(layouts.layout("delphes"), cells="CaloTower")
+    assert datasets.load(path, layout=layout).counts.tolist() == [3, 0, 1]
+
+
+def test_a_tree_of_another_name(foreign):
+    with pytest.raises(ValueError, match="expected a tree 'Delphes', the file holds events"):
+        datasets.load(foreign(tree="events", Tower=columns("ET", "Eta", "Phi")))
+
+
+def test_a_root_file_without_events(tmp_path):
+    with uproot.recreate(tmp_path / "empty.root") as file:
+        file.mktree(
+            "Delphes", {"Tower.ET": "var * float32", "Tower.Eta": "var * float32", "Tower.Phi": "var * float32"}
+        )
+    with pytest.raises(ValueError, match="zero events"):
+        datasets.load(tmp_path / "empty.root")
+    with uproot.recreate(tmp_path / "nothing.root"):
+        pass
+    with pytest.raises(ValueError, match="holds no tree"):
+        datasets.load(tmp_path / "nothing.root")
+
+
+def test_towers_in_mev(foreign):
+    path = foreign(
+        Tower={name: column * (1000 if name == "ET" else 1) for name, column in columns("ET", "Eta", "Phi").items()}
+    )
+    with pytest.raises(ValueError, match="towers read as GeV.*looks like MeV.*factor=1000.0"):
+        datasets.load(path)
+    in_mev = dataclasses.replace(layouts.layout("delphes"), factor=1000.0)
+    assert datasets.load(path, layout=in_mev).flat("pt").tolist() == [20, 1, 3, 5]
+
+
+def test_towers_that_cannot_be(foreign):
+    branches = columns("ET", "Eta", "Phi")
+    with pytest.raises(ValueError, match="events.root.*'pt' must not be negative"):
+        datasets.load(foreign(Tower=branches | {"ET": -branches["ET"]}), layout="delphes")
+
+
+@pytest.mark.parametrize("kept", np.linspace(0.02, 0.99, 10))
+def test_a_truncated_file(tmp_path, kept):
+    path = datasets.save(tmp_path / "towers.root", towers(200))
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content))])
+    with pytest.raises(ValueError, match="truncated or corrupt ROOT file.*again") as caught:
+        datasets.load(path)
+    assert str(path) in str(caught.value)
+
+
+def test_what_is_no_tower(tmp_path):
+    one = Particles.from_flat([1], {"pt": [5.0], "eta": [0.0], "phi": [0.0], "mass": [0.14]})
+    with pytest.raises(ValueError, match=r"heaviest of these particles has 0.14 GeV.*towers\.simulate"):
+        datasets.save(tmp_path / "a.root", one)
+    with pytest.raises(ValueError, match="zero events"):
+        datasets.save(tmp_path / "a.root", towers(3).select(slice(0)))
+    with pytest.raises(ValueError, match=r"name the file \*\.root"):
+        datasets.save(tmp_path / "a.h5", towers(3))
+    with pytest.raises(ValueError, match=r"labels \['Tower_size'\]"):
+        datasets.save(tmp_path / "a.root", towers(3, Tower_size=1))
+    assert not list(tmp_path.iterdir())
+    path = datasets.save(tmp_path / "a.root", towers(3))
+    with pytest.raises(FileExistsError):
+        datasets.save(path, towers(3))
+    with pytest.raises(ValueError, match=r"is a ROOT file, and only HDF5.*datasets\.load"):
+        datasets.stream(path)
