@@ -1,0 +1,205 @@
+"""Jet images as LAGAN learns them (arXiv:1701.05927): the leading jet of each event, trimmed, turned and cut in pixels.
+
+The steps follow arXiv:1511.05190. There a jet is first cut in pixels and the image then turned, which smears it by
+interpolation; here the constituents themselves are turned, which keeps every GeV, and then cut in pixels:
+
+    cluster -> trim -> window -> centre -> rotate -> pixelate -> flip
+
+Before it is cut in pixels a jet is a set of constituents in the plane of eta and phi, held as one event of
+`Particles` per jet; a second set holds the jets' subjets, by falling transverse momentum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import awkward as ak
+import numpy as np
+
+from calolab import particles as events
+from calolab import spaces
+from calolab.jets import Jets, cluster, n_subjettiness, trim
+from calolab.particles import Particles
+from calolab.samples import Sample
+from calolab.spaces import Space
+
+# LAGAN's choices: jets of this radius, trimmed to subjets that hold at least this part of the jet.
+RADIUS = 1.0
+SUBJET_RADIUS = 0.3
+SUBJET_FRACTION = 0.05
+MAXIMUM_ETA = 2.0
+
+
+def jet_images(
+    particles: Particles,
+    *,
+    signal: int | None = None,
+    pt: tuple[float, float] = (250.0, 300.0),
+    mass: tuple[float, float] = (60.0, 100.0),
+    space: str | Space = "jet-image",
+) -> Sample:
+    """Images of the leading jets of events (arXiv:1701.05927); events without a jet in the window give none.
+
+    Args:
+        particles: particles or towers of whole events.
+        signal: what all these events are, 1 for W bosons and 0 for QCD; by default their own label `signal`, if any.
+        pt: window of the trimmed jet's transverse momentum [GeV].
+        mass: window of the trimmed jet's mass [GeV].
+        space: pixels in eta and phi relative to the leading subjet.
+
+    Returns:
+        Transverse momentum per pixel [GeV], shape `(jet, eta, phi)`. Labels: those of the events, `signal`, and of the
+        trimmed jet `pt`, `mass` [GeV], `eta`, `phi` [rad] and `tau_21`, its N-subjettiness tau_2 / tau_1.
+
+    Raises:
+        ValueError: if `signal` is neither 0 nor 1, or a window is empty.
+    """
+    if signal not in (None, 0, 1):
+        raise ValueError(f"jet_images(signal=) expects 1 for W bosons or 0 for QCD, received {signal!r}.")
+    for name, window in (("pt", pt), ("mass", mass)):
+        if not 0 <= window[0] < window[1]:
+            raise ValueError(f"jet_images({name}=) expects a window (low, high) in GeV, received {window}.")
+    found = trimmed_leading(particles, minimum_pt=pt[0])
+    inside = [
+        np.greater(found.leading(name), low) & np.less(found.leading(name), high)
+        for name, (low, high) in (("pt", pt), ("mass", mass))
+    ]
+    found = found.select((inside[0] & inside[1])[:, 0])
+    constituents = Particles(ak.flatten(found.constituents, axis=1), jet_labels(found, signal), found.origin)
+    subjets = Particles(ak.flatten(found.subjets, axis=1))
+    constituents, _ = rotate(*centre(constituents, subjets))
+    return flip(pixelate(constituents, space))
+
+
+def trimmed_leading(particles: Particles, minimum_pt: float) -> Jets:
+    """The leading anti-kt jet of each event, trimmed (arXiv:0912.1342); events without a jet stay, without one.
+
+    Args:
+        particles: particles or towers of whole events.
+        minimum_pt: of the jet before trimming [GeV].
+    """
+    found = cluster(particles, radius=RADIUS, minimum_pt=minimum_pt, maximum_eta=MAXIMUM_ETA, constituents=True)
+    leading = replace(found, columns=found.columns[:, :1])
+    return trim(leading, subjet_radius=SUBJET_RADIUS, fraction=SUBJET_FRACTION)
+
+
+def jet_labels(found: Jets, signal: int | None = None) -> dict[str, np.ndarray]:
+    """Labels of events with one jet each: the events' own, `signal` if given, and the jet's momentum and `tau_21`."""
+    tau_1, tau_2 = n_subjettiness(found, (1, 2)).T
+    labels = {**found.labels, **{name: found.flat(name) for name in ("pt", "mass", "eta", "phi")}}
+    # A jet of one constituent fits any number of prongs.
+    labels["tau_21"] = np.divide(tau_2, tau_1, out=np.zeros_like(tau_1), where=tau_1 > 0)
+    return labels if signal is None else labels | {"signal": np.full(len(found), float(signal))}
+
+
+def centre(constituents: Particles, subjets: Particles) -> tuple[Particles, Particles]:
+    """Move each jet in eta and phi so that its leading subjet lies at the origin.
+
+    Args:
+        constituents: of each jet, any number.
+        subjets: of each jet at least one, by falling transverse momentum.
+
+    Returns:
+        Both, moved; transverse momenta stay, as under a boost along the beam.
+    """
+    eta, phi = (ak.to_numpy(subjets.columns[name][:, 0]) for name in ("eta", "phi"))
+    return tuple(
+        _placed(
+            some,
+            some.flat("eta") - np.repeat(eta, some.counts),
+            np.remainder(some.flat("phi") - np.repeat(phi, some.counts) + np.pi, 2 * np.pi) - np.pi,
+        )
+        for some in (constituents, subjets)
+    )
+
+
+def rotate(constituents: Particles, subjets: Particles) -> tuple[Particles, Particles]:
+    """Turn each centred jet around the origin so that its second subjet lies straight below, at negative phi.
+
+    A jet with one subjet is turned so that its principal axis, of the largest spread of transverse momentum, is upright
+    and its barycentre is not above the origin.
+
+    Args:
+        constituents, subjets: of centred jets.
+
+    Returns:
+        Both, turned in the plane of eta and phi.
+    """
+    eta, phi = _second(subjets)
+    one = subjets.counts < 2
+    if one.any():
+        alone = constituents.select(one)
+        eta[one], phi[one] = principal_axis(alone)
+    turn = -np.pi / 2 - np.arctan2(phi, eta)
+    return tuple(_turned(some, np.repeat(turn, some.counts)) for some in (constituents, subjets))
+
+
+def principal_axis(constituents: Particles) -> tuple[np.ndarray, np.ndarray]:
+    """Direction in which each jet's transverse momentum spreads most, towards its barycentre from the origin.
+
+    Returns:
+        Components along eta and phi of unit vectors, each of shape `(jet,)`.
+    """
+    jet = np.repeat(np.arange(len(constituents)), constituents.counts)
+    pt, eta, phi = (constituents.flat(name) for name in ("pt", "eta", "phi"))
+
+    def mean(quantity):
+        total = np.bincount(jet, pt, minlength=len(constituents))
+        return np.bincount(jet, pt * quantity, minlength=len(constituents)) / np.where(total > 0, total, 1)
+
+    at_eta, at_phi = mean(eta), mean(phi)
+    angle = np.arctan2(2 * (mean(eta * phi) - at_eta * at_phi), mean(eta**2) - at_eta**2 - mean(phi**2) + at_phi**2) / 2
+    along_eta, along_phi = np.cos(angle), np.sin(angle)
+    sign = np.where(along_eta * at_eta + along_phi * at_phi < 0, -1.0, 1.0)
+    return sign * along_eta, sign * along_phi
+
+
+def pixelate(constituents: Particles, space: str | Space = "jet-image") -> Sample:
+    """Sum each jet's transverse momentum in pixels [GeV]; what lies outside the window is lost.
+
+    Raises:
+        ValueError: if the space is no image of transverse momentum in eta and phi.
+    """
+    space = spaces.space(space)
+    if space.quantity != "transverse momentum":
+        raise ValueError(
+            f"Jet images hold transverse momentum, as the space 'jet-image' does; space {space.name!r} holds "
+            f"{space.quantity}."
+        )
+    return events.images(constituents, space)
+
+
+def flip(images: Sample) -> Sample:
+    """Mirror each image in eta whose left half holds more transverse momentum than its right half.
+
+    The middle column, on which the subjets lie, belongs to neither half.
+    """
+    half = images.values.shape[1] // 2
+    columns = images.values.sum(axis=2, dtype=np.float64)
+    left = columns[:, :half].sum(axis=1) > columns[:, -half:].sum(axis=1)
+    return replace(images, values=np.where(left[:, None, None], images.values[:, ::-1], images.values))
+
+
+def normalise(images: Sample) -> Sample:
+    """Scale each image to a sum of squares of one, as arXiv:1511.05190 tries; the jet's mass is no longer in it."""
+    norm = np.sqrt(np.sum(images.values**2, axis=(1, 2), keepdims=True, dtype=np.float64))
+    return replace(images, values=images.values / np.where(norm > 0, norm, 1))
+
+
+def _second(subjets: Particles) -> tuple[np.ndarray, np.ndarray]:
+    """Place of the second subjet; zeros where there is none."""
+    padded = ak.pad_none(subjets.columns, 2, axis=1)[:, 1]
+    return tuple(ak.to_numpy(ak.fill_none(padded[name], 0.0)).copy() for name in ("eta", "phi"))
+
+
+def _turned(some: Particles, turn: np.ndarray) -> Particles:
+    """Turned by angles in the plane of eta and phi, shape `(particle,)`."""
+    eta, phi = some.flat("eta"), some.flat("phi")
+    cosine, sine = np.cos(turn), np.sin(turn)
+    return _placed(some, cosine * eta - sine * phi, sine * eta + cosine * phi)
+
+
+def _placed(some: Particles, eta: np.ndarray, phi: np.ndarray) -> Particles:
+    """The same transverse momenta at other places."""
+    columns = {name: some.flat(name) for name in events.MOMENTUM} | {"eta": eta, "phi": phi}
+    return Particles.from_flat(some.counts, columns, some.labels, some.origin)
