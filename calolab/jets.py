@@ -6,7 +6,6 @@ cite; its awkward bindings are arXiv:2202.03911.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -16,6 +15,7 @@ import awkward as ak
 import fastjet
 import numpy as np
 
+from calolab.names import check_name
 from calolab.particles import Particles, from_images
 from calolab.samples import Sample
 
@@ -128,8 +128,7 @@ class Jets:
         return replace(self, columns=self.columns[chosen])
 
     def _known(self, name):
-        if name not in MOMENTUM:
-            raise ValueError(f"Jets have {', '.join(MOMENTUM)}, received {name!r}.{_nearest(name, MOMENTUM)}")
+        check_name("field of jets", name, MOMENTUM)
         return name
 
     def _nested(self, name, remedy):
@@ -285,18 +284,10 @@ def signal_regions(jets: Jets) -> dict[str, np.ndarray]:
 
 
 def _definition(algorithm, radius):
-    if algorithm not in ALGORITHMS:
-        raise ValueError(
-            f"Unknown jet algorithm {algorithm!r}.{_nearest(algorithm, ALGORITHMS)} Known: {', '.join(ALGORITHMS)}."
-        )
+    check_name("jet algorithm", algorithm, ALGORITHMS)
     if not (np.isfinite(radius) and radius > 0):
         raise ValueError(f"A jet radius must be positive and finite, received {radius}.")
     return fastjet.JetDefinition(ALGORITHMS[algorithm], float(radius))
-
-
-def _nearest(name, known):
-    near = difflib.get_close_matches(str(name).lower().replace("-", "").replace("_", ""), list(known), n=2, cutoff=0.3)
-    return f" Nearest: {', '.join(near)}." if near else ""
 
 
 def _particles(source, constituent_pt) -> Iterator[Particles]:

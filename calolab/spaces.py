@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -10,6 +9,8 @@ from html import escape
 from itertools import pairwise
 
 import numpy as np
+
+from calolab.names import check_name
 
 
 @dataclass(frozen=True)
@@ -288,9 +289,7 @@ def space(name: str | Space) -> Space:
     """
     if isinstance(name, Space):
         return name
-    if name not in _BUILDERS:
-        near = difflib.get_close_matches(str(name), _BUILDERS, n=3, cutoff=0.3) or names()
-        raise ValueError(f"Unknown space {name!r}. Nearest: {', '.join(near)}. Known: {', '.join(names())}.")
+    check_name("space", name, names())
     if name not in _built:
         _built[name] = _BUILDERS[name]()
     return _built[name]

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # Import only from lower rows; siblings of a row do not know each other.
 ROWS = [
-    {"cache", "spaces", "samples", "particles", "jets"},
+    {"cache", "names", "spaces", "samples", "particles", "jets"},
     {"plots"},
     {"datasets", "simulate", "models"},
     {"training", "validation"},
@@ -19,8 +19,8 @@ ROWS = [
     {"widgets"},
     {"calolab_magics"},
 ]
-# Within row 0 imports follow the arrows spaces <- samples <- particles <- jets; the cache folder knows nobody.
-NOUNS = ["cache", "spaces", "samples", "particles", "jets"]
+# Within row 0 imports follow the arrows spaces <- samples <- particles <- jets; the cache folder and names know nobody.
+NOUNS = ["cache", "names", "spaces", "samples", "particles", "jets"]
 # `calolab/__init__.py` exports lazily and loads the magics on request.
 FREE = {"calolab"}
 
@@ -115,8 +115,8 @@ def test_nothing_imports_the_magics_by_their_folder_name():
     "part_name", ["", ".training", ".datasets", ".simulate", ".validation", ".widgets", ".distributed", ".plots"]
 )
 def test_importing_is_light(part_name):
-    """TensorFlow and Geant4 load when a model or a shower is made, not when calolab is imported."""
-    heavy = ("tensorflow", "keras", "geant4_pybind")
+    """TensorFlow, Geant4 and Pythia load when a model or an event is made, not when calolab is imported."""
+    heavy = ("tensorflow", "keras", "geant4_pybind", "pythia8mc", "uproot", "astropy")
     code = f"import sys, calolab{part_name}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

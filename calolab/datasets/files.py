@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import glob
 import os
 from collections.abc import Iterable, Mapping
@@ -16,6 +15,7 @@ from calolab.datasets.events import container
 from calolab.datasets.inspection import inspect
 from calolab.datasets.layouts import CONTAINERS, ECAL, Layout
 from calolab.datasets.streaming import EventStream
+from calolab.names import nearest
 from calolab.samples import Sample
 from calolab.spaces import Space
 
@@ -228,9 +228,8 @@ def _find(paths: Paths) -> list[Path]:
         matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
         if not matches:
             beside = sorted(file.name for file in path.parent.glob("*")) if path.parent.is_dir() else []
-            near = difflib.get_close_matches(path.name, beside, n=3, cutoff=0.4)
-            hint = f"Nearest there: {', '.join(near)}." if near else f"Looked in {path.parent.absolute()}."
-            raise FileNotFoundError(f"No file matches {str(entry)!r}. {hint}")
+            hint = nearest(path.name, beside)
+            raise FileNotFoundError(f"No file matches {str(entry)!r} in {path.parent.absolute()}.{hint}")
         found += matches
     if not found:
         raise FileNotFoundError("Expected at least one path, received an empty list.")

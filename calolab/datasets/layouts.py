@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
+
+from calolab.names import check_name
 
 ECAL, HCAL = "ECAL", "HCAL"
 DESCRIPTION = "calolab"  # dataset of JSON in which our own files say what they hold
@@ -135,9 +136,7 @@ def layout(name: str | Layout) -> Layout:
     """
     if isinstance(name, Layout):
         return name
-    if name not in LAYOUTS:
-        near = difflib.get_close_matches(str(name), LAYOUTS, n=2, cutoff=0.3) or list(LAYOUTS)
-        raise ValueError(f"Unknown layout {name!r}. Nearest: {', '.join(near)}. Known: {', '.join(LAYOUTS)}.")
+    check_name("layout", name, LAYOUTS)
     return LAYOUTS[name]
 
 

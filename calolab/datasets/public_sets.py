@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+
+from calolab.names import check_name
 
 _ZENODO = "https://zenodo.org"
 
@@ -164,12 +165,9 @@ class Catalogue:
         return len(self.sets)
 
     def __getitem__(self, name: str) -> PublicSet:
-        for held in self.sets:
-            if held.name == name:
-                return held
-        names = [held.name for held in self.sets]
-        near = difflib.get_close_matches(str(name), names, n=3, cutoff=0.3) or names
-        raise ValueError(f"Unknown public set {name!r}. Nearest: {', '.join(near)}. Known: {', '.join(names)}.")
+        held = {one.name: one for one in self.sets}
+        check_name("public set", name, held)
+        return held[name]
 
     def __repr__(self):
         rows = [("name", "title", "size", "DOI", "licence", "reader"), *(held.row() for held in self.sets)]

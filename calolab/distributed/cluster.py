@@ -7,7 +7,6 @@ stops a cluster that nobody uses any more, and one whose controller has died.
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import secrets
 import socket
@@ -20,6 +19,7 @@ from pathlib import Path
 import ipyparallel
 
 from calolab.distributed import launch
+from calolab.names import check_name
 
 _attached: dict[Path, Engines] = {}  # the clients of this process, by cluster file
 
@@ -122,11 +122,8 @@ def start(
         ValueError: for an unknown launcher, or if a different cluster runs under this name.
         RuntimeError: if something the launcher needs is missing, or engines did not come: with the end of their log.
     """
-    if engines is not None and engines not in launch.LAUNCHERS:
-        near = difflib.get_close_matches(engines, launch.LAUNCHERS, n=1) or launch.LAUNCHERS
-        raise ValueError(
-            f"engines expects one of {', '.join(launch.LAUNCHERS)}, received {engines!r} ({', '.join(near)}?)."
-        )
+    if engines is not None:
+        check_name("kind of engines", engines, launch.LAUNCHERS)
     for option, value in {"n": n, "cores": cores, "idle": idle, "timeout": timeout}.items():
         if value is not None and value <= 0:
             raise ValueError(f"{option} expects a number above 0, received {value}.")

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 
 from calolab import spaces
 from calolab.models import cosmogan, lagan, threedgan, whole_detector
 from calolab.models.gan import GAN
+from calolab.names import check_name
 from calolab.spaces import Space
 
 _BUILDERS = {
@@ -37,16 +37,9 @@ def build(name: str, space: Space | str, *, seed: int = 0, **settings) -> GAN:
     Raises:
         ValueError: for an unknown name or setting, with the nearest known ones, or if the space does not fit.
     """
-    if name not in _BUILDERS:
-        raise ValueError(f"Unknown architecture {name!r}. {_nearest(name, names())}")
+    check_name("architecture", name, names())
     builder = _BUILDERS[name]
     known = [setting for setting in inspect.signature(builder).parameters if setting not in ("space", "seed")]
     for setting in settings:
-        if setting not in known:
-            raise ValueError(f"Unknown setting {setting!r} for {name!r}. {_nearest(setting, known)}")
+        check_name(f"setting of {name!r}", setting, known)
     return builder(spaces.space(space), seed=seed, **settings)
-
-
-def _nearest(wanted, known):
-    near = difflib.get_close_matches(str(wanted), known, n=3, cutoff=0.3) or known
-    return f"Nearest: {', '.join(near)}. Known: {', '.join(known)}."

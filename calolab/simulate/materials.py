@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
+from calolab.names import nearest
 from calolab.spaces import Slab, Space
 
 # Energy scale of multiple scattering [MeV], which makes a Moliere radius of a radiation length.
@@ -98,8 +98,7 @@ def material(name: str) -> Material:
         ValueError: for a material without constants here, with the nearest known ones.
     """
     if name not in MATERIALS:
-        near = difflib.get_close_matches(name, MATERIALS, n=2, cutoff=0.3)
-        hint = f" Nearest: {', '.join(near)}." if near else ""
+        hint = nearest(name, MATERIALS)
         raise ValueError(f"GFlash has no constants for material {name!r}; it knows {', '.join(MATERIALS)}.{hint}")
     return MATERIALS[name]
 

@@ -7,7 +7,6 @@ the same settings, so that an event and its pile-up come from one model. Stable 
 
 from __future__ import annotations
 
-import difflib
 import os
 import zlib
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from calolab import spaces
 from calolab.cache import cache_dir
+from calolab.names import check_name
 from calolab.particles import Particles
 from calolab.samples import Sample
 from calolab.simulate import slha, workers
@@ -158,8 +158,8 @@ def collisions(
             last words.
         RuntimeError: if a Pythia process ends before its collisions are done.
     """
-    _check_name("process", process, PROCESSES)
-    _check_name("output", output, OUTPUT_FIELDS)
+    check_name("process", process, PROCESSES)
+    check_name("output", output, OUTPUT_FIELDS)
     for name, number, least in (("events", events, 1), ("seed", seed, 0), ("processes", processes, 1)):
         whole = isinstance(number, (int, np.integer)) and not isinstance(number, bool)
         if not (whole and number >= least) and not (name == "processes" and number is None):
@@ -215,7 +215,7 @@ def _tasks(points: Sequence[_Point], seed: int) -> tuple[list[Task], np.ndarray]
 def _points(process: str, events: int, settings: Mapping[str, object]) -> list[_Point]:
     """The setups that a process needs, after checking its settings."""
     for name in settings:
-        _check_name(f"setting of {process!r}", name, PROCESSES[process])
+        check_name(f"setting of {process!r}", name, PROCESSES[process])
     everything = np.arange(events)
     extra = settings.get("pythia", ())
     if isinstance(extra, str) or not all(isinstance(line, str) and "=" in line for line in extra):
@@ -329,10 +329,3 @@ def _window(pt: object) -> tuple[float, float]:
 
 def _one_or_all(per_point: Mapping[str, float]) -> float | dict[str, float]:
     return next(iter(per_point.values())) if len(per_point) == 1 else dict(per_point)
-
-
-def _check_name(what: str, name: str, known: Sequence[str] | Mapping) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"Unknown {what} {name!r}; known: {', '.join(map(repr, known))}.{hint}")

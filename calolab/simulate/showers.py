@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calolab import spaces
+from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.simulate import geant4, gflash
 from calolab.spaces import Space
@@ -139,8 +139,8 @@ def hits(
 def _prepare(space, events, energy, particle, angle, seed, method, processes, physics):
     """Check all arguments and draw the labels: the space, labels and origin of the showers to come."""
     space = spaces.space(space)
-    _check_name("method", method, METHODS)
-    _check_name("particle", particle, PARTICLES)
+    check_name("method", method, METHODS)
+    check_name("particle", particle, PARTICLES)
     for name, number, least in (("events", events, 1), ("seed", seed, 0), ("processes", processes, 1)):
         if name == "processes" and number is None:
             continue
@@ -154,13 +154,6 @@ def _prepare(space, events, energy, particle, angle, seed, method, processes, ph
         _check_tilt(space)
         labels["theta"] = _drawn("angle", angle, events, ANGLES, "rad", seed, 2)
     return space, labels, {"simulation": method, "particle": particle, "seed": int(seed)}
-
-
-def _check_name(what: str, name: str, known: Sequence[str]) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"Unknown {what} {name!r}; known: {', '.join(map(repr, known))}.{hint}")
 
 
 def _check_calorimeter(space: Space) -> None:

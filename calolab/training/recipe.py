@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+
+from calolab.names import check_name
 
 OBJECTIVES = ("non-saturating", "minimax", "hinge", "wgan-gp", "optimal-transport")
 TOGETHER = ("wgan-gp", "optimal-transport")  # compare real events with generated ones, so both must be in one pass
@@ -63,8 +64,8 @@ class Recipe:
     def __post_init__(self):
         object.__setattr__(self, "weights", dict(self.weights))
         object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
-        _check_choice("objective", self.objective, OBJECTIVES)
-        _check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        check_name("objective", self.objective, OBJECTIVES)
+        check_name("optimizer", self.optimizer, OPTIMIZERS)
         for name in ("flip", "batch_flip", "class_flip"):
             if not 0 <= getattr(self, name) < 0.5:
                 raise ValueError(f"{name} expects a probability from 0 to below 0.5, received {getattr(self, name)}.")
@@ -105,7 +106,7 @@ class Recipe:
         """
         numbers = {**_PUBLISHED.get(architecture, {}), **changes}
         for name in numbers:
-            _check_choice("part of a recipe", name, tuple(cls.__dataclass_fields__))
+            check_name("part of a recipe", name, cls.__dataclass_fields__)
         return cls(**numbers)
 
     def to_dict(self) -> dict:
@@ -136,9 +137,3 @@ _PUBLISHED = {
         "threshold": 1e-3,
     },
 }
-
-
-def _check_choice(what: str, name: str, known: tuple[str, ...]) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(str(name), known, n=3, cutoff=0.3) or known
-        raise ValueError(f"Unknown {what} {name!r}. Nearest: {', '.join(near)}. Known: {', '.join(known)}.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import warnings
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.spaces import Space
 from calolab.validation.metrics import Distance, draw_like, kolmogorov_smirnov, projected_axes
@@ -65,10 +65,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Observable:
-        if name not in self.observables:
-            near = difflib.get_close_matches(name, self.observables, n=3, cutoff=0.4)
-            hint = f" Nearest: {', '.join(near)}." if near else ""
-            raise ValueError(f"No observable {name!r} here.{hint} There are {', '.join(self.observables)}.")
+        check_name("observable", name, self.observables)
         return self.observables[name]
 
     def plot(self, observables: Sequence[str] | None = None):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calolab.jets import Jets, cluster, signal_regions
+from calolab.names import check_name
 from calolab.particles import Particles
 from calolab.samples import Sample
 from calolab.validation.jet_table import html_table, text_table
@@ -50,10 +50,7 @@ class JetReport:
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Observable:
-        if name not in self.variables:
-            near = difflib.get_close_matches(name, self.variables, n=3, cutoff=0.4)
-            hint = f" Nearest: {', '.join(near)}." if near else ""
-            raise ValueError(f"No variable {name!r} here.{hint} There are {', '.join(self.variables)}.")
+        check_name("variable", name, self.variables)
         return self.variables[name]
 
     @property

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ from html import escape
 
 import numpy as np
 
+from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.spaces import Space
 from calolab.validation.metrics import Distance, draw_like
@@ -76,10 +76,7 @@ class MapComparison:
     notes: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Curve:
-        if name not in self.curves:
-            near = difflib.get_close_matches(str(name), self.curves, n=1, cutoff=0.3)
-            hint = f" Nearest: {near[0]}." if near else ""
-            raise ValueError(f"No curve {name!r} here.{hint} There are {', '.join(self.curves)}.")
+        check_name("curve", name, self.curves)
         return self.curves[name]
 
     @property

@@ -27,7 +27,7 @@ def refuses(path, *words, error=ValueError, **options):
 
 def test_missing_file(tmp_path):
     (tmp_path / "showers_1.h5").touch()
-    refuses(tmp_path / "shower_1.h5", "Nearest there: showers_1.h5", error=FileNotFoundError)
+    refuses(tmp_path / "shower_1.h5", "Nearest: showers_1.h5", error=FileNotFoundError)
 
 
 @pytest.mark.parametrize(

@@ -61,7 +61,7 @@ def test_each_verb_has_its_help(shell):
         ("xyzzy", "has no verb 'xyzzy'. Verbs: start"),
         ("start -n two", "invalid int value: 'two'"),
         ("start -n 0", "expected a number above 0"),
-        ("start --engines locl", r"received 'locl' \(local\?\)"),
+        ("start --engines locl", r"'locl'. Nearest: local"),
         ("start --what", "unrecognized arguments: --what"),
         ("status --id ../x", "letters, digits"),
     ],
