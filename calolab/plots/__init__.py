@@ -1,5 +1,29 @@
 """Plots: records and arrays in, matplotlib figures out; nothing is shown and no setting of the user's is changed."""
 
-from calolab.plots import comparison, losses, mean_profiles, showers, slices, style
+from calolab.plots import (
+    comparison,
+    event_images,
+    jet_board,
+    jets,
+    losses,
+    mean_profiles,
+    ratios,
+    showers,
+    slices,
+    style,
+    texture,
+)
 
-__all__ = ["comparison", "losses", "mean_profiles", "showers", "slices", "style"]
+__all__ = [
+    "comparison",
+    "event_images",
+    "jet_board",
+    "jets",
+    "losses",
+    "mean_profiles",
+    "ratios",
+    "showers",
+    "slices",
+    "style",
+    "texture",
+]

@@ -5,8 +5,9 @@ They work in JupyterLab and, with calolab's template, in Voila, without a reques
 """
 
 from calolab.widgets.energy_interpolation import EnergyInterpolation
+from calolab.widgets.jet_comparison import JetComparison
 from calolab.widgets.profile_explorer import ProfileExplorer
 from calolab.widgets.slice_viewer import SliceViewer
 from calolab.widgets.training_monitor import TrainingMonitor
 
-__all__ = ["EnergyInterpolation", "ProfileExplorer", "SliceViewer", "TrainingMonitor"]
+__all__ = ["EnergyInterpolation", "JetComparison", "ProfileExplorer", "SliceViewer", "TrainingMonitor"]

@@ -73,6 +73,29 @@ export function choice({ label, options, onpick }) {
   };
 }
 
+/** One of many: a list that opens; `show(value, options)` takes the [value, text] pairs to choose from. */
+export function dropdown({ label, title, onpick }) {
+  const select = element("select", { "aria-label": title ?? label, onchange: () => onpick(select.value) });
+  let shown = "";
+  const node = element(
+    "label",
+    { class: "calolab-dropdown", title: title ?? false },
+    element("span", { class: "calolab-caption" }, label),
+    select,
+  );
+  return {
+    node,
+    show(value, options) {
+      // An open list would close if its options were made anew.
+      const key = JSON.stringify(options);
+      if (key !== shown)
+        select.replaceChildren(...options.map(([option, text]) => element("option", { value: option }, text)));
+      shown = key;
+      select.value = value;
+    },
+  };
+}
+
 /** Any number of several: a row of check boxes, each with a key line in `--calolab-key`; `onpick` gets the checked names. */
 export function chips({ label, options, onpick }) {
   const inputs = options.map(({ checked }) => element("input", { type: "checkbox", checked, onchange: tell }));
@@ -110,6 +133,8 @@ export function onKeys(node, keys) {
     // JupyterLab's notebook swallows arrow keys that reach it, those of a slider too.
     event.stopPropagation();
     if (event.target.tagName === "INPUT" && event.key.startsWith("Arrow")) return;
+    // A list is walked through by arrows and letters.
+    if (event.target.tagName === "SELECT") return;
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
     event.preventDefault();
     keys[event.key]();

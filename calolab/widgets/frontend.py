@@ -13,7 +13,14 @@ from calolab.spaces import Space
 
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
-_SYMBOLS = {"energy": "E", "theta": "θ", "mtheta": "θ measured"}
+SYMBOLS = {
+    "energy": "E",
+    "theta": "θ",
+    "mtheta": "θ measured",
+    "gluino_mass": "m(g̃)",
+    "neutralino_mass": "m(χ̃)",
+    "mu": "μ",
+}
 
 
 def module(name: str) -> str:
@@ -67,7 +74,7 @@ def describe_events(name: str, sample: Sample) -> dict:
     return {
         "name": name,
         "labels": [
-            {"symbol": _SYMBOLS.get(label, label), "unit": LABEL_UNITS.get(label, ""), "values": column.tolist()}
+            {"symbol": SYMBOLS.get(label, label), "unit": LABEL_UNITS.get(label, ""), "values": column.tolist()}
             for label, column in sample.labels.items()
         ],
         "visible": sample.values.reshape(len(sample), -1).sum(axis=1, dtype=float).tolist(),

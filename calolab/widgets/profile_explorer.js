@@ -1,6 +1,7 @@
 // ProfileExplorer: mean profiles with bands and ratio, and moments, of the showers in a range of incident energies.
 
-import { axes, band, clipped, measured, number, steps, surface, ticks } from "./drawing.js";
+import { axes, clipped, measured, number, steps, surface } from "./drawing.js";
+import { drawBand, drawRatio } from "./ratios.js";
 import { axisLabel, unpack } from "./showers.js";
 import { assign, choice, element, frame, onKeys, watch } from "./controls.js";
 import { roundRange, statistics, summary, unfold } from "./statistics.js";
@@ -122,44 +123,8 @@ async function render({ model, el }) {
     if (!ratio) return;
     const below = { ...box, top: box.bottom + 10, bottom: box.bottom + 10 + lower - 14 };
     const [reference, generated] = shown;
-    const quotient = generated.mean.map((mean, k) => mean / reference.mean[k]);
-    const off = quotient.filter((value) => Number.isFinite(value) && Math.abs(value - 1) > 0.5).length;
-    const vast = off > quotient.length / 4;
-    const range = {
-      low: vast ? 0 : 0.5,
-      high: vast ? 2 : 1.5,
-      label: "gen. / ref.",
-      ticks: vast ? [0, 1, 2] : [0.5, 1, 1.5],
-    };
-    const to = axes(pen, below, { ...along, bare: false }, range, look);
-    clipped(pen, below, () => {
-      const relative = (one, k) => half(one)[k] / reference.mean[k];
-      drawBand(
-        pen,
-        edges,
-        quotient.map(() => 1),
-        reference.mean.map((_, k) => relative(reference, k)),
-        to,
-        look,
-        "reference",
-      );
-      drawBand(
-        pen,
-        edges,
-        quotient,
-        quotient.map((_, k) => relative(generated, k)),
-        to,
-        look,
-        "generated",
-      );
-      // A ratio beyond the panel is marked at its edge, not lost.
-      pen.fillStyle = look.generated;
-      quotient.forEach((value, k) => {
-        const middle = (to.x(edges[k]) + to.x(edges[k + 1])) / 2;
-        if (value > range.high) arrow(pen, middle, below.top + 1, 6);
-        if (value < range.low) arrow(pen, middle, below.bottom - 1, -6);
-      });
-    });
+    const sides = [reference, generated].map((one) => ({ middle: one.mean, half: half(one) }));
+    drawRatio(pen, below, { ...along, bare: false }, edges, ...sides, look);
   }
 
   function tell(axis, bin) {
@@ -257,22 +222,6 @@ async function render({ model, el }) {
     unwatch();
     [...panels, spectrum].forEach((canvas) => canvas.remove());
   };
-}
-
-function drawBand(pen, edges, middle, half, at, look, name) {
-  pen.fillStyle = look[`${name}-fill`];
-  band(pen, edges, middle, half, at);
-  pen.strokeStyle = look[name];
-  pen.lineWidth = 1.8;
-  steps(pen, edges, middle, at);
-}
-
-function arrow(pen, x, y, size) {
-  pen.beginPath();
-  pen.moveTo(x, y);
-  pen.lineTo(x - 4, y + size);
-  pen.lineTo(x + 4, y + size);
-  pen.fill();
 }
 
 export default { render };

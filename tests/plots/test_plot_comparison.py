@@ -8,7 +8,7 @@ import pytest
 
 from calolab import spaces
 from calolab.plots import comparison as figures
-from calolab.plots import showers
+from calolab.plots import ratios, showers
 from calolab.samples import Sample
 from calolab.validation import compare
 
@@ -59,7 +59,7 @@ def test_the_main_figure_has_nine_panels_with_ratios_units_and_numbers(report):
     written = texts(figure)
     for observable in (report[name] for name in figures.MAIN):
         ks = observable.distances["ks"]
-        assert f"KS {figures._number(ks.value)} (floor {figures._number(ks.floor)})" in written, observable.name
+        assert f"KS {ratios.number(ks.value)} (floor {ratios.number(ks.floor)})" in written, observable.name
     assert "calolab" in written and "simulation" in written
     assert any("clic-ecal" in t and "N = 120 reference, 120 generated" in t and "0.0003 GeV" in t for t in written)
 
@@ -86,7 +86,7 @@ def test_any_observables_can_be_chosen(report):
     figure = report.plot(["maximum", "containment_radius"])
     assert len(figure.axes) == 4 and ink(figure).std() > 0.05
     assert len(report.plot(list(report.observables)).axes) == 2 * len(report.observables)
-    with pytest.raises(ValueError, match="No observable 'hit'"):
+    with pytest.raises(ValueError, match="Unknown observable 'hit'"):
         report.plot(["hit"])
 
 

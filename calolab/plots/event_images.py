@@ -1,0 +1,272 @@
+"""Images of whole events: single events with their jets drawn in, averages, and the spectrum of pixel energies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize, SymLogNorm
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Ellipse
+from matplotlib.ticker import FixedLocator, FuncFormatter
+
+from calolab.plots import ratios
+from calolab.plots.style import DIFFERENCE_MAP, ENERGY_MAP, GENERATED, REFERENCE, SERIES, add_label, hep, new_figure
+from calolab.samples import LABEL_UNITS, Sample
+
+JET = "#56b4e9"
+# Pixels below this fraction of the largest are drawn alike on the logarithmic scale.
+FAINTEST = 1e-4
+SYMBOLS = {"gluino_mass": "m(g̃)", "neutralino_mass": "m(χ̃)", "mu": "μ"}
+BINS = 50
+
+
+@hep()
+def gallery(
+    samples: Mapping[str, Sample],
+    jets: Mapping[str, object] | None = None,
+    events: int | Sequence[int] = 4,
+    *,
+    log: bool = True,
+) -> Figure:
+    """Single events of one or more samples, a row for each, all in one colour scale; with their jets as circles.
+
+    Args:
+        samples: images in eta and phi of one space under their names, e.g. pile-up at mu = 20 and at 200.
+        jets: under the same names the events' `Jets`; circles of their radius are drawn around them, numbered by
+            falling pt. Phi is periodic: a circle that leaves at the one end comes in at the other.
+        events: how many, from the first on, or which.
+        log: whether the colours are logarithmic.
+
+    Returns:
+        The figure. Over each event stands the sum of its pixels, and what its sample's name does not say.
+
+    Raises:
+        ValueError: if there is no sample, spaces differ or are no images in eta and phi, a sample has too few events,
+            or jets belong to no sample.
+    """
+    samples, jets = dict(samples), dict(jets or {})
+    chosen = list(range(events)) if isinstance(events, int) else list(events)
+    space = _checked(samples, max(chosen, default=-1), jets)
+    largest = max(float(sample.values[chosen].max()) for sample in samples.values()) or 1.0
+    filled = [sample.values[chosen][sample.values[chosen] > 0].min(initial=largest) for sample in samples.values()]
+    faintest = max(float(min(filled)), FAINTEST * largest)
+    # The scale ends just below the faintest pixel there is, which is seen on the black of the empty ones.
+    lowest = faintest * (faintest / largest) ** 0.2 if faintest < largest else FAINTEST * largest
+    rows, columns = len(samples), len(chosen)
+    figure = new_figure(1.1 + 2.75 * columns + 1.1, 3.5 * rows + 0.95)
+    panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
+    for row, (name, sample) in enumerate(samples.items()):
+        fixed, varying = _told(sample, chosen)
+        for panel, event in zip(panels[row], chosen):
+            image = draw(panel, sample.values[event], space, largest, log, lowest)
+            facts = [f"Σ {_large(sample.values[event].sum(dtype=float))} {space.unit}"]
+            facts += [f"{text} {sample.labels[label][event]:.4g}" for label, text in varying.items()]
+            if name in jets:
+                one = jets[name].select([event])
+                circles(panel, one.flat("eta"), one.flat("phi"), one.radius)
+                facts.append(f"{one.multiplicity[0]} jets" if one.multiplicity[0] != 1 else "1 jet")
+            panel.set_title(", ".join(facts), loc="left", fontsize=11)
+            if panel is panels[row, 0]:
+                panel.set_ylabel(space.axis_label("phi"))
+                aside = {"xycoords": "axes fraction", "textcoords": "offset points", "rotation": 90, "ha": "center"}
+                colour = GENERATED if name.startswith("generated") else REFERENCE
+                fixed = ", ".join(part for part in fixed if part not in name)
+                panel.annotate(name, (0, 0), xytext=(-52, 0), fontweight="bold", color=colour, va="bottom", **aside)
+                panel.annotate(fixed, (0, 0), xytext=(-37, 0), fontsize=10, va="bottom", **aside)
+            if row == rows - 1:
+                panel.set_xlabel(space.axis_label("eta"))
+    _bar(figure, image, panels, f"{space.quantity} per pixel [{space.unit}]", rows)
+    add_label(figure, space.name)
+    return figure
+
+
+@hep()
+def averages(reference: Sample, generated: Sample) -> Figure:
+    """The average image of real and of generated events, and their difference.
+
+    Args:
+        reference, generated: images in eta and phi of one space, any numbers of events.
+
+    Returns:
+        The figure: both in one logarithmic colour scale. The difference is in units of its statistical uncertainty,
+        pixel by pixel; its root mean square is 1 for samples that differ by chance only.
+
+    Raises:
+        ValueError: if the spaces differ or are no images in eta and phi, or a sample is empty.
+    """
+    samples = {"real": reference, "generated": generated}
+    space = _checked(samples, 0, {})
+    means = [np.mean(sample.values, axis=0, dtype=np.float64) for sample in samples.values()]
+    errors = [np.var(sample.values, axis=0, dtype=np.float64) / len(sample) for sample in samples.values()]
+    figure = new_figure(13.5, 4.7)
+    panels = figure.subplots(1, 3)
+    largest = max(mean.max() for mean in means) or 1.0
+    filled = np.concatenate([mean[mean > 0] for mean in means])
+    # Averages span fewer decades than events: those of nearly all pixels.
+    lowest = max(np.quantile(filled, 0.01), 1e-3 * largest) if len(filled) else FAINTEST * largest
+    for panel, mean, (name, sample) in zip(panels, means, samples.items()):
+        image = draw(panel, mean, space, largest, log=True, lowest=lowest)
+        panel.set_title(f"{name}, average of {len(sample):,} events", loc="left")
+        figure.colorbar(image, ax=panel, pad=0.015, label=f"average {space.quantity} [{space.unit}]")
+    error = np.sqrt(sum(errors))
+    pull = np.divide(means[1] - means[0], error, out=np.full(error.shape, np.nan), where=error > 0)
+    known = pull[np.isfinite(pull)]
+    size = np.sqrt(np.mean(known**2)) if len(known) else 0.0
+    # Up to 3 standard deviations linear: there chance reaches; beyond, however far it goes, logarithmic.
+    most = max(5.0, float(np.abs(known).max(initial=0)))
+    norm = SymLogNorm(3, vmin=-most, vmax=most, base=10) if most > 10 else Normalize(-most, most)
+    image = panels[2].pcolormesh(*space.layers[0].edges, pull.T, norm=norm, cmap=DIFFERENCE_MAP)
+    _frame(panels[2], space)
+    panels[2].set_title(f"generated − real: rms {size:.3g} σ", loc="left")
+    figure.colorbar(image, ax=panels[2], pad=0.015, label="difference / statistical uncertainty")
+    for panel in panels:
+        panel.set(xlabel=space.axis_label("eta"), ylabel=space.axis_label("phi"))
+    add_label(figure, space.name)
+    return figure
+
+
+@hep()
+def pixel_spectrum(reference: Sample, generated: Sample | Mapping[str, Sample], notes: Sequence[str] = ()) -> Figure:
+    """The energies of all pixels above zero, real against generated, over their ratio.
+
+    Args:
+        reference: images of any space.
+        generated: one sample of the same space, or up to five under their names.
+        notes: lines for the figure's corner, e.g. a distance and its floor.
+
+    Returns:
+        The figure, both axes logarithmic. Pixels per event and bin; the share of empty pixels stands in the corner.
+
+    Raises:
+        ValueError: if the spaces differ or a sample is empty or has no pixel above zero.
+    """
+    others = {"generated": generated} if isinstance(generated, Sample) else dict(generated)
+    samples = {"real": reference, **others}
+    space = reference.space
+    for name, sample in samples.items():
+        if sample.space != space or not len(sample):
+            raise ValueError(
+                f"pixel_spectrum expects events of one space, received {len(sample)} in {sample.space.name!r} as "
+                f"{name!r} beside {space.name!r}."
+            )
+    filled = {name: sample.values[sample.values > 0] for name, sample in samples.items()}
+    if not all(len(pixels) for pixels in filled.values()):
+        raise ValueError(f"No pixel above zero in {[name for name, pixels in filled.items() if not len(pixels)]}.")
+    # A generator may leave traces far below all real pixels: they count in the first bin.
+    low, high = filled["real"].min(), max(pixels.max() for pixels in filled.values())
+    edges = np.geomspace(low * 0.999, max(high * 1.001, 2 * low), BINS + 1)
+    drawn, lines = [], list(notes)
+    for (name, sample), colour in zip(samples.items(), SERIES):
+        counts = np.histogram(np.maximum(filled[name], low), edges)[0]
+        drawn.append(ratios.Histogram(counts / len(sample), np.sqrt(counts) / len(sample), colour))
+        lines.append(f"{name}: {100 * np.mean(sample.values == 0):.3g} % of pixels empty")
+    handles = [*ratios.reference_handles("real", "statistical uncertainty"), *_handles(list(others))]
+    events = ", ".join(f"{len(sample):,} {name}" for name, sample in samples.items())
+    figure, cells = ratios.ratio_grid(1, 1, f"{space.name}, N = {events}", width=8.0, height=5.4, legend=handles)
+    upper, lower = ratios.stacked(figure, cells[0], "ratio to real")
+    ratios.draw(upper, lower, edges, drawn[0], drawn[1:], notes=lines, logarithmic=(True, True))
+    upper.set_ylabel("pixels per event and bin")
+    lower.set_xlabel(f"{space.quantity} per pixel [{space.unit}]" if space.unit else f"{space.quantity} per pixel")
+    return figure
+
+
+def draw(panel: Axes, values: np.ndarray, space, largest: float, log: bool = True, lowest: float | None = None):
+    """Draw one image into a panel, black where it is empty; returns what a colour bar needs.
+
+    Args:
+        panel: where.
+        values: shape `space.shape`, axes eta and phi.
+        space: the image's space.
+        largest: the value of the highest colour.
+        log: whether the colours are logarithmic.
+        lowest: the value of the lowest colour of a logarithmic scale.
+    """
+    largest = largest if largest > 0 else 1.0
+    lowest = FAINTEST * largest if lowest is None else lowest
+    norm = LogNorm(lowest, largest, clip=True) if log else Normalize(0, largest, clip=True)
+    panel.set_facecolor("black")
+    image = panel.pcolormesh(*space.layers[0].edges, np.ma.masked_less_equal(values.T, 0), norm=norm, cmap=ENERGY_MAP)
+    _frame(panel, space)
+    return image
+
+
+def circles(panel: Axes, eta: np.ndarray, phi: np.ndarray, radius: float) -> None:
+    """Draw jets as numbered circles; each stands also one turn above and below, so that it wraps at the ends of phi.
+
+    Args:
+        panel: where an image in eta and phi is drawn.
+        eta, phi: of one event's jets, by falling pt.
+        radius: of the circles, in eta and phi alike.
+    """
+    low, high = panel.get_ylim()
+    for number, (x, y) in enumerate(zip(eta, phi), start=1):
+        for turn in (-2 * np.pi, 0, 2 * np.pi):
+            if low - radius < y + turn < high + radius:
+                line = {"fill": False, "edgecolor": JET, "linewidth": 1.8 if number == 1 else 1.2}
+                panel.add_patch(Ellipse((x, y + turn), 2 * radius, 2 * radius, clip_on=True, **line))
+        # The number stands within its circle and within the panel.
+        height = y + 0.62 * radius if y + radius < high else y - 0.62 * radius
+        panel.text(x, height, str(number), color=JET, fontsize=10, ha="center", va="center", clip_on=True)
+
+
+def _frame(panel, space):
+    eta, phi = space.layers[0].edges
+    panel.set(xlim=(eta[0], eta[-1]), ylim=(phi[0], phi[-1]))
+    panel.set_aspect("equal")
+    panel.tick_params(which="both", top=False, right=False, direction="out")
+    panel.minorticks_off()
+    if np.allclose((phi[0], phi[-1]), (-np.pi, np.pi)):
+        panel.yaxis.set_major_locator(FixedLocator([-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi]))
+        texts = {-2: "−π", -1: "−π/2", 0: "0", 1: "π/2", 2: "π"}
+        panel.yaxis.set_major_formatter(FuncFormatter(lambda value, _: texts[round(2 * value / np.pi)]))
+
+
+def _bar(figure, image, panels, label, rows):
+    bar = figure.colorbar(image, ax=panels, fraction=0.05, pad=0.012, aspect=16 * rows)
+    bar.set_label(label)
+
+
+def _told(sample, chosen):
+    """What the labels say: in words where it holds for all chosen events, and the symbols of labels that vary."""
+    fixed, varying = [], {}
+    for name, text in SYMBOLS.items():
+        column = sample.labels[name][chosen] if name in sample.labels else ()
+        if len(column) and np.all(column == column[0]):
+            fixed.append(f"{text} = {column[0]:.4g} {LABEL_UNITS.get(name, '')}".strip())
+        elif len(column):
+            varying[name] = text
+    return fixed, varying
+
+
+def _large(value):
+    """Three digits, and never a power of ten for what an event holds."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
+
+
+def _handles(names):
+    colours = [GENERATED, *SERIES[2:]]
+    return [Line2D([], [], color=colour, linewidth=1.8, label=name) for name, colour in zip(names, colours)]
+
+
+def _checked(samples, last, jets):
+    """The space that all samples share."""
+    if not samples or last < 0:
+        raise ValueError("Images expect at least one sample and one event of it.")
+    space = next(iter(samples.values())).space
+    if any(sample.space != space for sample in samples.values()) or space.axes != ("eta", "phi") or space.has_depth:
+        raise ValueError(
+            "Images expect samples of one plain space with the axes eta and phi, such as 'whole-detector'; received "
+            f"{', '.join(sample.space.name for sample in samples.values())}."
+        )
+    short = {name: len(sample) for name, sample in samples.items() if last >= len(sample)}
+    if short:
+        raise ValueError(f"Event {last} of each sample is to be shown, but there are only {short}.")
+    if set(jets) - set(samples):
+        raise ValueError(f"Jets of {sorted(set(jets) - set(samples))} belong to no sample; there are {list(samples)}.")
+    wrong = {name: len(one) for name, one in jets.items() if len(one) != len(samples[name])}
+    if wrong:
+        raise ValueError(f"Jets must be those of their sample's events: there are jets of {wrong} events.")
+    return space

@@ -1,0 +1,209 @@
+"""Histograms of a reference and of others over the ratio between them: the panels of every comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator
+
+from calolab.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, add_label, new_figure
+
+
+@dataclass(frozen=True, eq=False)
+class Histogram:
+    """Contents of bins and how they are drawn.
+
+    Args:
+        contents, errors: shape `(bins,)`.
+        colour, line, marker: of its steps and of its points in the ratio.
+    """
+
+    contents: np.ndarray
+    errors: np.ndarray
+    colour: str = GENERATED
+    line: str = "-"
+    marker: str = "o"
+
+
+def ratio_grid(
+    rows: int,
+    columns: int,
+    subject: str,
+    width: float = 5.2,
+    height: float = 4.6,
+    legend: Sequence | None = (),
+    titles: bool = False,
+) -> tuple[Figure, list]:
+    """A figure with its label and legend on top, and cells for pairs of panels that touch; all measures in inches.
+
+    Args:
+        rows, columns: of cells.
+        subject: what belongs to all panels.
+        width, height: of a cell with what stands around it.
+        legend: handles; by default those of a reference and a generated sample, None for no legend.
+        titles: whether the upper panels of the first row have titles.
+    """
+    # One column is too narrow for the label and the subject in one line.
+    lines = 1 + (legend is not None) + (columns == 1)
+    aloft = 0.25 * titles
+    header = 0.13 + 0.27 * lines
+    total = (columns * width, rows * height + header + aloft)
+    figure = new_figure(*total, arranged=False)
+    left, right, bottom, gap = 0.85, 0.2, 0.65, 0.85
+    inner = width - left - right, height - gap
+    grid = figure.add_gridspec(
+        rows,
+        columns,
+        left=left / total[0],
+        right=1 - right / total[0],
+        bottom=bottom / total[1],
+        top=1 - (header + aloft + gap - bottom) / total[1],
+        wspace=(left + right) / inner[0],
+        hspace=gap / inner[1],
+    )
+    if legend is not None:
+        handles = list(legend) or [*reference_handles(), Line2D([], [], color=GENERATED, linewidth=1.8)]
+        names = [handle.get_label() for handle in handles] if legend else [*_REFERENCE_NAMES, "generated"]
+        figure.legend(
+            handles,
+            names,
+            loc="lower left",
+            bbox_to_anchor=(0.05 / total[0] if columns == 1 else left / total[0], 1 - header / total[1]),
+            ncols=len(handles),
+            borderpad=0,
+            borderaxespad=0,
+            columnspacing=1.5,
+        )
+    if columns == 1:
+        figure.text(0.008, 1 - 0.5 / total[1], subject, fontsize=9.5)
+    add_label(figure, subject if columns > 1 else "")
+    places = [(row, column) for row in range(rows) for column in range(columns)]
+    return figure, [grid[place].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0) for place in places]
+
+
+_REFERENCE_NAMES = ("reference", "statistical uncertainty")
+
+
+def reference_handles(*names: str) -> list[Patch]:
+    """What a legend shows for the reference and for its statistical band."""
+    reference, uncertainty = names or _REFERENCE_NAMES
+    return [
+        Patch(facecolor=REFERENCE_FILL, edgecolor=REFERENCE, label=reference),
+        Patch(facecolor=REFERENCE, alpha=0.35, label=uncertainty),
+    ]
+
+
+def stacked(figure: Figure, cell, label: str = "gen. / ref.") -> tuple[Axes, Axes]:
+    """An upper and a lower panel that share their horizontal axis and touch."""
+    upper = figure.add_subplot(cell[0])
+    lower = figure.add_subplot(cell[1], sharex=upper)
+    upper.tick_params(axis="x", which="both", labelbottom=False)
+    lower.set_ylabel(label, loc="center")
+    return upper, lower
+
+
+def draw(
+    upper: Axes,
+    lower: Axes,
+    edges: np.ndarray,
+    reference: Histogram,
+    others: Sequence[Histogram],
+    *,
+    notes: Sequence[str] = (),
+    logarithmic: tuple[bool, bool] = (False, False),
+) -> None:
+    """Draw contents above and their ratios to the reference below.
+
+    Args:
+        upper, lower: a pair of panels from `stacked`.
+        edges: of the bins, shape `(bins + 1,)`.
+        reference: grey, with its statistical band.
+        others: as steps, with error bars in the ratio.
+        notes: lines for the upper right corner.
+        logarithmic: whether the horizontal and the vertical axis are.
+    """
+    upper.stairs(reference.contents, edges, fill=True, color=REFERENCE_FILL)
+    upper.stairs(reference.contents, edges, color=REFERENCE, linewidth=1.4)
+    band(upper, edges, reference.contents, reference.errors, color=REFERENCE, alpha=0.35)
+    for other in others:
+        upper.stairs(other.contents, edges, color=other.colour, linewidth=1.8, linestyle=other.line)
+    highest = np.max([reference.contents + reference.errors, *(other.contents for other in others)], axis=0)
+    _scale(upper, edges, reference.contents, highest, logarithmic, len(notes))
+    if notes:
+        upper.legend(
+            handles=[Line2D([], [], color="none", label=line) for line in notes],
+            loc="upper right", handlelength=0, handletextpad=0, fontsize=10.5, borderaxespad=0.4,
+        )  # fmt: skip
+
+    ratios = []
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shown = reference.contents > 0
+        uncertain = np.where(shown, reference.errors / reference.contents, np.nan)
+        for other in others:
+            ratio = np.where(shown, other.contents / reference.contents, np.nan)
+            error = np.where(shown & (other.contents > 0), other.errors / reference.contents, np.nan)
+            ratios.append((ratio, error, other))
+    band(lower, edges, np.where(shown, 1.0, np.nan), uncertain, color=REFERENCE, alpha=0.3)
+    centres = np.sqrt(edges[1:] * edges[:-1]) if logarithmic[0] else (edges[1:] + edges[:-1]) / 2
+    ratio_points(lower, centres, ratios, uncertain, size=2.8)
+
+
+def ratio_points(panel: Axes, positions, ratios: Sequence[tuple], uncertain, size: float) -> None:
+    """Ratios on an axis about one that is as narrow as holds nearly all that are certain, and 0 to 2 at the widest.
+
+    Args:
+        panel: where.
+        positions: shape `(point,)`.
+        ratios: for each set of points the ratios, their errors, and what has a `colour` and a `marker`.
+        uncertain: relative uncertainty of the reference at each point.
+        size: of the markers.
+    """
+    certain = [np.abs(ratio - 1)[(uncertain < 0.2) & np.isfinite(ratio)] for ratio, _, _ in ratios]
+    trusted = np.concatenate([*certain, np.zeros(0)])
+    reach = max(np.quantile(trusted, 0.95), 1.5 * np.nanmedian(uncertain)) if len(trusted) else 1.0
+    half = next((half for half in (0.05, 0.1, 0.2, 0.5) if reach < 0.85 * half), 1.0)
+    panel.set_ylim(1 - half, 1 + half)
+    panel.set_yticks([1 - half / 2, 1.0, 1 + half / 2])
+    panel.axhline(1.0, color=REFERENCE, linewidth=0.9)
+    for ratio, error, look in ratios:
+        panel.errorbar(positions, ratio, error, fmt=look.marker, color=look.colour, markersize=size, elinewidth=1.0)
+        # A point beyond the panel is shown as an arrow at its border, not lost.
+        borders = ((ratio > 1 + half, 1 + 0.92 * half, "^"), (ratio < 1 - half, 1 - 0.92 * half, "v"))
+        for outside, border, arrow in borders:
+            panel.plot(positions[outside], np.full(outside.sum(), border), arrow, color=look.colour, markersize=3.5)
+
+
+def band(panel: Axes, edges, centre, half, **style) -> None:
+    """A stepped band centre ± half."""
+    low, high = (np.append(border, border[-1]) for border in (centre - half, centre + half))
+    panel.fill_between(edges, low, high, step="post", linewidth=0, **style)
+
+
+def number(value: float) -> str:
+    """A distance as the legends write it."""
+    if not np.isfinite(value):
+        return "–"
+    return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.1e}".replace("e-0", "e-")
+
+
+def _scale(panel, edges, reference, highest, logarithmic, lines):
+    """Limits with room for the notes above the curves."""
+    top = highest.max() or 1.0
+    panel.set_xlim(edges[0], edges[-1])
+    if logarithmic[0]:
+        panel.set_xscale("log")
+    filled = reference[reference > 0]
+    if logarithmic[1] and len(filled):
+        bottom = max(filled.min() / 3, 1e-7 * top)
+        panel.set_yscale("log")
+        panel.set_ylim(bottom, top * (top / bottom) ** 0.45)
+    else:
+        panel.set_ylim(0, (1.5 if lines < 4 else 1.3 + 0.07 * lines) * top)
+        # The zero would stand in the ratio panel's highest label.
+        panel.yaxis.set_major_locator(MaxNLocator(6, prune="lower"))

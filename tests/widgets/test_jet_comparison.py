@@ -1,0 +1,289 @@
+import asyncio
+import zlib
+
+import numpy as np
+import pytest
+import traitlets
+from scipy.stats import ks_2samp
+
+from calolab import jets, spaces
+from calolab.samples import Sample, concatenate
+from calolab.widgets import JetComparison
+from calolab.widgets.event_sources import PIECE, floor, mass_points
+
+SPACE = spaces.space("whole-detector")
+
+
+def make_events(events=40, seed=1, jets_per_event=3, energy=400.0, labels=True):
+    """Events of a few clusters of energy; the first of them is empty."""
+    random = np.random.default_rng(seed)
+    values = np.zeros((events, *SPACE.shape), np.float32)
+    for value in values[1:]:
+        for _ in range(random.poisson(jets_per_event)):
+            eta, phi = random.integers(16, 48), random.integers(0, 64)
+            for _ in range(12):
+                place = eta + random.integers(-4, 5), (phi + random.integers(-4, 5)) % 64
+                value[place] += random.exponential(energy / 8)
+    masses = {"gluino_mass": np.full(events, 1400.0), "neutralino_mass": np.full(events, 850.0)}
+    return Sample(values, masses if labels else {}, SPACE)
+
+
+def make_pileup(events, mu, seed):
+    random = np.random.default_rng(seed)
+    values = random.exponential(1.0, (events, *SPACE.shape)) * (random.random((events, *SPACE.shape)) < mu / 400)
+    return Sample(values, {"mu": np.full(events, mu)}, SPACE)
+
+
+def other_mass(sample, gluino_mass=1800.0):
+    return Sample(sample.values, {**sample.labels, "gluino_mass": np.full(len(sample), gluino_mass)}, SPACE)
+
+
+@pytest.fixture(scope="module")
+def real():
+    return make_events()
+
+
+@pytest.fixture(scope="module")
+def generated():
+    return make_events(seed=2, energy=500.0)
+
+
+def variable(widget, name):
+    return next(one for one in widget.distributions["variables"] if one["name"] == name)
+
+
+def test_histograms_are_those_of_the_jets(real, generated):
+    widget = JetComparison(real, generated)
+    assert widget.distributions["events"] == {"reference": 40, "generated": 40}
+    found = {"reference": jets.cluster(real), "generated": jets.cluster(generated)}
+    shown = variable(widget, "multiplicity")
+    assert shown["edges"][:2] == [-0.5, 0.5]
+    for role, clustered in found.items():
+        assert clustered.multiplicity[0] == 0
+        counts = np.bincount(clustered.multiplicity, minlength=len(shown["edges"]) - 1)
+        assert np.allclose(shown[role]["contents"], counts / 40) and shown[role]["contents"][0] > 0
+        assert np.allclose(shown[role]["errors"], np.sqrt(counts) / 40)
+    masses = variable(widget, "summed_mass")
+    # The event without jets stays, with mass zero, in the first bin.
+    inside = found["reference"].summed_mass < masses["edges"][1]
+    assert masses["reference"]["contents"][0] == pytest.approx(inside.mean()) and inside[0]
+    assert all(sum(one[role]["contents"]) == pytest.approx(1) for one in (shown, masses) for role in found)
+
+
+def test_the_ks_distance_is_scipys(real, generated):
+    widget = JetComparison(real, generated)
+    masses = [jets.cluster(sample).summed_mass for sample in (real, generated)]
+    assert variable(widget, "summed_mass")["ks"] == pytest.approx(ks_2samp(*masses).statistic)
+
+
+def test_the_floor_is_the_distance_of_like_samples():
+    random = np.random.default_rng(3)
+    drawn = [ks_2samp(random.normal(size=400), random.normal(size=100)).statistic for _ in range(200)]
+    found = [floor(random.normal(size=400), np.arange(400), 400, 100) for _ in range(20)]
+    assert np.mean(found) == pytest.approx(np.mean(drawn), rel=0.1)
+    assert floor(np.ones(10), np.arange(10), 10, 10) == pytest.approx(0, abs=1e-12)
+
+
+def test_the_browser_gets_images_and_jets_of_the_first_events(real, generated):
+    widget = JetComparison(real, generated)
+    received = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, *SPACE.shape)
+    assert np.array_equal(received, [real.values[:PIECE], generated.values[:PIECE]])
+    assert widget.scene["names"] == ["reference", "generated"] and widget.scene["jets"][0][0] == []
+    one = jets.cluster(real.select([5]))
+    expected = np.column_stack([one.flat(name) for name in ("pt", "eta", "phi", "mass")])
+    assert np.allclose(widget.scene["jets"][0][5], expected)
+
+
+def test_pileup_is_added_to_both_and_shown_beside_events_alone(real, generated):
+    widget = JetComparison(real, generated, pileup=make_pileup, mus=[0, 20, 200])
+    alone = variable(widget, "summed_mass")["reference"]["contents"]
+    widget.pileup, widget.mu = "real", 199.0
+    assert widget.mu == 200.0 and set(widget.distributions["events"]) == {"reference", "generated", "alone"}
+    shown = variable(widget, "summed_mass")
+    edges = np.array(shown["edges"])
+    means = {role: np.dot(shown[role]["contents"], (edges[1:] + edges[:-1]) / 2) for role in ("reference", "alone")}
+    assert means["reference"] > 1.2 * means["alone"]
+    received = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, -1)
+    added = received - [s.values[:PIECE].reshape(PIECE, -1) for s in (real, generated)]
+    assert np.all(added >= -1e-3) and np.all(added.sum(axis=2) > 100)
+    # Each gets pile-up of its own.
+    assert not np.allclose(added[0], added[1])
+    widget.mu = 0
+    assert set(widget.distributions["events"]) == {"reference", "generated"}
+    assert variable(widget, "summed_mass")["reference"]["contents"] == alone
+
+
+def test_generated_pileup_is_compared_with_real_pileup(real, generated):
+    asked = []
+
+    def generate(events, mu, seed):
+        asked.append((events, mu))
+        return make_pileup(events, 3 * mu, seed)
+
+    widget = JetComparison(real, generated, pileup=make_pileup, generated_pileup=generate, mus=[100])
+    widget.pileup = "generated"
+    first = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, -1)
+    widget.signal = "real"
+    second = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, -1)
+    assert np.array_equal(first[0], second[0]) and not np.array_equal(first[1], second[1])
+    assert np.all(second[1] >= real.values[:PIECE].reshape(PIECE, -1) - 1e-3)
+    assert second[1].sum() > second[0].sum() and set(asked[1:]) == {(PIECE, 100), (8, 100)}
+    widget.pileup = "real"
+    # Real events under real pile-up are the reference: nothing is left to compare.
+    assert set(widget.distributions["events"]) == {"reference", "alone"} and widget.scene["names"] == ["reference"]
+
+
+def test_what_was_clustered_is_kept(real, generated):
+    calls = []
+
+    def counted(events, mu, seed):
+        calls.append(mu)
+        return make_pileup(events, mu, seed)
+
+    widget = JetComparison(real, generated, pileup=counted, mus=[20, 40])
+    widget.pileup = "real"
+    widget.mu = 40
+    before, shown = len(calls), widget.distributions
+    widget.mu = 20
+    widget.mu = 40
+    assert len(calls) == before and widget.distributions == shown
+
+
+def test_mass_points_are_those_of_the_labels(real, generated):
+    both = concatenate([real, other_mass(real)])
+    widget = JetComparison(both, concatenate([generated, other_mass(generated)]), events=40)
+    assert widget.about["points"] == {"events": ["all", "1400, 850", "1800, 850"]}
+    assert widget.mass_point == "all" and widget.distributions["events"]["reference"] == 40
+    # All mass points, not only the first: both samples' first event is empty.
+    assert widget.scene["labels"][0][0]["values"] == [1400.0] * 20 + [1800.0] * 12
+    widget.mass_point = "1800, 850"
+    assert widget.distributions["events"]["reference"] == 40
+    assert set(widget.scene["labels"][1][0]["values"]) == {1800.0}
+    with pytest.raises(traitlets.TraitError, match="mass_point must be one of .*received '1700, 850'"):
+        widget.mass_point = "1700, 850"
+
+
+def test_a_mass_point_that_was_not_generated_shows_the_real_events(real, generated):
+    widget = JetComparison(concatenate([real, other_mass(real)]), generated)
+    widget.mass_point = "1800, 850"
+    assert widget.scene["names"] == ["reference"] and "ks" not in variable(widget, "jet_pt")
+
+
+def test_direct_decays_have_one_mass(real):
+    sample = Sample(real.values, {"gluino_mass": np.repeat([1000.0, 1200.0], 20)}, SPACE)
+    assert list(mass_points(sample)) == ["all", "1000", "1200"]
+
+
+def test_a_conditional_generator_gets_the_labels_of_the_point(real):
+    asked = []
+
+    def generate(labels, seed):
+        asked.append(labels)
+        return Sample(make_events(len(labels["gluino_mass"]), seed).values, labels, SPACE)
+
+    widget = JetComparison(concatenate([real, other_mass(real)]), generate)
+    widget.mass_point = "1800, 850"
+    assert [len(labels["gluino_mass"]) for labels in asked] == [32, 48, 32, 8]
+    assert set(asked[-1]["gluino_mass"]) == {1800.0} and widget.distributions["events"]["generated"] == 40
+
+
+def test_samples_have_mass_points_of_their_own(real, generated):
+    plain = make_events(seed=7, labels=False)
+    widget = JetComparison({"RPV": concatenate([real, other_mass(real)]), "QCD": plain}, {"QCD": plain})
+    widget.mass_point = "1800, 850"
+    widget.sample = "QCD"
+    assert widget.mass_point == "all" and widget.distributions["choice"]["sample"] == "QCD"
+    # The same events on both sides.
+    assert variable(widget, "jet_pt")["ks"] == 0
+    with pytest.raises(traitlets.TraitError, match="sample must be one of"):
+        widget.sample = "ttbar"
+
+
+def test_in_a_running_loop_the_first_answer_comes_before_the_rest(real, generated, monkeypatch):
+    monkeypatch.setattr("calolab.widgets.jet_comparison.PATIENCE", 0)
+
+    async def live():
+        widget = JetComparison(make_events(200), make_events(200, seed=5))
+        first = dict(widget.distributions["events"])
+        for _ in range(200):
+            await asyncio.sleep(0.02)
+            if widget.distributions["events"]["generated"] == 200 == widget.distributions["events"]["reference"]:
+                break
+        return first, widget.distributions
+
+    first, last = asyncio.run(live())
+    at_once = JetComparison(make_events(200), make_events(200, seed=5)).distributions
+    assert first == {"reference": PIECE, "generated": PIECE}
+    assert last["events"] == at_once["events"] == {"reference": 200, "generated": 200}
+    for one, other in zip(last["variables"], at_once["variables"]):
+        assert one.get("ks") == other.get("ks")
+
+
+def test_a_source_that_fails_later_is_told_in_the_widget(real):
+    def broken(events, mu, seed):
+        if mu == 200:
+            raise RuntimeError("out of memory")
+        return make_pileup(events, mu, seed)
+
+    widget = JetComparison(real, pileup=broken, mus=[20, 200])
+    widget.pileup = "real"
+    widget.mu = 200
+    assert widget.message == "RuntimeError: out of memory"
+    widget.mu = 20
+    assert widget.message == "" and widget.distributions["choice"]["mu"] == 20
+
+
+def test_a_picture_is_left_for_pages_without_javascript(real, generated):
+    widget = JetComparison(real, generated, pileup=make_pileup, mus=[20])
+    widget.pileup, widget.event = "real", 3
+    assert widget._repr_png_()[0].startswith(b"\x89PNG")
+    assert JetComparison(real)._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_events_without_any_jet_can_be_shown():
+    empty = Sample(np.zeros((3, *SPACE.shape)), {}, SPACE)
+    widget = JetComparison(empty, empty)
+    assert variable(widget, "multiplicity")["reference"]["contents"] == [1.0]
+    assert variable(widget, "multiplicity")["ks"] == 0 and "ks" not in variable(widget, "jet_pt")
+    assert widget._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def elsewhere(events=3):
+    space = spaces.space("jet-image")
+    return Sample(np.ones((events, *space.shape)), {}, space)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "message"),
+    [
+        (lambda r: JetComparison({}), ValueError, "at least one real sample"),
+        (lambda r: JetComparison(r.values), TypeError, r"real\['events'\] must be a Sample, received ndarray"),
+        (lambda r: JetComparison(r.select(slice(0))), ValueError, "holds no events"),
+        (lambda r: JetComparison(r, r.select(slice(0))), ValueError, r"generated\['events'\] holds no events"),
+        (lambda r: JetComparison(r, elsewhere()), ValueError, "lies in space 'jet-image', the real events in 'whole"),
+        (lambda r: JetComparison({"a": r, "b": elsewhere()}), ValueError, "must lie in one space: 'b'"),
+        (lambda r: JetComparison({"a": r}, {"b": r}), ValueError, "Unknown real sample for generated 'b'.*Known: a"),
+        (lambda r: JetComparison(r, 5), TypeError, "a Sample or a function"),
+        (
+            lambda r: JetComparison(concatenate([r, other_mass(r)]), make_events(labels=False)),
+            ValueError,
+            "needs the labels gluino_mass, neutralino_mass, it has none",
+        ),
+        (lambda r: JetComparison(make_events(labels=False), lambda labels, seed: r), ValueError, "has no labels"),
+        (lambda r: JetComparison(r, generated_pileup=make_pileup), ValueError, "give pileup="),
+        (lambda r: JetComparison(r, pileup=3), TypeError, "must be a function"),
+        (lambda r: JetComparison(r, pileup=lambda n, mu, seed: elsewhere(n)), ValueError, "the real pile-up lies in"),
+        (lambda r: JetComparison(r, pileup=lambda n, mu, seed: r), ValueError, "holds 40 events where 1 were expected"),
+        (lambda r: JetComparison(r, mus=[20, 10]), ValueError, "numbers from 0 on that rise"),
+        (lambda r: JetComparison(r, events=0), ValueError, "events must be at least 1"),
+        (lambda r: JetComparison(r, radius=-1), ValueError, "radius must be positive"),
+    ],
+)
+def test_what_cannot_be_shown_is_refused(real, make, kind, message):
+    with pytest.raises(kind, match=message):
+        make(real)
+
+
+def test_showers_are_no_event_images(make_sample):
+    with pytest.raises(ValueError, match="images in eta and phi"):
+        JetComparison(make_sample())
