@@ -182,7 +182,85 @@ def training():
     return figures
 
 
-PARTS = {part.__name__: part for part in (imports, simulation, streaming, generation, training)}
+def collisions():
+    """Pythia on one core: its own time, and what reading out, towers and image add to it; pile-up from a library."""
+    from calolab.particles import images
+    from calolab.simulate import pileup, pythia, pythia_worker, towers
+
+    events, rounds, figures = 50, 4, []
+    for name, settings in (("rpv", {"gluino_mass": 1400, "neutralino_mass": 850}), ("minimum-bias", {})):
+        ready = pythia_worker.generator(pythia._points(name, 1, settings)[0].setup).pythia
+        alone = added = 0.0
+        for number in range(rounds):
+            ready.rndm.init(1 + number)
+            start = time.process_time()
+            for _ in range(events):
+                ready.next()
+            alone += time.process_time() - start
+            ready.rndm.init(1 + number)
+            start = time.process_time()
+            made = towers.simulate(pythia_worker.final_state(ready.nextBatch(events, 10.0)), seed=number)
+            images(made)
+            added += time.process_time() - start
+        note = f"read-out, towers and image add {added / alone - 1:.0%}"
+        figures.append(Figure(f"Pythia {name}, one core", 1e3 * alone / events / rounds, "ms/event", note))
+    with tempfile.TemporaryDirectory() as folder:
+        library = pileup.library(2000, seed=1, path=Path(folder, "library.npz"), progress=False)
+        library.images(10, 20, seed=1)
+        for mu, wanted in ((20, 4000), (200, 1000)):
+            taken = seconds(lambda: library.images(wanted, mu, seed=1))  # noqa: B023
+            figures.append(Figure(f"pile-up images at mu = {mu}, tower library", wanted / taken, "events/s"))
+    return figures
+
+
+def jets():
+    """FastJet on whole-detector images, one core: as they are, and with pile-up."""
+    import calolab as cl
+
+    with tempfile.TemporaryDirectory() as folder:
+        rpv = {"gluino_mass": 1400, "neutralino_mass": 850}
+        signal = cl.simulate.collisions("rpv", 1000, seed=1, output="images", progress=False, **rpv)
+        library = cl.simulate.pileup.library(2000, seed=1, path=Path(folder, "library.npz"), progress=False)
+        figures = []
+        for mu in (0, 20, 200):
+            sample = cl.simulate.pileup.overlay(signal, library, mu, seed=1) if mu else signal
+            taken = seconds(lambda: cl.jets.cluster(sample))  # noqa: B023
+            pixels = (sample.values > 0).sum() / len(sample)
+            name = f"FastJet, RPV images at mu = {mu}, one core"
+            figures.append(Figure(name, len(sample) / taken, "images/s", f"{pixels:.0f} pixels above zero on average"))
+    return figures
+
+
+def dcgan():
+    """Training and generation of the RPV DCGAN, all cores."""
+    import numpy as np
+
+    import calolab as cl
+
+    space = cl.spaces.space("whole-detector")
+    values = np.random.default_rng(0).exponential(20.0, (2048, 64, 64)) * (
+        np.random.default_rng(1).random((64, 64)) < 0.05
+    )
+    sample = cl.Sample(values, {}, space)
+    gan, figures, rates = cl.models.build("rpv", space), [], {}
+    gan.generate(256, seed=1, batch_size=256)
+    taken = seconds(lambda: gan.generate(2048, seed=1, batch_size=256)) / 2048
+    figures.append(Figure("RPV GAN generation, batch 256", 1e3 * taken, "ms/event"))
+    for objective in ("non-saturating", "wgan-gp", "optimal-transport"):
+        recipe = cl.training.Recipe.published("rpv", objective=objective)
+        fresh = cl.models.build("rpv", space)
+        history = cl.training.fit(fresh, sample, epochs=1, batch_size=64, recipe=recipe, progress=False)
+        rates[objective] = history.epochs[-1]["samples_per_second"]
+        note = (
+            f"{rates[objective] / rates['non-saturating']:.2f} times non-saturating" if len(rates) > 1 else "batch 64"
+        )
+        figures.append(Figure(f"RPV GAN training, {objective}", rates[objective], "events/s", note))
+    return figures
+
+
+PARTS = {
+    part.__name__: part for part in (imports, simulation, streaming, generation, training, collisions, jets, dcgan)
+}
 
 
 def measure(name, environment=None):
@@ -202,7 +280,18 @@ def machine():
         if "model name" in line
     ]
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    packages = ("calolab", "tensorflow", "keras", "horovod", "ipyparallel", "geant4_pybind", "numpy", "h5py")
+    packages = (
+        "calolab",
+        "tensorflow",
+        "keras",
+        "horovod",
+        "ipyparallel",
+        "geant4_pybind",
+        "pythia8mc",
+        "fastjet",
+        "numpy",
+        "h5py",
+    )
     return {
         "date": date.today().isoformat(),
         "machine": f"{models[0] if models else platform.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB",

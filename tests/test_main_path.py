@@ -1,17 +1,20 @@
-"""The one way through: the script of README runs as it stands there."""
+"""The one way through: the scripts of README run as they stand there."""
 
 import re
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
 
 
-def test_the_script_of_readme_runs(tmp_path):
-    script = re.search(r"## The one way through\n+```python\n(.*?)```", README.read_text(), re.DOTALL).group(1)
-    assert "cl.simulate.showers" in script
+@pytest.mark.parametrize("heading", ["The one way through", "Whole events and their jets"])
+def test_the_scripts_of_readme_run(heading, tmp_path):
+    script = re.search(rf"## {heading}\n.*?```python\n(import.*?)```", README.read_text(), re.DOTALL).group(1)
+    assert "cl.simulate." in script
     assert "cl.validation.compare" in script
     script += "\nassert generated.values.shape == test.values.shape and len(history.epochs) == 2\nprint('went through')"
     path = tmp_path / "one_way_through.py"
