@@ -247,7 +247,8 @@ def _eta_phi(space, what):
 
 def _wrapped(phi):
     """Angles within -pi to pi: those that rounding or a sum has put outside come round to the other side."""
-    return np.where(np.abs(phi) > np.pi, phi - 2 * np.pi * np.sign(phi), phi)
+    phi = np.asarray(phi, dtype=np.float64)
+    return np.where(np.abs(phi) > np.pi, np.remainder(phi + np.pi, 2 * np.pi) - np.pi, phi)
 
 
 def _bins(position, edges):

@@ -42,7 +42,13 @@ def masses(path: str | Path) -> dict[str, float]:
 
 
 def file_name(gluino_mass: float, neutralino_mass: float, part: str = "train", suffix: str = "npz") -> str:
-    """The name that carries the masses [GeV], for one part (train, valid or test) of a set of events."""
+    """The name that carries the masses [GeV], for one part (train, valid or test) of a set of events.
+
+    Raises:
+        ValueError: if a mass is not a whole number, which the name cannot carry.
+    """
+    if any(mass != round(mass) for mass in (gluino_mass, neutralino_mass)):
+        raise ValueError(f"A file's name carries whole masses [GeV], received {gluino_mass} and {neutralino_mass}.")
     return f"RPV10_{gluino_mass:.0f}_{neutralino_mass:.0f}_01_{part}.{suffix}"
 
 

@@ -127,7 +127,7 @@ def fit(
             arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
         else:
             job = replace(job, stream=shard)
-        results.append(engines.client[engine].apply_async(train_rank, job, networks, list(callbacks), scores, **arrays))
+        results.append(engines.client[engine].apply_async(train_rank, job, networks, list(callbacks), scores if rank == 0 else [_unasked] * len(scores), **arrays))
     settings = {
         "checkpoints": folder,
         "progress": progress,
@@ -189,6 +189,11 @@ def train_rank(
     weights = {network: getattr(gan, network).get_weights() for network in ("generator", "discriminator")}
     outcome = {"history": history and history.to_dict(), "digest": _digest(weights), "diverged": diverged}
     return outcome | ({"weights": weights, "provenance": gan.provenance} if rank == 0 else {})
+
+
+def _unasked(gan):
+    """Stands for the physics score on the ranks that do not judge."""
+    raise RuntimeError("Only rank 0 judges an epoch.")
 
 
 class _Report:

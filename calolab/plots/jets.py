@@ -225,8 +225,7 @@ def _panel(figure, cell, variable, edges, reference, others, notes, label="gen. 
     upper, lower = ratios.stacked(figure, cell, label)
     ratios.draw(upper, lower, edges, reference, others, notes=notes)
     per = "jets" if variable.name.startswith("jet_") else "events"
-    number_ = variable.name.rpartition("_")[2]
-    upper.set_ylabel(f"fraction of events with jet {number_}" if number_.isdigit() else f"fraction of {per}")
+    upper.set_ylabel(f"fraction of {per}")
     lower.set_xlabel(f"{variable.label} [{variable.unit}]" if variable.unit else variable.label)
     if variable.name == "multiplicity":
         lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))

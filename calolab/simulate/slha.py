@@ -73,6 +73,9 @@ def spectrum(gluino_mass: float, neutralino_mass: float | None = None) -> str:
 
 def check_masses(gluino_mass: float, neutralino_mass: float | None = None) -> None:
     """Raise ValueError unless gluino and neutralino [GeV] can be made and can decay."""
+    for name, mass in (("gluino_mass", gluino_mass), ("neutralino_mass", neutralino_mass)):
+        if not isinstance(mass, (int, float, np.number)) and not (mass is None and name == "neutralino_mass"):
+            raise ValueError(f"{name} expects a number [GeV], received {mass!r}.")
     if not LIGHTEST_GLUINO <= gluino_mass <= HEAVIEST_GLUINO:
         raise ValueError(
             f"gluino_mass must be from {LIGHTEST_GLUINO:g} to {HEAVIEST_GLUINO:g} GeV (heavier pairs are out of reach "

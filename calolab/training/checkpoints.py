@@ -20,6 +20,7 @@ VERSION = 1
 FILE = "checkpoint.npz"
 BEST = "best.npz"
 PREVIOUS = "previous.npz"
+PREVIOUS_BEST = "previous_best.npz"
 
 
 def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) -> dict[str, keras.Variable]:
@@ -74,10 +75,11 @@ def save(
 
 
 def set_aside(folder: str | os.PathLike) -> None:
-    """Keep the checkpoint of an earlier training as `previous.npz`, so that a new one cannot overwrite it."""
+    """Keep an earlier training's checkpoints as `previous.npz` and `previous_best.npz`, out of a new one's way."""
     if Path(folder, FILE).exists():
         os.replace(Path(folder, FILE), Path(folder, PREVIOUS))
-    Path(folder, BEST).unlink(missing_ok=True)
+    if Path(folder, BEST).exists():
+        os.replace(Path(folder, BEST), Path(folder, PREVIOUS_BEST))
 
 
 def load(

@@ -10,7 +10,7 @@ import numpy as np
 from calolab.training.recipe import Recipe
 
 # What a draw is for; part of its seed, so that no two purposes share random numbers.
-_ORDER, _PASS, _DROPOUT = range(3)
+_ORDER, _PASS, _DROPOUT, _BATCH_FLIP = range(4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,15 +58,21 @@ def draw(
         recipe: with what probabilities labels are flipped.
         dropouts: number of dropout layers.
     """
-    seed, *where = place
+    seed, _, *everywhere = place
+    where = place[1:]
     random = np.random.default_rng(np.random.SeedSequence((seed, _PASS, *where)))
     rows = random.integers(len(next(iter(labels.values()), [0])), size=events)
     words = np.random.SeedSequence((seed, _DROPOUT, *where)).generate_state(2 * dropouts)
     return Draw(
         latent=random.standard_normal((events, latent_size), dtype=np.float32),
         labels={name: np.asarray(column)[rows] for name, column in labels.items()},
-        flips=(random.random(events) < recipe.flip) ^ (random.random() < recipe.batch_flip),
+        flips=(random.random(events) < recipe.flip) ^ _batch_flips(seed, everywhere, recipe.batch_flip),
         class_flips=random.random(events) < recipe.class_flip,
         mixing=random.random(events, dtype=np.float32),
         seeds=(words >> 1).astype(np.int64).reshape(dropouts, 2),
     )
+
+
+def _batch_flips(seed: int, place: list[int], probability: float) -> bool:
+    """Whether all labels of a pass are flipped: the same on every rank."""
+    return np.random.default_rng(np.random.SeedSequence((seed, _BATCH_FLIP, *place))).random() < probability

@@ -118,6 +118,11 @@ def check_heads(gan: GAN, recipe: Recipe) -> None:
         )
     if recipe.class_flip and "signal" not in heads:
         raise ValueError("class_flip needs a discriminator with the head 'signal', such as lagan's; set it to 0.")
+    if recipe.objective == "wgan-gp" and gan.settings.get("power", 1) != 1:
+        raise ValueError(
+            f"A gradient penalty needs networks that see values linearly, but {gan.architecture!r} was built with "
+            f"power={gan.settings['power']}, whose slope has no bounds at zero; build it with power=1."
+        )
     names = {layer.name for layer in discriminator.layers}
     if recipe.objective == "optimal-transport" and "features" not in names:
         raise ValueError(

@@ -80,31 +80,36 @@ class History:
         return [epoch["losses"][name] for epoch in self.epochs]
 
     def scores(self, name: str) -> list[float]:
-        """One physics score by epoch.
+        """One physics score by epoch; NaN for epochs that were not judged by it.
 
         Raises:
             ValueError: if no epoch holds it.
         """
-        known = sorted(self.epochs[0].get("scores", ())) if self.epochs else []
+        known = self._scored()
         if name not in known:
             raise ValueError(f"No score {name!r} in this history; it holds {', '.join(known) or 'no scores'}.")
-        return [epoch["scores"][name] for epoch in self.epochs]
+        return [epoch.get("scores", {}).get(name, float("nan")) for epoch in self.epochs]
+
+    def _scored(self) -> list[str]:
+        return sorted({name for epoch in self.epochs for name in epoch.get("scores", ())})
 
     @property
     def divergence(self) -> str:
         """What tells that a loss runs away, as a WGAN's critic may, in words; empty if none does.
 
-        A loss runs away if its size in the last epoch is more than 100 times its median size in the first ten (but at
-        least 1): the games of all objectives end near the losses that they begin with.
+        A loss runs away if its size is ever more than 20 times its largest in the first three epochs (but at least 1):
+        the games of all objectives stay near the losses that they begin with.
         """
         told = []
         for name in ("discriminator", "generator"):
             sizes = np.abs([epoch["losses"].get(name, 0.0) for epoch in self.epochs])
-            if len(sizes) > 1:
-                usual = max(float(np.median(sizes[:10])), 1.0)
-                if sizes[-1] > 100 * usual:
-                    told.append(f"the {name}'s loss has grown from {usual:.3g} to {sizes[-1]:.3g}")
-        return f"The training diverges: {' and '.join(told)} in size." if told else ""
+            usual = max(float(sizes[:3].max(initial=0)), 1.0)
+            if sizes[3:].max(initial=0) > 20 * usual:
+                told.append(
+                    f"the {name}'s loss is {usual:.3g} in size in the first epochs, and {sizes.max():.3g} in epoch "
+                    f"{sizes.argmax() + 1}"
+                )
+        return f"The training diverges: {'; '.join(told)}." if told else ""
 
     def plot(self, names: Sequence[str] = ("discriminator", "generator")):
         """Losses by epoch: a matplotlib figure, which a notebook shows.
@@ -117,6 +122,17 @@ class History:
         columns = [[epoch["epoch"] + 1 for epoch in self.epochs], *(self.losses(name) for name in names)]
         remark = ", ".join(filter(None, ["stopped" if self.stopped else "", "diverging" if self.divergence else ""]))
         return losses.show(np.column_stack(columns), names, names, remark, step="epoch")
+
+    def plot_beginning(self, names: Sequence[str] = ("discriminator",), first: int = 10):
+        """Losses in the first epochs beside those of all, where a WGAN's critic shows what it learns: a figure.
+
+        Raises:
+            ValueError: if no epoch holds a loss of that name.
+        """
+        from calolab.plots import losses
+
+        columns = [[epoch["epoch"] + 1 for epoch in self.epochs], *(self.losses(name) for name in names)]
+        return losses.beginning(np.column_stack(columns), names, first, "diverging" if self.divergence else "")
 
     def to_dict(self) -> dict:
         """The history as plain numbers and strings that JSON can hold; `from_dict` reads it back."""
@@ -137,12 +153,12 @@ class History:
         if not self.epochs:
             return title
         names = list(self.epochs[0]["losses"])
-        scores = list(self.epochs[0].get("scores", ()))
+        scores = self._scored()
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names + scores)
         rows = "".join(
             f"<tr><td>{epoch['epoch'] + 1}</td>"
             + "".join(f"<td>{epoch['losses'][name]:.3g}</td>" for name in names)
-            + "".join(f"<td>{epoch['scores'][name]:.3g}</td>" for name in scores)
+            + "".join(f"<td>{epoch.get('scores', {}).get(name, float('nan')):.3g}</td>" for name in scores)
             + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.0f}</td></tr>"
             for epoch in self.epochs
         )

@@ -48,10 +48,18 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
     try:
         for layer in layers:
             layer.dtype_policy = keras.DTypePolicy(POLICIES[precision])
+        _forget_compiled(networks)
         yield
     finally:
+        _forget_compiled(networks)
         for layer, policy in zip(layers, before):
             layer.dtype_policy = policy
+
+
+def _forget_compiled(networks):
+    """Keras keeps the precision of a network's first prediction; the next one must see the present one."""
+    for network in networks:
+        network.predict_function = None
 
 
 def _inner_layers(network):

@@ -31,9 +31,12 @@ class PhysicsScore:
         """The GAN's scores as plain numbers.
 
         Raises:
-            ValueError: if the deciding number is missing or not a number.
+            ValueError: if the deciding number is missing or not a number, or the function fails.
         """
-        scores = {name: float(value) for name, value in self.score(gan).items()}
+        try:
+            scores = {name: float(value) for name, value in self.score(gan).items()}
+        except Exception as error:  # the ranks that wait for it must all hear of it, whatever it is
+            raise ValueError(f"The physics score failed with {type(error).__name__}: {error}") from error
         if isnan(scores.get(self.by, float("nan"))):
             raise ValueError(
                 f"PhysicsScore(by={self.by!r}) expects a number of that name from its function, received {scores}."

@@ -23,7 +23,8 @@ class Standing:
         empty_steps: steps in a row with nothing but empty showers.
         history: one dictionary per epoch done, as in `History.epochs`.
         response: the calorimeter's response, as `Response.to_dict` gives it; empty where no head asks for it.
-        best: `epoch` (from 0) and `score` of the epoch with the lowest physics score so far; empty without one.
+        best: `epoch` (from 0), `score` and `by` (its name) of the epoch with the lowest physics score so far; empty
+            without one.
     """
 
     epoch: int = 0
@@ -98,5 +99,5 @@ class Standing:
         last["scores"] = dict(scores)
         if self.best and not scores[by] < self.best["score"]:
             return False
-        self.best = {"epoch": last["epoch"], "score": scores[by]}
+        self.best = {"epoch": last["epoch"], "score": scores[by], "by": by}
         return True

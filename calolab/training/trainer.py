@@ -196,13 +196,15 @@ def _train(
             if ended:
                 standing.count_epoch()
             good = _checked(run, standing)
+            _write(run, standing, good, store.FILE)
             if ended and run.physics_score is not None:
+                # After the checkpoint: a score may take long, or fail.
                 with computing_in("float32", run.gan.generator):
                     scores = ranks.from_rank_0(run.parallel, lambda: run.physics_score(run.gan))
                 if standing.count_scores(scores, run.physics_score.by):
                     best = good
                     _write(run, standing, best, store.BEST)
-            _write(run, standing, good, store.FILE)
+                _write(run, standing, good, store.FILE)
     except TrainingDiverged:
         store.assign(run.changing, good)
         raise
@@ -272,8 +274,11 @@ def _begin(run: _Run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | N
     best = None
     if resume:
         standing = Standing(**ranks.from_rank_0(run.parallel, lambda: read(store.FILE)))
+        if run.physics_score is None or standing.best.get("by") != run.physics_score.by:
+            standing.best = {}  # what was judged by something else, or by nothing, has no best epoch
         if standing.best:
-            ranks.from_rank_0(run.parallel, lambda: read(store.BEST))
+            # Killed between two writes, a training leaves a best epoch that its checkpoint does not know yet.
+            standing.best = ranks.from_rank_0(run.parallel, lambda: read(store.BEST))["best"]
             best = _broadcast(run)
             ranks.from_rank_0(run.parallel, lambda: read(store.FILE))
     else:

@@ -194,7 +194,7 @@ def jet_score(
     floor = sum(drawn[name] for name in COMBINED)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(real))[:events])
     real = real.select(chosen)
-    values = {name: variables(real)[name].defined.values for name in COMBINED}
+    values = {name: variables(real)[name].values for name in COMBINED}
     constants = {"floor_ks_comb": float(floor.mean()), "floor_spread_ks_comb": float(floor.std())}
 
     def score(gan) -> dict[str, float]:
@@ -202,7 +202,7 @@ def jet_score(
         made = variables(cluster(gan.generate(real.labels or events, seed=seed), **clustering))
         measured = {}
         for name, real_values in values.items():
-            made_values = made[name].defined.values
+            made_values = made[name].values
             measured[name] = distances(real_values, made_values, edges(name, real_values, made_values))
         return {
             "ks_comb": sum(one["minus_log_p"] for one in measured.values()),

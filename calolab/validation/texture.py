@@ -132,7 +132,6 @@ def pixel_contents(sample: Sample, edges: np.ndarray) -> np.ndarray:
         Shape `(event, edge + 1)`; a value on an edge counts above it.
     """
     contents = np.empty((len(sample), len(edges) + 1))
-    contents = np.empty((len(sample), len(edges) + 1))
     for event, values in enumerate(sample.values):
         below = np.searchsorted(np.sort(values, axis=None), edges)
         contents[event] = np.diff(below, prepend=0, append=values.size) / values.size

@@ -390,5 +390,5 @@ def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
     )
     history = run.wait()
     assert history.scores("ks_comb") == [3, 1, 2]
-    assert gan.provenance["trainings"][-1]["best"] == {"epoch": 1, "score": 1.0}
+    assert gan.provenance["trainings"][-1]["best"] == {"epoch": 1, "score": 1.0, "by": "ks_comb"}
     assert len(set(run.digests)) == 1

@@ -1,6 +1,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from calolab import models
 
@@ -151,3 +152,20 @@ def test_wrong_settings_are_refused():
         models.build("pileup", "whole-detector", threshold=5.0, image_norm=4.0)
     with pytest.raises(ValueError, match="'periodical'.*Nearest: periodic"):
         models.build("pileup", "whole-detector", periodical=True)
+
+
+def test_a_power_is_undone_by_the_generator_and_applied_by_the_discriminator():
+    linear, root = (models.build("rpv", "whole-detector", seed=1, power=power) for power in (1.0, 0.3))
+    latent = np.random.default_rng(0).standard_normal((2, 64), dtype=np.float32)
+    energies = [gan.generator.predict_on_batch({"latent": latent}) for gan in (linear, root)]
+    np.testing.assert_allclose((energies[1] / 4000) ** 0.3, energies[0] / 4000, rtol=1e-4)
+    image = np.where(images(2) > 0.5, images(2), 0)
+    seen = np.where(image > 0, 4000 * (image / 4000) ** 0.3, 0)
+    answers = root.discriminator(image)["generation"], linear.discriminator(seen)["generation"]
+    np.testing.assert_allclose(*answers, rtol=1e-4, atol=1e-6)
+    empty = tf.Variable(np.zeros((1, 64, 64, 1), np.float32))
+    with tf.GradientTape() as tape:
+        score = root.discriminator(empty)["generation"]
+    assert np.all(np.isfinite(tape.gradient(score, empty)))
+    with pytest.raises(ValueError, match="power is expected above 0 and up to 1, received 0"):
+        models.build("rpv", "whole-detector", power=0)

@@ -182,10 +182,10 @@ def test_what_does_not_fit_is_refused():
 
 def test_a_library_is_made_once_and_read_from_then_on(tmp_path, monkeypatch):
     monkeypatch.setenv("CALOLAB_CACHE", str(tmp_path))
-    made = pileup.library(60, seed=3, processes=1, progress=False)
+    made = pileup.library(60, seed=3, kind="towers", processes=1, progress=False)
     (file,) = (tmp_path / "pileup").iterdir()
     before = file.stat()
-    found = pileup.library(60, seed=3, progress=False)
+    found = pileup.library(60, seed=3, kind="towers", progress=False)
     assert (file.stat().st_ino, file.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     for library in (found, pileup.read(file)):
         assert library.kind == "towers"
@@ -193,12 +193,12 @@ def test_a_library_is_made_once_and_read_from_then_on(tmp_path, monkeypatch):
         assert library.collisions.origin == made.collisions.origin
         assert np.array_equal(library.images(9, 20, 1).values, made.images(9, 20, 1).values)
     # Once the tables of minimum bias are in the cache, they give the same collisions.
-    again = pileup.library(60, seed=3, processes=2, path=tmp_path / "again.npz", progress=False)
+    again = pileup.library(60, seed=3, kind="towers", processes=2, path=tmp_path / "again.npz", progress=False)
     assert again.collisions.columns.tolist() == made.collisions.columns.tolist()
     # Minimum bias: some 40 towers above threshold within the acceptance, and 50 GeV in |eta| < 2.5.
     assert per_event(images(made.collisions)).mean() == pytest.approx(50, rel=0.4)
     with pytest.raises(ValueError, match="another library: 60 collisions .towers. with seed 3"):
-        pileup.library(60, seed=4, path=file)
+        pileup.library(60, seed=4, kind="towers", path=file)
     assert pileup._fingerprint({"kind": "towers", "seed": 3}) != pileup._fingerprint({"kind": "towers", "seed": 4})
 
 

@@ -1,6 +1,7 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from calolab.training import History, Progress
@@ -42,7 +43,11 @@ def test_a_loss_that_runs_away_is_told():
             [{**EPOCH, "epoch": i, "losses": {"discriminator": s, "generator": 1.0}} for i, s in enumerate(sizes)]
         )
 
-    assert history(-3.0, -5.0, -4.0, -6.0).divergence == ""
-    runaway = history(-3.0, -5.0, -40.0, -6000.0, -9e5, -7e7)
-    assert "the discriminator's loss has grown" in runaway.divergence
+    assert history(-3.0, -5.0, -4.0, -6.0).divergence == history().divergence == ""
+    assert history(*np.linspace(30, 2, 12)).divergence == "", "a loss that falls does not run away"
+    for sizes in ((1, 10, 100, 1000, 10_000), np.geomspace(2, 180, 20), (2, 3, 1, 1e6, 1e6, 50)):
+        assert "the discriminator's loss is" in history(*sizes).divergence, sizes
+    runaway = history(-3.0, -5.0, -40.0, -6000.0)
+    assert "6e+03 in epoch 4" in runaway.divergence
     assert runaway.divergence in runaway._repr_html_()
+    assert len(runaway.plot_beginning().axes) == 2

@@ -30,7 +30,7 @@ def test_the_gan_ends_with_the_best_epochs_weights(tiny_gan, tiny_sample):
     history = fit(gan, tiny_sample(), epochs=3, physics_score=score, **QUIET)
     assert history.scores("ks_comb") == [5, 2, 3]
     assert same(generator(gan), seen[1]) and not same(seen[1], seen[2])
-    assert gan.provenance["trainings"][0]["best"] == {"epoch": 1, "score": 2.0}
+    assert gan.provenance["trainings"][0]["best"] == {"epoch": 1, "score": 2.0, "by": "ks_comb"}
     assert "<td>2</td>" in history._repr_html_()
     with pytest.raises(ValueError, match="holds ks_comb, other"):
         history.scores("ks_jet_pt")
@@ -77,3 +77,33 @@ def test_a_score_without_its_number_is_refused(tiny_gan, tiny_sample):
         fit(tiny_gan(), tiny_sample(7), epochs=1, physics_score=PhysicsScore(lambda gan: {"other": 1.0}), **QUIET)
     with pytest.raises(TypeError, match="function of a GAN"):
         PhysicsScore("ks_comb")
+
+
+def test_going_on_without_or_by_another_score_forgets_the_best_epoch(tiny_gan, tiny_sample, tmp_path):
+    options = {"checkpoints": tmp_path, **QUIET}
+    fit(tiny_gan(), tiny_sample(), epochs=1, physics_score=scripted(0.1)[0], **options)
+    gan, seen = tiny_gan(), []
+    other = PhysicsScore(lambda gan: seen.append(generator(gan)) or {"third": 50.0 - len(seen)}, by="third")
+    history = fit(gan, tiny_sample(), epochs=3, physics_score=other, resume=True, **options)
+    assert same(generator(gan), seen[1])
+    assert np.isnan(history.scores("third")[0]) and history.scores("third")[1:] == [49, 48]
+    assert "nan" in history._repr_html_()
+    plain = tiny_gan()
+    fit(plain, tiny_sample(), epochs=4, resume=True, **options)
+    assert plain.provenance["trainings"][-1]["best"] == {} and not same(generator(plain), seen[1])
+
+
+def test_a_score_that_fails_leaves_the_epoch_in_the_checkpoint(tiny_gan, tiny_sample, tmp_path):
+    options = {"checkpoints": tmp_path, **QUIET}
+    broken = PhysicsScore(lambda gan: 1 / 0)
+    with pytest.raises(ValueError, match="failed with ZeroDivisionError"):
+        fit(tiny_gan(), tiny_sample(), epochs=2, physics_score=broken, **options)
+    history = fit(tiny_gan(), tiny_sample(), epochs=2, physics_score=scripted(3.0)[0], resume=True, **options)
+    assert np.isnan(history.scores("ks_comb")[0]) and history.scores("ks_comb")[1] == 3
+
+
+def test_a_new_training_sets_the_best_epoch_aside(tiny_gan, tiny_sample, tmp_path):
+    for _ in range(2):
+        fit(tiny_gan(), tiny_sample(7), epochs=1, physics_score=scripted(1.0)[0], checkpoints=tmp_path, **QUIET)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["best.npz", "checkpoint.npz", "previous.npz", "previous_best.npz"]

@@ -41,5 +41,5 @@ def test_the_lowest_score_is_the_best():
         standing.count_epoch()
         found.append(standing.count_scores({"ks_comb": score, "other": 0.0}, by="ks_comb"))
     assert found == [True, False, True, False]
-    assert standing.best == {"epoch": 2, "score": 4.0}
+    assert standing.best == {"epoch": 2, "score": 4.0, "by": "ks_comb"}
     assert [epoch["scores"]["ks_comb"] for epoch in standing.history] == [5, 7, 4, 4]

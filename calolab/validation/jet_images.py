@@ -1,0 +1,200 @@
+"""Jets as their images show them: mass, transverse momentum and prongs from pixels, and nearest neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from calolab.samples import Sample
+from calolab.spaces import Space
+
+_PIECE = 256  # Images whose prongs are sought at a time: few enough for a processor's cache.
+_ROWS = 512  # Images compared with all others at a time.
+
+
+def image_pt(images: Sample) -> np.ndarray:
+    """Transverse momentum of each image, the vector sum over its pixels, shape `(event,)` [GeV].
+
+    Raises:
+        ValueError: if the space is no image of transverse momentum in eta and phi.
+    """
+    px, py, _, _ = _momentum(images)
+    return np.hypot(px, py)
+
+
+def image_mass(images: Sample) -> np.ndarray:
+    """Invariant mass of each image, every pixel a massless particle at its centre, shape `(event,)` [GeV].
+
+    Raises:
+        ValueError: if the space is no image of transverse momentum in eta and phi.
+    """
+    px, py, pz, energy = _momentum(images)
+    return np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
+
+
+def image_tau_21(images: Sample) -> np.ndarray:
+    """How much better two prongs fit each image than one, tau_2 / tau_1 (arXiv:1011.2268), shape `(event,)`.
+
+    Measured in pixels as LAGAN's authors do (arXiv:1701.05927): tau_N is the mean distance to the nearest of N axes,
+    weighted with the transverse momentum. The one axis is the hardest pixel; the two are what is left when pixels are
+    clustered with kt, where of two pixels the harder one keeps its place. So it differs from the `tau_21` of a jet's
+    constituents, whose axes are minimised; compare pixels with pixels.
+
+    Returns:
+        About 0 for two prongs, towards 1 for none; 0 for a single pixel, NaN for an empty image.
+
+    Raises:
+        ValueError: if the space is no image of transverse momentum in eta and phi.
+    """
+    _check(images.space)
+    eta, phi = (grid.ravel() for grid in np.meshgrid(*_centres(images.space), indexing="ij"))
+    distance = np.hypot(eta[:, None] - eta, phi[:, None] - phi)
+    values = images.values.reshape(len(images), images.space.n_cells)
+    filled = np.count_nonzero(values > 0, axis=1)
+    found = np.full(len(images), np.nan)
+    # Images with like numbers of pixels go together, so that none waits for others.
+    order = np.argsort(filled, kind="stable")
+    order = order[filled[order] > 0]
+    for start in range(0, len(order), _PIECE):
+        chosen = order[start : start + _PIECE]
+        width = filled[chosen].max()
+        pixel = np.argsort(-values[chosen], axis=1, kind="stable")[:, :width]
+        pt = np.maximum(np.take_along_axis(values[chosen], pixel, axis=1).astype(np.float64), 0)
+        one = distance[pixel, pixel[:, :1]]
+        axes = _two_axes(pt, pixel, np.round(distance**2, 9))
+        two = np.minimum(distance[pixel, axes[:, :1]], distance[pixel, axes[:, 1:]])
+        tau_1, tau_2 = np.sum(pt * one, axis=1), np.sum(pt * two, axis=1)
+        found[chosen] = np.divide(tau_2, tau_1, out=np.zeros(len(chosen)), where=tau_1 > 0)
+    return found
+
+
+def nearest(images: Sample, among: Sample | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The most similar image of another sample, or of the same one: has a generator learned images by heart?
+
+    Args:
+        images: any images.
+        among: images of the same space; by default the images themselves, each without itself.
+
+    Returns:
+        Which image of `among` is nearest to each, and how far it is: the root of the sum of squared differences over
+        all pixels [`space.unit`], both of shape `(event,)`.
+
+    Raises:
+        ValueError: if the spaces differ, or there is nothing to search among.
+    """
+    others = images if among is None else among
+    if others.space != images.space or len(others) < 1 + (among is None):
+        raise ValueError(
+            f"nearest expects other images in the space {images.space.name!r}, received {len(others)} in "
+            f"{others.space.name!r}{' and none else' if among is None else ''}."
+        )
+    rows, columns = (s.values.reshape(len(s), s.space.n_cells).astype(np.float64) for s in (images, others))
+    sizes = np.sum(columns**2, axis=1)
+    index, distance = np.empty(len(rows), dtype=np.int64), np.empty(len(rows))
+    for start in range(0, len(rows), _ROWS):
+        row = rows[start : start + _ROWS]
+        squared = sizes - 2 * row @ columns.T
+        if among is None:
+            squared[np.arange(len(row)), start + np.arange(len(row))] = np.inf
+        best = squared.argmin(axis=1)
+        index[start : start + len(row)] = best
+        # Directly, as the difference of large numbers would leave a copy of an image some way from it.
+        distance[start : start + len(row)] = np.sqrt(np.sum((row - columns[best]) ** 2, axis=1))
+    return index, distance
+
+
+def _two_axes(pt: np.ndarray, pixel: np.ndarray, squared: np.ndarray) -> np.ndarray:
+    """Places of the two pixels that are left of each image after clustering, shape `(event, 2)`.
+
+    A pair's kt distance is the square of the smaller pt times that of the distance, so the closest pair of all is some
+    pixel and the nearest of those harder than it: one distance per pixel is enough to keep. On a grid many are equally
+    near; the hardest of them counts.
+
+    Args:
+        pt: pixels by falling pt, those without any at the end, shape `(event, pixel)`.
+        pixel: where they lie.
+        squared: squared distances between places, equal ones exactly so.
+    """
+    pt, gap, near = pt.copy(), np.full(pt.shape, np.inf), np.zeros(pt.shape, dtype=np.int64)
+    for column in range(1, pt.shape[1]):
+        to_harder = squared[pixel[:, column, None], pixel[:, :column]]
+        near[:, column] = to_harder.argmin(axis=1)
+        gap[:, column] = np.where(pt[:, column] > 0, to_harder.min(axis=1), np.inf)
+    left = np.count_nonzero(pt > 0, axis=1)
+    while left.max() > 2:
+        if left.max() < 0.7 * pt.shape[1]:
+            pt, gap, near, pixel = _without_gone(pt, gap, near, pixel, left.max())
+        _merge(pt, gap, near, pixel, squared, np.flatnonzero(left > 2))
+        left = np.maximum(left - 1, np.minimum(left, 2))
+    # A single pixel is both axes.
+    kept = np.argsort(pt == 0, axis=1, kind="stable")[:, : min(2, pt.shape[1])]
+    kept = np.where((left > 1)[:, None], kept, kept[:, :1])
+    return np.take_along_axis(pixel, kept, axis=1)[:, [0, -1]]
+
+
+def _merge(pt, gap, near, pixel, squared, events):
+    """Let the closest pair of each of these events become one, in place."""
+    columns = np.arange(pt.shape[1])
+
+    def search(rows, column):
+        """The nearest of those harder than the given pixel of each row; of equally hard ones the first is harder."""
+        own = pt[rows, column][:, None]
+        harder = (pt[rows] > own) | ((pt[rows] == own) & (columns < column[:, None]))
+        apart = np.where(harder, squared[pixel[rows, column][:, None], pixel[rows]], np.inf)
+        gap[rows, column] = apart.min(axis=1)
+        near[rows, column] = np.where(apart == gap[rows, column][:, None], pt[rows], -1).argmax(axis=1)
+
+    finite = np.isfinite(gap[events])
+    soft = np.where(finite, pt[events] ** 2 * np.where(finite, gap[events], 0), np.inf).argmin(axis=1)
+    hard = near[events, soft]
+    pt[events, hard] += pt[events, soft]
+    pt[events, soft] = 0
+    gap[events, soft] = np.inf
+    # What was nearest to the one that is gone looks anew, and so does the one that grew.
+    orphan, column = np.nonzero((near[events] == soft[:, None]) & np.isfinite(gap[events]))
+    search(np.append(events[orphan], events), np.append(column, hard))
+    # The one that grew may now be harder than some, and nearer to them.
+    apart, own = squared[pixel[events], pixel[events, hard][:, None]], pt[events, hard][:, None]
+    softer = (pt[events] < own) | ((pt[events] == own) & (columns > hard[:, None]))
+    than = gap[events], np.take_along_axis(pt[events], near[events], axis=1)
+    closer = softer & (pt[events] > 0) & ((apart < than[0]) | ((apart == than[0]) & (own > than[1])))
+    gap[events] = np.where(closer, apart, gap[events])
+    near[events] = np.where(closer, hard[:, None], near[events])
+
+
+def _without_gone(pt, gap, near, pixel, width):
+    """The same with the pixels that have been merged into others left out."""
+    kept = np.argsort(pt == 0, axis=1, kind="stable")[:, :width]
+    place = np.zeros(pt.shape, dtype=np.int64)
+    np.put_along_axis(place, kept, np.broadcast_to(np.arange(width), kept.shape), axis=1)
+    near = np.take_along_axis(place, np.take_along_axis(near, kept, axis=1), axis=1)
+    return tuple(np.take_along_axis(one, kept, axis=1) for one in (pt, gap)) + (
+        near,
+        np.take_along_axis(pixel, kept, axis=1),
+    )
+
+
+def _momentum(images: Sample) -> tuple[np.ndarray, ...]:
+    """Sums of px, py, pz and energy over the pixels, each of shape `(event,)` [GeV]."""
+    _check(images.space)
+    eta, phi = _centres(images.space)
+    ones = np.ones_like(eta)
+    weights = [np.outer(a, b).ravel() for a, b in ((ones, np.cos(phi)), (ones, np.sin(phi)))]
+    weights += [np.outer(function(eta), np.ones_like(phi)).ravel() for function in (np.sinh, np.cosh)]
+    # In double precision: the mass is a small difference of large numbers.
+    sums = np.empty((len(images), 4))
+    for start in range(0, len(images), _ROWS):
+        rows = images.values[start : start + _ROWS].reshape(-1, len(eta) * len(phi)).astype(np.float64)
+        sums[start : start + len(rows)] = rows @ np.stack(weights, axis=1)
+    return tuple(sums.T)
+
+
+def _centres(space: Space) -> tuple[np.ndarray, np.ndarray]:
+    return space.centres("eta"), space.centres("phi")
+
+
+def _check(space: Space) -> None:
+    if space.has_depth or space.axes != ("eta", "phi") or space.quantity != "transverse momentum":
+        raise ValueError(
+            "Expected jet images, transverse momentum in eta and phi as in the space 'jet-image'; space "
+            f"{space.name!r} holds {space.quantity} along {', '.join(space.axes)}."
+        )
