@@ -127,7 +127,11 @@ def fit(
             arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
         else:
             job = replace(job, stream=shard)
-        results.append(engines.client[engine].apply_async(train_rank, job, networks, list(callbacks), scores if rank == 0 else [_unasked] * len(scores), **arrays))
+        results.append(
+            engines.client[engine].apply_async(
+                train_rank, job, networks, list(callbacks), scores if rank == 0 else [_unasked] * len(scores), **arrays
+            )
+        )
     settings = {
         "checkpoints": folder,
         "progress": progress,
