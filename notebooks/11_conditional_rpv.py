@@ -157,7 +157,7 @@ history.plot()
 
 # %%
 best = gan.provenance["trainings"][-1]["best"]
-floor = history.epochs[0]["scores"]["floor_ks_comb"], history.epochs[0]["scores"]["floor_spread_ks_comb"]
+floor = history.scores("floor_ks_comb")[0], history.scores("floor_spread_ks_comb")[0]
 parts = {name: history.scores(name) for name in ("ks_jet_pt", "ks_multiplicity", "ks_summed_mass")}
 cl.plots.jets.selection(history.scores("ks_comb"), floor, parts=parts, chosen=best["epoch"])
 

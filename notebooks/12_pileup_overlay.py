@@ -164,10 +164,14 @@ scores = {mu: cl.validation.jet_score(sample, seed=seed, **soft) for mu, sample 
 
 
 def judge(gan):
-    """`ks_comb` at each mu, and the sums of both and of their floors."""
+    """`ks_comb` at each mu and their sum, which decides, with its floor."""
     found = {mu: score(gan) for mu, score in scores.items()}
-    sums = {name: sum(one[name] for one in found.values()) for name in ("ks_comb", "floor_ks_comb")}
-    return {**sums, **{f"ks_comb_{mu}": one["ks_comb"] for mu, one in found.items()}}
+    return {
+        "ks_comb": sum(one["ks_comb"] for one in found.values()),
+        **{f"ks_comb_{mu}": one["ks_comb"] for mu, one in found.items()},
+        "floor": sum(one["floor_ks_comb"] for one in found.values()),
+        "floor_spread": np.hypot(*(one["floor_spread_ks_comb"] for one in found.values())),
+    }
 
 
 # %%
@@ -178,8 +182,8 @@ history.plot()
 # %%
 best = gan.provenance["trainings"][-1]["best"]
 parts = {f"μ = {mu}": history.scores(f"ks_comb_{mu}") for mu in mus}
-floor = history.scores("floor_ks_comb")[0]
-cl.plots.jets.selection(history.scores("ks_comb"), (floor, 0), parts=parts, chosen=best["epoch"])
+floor = history.scores("floor")[0], history.scores("floor_spread")[0]
+cl.plots.jets.selection(history.scores("ks_comb"), floor, parts=parts, chosen=best["epoch"])
 
 # %% [markdown]
 # ## 4. Is it pile-up?

@@ -48,7 +48,7 @@ def image_tau_21(images: Sample) -> np.ndarray:
     _check(images.space)
     eta, phi = (grid.ravel() for grid in np.meshgrid(*_centres(images.space), indexing="ij"))
     distance = np.hypot(eta[:, None] - eta, phi[:, None] - phi)
-    values = images.values.reshape(len(images), images.space.n_cells)
+    values = np.maximum(images.values.reshape(len(images), images.space.n_cells), 0).astype(np.float64)
     filled = np.count_nonzero(values > 0, axis=1)
     found = np.full(len(images), np.nan)
     # Images with like numbers of pixels go together, so that none waits for others.
@@ -58,11 +58,11 @@ def image_tau_21(images: Sample) -> np.ndarray:
         chosen = order[start : start + _PIECE]
         width = filled[chosen].max()
         pixel = np.argsort(-values[chosen], axis=1, kind="stable")[:, :width]
-        pt = np.maximum(np.take_along_axis(values[chosen], pixel, axis=1).astype(np.float64), 0)
-        one = distance[pixel, pixel[:, :1]]
+        pt = np.take_along_axis(values[chosen], pixel, axis=1)
         axes = _two_axes(pt, pixel, np.round(distance**2, 9))
-        two = np.minimum(distance[pixel, axes[:, :1]], distance[pixel, axes[:, 1:]])
-        tau_1, tau_2 = np.sum(pt * one, axis=1), np.sum(pt * two, axis=1)
+        two = np.minimum(distance[axes[:, 0]], distance[axes[:, 1]])
+        # Over all pixels in their order: sums that do not depend on the company.
+        tau_1, tau_2 = (np.sum(values[chosen] * apart, axis=1) for apart in (distance[pixel[:, 0]], two))
         found[chosen] = np.divide(tau_2, tau_1, out=np.zeros(len(chosen)), where=tau_1 > 0)
     return found
 
