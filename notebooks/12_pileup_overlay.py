@@ -337,10 +337,10 @@ for mu in mus:
 
 # %% [markdown]
 # The GAN paints a crossing at any mu within a millisecond; the exact way takes tens of times longer at mu = 200, once the library is there.
-# What minutes of training give depends on who asks. In a `demo` run fat jets of RPV events do not notice at mu = 20 whether their
-# pile-up is real: R = 1.0 averages over many pixels. At mu = 200 some of the energy is missing, and jets are too light. And every
-# closer look fails: spots return from crossing to crossing, and there are too many faint pixels. More crossings and epochs help,
-# with `hour` and `full`.
+# What minutes of training give depends on who asks. In `demo` runs the energy of a crossing is too low by 5 to 30 per cent. Fat jets of
+# RPV events average over many pixels: where the energy is nearly right, they do not tell generated from real pile-up, and elsewhere
+# they are too light. Every closer look fails: spots return from crossing to crossing, there are too many faint pixels, and soft jets are
+# off. `hour` and `full` see more crossings for longer.
 
 # %% [markdown]
 # ## 8. What must hold

@@ -18,8 +18,9 @@
 #
 # Galaxies far away look distorted, because matter on the way bends their light. From the distortions one computes a map of the
 # convergence: how much mass lies along each line of sight. Cosmologists compare such maps with simulated ones, each of which takes a large
-# computer. CosmoGAN (arXiv:1706.02390) paints them; its authors could not tell its maps from simulated ones by their statistics. It is in
-# this laboratory because its networks are those of the whole-detector GANs: what helps the one helps the other. This notebook
+# computer. CosmoGAN (arXiv:1706.02390) paints them; its authors found the summary statistics of simulated maps in them, with high
+# confidence. It is in this laboratory because its networks are those of the whole-detector GANs: what helps the one helps the other. This
+# notebook
 #
 # 1. makes log-normal maps from a power spectrum, here and now, and checks them against what is known of them;
 # 2. compares them with ray-traced maps, if you have some;

@@ -129,7 +129,9 @@ def distributions(
         low, high = (limits or {}).get(label, (low, high if high > low else low + 1))
         bins = int(np.clip(3 * min(map(len, samples.values())) ** (1 / 3), 10, 40))
         edges = np.linspace(low, high, bins + 1)
-        colours = dict(zip(dict.fromkeys(name.removesuffix(" (jet)") for name in samples), [*SERIES[1:], SERIES[0]]))
+        # As elsewhere what is real is dark, and what is compared with it in colour.
+        palette = SERIES if next(iter(samples)).startswith("real") else [*SERIES[1:], SERIES[0]]
+        colours = dict(zip(dict.fromkeys(name.removesuffix(" (jet)") for name in samples), palette))
         handles, highest = [], 0.0
         for name, values in samples.items():
             contents = np.histogram(np.clip(values, low, high), edges)[0] / len(values)

@@ -176,16 +176,15 @@ def _without_gone(pt, gap, near, pixel, width):
 def _momentum(images: Sample) -> tuple[np.ndarray, ...]:
     """Sums of px, py, pz and energy over the pixels, each of shape `(event,)` [GeV]."""
     _check(images.space)
-    eta, phi = _centres(images.space)
-    ones = np.ones_like(eta)
-    weights = [np.outer(a, b).ravel() for a, b in ((ones, np.cos(phi)), (ones, np.sin(phi)))]
-    weights += [np.outer(function(eta), np.ones_like(phi)).ravel() for function in (np.sinh, np.cosh)]
-    # In double precision: the mass is a small difference of large numbers.
-    sums = np.empty((len(images), 4))
+    eta, phi = (grid.ravel() for grid in np.meshgrid(*_centres(images.space), indexing="ij"))
+    sums = np.empty((4, len(images)))
     for start in range(0, len(images), _ROWS):
-        rows = images.values[start : start + _ROWS].reshape(-1, len(eta) * len(phi)).astype(np.float64)
-        sums[start : start + len(rows)] = rows @ np.stack(weights, axis=1)
-    return tuple(sums.T)
+        # In double precision: the mass is a small difference of large numbers. Row by row, so that a sum does not
+        # depend on the company.
+        rows = images.values[start : start + _ROWS].reshape(-1, len(eta)).astype(np.float64)
+        for total, weight in zip(sums, (np.cos(phi), np.sin(phi), np.sinh(eta), np.cosh(eta))):
+            total[start : start + len(rows)] = np.sum(rows * weight, axis=1)
+    return tuple(sums)
 
 
 def _centres(space: Space) -> tuple[np.ndarray, np.ndarray]:

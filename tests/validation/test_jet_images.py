@@ -122,6 +122,9 @@ def test_images_in_any_company_have_the_same_prongs():
     together = Sample(np.concatenate([sparse.values, dense.values]), {}, SPACE)
     apart = np.append(image_tau_21(sparse), image_tau_21(dense))
     np.testing.assert_array_equal(image_tau_21(together), apart)
+    shuffled = np.random.default_rng(0).permutation(10)
+    for function in (image_tau_21, image_mass, image_pt):
+        np.testing.assert_array_equal(function(together.select(shuffled)), function(together)[shuffled])
 
 
 def test_nearest_finds_copies_and_leaves_out_the_image_itself():
