@@ -62,7 +62,7 @@ import numpy as np
 
 import calolab as cl
 from calolab.plots import event_images
-from calolab.plots.style import GENERATED, REFERENCE, hep, new_figure
+from calolab.plots.style import GENERATED, REFERENCE, add_label, hep, new_figure
 
 # %% [markdown]
 # ## 1. Events on a grid of masses
@@ -237,7 +237,8 @@ def mass_curve():
         look = {"label": "real, held out", "markerfacecolor": "white"} if new else {"label": "real" if mass == 1400 else None}
         panel.errorbar(mass, jets.summed_mass.mean(), real_error[mass], fmt="o", color=REFERENCE, **look)
     panel.set(xlabel="gluino mass [GeV]", ylabel="mean summed jet mass [GeV]")
-    panel.legend(title="neutralino mass 850 GeV", loc="upper left")
+    panel.legend(loc="upper left")
+    add_label(panel, "neutralino mass 850 GeV")
     return figure
 
 

@@ -44,7 +44,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about
 size = os.environ.get("CALOLAB_SIZE", "demo")
 quick = {"power": 0.3}
 n_library, n_train, n_choose, n_test, n_rpv, n_compare, epochs, batch_size, networks = {
-    "test": (300, 64, 32, 32, 32, 12, 2, 16, quick),
+    "test": (200, 64, 32, 32, 32, 12, 2, 16, quick),
     "demo": (3_000, 1_024, 160, 256, 384, 60, 14, 16, quick),
     "hour": (20_000, 8_192, 1_024, 2_048, 2_048, 200, 40, 32, quick),
     "full": (100_000, 131_072, 4_096, 4_096, 4_096, 1_000, 64, 64, {}),
@@ -338,9 +338,9 @@ for mu in mus:
 # %% [markdown]
 # The GAN paints a crossing at any mu within a millisecond; the exact way takes tens of times longer at mu = 200, once the library is there.
 # What minutes of training give depends on who asks. In `demo` runs the energy of a crossing is too low by 5 to 30 per cent. Fat jets of
-# RPV events average over many pixels: where the energy is nearly right, they do not tell generated from real pile-up, and elsewhere
-# they are too light. Every closer look fails: spots return from crossing to crossing, there are too many faint pixels, and soft jets are
-# off. `hour` and `full` see more crossings for longer.
+# RPV events average over many pixels: where the energy is nearly right, they come close to those under real pile-up, elsewhere they are
+# too light. Every closer look fails: spots return from crossing to crossing, and pixels and soft jets are far above their floors. `hour` and
+# `full` see more crossings for longer.
 
 # %% [markdown]
 # ## 8. What must hold

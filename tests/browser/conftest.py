@@ -282,9 +282,15 @@ def open_notebook(lab, browser):
         context = browser.new_context(viewport={"width": width, "height": height}, device_scale_factor=density)
         contexts.append(context)
         notebook = Notebook(context.new_page(), path=path)
-        notebook.page.goto(lab.url.format(path=f"/tree/{path.name}"))
+        # In a workspace of its own: JupyterLab would bring back the notebook of another test, and show that one.
+        notebook.page.goto(lab.url.format(path=f"/workspaces/{secrets.token_hex(4)}/tree/{path.name}"))
         notebook.page.wait_for_function(
-            "window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=60_000
+            """(name) => {
+                const shown = window.jupyterapp?.shell.currentWidget;
+                return shown?.context?.path === name && shown.sessionContext?.session?.kernel?.status === 'idle';
+            }""",
+            arg=path.name,
+            timeout=60_000,
         )
         return notebook
 
