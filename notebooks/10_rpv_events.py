@@ -64,7 +64,7 @@ from calolab.plots import event_images
 #
 # Pythia collides protons at 13 TeV and makes pairs of gluinos. Each gluino decays to two quarks and a neutralino, and that to three
 # quarks. What is stable flies through the solenoid into the towers of a calorimeter with the segmentation and resolution of Delphes's
-# ATLAS card; their energies are summed in 64 x 64 bins of $\eta$ and $\phi$.
+# ATLAS card; their energies are summed in 64 x 64 bins of eta and phi.
 
 # %%
 start = perf_counter()
@@ -90,14 +90,14 @@ test = events.select(slice(n_train + n_judge, None))
 # %% [markdown]
 # ## 2. Jets
 #
-# The search counts fat jets: anti-$k_t$ with R = 1.0, above 200 GeV and within $|\eta| < 2$. A pixel counts as one massless particle.
+# The search counts fat jets: anti-kt with R = 1.0, above 200 GeV and within |eta| < 2. A pixel counts as one massless particle.
 
 # %%
 jets = cl.jets.cluster(test)
 jets
 
 # %% [markdown]
-# Four events with their jets drawn in. $\phi$ is a circle, so a jet may leave at the top and come in at the bottom.
+# Four events with their jets drawn in. Phi is a circle, so a jet may leave at the top and come in at the bottom.
 
 # %%
 event_images.gallery({"Pythia and towers": test}, {"Pythia and towers": jets}, events=4)
