@@ -35,11 +35,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400)
             return
         value = self.rfile.read(length)
-        # Every rank writes its own keys, once: what is there is never replaced.
+        # Every rank writes its own keys, once: what is there is never replaced. A rank that missed the answer, and
+        # says the same again, is not refused: Horovod would end its process.
         with self.server.lock:
-            is_new = place not in self.server.values
-            self.server.values.setdefault(place, value)
-        self._answer(200 if is_new else 400)
+            kept = self.server.values.setdefault(place, value)
+        self._answer(200 if kept == value else 400)
 
     def do_GET(self):
         value = self.server.values.get(self._place())
@@ -123,8 +123,12 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
         """The port on which it listens."""
         return self.server_address[1]
 
-    def verify_request(self, request, client_address):
-        """Whether this client may ask; others are hung up on."""
+    def finish_request(self, request, client_address):
+        """Answer a client that may ask, in a thread of its own; hang up on others."""
+        if self._may_ask(request, client_address):
+            super().finish_request(request, client_address)
+
+    def _may_ask(self, request, client_address) -> bool:
         if client_address[0] not in self.hosts:
             return False
         if not _is_own(client_address[0]) or not CONNECTIONS[socket.AF_INET].exists():
@@ -145,17 +149,21 @@ def _is_own(host: str) -> bool:
     return ip_address(host).is_loopback or host in own
 
 
-def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
+def _owner(client: tuple[str, int], server: tuple[str, int], patience: float = 2.0) -> int | None:
     """User id of the local process at the client's end of a connection over IPv4; None if no process holds it."""
     # The kernel hands out its lists in pieces: one that changes meanwhile may lack a line, hence another look.
-    for family, table in 3 * list(CONNECTIONS.items()):
-        ends = f" {_as_listed(client, family)} {_as_listed(server, family)} "
-        for line in table.read_text().splitlines() if table.exists() else ():
-            if ends in line:
-                user, _, inode = line.split()[7:10]
-                if inode != "0":  # otherwise its process has gone, and the list says user 0, whoever it was
-                    return int(user)
-    return None
+    deadline = time.monotonic() + patience
+    while True:
+        for family, table in CONNECTIONS.items():
+            ends = f" {_as_listed(client, family)} {_as_listed(server, family)} "
+            for line in table.read_text().splitlines() if table.exists() else ():
+                if ends in line:
+                    user, _, inode = line.split()[7:10]
+                    # Without an inode its process has gone, and the list says user 0, whoever it was.
+                    return int(user) if inode != "0" else None
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(0.01)
 
 
 def _as_listed(end: tuple[str, int], family: socket.AddressFamily) -> str:

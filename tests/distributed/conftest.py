@@ -25,6 +25,18 @@ def two():
         yield engines
 
 
+@pytest.fixture(autouse=True)
+def engines_survive(request):
+    """An engine that dies in a test which does not kill it fails that test, with its last words, and no other."""
+    yield
+    if "two" in request.fixturenames:
+        engines = request.getfixturevalue("two")
+        if len(engines) < engines.size:
+            words = distributed.logs(engines.name)
+            distributed.restart(engines)
+            pytest.fail(f"an engine died:\n{words}")
+
+
 def electrons(events, seed=0):
     """Smooth blobs of energy, good enough to take gradients of."""
     space = spaces.space("clic-ecal")

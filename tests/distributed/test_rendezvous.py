@@ -5,6 +5,7 @@ import os
 import socket
 import threading
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -58,6 +59,7 @@ def test_takes_only_the_keys_of_its_run_and_each_once(server):
     assert ask(server, "PUT", "/global/0", b"x" * (rendezvous.LONGEST_VALUE + 1))[0] == 400
     assert ask(server, "PUT", "/global/0", b"mine")[0] == 200
     assert ask(server, "PUT", "/global/0", b"a stranger's")[0] == 400
+    assert ask(server, "PUT", "/global/0", b"mine")[0] == 200  # its answer was lost, and it says so again
     assert ask(server, "GET", "/global/0")[1] == b"mine"
 
 
@@ -83,6 +85,24 @@ def test_hangs_up_on_other_users_of_this_machine(server, monkeypatch):
         ask(server, "GET", "/global/0")
     if socket.has_dualstack_ipv6():
         assert ask_through_ipv6(server) == b""
+
+
+class TableWithoutALine(type(Path())):
+    """The kernel's list as it may be read while it changes: three times without what is looked for."""
+
+    looks = 0
+
+    def read_text(self):
+        TableWithoutALine.looks += 1
+        return super().read_text() if TableWithoutALine.looks > 3 else ""
+
+
+def test_looks_again_for_a_connection_that_the_kernels_list_lacks(server, monkeypatch):
+    if not os.path.exists("/proc/net/tcp"):
+        pytest.skip("only Linux tells whose a connection is")
+    monkeypatch.setattr(rendezvous, "CONNECTIONS", {socket.AF_INET: TableWithoutALine("/proc/net/tcp")})
+    assert ask(server, "GET", "/global/0")[0] == 404
+    assert TableWithoutALine.looks == 4
 
 
 def test_hangs_up_on_local_clients_that_no_process_owns(server, monkeypatch):
