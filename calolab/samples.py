@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from html import escape
+from itertools import accumulate, cycle, islice
 
 import numpy as np
 
@@ -101,11 +102,11 @@ class Sample:
         check_shard(rank, size, len(self))
         return self.select(slice(rank, None, size))
 
-    def batches(self, batch_size: int, seed: int, steps: int | None = None) -> Iterator[Sample]:
+    def batches(self, batch_size: int | Sequence[int], seed: int, steps: int | None = None) -> Iterator[Sample]:
         """One epoch in an order fixed by `seed`, in `steps` batches; the last batch takes all that is left.
 
         Args:
-            batch_size: events per batch.
+            batch_size: events per batch; several sizes take turns, as `rank_batches` gives them.
             seed: seed of the order.
             steps: number of batches; by default `steps_per_epoch(len(self), batch_size)`.
         """
@@ -150,37 +151,60 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
     )
 
 
-def steps_per_epoch(n_events: int, batch_size: int, ranks: int = 1) -> int:
+def steps_per_epoch(n_events: int, batch_size: int, ranks: int = 1, global_batch: int | None = None) -> int:
     """Training steps in which `ranks` ranks with `batch_size` events each see `n_events` once.
 
     The smallest shard decides, so that every rank has an event in every step; what is left over joins the last step.
 
+    Args:
+        n_events: events of all ranks.
+        batch_size: events per rank and step.
+        ranks: number of ranks.
+        global_batch: events of all ranks per step, which need not divide by the ranks; `ranks * batch_size` by default.
+
     Raises:
-        ValueError: if there are fewer events than ranks, or the batch is empty.
+        ValueError: if there are fewer events than ranks, in all or in a step, or the batch is empty.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, received {batch_size}.")
     if n_events < ranks:
         raise ValueError(f"{n_events} events cannot be shared by {ranks} ranks: give at least one event per rank.")
-    return -(-(n_events // ranks) // batch_size)
+    global_batch = batch_size * ranks if global_batch is None else global_batch
+    if global_batch < ranks:
+        raise ValueError(
+            f"A batch of {global_batch} events cannot be shared by {ranks} ranks: one event each at least."
+        )
+    return (n_events // ranks - 1) * ranks // global_batch + 1
 
 
-def global_batch_size(n_events: int, batch_size: int, ranks: int, step: int) -> int:
+def global_batch_size(n_events: int, batch_size: int, ranks: int, step: int, global_batch: int | None = None) -> int:
     """Events that all ranks together see in one step of an epoch; they weight the ranks' gradients."""
-    steps = steps_per_epoch(n_events, batch_size, ranks)
-    return batch_size * ranks if step < steps - 1 else n_events - (steps - 1) * batch_size * ranks
+    steps = steps_per_epoch(n_events, batch_size, ranks, global_batch)
+    usual = batch_size * ranks if global_batch is None else global_batch
+    return usual if step < steps - 1 else n_events - (steps - 1) * usual
 
 
-def batch_slices(n_events: int, batch_size: int, steps: int | None = None) -> list[slice]:
-    """Slices of `batch_size` events, the last of the `steps` taking the rest.
+def rank_batches(global_batch: int, rank: int, ranks: int) -> tuple[int, ...]:
+    """A rank's part of a global batch, step by step and then again; the ranks take turns with what does not divide.
+
+    After any number of steps no rank has had more than one event more than another.
+    """
+    share, left = divmod(global_batch, ranks)
+    return tuple(share + ((rank - step * left) % ranks < left) for step in range(ranks if left else 1))
+
+
+def batch_slices(n_events: int, batch_size: int | Sequence[int], steps: int | None = None) -> list[slice]:
+    """Slices of `batch_size` events, the last of the `steps` taking the rest; several sizes take turns.
 
     Raises:
         ValueError: if `steps` batches would leave the last one empty.
     """
-    steps = steps_per_epoch(n_events, batch_size) if steps is None else steps
-    if steps < 1 or (steps - 1) * batch_size >= n_events:
-        raise ValueError(f"{n_events} events do not fill {steps} batches of {batch_size}.")
-    starts = [step * batch_size for step in range(steps)]
+    sizes = tuple(np.atleast_1d(batch_size).tolist())
+    steps = steps_per_epoch(n_events, max(sizes)) if steps is None else steps
+    starts = [0, *accumulate(islice(cycle(sizes), max(0, steps - 1)))]
+    if steps < 1 or starts[-1] >= n_events:
+        taken = ", ".join(map(str, sizes))
+        raise ValueError(f"{n_events} events do not fill {steps} batches of {taken}.")
     return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], n_events])]
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calolab.samples import Sample, concatenate, global_batch_size, steps_per_epoch
+from calolab.samples import Sample, concatenate, global_batch_size, rank_batches, steps_per_epoch
 from calolab.spaces import Layer, Space, space
 
 ROW = Space("row", ("x",), ("mm",), (Layer(((0.0, 1.0, 2.0),)),))
@@ -74,6 +74,27 @@ def test_every_event_is_seen_once_by_ranks_in_step(n_events, ranks, batch_size, 
         assert min(sizes) >= 1
         assert max(sizes) <= batch_size + 1
         assert sum(sizes) == global_batch_size(n_events, batch_size, ranks, step)
+
+
+@settings(max_examples=200)
+@given(st.integers(1, 150), st.integers(1, 5), st.integers(1, 40), st.integers(0, 99))
+def test_a_global_batch_is_shared_by_any_number_of_ranks(n_events, ranks, batch, seed):
+    if min(n_events, batch) < ranks:
+        with pytest.raises(ValueError, match="cannot be shared by"):
+            steps_per_epoch(n_events, 1, ranks, batch)
+        return
+    steps = steps_per_epoch(n_events, 1, ranks, batch)
+    parts = [
+        numbered(n_events).shard(r, ranks).batches(rank_batches(batch, r, ranks), seed, steps) for r in range(ranks)
+    ]
+    epochs = [[batch.labels["energy"] for batch in rank] for rank in parts]
+    assert sorted(np.concatenate([np.concatenate(rank) for rank in epochs])) == list(range(n_events))
+    for step, batches in enumerate(zip(*epochs, strict=True)):
+        sizes = [len(events) for events in batches]
+        assert min(sizes) >= 1
+        assert sum(sizes) == global_batch_size(n_events, 1, ranks, step, batch)
+        if step < steps - 1:
+            assert sum(sizes) == batch and max(sizes) - min(sizes) <= 1
 
 
 def test_the_order_depends_on_the_seed_alone():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -81,14 +81,14 @@ class EventStream:
         test_ranges, train_ranges = _cut(shuffled, 0, n_test), _cut(shuffled, n_test, len(self))
         return replace(self, ranges=_merge(train_ranges)), replace(self, ranges=_merge(test_ranges))
 
-    def batches(self, batch_size: int, seed: int, steps: int | None = None) -> Iterator[Sample]:
+    def batches(self, batch_size: int | Sequence[int], seed: int, steps: int | None = None) -> Iterator[Sample]:
         """One epoch in an order fixed by `seed`, in `steps` batches; the last batch takes all that is left.
 
         Blocks of neighbouring events come in random order, and the events of `window` are shuffled among each other.
         The next window is read while the present one is used.
 
         Args:
-            batch_size: events per batch.
+            batch_size: events per batch; several sizes take turns, as `samples.rank_batches` gives them.
             seed: seed of the order.
             steps: number of batches; by default `steps_per_epoch(len(self), batch_size)`.
 
