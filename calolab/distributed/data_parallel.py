@@ -101,7 +101,7 @@ def fit(
         raise ValueError(f"The GAN takes the labels {gan.conditions}; the data lack {', '.join(missing)}.")
     columns = {name: np.asarray(data.labels[name]) for name in gan.conditions}
     steps_per_epoch(len(data), batch_size, len(ids))  # refuses too few events
-    _check_idle(engines, ids)
+    check_idle(engines, ids)
     facts = _describe(engines, ids)
     _check_versions(ids, facts)
     meetings, note = _meetings(engines, ids, facts)
@@ -228,7 +228,12 @@ class _Report:
         self.sent = time.monotonic()
 
 
-def _check_idle(engines: Engines, ids: Sequence[int]) -> None:
+def check_idle(engines: Engines, ids: Sequence[int]) -> None:
+    """Refuse engines that still work.
+
+    Raises:
+        RuntimeError: if one of these engines is busy.
+    """
     # The hub hears of work and of its end a little later than the engines; its own runs this process knows at once.
     mine = [run for run in _runs if run.engines.client is engines.client and run.status in ("running", "stopping")]
     busy = sorted({engine for run in mine for engine in run.ids} & set(ids))
@@ -243,7 +248,7 @@ def _check_idle(engines: Engines, ids: Sequence[int]) -> None:
         time.sleep(0.1)
     raise RuntimeError(
         f"Engines of cluster {engines.name!r} still work ({', '.join(map(str, busy))}): wait for the run that uses "
-        "them (run.wait()), stop it (run.stop()), or `%ipcluster restart`."
+        "them (run.wait()), stop it (run.stop(), stop_dask(engines)), or `%ipcluster restart`."
     )
 
 
