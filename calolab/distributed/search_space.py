@@ -1,0 +1,143 @@
+"""What a search varies: a space is a dictionary from the name of a parameter to a range or a choice."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Real:
+    """A number between two ends.
+
+    Args:
+        low, high: the ends.
+        log: whether every decade is as likely as the next, as for learning rates.
+
+    Raises:
+        ValueError: if the ends are not finite, not in order, or not above 0 where `log` is set.
+    """
+
+    low: float
+    high: float
+    log: bool = False
+
+    def __post_init__(self):
+        _check_ends(self)
+
+    def draw(self, random: np.random.Generator) -> float:
+        """One value."""
+        if self.log:
+            # Rounding may lead a hair beyond an end.
+            return min(max(math.exp(random.uniform(math.log(self.low), math.log(self.high))), self.low), self.high)
+        return float(random.uniform(self.low, self.high))
+
+
+@dataclass(frozen=True)
+class Integer:
+    """A whole number between two ends, both of which may come.
+
+    Args:
+        low, high: the ends.
+        log: whether every doubling is as likely as the next, as for numbers of units.
+
+    Raises:
+        ValueError: as `Real`, or if an end is no whole number.
+    """
+
+    low: int
+    high: int
+    log: bool = False
+
+    def __post_init__(self):
+        _check_ends(self)
+        if int(self.low) != self.low or int(self.high) != self.high:
+            raise ValueError(f"Integer expects whole numbers, received {self.low} and {self.high}; Real takes others.")
+
+    def draw(self, random: np.random.Generator) -> int:
+        """One value."""
+        if self.log:
+            value = math.exp(random.uniform(math.log(self.low - 0.5), math.log(self.high + 0.5)))
+            return int(min(max(round(value), self.low), self.high))
+        return int(random.integers(self.low, self.high + 1))
+
+
+@dataclass(frozen=True, init=False)
+class Choice:
+    """One of several values: texts, numbers, True, False or None; name what is none of these by a text.
+
+    Raises:
+        TypeError: for a value that is none of these.
+        ValueError: for no value at all, or the same one twice.
+    """
+
+    values: tuple
+
+    def __init__(self, *values):
+        if not values:
+            raise ValueError("Choice expects at least one value, received none.")
+        for value in values:
+            if value is not None and not isinstance(value, (str, int, float, bool)):
+                raise TypeError(
+                    f"Choice expects texts, numbers, True, False or None, received {value!r}: give it a name here, and "
+                    "let the training function look the name up."
+                )
+        if len(set(values)) < len(values):
+            raise ValueError(f"Choice expects each value once, received {values}.")
+        object.__setattr__(self, "values", values)
+
+    def draw(self, random: np.random.Generator):
+        """One value."""
+        return self.values[int(random.integers(len(self.values)))]
+
+    def __repr__(self):
+        return f"Choice({', '.join(map(repr, self.values))})"
+
+
+KINDS = {"Real": Real, "Integer": Integer, "Choice": Choice}
+
+
+def check_space(space: Mapping) -> dict:
+    """The space as a dictionary.
+
+    Raises:
+        ValueError: if it is empty.
+        TypeError: if it holds something else than `Real`, `Integer` and `Choice` by name.
+    """
+    if not space:
+        raise ValueError('A search expects at least one parameter, e.g. {"learning_rate": Real(1e-5, 1e-3, log=True)}.')
+    for name, kind in space.items():
+        if not isinstance(name, str) or not isinstance(kind, tuple(KINDS.values())):
+            raise TypeError(f"A search space has names with Real, Integer or Choice, received {name!r}: {kind!r}.")
+    return dict(space)
+
+
+def draw(space: Mapping, seed: int, number: int) -> dict:
+    """The parameters of one trial of a random search: they depend on the seed and the trial's number alone."""
+    random = np.random.default_rng([seed, number])
+    return {name: kind.draw(random) for name, kind in space.items()}
+
+
+def to_dict(space: Mapping) -> dict:
+    """The space as JSON can hold it."""
+    return {name: {"kind": type(kind).__name__, **asdict(kind)} for name, kind in space.items()}
+
+
+def from_dict(content: Mapping) -> dict:
+    """The space out of `to_dict`."""
+    return {name: _parameter(**entry) for name, entry in content.items()}
+
+
+def _parameter(kind, **fields):
+    return Choice(*fields["values"]) if kind == "Choice" else KINDS[kind](**fields)
+
+
+def _check_ends(kind):
+    name = type(kind).__name__
+    if not (math.isfinite(kind.low) and math.isfinite(kind.high) and kind.low < kind.high):
+        raise ValueError(f"{name} expects a lower and a higher end, received {kind.low} and {kind.high}.")
+    if kind.log and kind.low <= 0:
+        raise ValueError(f"{name} with log=True expects ends above 0, received {kind.low}.")

@@ -1,0 +1,146 @@
+"""Trials of a search: the record of one, and the file into which its engine writes every epoch."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+
+STATUSES = ("queued", "running", "stopping", "finished", "stopped", "pruned", "failed")
+ENDED = ("finished", "stopped", "pruned", "failed")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One set of parameters and what came of it.
+
+    Args:
+        number: from 0, in the order in which the parameters were proposed.
+        status: "queued", "running", "stopping", "finished", "stopped", "pruned" or "failed".
+        parameters: values by name.
+        epochs: one dictionary per epoch: `epoch` (from 0), then losses and scores by name.
+        value: the best value of the search's metric so far; None without one.
+        best_epoch: the epoch that it comes from.
+        engines: ids of the engines that work on it, or did last; rank 0 first.
+        attempts: how often it was started.
+        started, ended: when its last attempt was [Unix seconds].
+        error: why it failed; what there is to know of one that was stopped or replaced.
+    """
+
+    number: int
+    status: str
+    parameters: Mapping[str, object]
+    epochs: tuple[dict, ...] = ()
+    value: float | None = None
+    best_epoch: int | None = None
+    engines: tuple[int, ...] = ()
+    attempts: int = 0
+    started: float | None = None
+    ended: float | None = None
+    error: str = ""
+
+    def with_epochs(self, epochs: Iterable[Mapping], metric: str, direction: str) -> Trial:
+        """The same trial with these epochs, and the best of them by a metric."""
+        epochs = tuple(epochs)
+        sign = 1 if direction == "minimize" else -1
+        judged = [(sign * epoch[metric], epoch["epoch"]) for epoch in epochs if math.isfinite(_number(epoch, metric))]
+        value, best = min(judged, default=(None, None))
+        return replace(self, epochs=epochs, value=None if value is None else sign * value, best_epoch=best)
+
+    def __repr__(self):
+        parameters = ", ".join(f"{name}={short(value)}" for name, value in self.parameters.items())
+        best = "" if self.value is None else f", best {short(self.value)} in epoch {self.best_epoch + 1}"
+        error = f": {self.error.splitlines()[-1]}" if self.error else ""
+        return f"Trial({self.number}, {self.status}, {parameters}; {len(self.epochs)} epochs{best}{error})"
+
+    def _repr_html_(self):
+        return f"<code>{escape(repr(self))}</code>"
+
+
+@dataclass
+class TrialLog:
+    """The lines that the engines have appended to a trial's file, taken in as they come.
+
+    Args:
+        path: the file, e.g. `trials/0007.jsonl`.
+        epochs: by number; what a later attempt repeats replaces what an earlier one had from there on.
+        attempt: the attempt that wrote last.
+        end: how it ended, as its engine says: `status` and `error`; None while it runs.
+    """
+
+    path: Path
+    epochs: dict[int, dict] = field(default_factory=dict)
+    attempt: int = 0
+    end: dict | None = None
+    _offset: int = 0
+
+    def read(self) -> bool:
+        """Take in the whole lines that are new; whether there were any. The last may still be torn."""
+        try:
+            if os.path.getsize(self.path) <= self._offset:
+                return False
+            with open(self.path, "rb") as file:
+                file.seek(self._offset)
+                text = file.read()
+        except FileNotFoundError:
+            return False
+        whole = text[: text.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        for line in whole.splitlines():
+            try:
+                entry = json.loads(line)
+            except ValueError:
+                continue  # torn when its engine was killed; the next attempt began a line of its own
+            self.take(entry)
+        return bool(whole)
+
+    def take(self, entry: Mapping) -> None:
+        """Take in one line: the beginning of an attempt, an epoch or the end."""
+        entry = dict(entry)
+        attempt = entry.pop("attempt")
+        if "begin" in entry:
+            self.attempt, self.end = attempt, None
+            if not entry["resume"]:
+                self.epochs.clear()
+        elif "end" in entry:
+            self.attempt, self.end = attempt, {"status": entry["end"], "error": entry.get("error", "")}
+        else:
+            number = entry["epoch"]
+            before = self.epochs.get(number)
+            if before is not None and before["attempt"] == attempt:
+                before.update(entry)
+                return
+            for later in [one for one, kept in self.epochs.items() if one >= number and kept["attempt"] < attempt]:
+                del self.epochs[later]
+            self.epochs[number] = {**entry, "attempt": attempt}
+
+    def records(self) -> tuple[dict, ...]:
+        """The epochs in order, as `Trial.epochs` has them."""
+        return tuple(
+            {"epoch": number, **{name: value for name, value in entry.items() if name not in ("epoch", "attempt")}}
+            for number, entry in sorted(self.epochs.items())
+        )
+
+
+def log_path(folder: str | os.PathLike, number: int) -> Path:
+    """The file into which the engine of a trial appends every epoch."""
+    return Path(folder, "trials", f"{number:04d}.jsonl")
+
+
+def trial_folder(folder: str | os.PathLike, number: int) -> Path:
+    """Where a trial's checkpoints and its best GAN lie."""
+    return Path(folder, "trials", f"{number:04d}")
+
+
+def short(value: object) -> str:
+    """A value as a table shows it."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _number(epoch: Mapping, name: str) -> float:
+    value = epoch.get(name)
+    return value if isinstance(value, (int, float)) else math.nan
