@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from calolab.models import GAN
+from calolab.training.recipe import Recipe
 from calolab.training.standing import Standing
 
 FORMAT = "calolab-checkpoint"
@@ -118,7 +119,14 @@ def load(
 
 
 def _check_settings(path, header, settings):
-    saved, asked = header["settings"], json.loads(json.dumps(dict(settings)))
+    # A checkpoint may be older than a part of the recipe, whose default is then what was done.
+    saved, asked = (
+        given | {"recipe": Recipe().to_dict() | given.get("recipe", {})}
+        for given in (header["settings"], json.loads(json.dumps(dict(settings))))
+    )
+    if "global_batch" in saved or "global_batch" in asked:
+        for given in (saved, asked):
+            given.setdefault("global_batch", given["batch_size"] * given["ranks"])
     standing = header["standing"]
     # Between epochs another number of ranks can take over; within one, each rank's place in its shard would be lost.
     free = {"ranks"} if standing["step"] == 0 and standing["passes"] == 0 else set()

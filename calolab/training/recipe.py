@@ -10,6 +10,7 @@ from calolab.names import check_name
 OBJECTIVES = ("non-saturating", "minimax", "hinge", "wgan-gp", "optimal-transport")
 TOGETHER = ("wgan-gp", "optimal-transport")  # compare real events with generated ones, so both must be in one pass
 OPTIMIZERS = ("rmsprop", "adam")
+RATE_SCALINGS = ("none", "linear", "sqrt")
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,13 @@ class Recipe:
         batch_flip: probability that all labels of a pass are flipped when the discriminator learns.
         class_flip: probability that the class asked of the generator is not the one it was told to make.
         optimizer: `"rmsprop"` or `"adam"`, for both networks.
-        learning_rate: of both.
+        learning_rate: of both; what many ranks together make of it, `rate_scaling` says.
+        rate_scaling: how the learning rate grows with the events of a step: `"none"` not at all, `"linear"` in
+            proportion (arXiv:1706.02677), `"sqrt"` with the square root.
+        reference_batch: events of a step (of all ranks together, and of one pass) for which `learning_rate` is meant;
+            None: those of one rank, so that it grows with the number of ranks.
+        warmup_epochs: epochs over which a scaled rate rises from `learning_rate` in equal strides, one per step
+            (arXiv:1706.02677 takes 5); a rate that is not scaled needs none and gets none.
         decay: decay rate of RMSprop's running mean of squared gradients.
         betas: decay rates of Adam's running means of gradients and of their squares.
         gradient_penalty: weight of WGAN-GP's penalty; the norm of the gradient is that for values in units of the
@@ -54,6 +61,9 @@ class Recipe:
     class_flip: float = 0.0
     optimizer: str = "rmsprop"
     learning_rate: float = 1e-3
+    rate_scaling: str = "none"
+    reference_batch: int | None = None
+    warmup_epochs: float = 0.0
     decay: float = 0.9
     betas: tuple[float, float] = (0.5, 0.999)
     gradient_penalty: float = 10.0
@@ -66,14 +76,18 @@ class Recipe:
         object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
         check_name("objective", self.objective, OBJECTIVES)
         check_name("optimizer", self.optimizer, OPTIMIZERS)
+        check_name("rate_scaling", self.rate_scaling, RATE_SCALINGS)
         for name in ("flip", "batch_flip", "class_flip"):
             if not 0 <= getattr(self, name) < 0.5:
                 raise ValueError(f"{name} expects a probability from 0 to below 0.5, received {getattr(self, name)}.")
         for name in ("learning_rate", "regularisation"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be positive, received {getattr(self, name)}.")
-        if not self.gradient_penalty >= 0:
-            raise ValueError(f"gradient_penalty must not be negative, received {self.gradient_penalty}.")
+        for name in ("gradient_penalty", "warmup_epochs"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, received {getattr(self, name)}.")
+        if self.reference_batch is not None and self.reference_batch < 1:
+            raise ValueError(f"reference_batch must be at least 1 event or None, received {self.reference_batch}.")
         for name, rate in (("decay", self.decay), *(("betas", beta) for beta in self.betas)):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name} expects numbers from 0 to below 1, received {rate}.")
@@ -92,6 +106,19 @@ class Recipe:
         together = self.together or self.objective in TOGETHER
         discriminator = ("discriminator",) if together else ("real", "fake")
         return discriminator * self.discriminator_passes + ("generator",) * self.generator_passes
+
+    def rate(self, epoch: float, batch_size: int, ranks: int) -> float:
+        """The learning rate at a moment of a training.
+
+        Args:
+            epoch: epochs done, with the part of the present one.
+            batch_size: events per rank and pass.
+            ranks: number of ranks.
+        """
+        times = batch_size * ranks / (self.reference_batch or batch_size)
+        factor = {"none": 1.0, "linear": times, "sqrt": times**0.5}[self.rate_scaling]
+        risen = min(1.0, epoch / self.warmup_epochs) if self.warmup_epochs else 1.0
+        return self.learning_rate * (1 + (factor - 1) * risen)
 
     @classmethod
     def published(cls, architecture: str, **changes) -> Recipe:

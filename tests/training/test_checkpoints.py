@@ -3,7 +3,7 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-from calolab.training import checkpoints
+from calolab.training import Recipe, checkpoints
 from calolab.training.standing import Standing
 
 ARRAYS = {"generator 0": np.arange(6, dtype=np.float32).reshape(2, 3), "discriminator 0": np.array(3)}
@@ -55,3 +55,12 @@ def test_files_of_another_kind_are_refused(tmp_path):
     np.savez(tmp_path / "checkpoint.npz", header=np.array('{"format": "other"}'))
     with pytest.raises(ValueError, match="'other'"):
         checkpoints.load(tmp_path, SETTINGS, SHAPES)
+
+
+def test_a_checkpoint_from_before_a_part_of_the_recipe_was_known_is_resumed(tmp_path):
+    recipe = Recipe(learning_rate=3e-4).to_dict()
+    older = {name: value for name, value in recipe.items() if name != "warmup_epochs"}
+    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), {**SETTINGS, "recipe": older})
+    assert checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe}, SHAPES)[0].epoch == 1
+    with pytest.raises(ValueError, match="other settings"):
+        checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe | {"warmup_epochs": 5.0}}, SHAPES)
