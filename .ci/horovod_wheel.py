@@ -1,9 +1,10 @@
 """Build Horovod's wheel once for the interpreter that runs this file, and install it: `python .ci/horovod_wheel.py`.
 
 PyPI has Horovod's source only. It compiles and runs with TensorFlow 2.21 once `xla_mpi_ops.cc` (optional operations for
-XLA, whose headers have moved) is left out of the source list; everything calolab needs is in `mpi_ops.cc`. The wheel is
-kept in calolab's cache, keyed by TensorFlow, Python, compiler, MPI and flags. Flags are Horovod's own variables, e.g.
-`HOROVOD_GPU_OPERATIONS=NCCL`. Standard library only.
+XLA, whose headers have moved) is left out of the source list; everything calolab needs is in `mpi_ops.cc`. A rank that
+vanishes while the others meet over Gloo ends their processes, unless what Gloo throws is caught: `CHANGES` does both.
+The wheel is kept in calolab's cache, keyed by TensorFlow, Python, compiler, MPI, flags and changes. Flags are Horovod's
+own variables, e.g. `HOROVOD_GPU_OPERATIONS=NCCL`. Standard library only.
 """
 
 from __future__ import annotations
@@ -26,6 +27,53 @@ from pathlib import Path
 VERSION = "0.28.1"
 BUILD_TOOLS = ["setuptools<80", "wheel", "cffi", "psutil", "pyyaml", "cloudpickle", "packaging"]
 CHECK = "import horovod.tensorflow as hvd; hvd.init(); assert hvd.size() == 1 and (hvd.gloo_built() or hvd.mpi_built())"
+# What is changed in Horovod's source: a file, a piece of it that must stand there once, and what stands there instead.
+CHANGES = [
+    (
+        "horovod/tensorflow/CMakeLists.txt",
+        'list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/xla_mpi_ops.cc")',
+        "",
+    ),
+    (
+        "horovod/common/operations.cc",
+        """
+#if HAVE_MPI
+  if (global_mpi_context.IsEnabled()) {
+    // Initialize gloo context""",
+        """
+  try {
+#if HAVE_MPI
+  if (global_mpi_context.IsEnabled()) {
+    // Initialize gloo context""",
+    ),
+    (
+        "horovod/common/operations.cc",
+        """
+    state.process_set_table.Initialize(global_gloo_context);
+  }
+""",
+        """
+    state.process_set_table.Initialize(global_gloo_context);
+  }
+  } catch (const std::exception& error) {
+#if HAVE_MPI
+    if (global_mpi_context.IsEnabled()) throw;
+#endif
+    LOG(ERROR) << "The ranks did not meet: " << error.what();
+    state.process_set_table.Finalize(global_gloo_context, SHUT_DOWN_ERROR);
+    global_gloo_context.Finalize();
+    state.initialization_failed = true;
+    return;
+  }
+""",
+    ),
+    (
+        "horovod/common/operations.cc",
+        "    horovod_global.initialization_done = false;\n    horovod_global.background_thread =",
+        "    horovod_global.initialization_done = false;\n    horovod_global.initialization_failed = false;\n"
+        "    horovod_global.background_thread =",
+    ),
+]
 
 
 class BuildError(Exception):
@@ -90,6 +138,7 @@ def key(cxx: str, chosen: dict[str, str]) -> str:
     tensorflow = importlib.metadata.version("tensorflow")
     parts = [VERSION, tensorflow, sys.version, platform.machine(), first_line(cxx, "--version"), mpicxx or "", mpi]
     parts += [f"{name}={value}" for name, value in sorted(chosen.items())] + [os.environ.get("CXXFLAGS", "")]
+    parts += [piece for replaced in CHANGES for piece in replaced]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"tensorflow{tensorflow}-{sys.implementation.cache_tag}-{'mpi' if mpicxx else 'gloo'}-{digest}"
 
@@ -120,7 +169,7 @@ def run(log, *command: str | os.PathLike, **options) -> None:
 
 
 def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
-    """Download, leave the XLA operations out, compile and try the wheel, all inside the folder `work`."""
+    """Download, change, compile and try the wheel, all inside the folder `work`."""
     tools = work / "tools"  # our own folder: setuptools < 80 must not replace the user's
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     cmake = re.search(r"(\d+)\.(\d+)", first_line("cmake", "--version"))
@@ -142,18 +191,26 @@ def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
     with tarfile.open(work / f"horovod-{VERSION}.tar.gz") as archive:
         archive.extractall(work, filter="data")
     source = work / f"horovod-{VERSION}"
-    listing = source / "horovod" / "tensorflow" / "CMakeLists.txt"
-    lines = listing.read_text().splitlines(keepends=True)
-    kept = [line for line in lines if "xla_mpi_ops.cc" not in line]
-    if len(kept) != len(lines) - 1:
-        raise BuildError(f"Horovod's source is not as expected: xla_mpi_ops.cc is not on one line of {listing.name}.")
-    listing.write_text("".join(kept))
+    change(source)
     run(log, *pip, "wheel", "--no-deps", "--no-build-isolation", "-v", "-w", work / "wheel", source, env=environment)
     (wheel,) = (work / "wheel").glob("horovod-*.whl")
     run(log, *pip, "install", "--no-deps", "--target", work / "trial", wheel)
     trial = {"PYTHONPATH": os.pathsep.join([str(work / "trial"), str(tools)]), "CUDA_VISIBLE_DEVICES": ""}
     run(log, sys.executable, "-c", CHECK, env=os.environ | trial, cwd=work)
     return wheel
+
+
+def change(source: Path) -> None:
+    """Make the changes to Horovod's unpacked source.
+
+    Raises:
+        BuildError: if the source is not the one they are for.
+    """
+    for name, before, after in CHANGES:
+        text = (source / name).read_text()
+        if text.count(before) != 1:
+            raise BuildError(f"Horovod's source is not as expected: in {name}, {before.strip()!r} is not there once.")
+        (source / name).write_text(text.replace(before, after))
 
 
 def cached_wheel() -> Path:

@@ -67,7 +67,8 @@ class _Handler(BaseHTTPRequestHandler):
 def meet(address: str, port: int, rank: int, size: int, patience: float = 120.0) -> None:
     """Say that this rank is here, and wait until all are.
 
-    Horovod ends the whole process when a rank does not come in time, so ranks go there together or not at all.
+    Horovod as released ends the whole process when a rank does not come in time (ours does not, see
+    .ci/horovod_wheel.py), so ranks go there together or not at all.
 
     Raises:
         RuntimeError: if a rank does not come within `patience` seconds, naming it.

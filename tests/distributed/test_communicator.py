@@ -3,6 +3,8 @@
 import _thread
 import os
 import socket
+import subprocess
+import sys
 import threading
 import time
 
@@ -76,6 +78,33 @@ def test_an_interrupt_while_ranks_meet_leaves_no_trace(monkeypatch):
     assert dict(os.environ) == before
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", port), timeout=2)
+
+
+LONELY = """
+import numpy as np
+from calolab.distributed import communicator, rendezvous
+
+communicator.PATIENCE["HOROVOD_GLOO_TIMEOUT_SECONDS"] = "2"
+port = communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2)
+rendezvous._ask("127.0.0.1", port, "PUT", f"/{rendezvous.HERE}/1")  # rank 1 says that it is here, and vanishes
+try:
+    communicator.Communicator(communicator.Meeting("gloo", 0, 2, ("here", "here"), "127.0.0.1", port))
+except RuntimeError as error:
+    print(error)
+port = communicator.open_rendezvous(["here"], ["127.0.0.1"])
+alone = communicator.Communicator(communicator.Meeting("gloo", 0, 1, ("here",), "127.0.0.1", port))
+print("alone", alone.broadcast([np.arange(3)])[0])
+alone.shutdown()
+"""
+
+
+def test_a_rank_that_vanishes_while_the_others_meet_ends_no_process_but_its_own():
+    if "gloo" not in communicator.built():
+        pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
+    told = subprocess.run([sys.executable, "-c", LONELY], capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    assert "Rank 0 of 2 did not meet the others" in told.stdout
+    assert "alone [0 1 2]" in told.stdout
 
 
 def test_horovod_with_only_mpi_trains_on_all_engines_or_one():
