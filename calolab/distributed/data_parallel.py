@@ -102,9 +102,9 @@ def fit(
     columns = {name: np.asarray(data.labels[name]) for name in gan.conditions}
     steps_per_epoch(len(data), batch_size, len(ids))  # refuses too few events
     check_idle(engines, ids)
-    facts = _describe(engines, ids)
+    facts = engine_facts(engines, ids)
     _check_versions(ids, facts)
-    meetings, note = _meetings(engines, ids, facts)
+    meetings, note = arrange_meetings(engines, ids, facts)
     folder = None if checkpoints is None else str(Path(checkpoints).absolute())
     options = {
         "epochs": epochs,
@@ -163,7 +163,7 @@ def train_rank(
     from calolab import training
 
     rank = 0 if job.meeting is None else job.meeting.rank
-    _choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
+    choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
     gan = _unpack(networks)
     data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
     report = _Report()
@@ -252,7 +252,7 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
     )
 
 
-def _describe(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
+def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
     """What each engine is, by rank; the engines are ready to be stopped afterwards."""
     try:
         return engines.client[list(ids)].apply_async(communicator.describe, engines.address).get(timeout=30)
@@ -281,7 +281,9 @@ def _check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
             )
 
 
-def _meetings(engines: Engines, ids: Sequence[int], facts: Sequence[EngineFacts]) -> tuple[list[Meeting | None], str]:
+def arrange_meetings(
+    engines: Engines, ids: Sequence[int], facts: Sequence[EngineFacts]
+) -> tuple[list[Meeting | None], str]:
     """How each rank finds the others, and that in words; opens the rendezvous on rank 0's engine for Gloo."""
     if len(ids) == 1:
         return [None], "one engine by itself"
@@ -323,7 +325,7 @@ def _digest(weights: dict[str, list[np.ndarray]]) -> str:
     return digest.hexdigest()
 
 
-def _choose_device(meeting: Meeting | None) -> None:
+def choose_device(meeting: Meeting | None) -> None:
     """One GPU per rank, taken in turn; ranks that share one must not take all its memory."""
     import tensorflow as tf
 

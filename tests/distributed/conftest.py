@@ -79,7 +79,7 @@ def meetings():
     """How the ranks of some engines find each other, once."""
 
     def prepare(engines):
-        facts = data_parallel._describe(engines, engines.ids)
-        return data_parallel._meetings(engines, engines.ids, facts)[0]
+        facts = data_parallel.engine_facts(engines, engines.ids)
+        return data_parallel.arrange_meetings(engines, engines.ids, facts)[0]
 
     return prepare

@@ -347,7 +347,7 @@ def test_too_few_events_and_unfit_engines_are_refused(two, gan, make_electrons, 
         distributed.fit(two, gan, make_electrons(1), epochs=1)
     with pytest.raises(ValueError, match="ranks expects 1 to 2"):
         distributed.fit(two, gan, make_electrons(4), epochs=1, ranks=3)
-    facts = data_parallel._describe(two, two.ids)
+    facts = data_parallel.engine_facts(two, two.ids)
     data_parallel._check_versions(two.ids, facts)
     older = replace(facts[1], versions={**facts[1].versions, "keras": "3.1.0"})
     with pytest.raises(RuntimeError, match=r"has keras 3\.1\.0 instead of"):
@@ -355,7 +355,7 @@ def test_too_few_events_and_unfit_engines_are_refused(two, gan, make_electrons, 
     without = replace(facts[1], versions={**facts[1].versions, "tensorflow": "missing"})
     with pytest.raises(RuntimeError, match="has no tensorflow"):
         data_parallel._check_versions(two.ids, [facts[0], without])
-    assert data_parallel._meetings(two, two.ids[:1], facts[:1])[0] == [None]
+    assert data_parallel.arrange_meetings(two, two.ids[:1], facts[:1])[0] == [None]
 
 
 def test_the_controller_is_chosen_by_what_horovod_has():
