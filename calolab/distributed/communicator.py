@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +28,11 @@ PATIENCE = {
     "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
 }
 
+GPUS = Path("/proc/driver/nvidia/gpus")  # one entry per GPU of this machine
+NEEDED = "HOROVOD_GPU_OPERATIONS=NCCL"  # what Horovod must be built with for gradients to stay on the GPUs
+
 stop_asked = threading.Event()  # set by SIGUSR1 on an engine, read between the passes of a training step
+pause_asked = threading.Event()  # set by SIGUSR2, read after every epoch
 _rendezvous: Rendezvous | None = None  # on rank 0's engine, between `open_rendezvous` and the end of `connect`
 
 
@@ -43,6 +47,8 @@ class EngineFacts:
         controllers: "gloo", "mpi": what its Horovod was built with.
         mpi_rank: its rank in MPI's world, None if mpiexec or srun did not launch it.
         mpi_size: size of that world.
+        gpus: GPUs that it may use.
+        nccl: whether its Horovod averages on GPUs.
     """
 
     host: str
@@ -51,6 +57,8 @@ class EngineFacts:
     controllers: frozenset[str]
     mpi_rank: int | None = None
     mpi_size: int | None = None
+    gpus: int = 0
+    nccl: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,20 @@ class Meeting:
 
 
 def built() -> frozenset[str]:
-    """The controllers, "gloo" and "mpi", that the installed Horovod has for TensorFlow; empty without Horovod.
+    """The controllers, "gloo" and "mpi", that the installed Horovod has for TensorFlow; empty without Horovod."""
+    return _built_with({"gloo": b"HOROVOD_GLOO_RENDEZVOUS_ADDR", "mpi": b"MPI_Init_thread"})
 
-    Asked from the library's own text, because importing it takes TensorFlow's seconds and memory.
+
+def has_nccl() -> bool:
+    """Whether the installed Horovod averages on GPUs by NCCL."""
+    return bool(_built_with({"nccl": b"ncclCommInitRank"}))
+
+
+def _built_with(marks: Mapping[str, bytes]) -> frozenset[str]:
+    """The names of the marks that stand in Horovod's library for TensorFlow.
+
+    The library itself is not asked, because importing it takes TensorFlow's seconds and memory.
     """
-    marks = {"gloo": b"HOROVOD_GLOO_RENDEZVOUS_ADDR", "mpi": b"MPI_Init_thread"}
     found = set()
     spec = importlib.util.find_spec("horovod")
     for folder in (spec.submodule_search_locations or ()) if spec else ():
@@ -92,6 +109,21 @@ def built() -> frozenset[str]:
             with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
                 found |= {name for name, mark in marks.items() if text.find(mark) >= 0}
     return frozenset(found)
+
+
+def count_gpus(visible: str | None, there: int) -> int:
+    """GPUs that a process may use.
+
+    Args:
+        visible: its `CUDA_VISIBLE_DEVICES`, None if that is not set.
+        there: GPUs of its machine.
+    """
+    if visible is None:
+        return there
+    # As CUDA reads it: what follows the first number that is none of a GPU counts no more.
+    names = [name.strip() for name in visible.split(",")]
+    valid = [bool(name) and (int(name) in range(there) if name.lstrip("-").isdigit() else there > 0) for name in names]
+    return (valid + [False]).index(False)
 
 
 def versions() -> dict[str, str]:
@@ -106,28 +138,40 @@ def versions() -> dict[str, str]:
 
 
 def describe(towards: str) -> EngineFacts:
-    """Run on an engine: what it is, seen from the controller's address; it is ready to be told to stop from now on."""
-    stop_asked.clear()
-    signal.signal(signal.SIGUSR1, lambda *_: stop_asked.set())
+    """Run on an engine: what it is, seen from the controller's address; it can be told to stop or pause from now on."""
+    for number, event in ((signal.SIGUSR1, stop_asked), (signal.SIGUSR2, pause_asked)):
+        event.clear()
+        signal.signal(number, lambda *_, event=event: event.set())
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
         probe.connect((towards, 9))
         address = probe.getsockname()[0]
-    facts = {"host": socket.gethostname(), "address": address, "versions": versions(), "controllers": built()}
+    facts = {
+        "host": socket.gethostname(),
+        "address": address,
+        "versions": versions(),
+        "controllers": built(),
+        "gpus": count_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), len(list(GPUS.glob("*")))),
+        "nccl": has_nccl(),
+    }
     if "mpi4py.MPI" in sys.modules:
         world = sys.modules["mpi4py.MPI"].COMM_WORLD
         facts |= {"mpi_rank": world.Get_rank(), "mpi_size": world.Get_size()}
     return EngineFacts(**facts)
 
 
-def choose_controller(engines: Sequence[EngineFacts]) -> str:
+def choose_controller(engines: Sequence[EngineFacts], elastic: bool = False) -> str:
     """Gloo inside plain engines where Horovod has it, MPI over MPI engines.
+
+    Args:
+        engines: those that shall train together.
+        elastic: whether the others shall go on when one dies, which only Gloo's ranks can.
 
     Raises:
         RuntimeError: if these engines and this Horovod do not fit together, with the way out.
     """
     common = frozenset.intersection(*(engine.controllers for engine in engines))
     by_mpi = all(engine.mpi_size == len(engines) for engine in engines)
-    if by_mpi and "mpi" in common:
+    if by_mpi and "mpi" in common and not (elastic and "gloo" in common):
         return "mpi"
     if "gloo" in common:
         return "gloo"
@@ -145,6 +189,26 @@ def choose_controller(engines: Sequence[EngineFacts]) -> str:
         "Training on several engines needs Horovod with TensorFlow, which these engines do not have: `make -B setup` "
         "builds it (with pip), conda-forge has it (horovod). Training on one engine works without."
     )
+
+
+def gradient_route(engines: Sequence[EngineFacts]) -> str:
+    """In words, how gradients pass between ranks that compute on GPUs; empty where no rank has one.
+
+    Raises:
+        RuntimeError: if ranks would share a GPU and Horovod was built with NCCL, which refuses that.
+    """
+    if not any(engine.gpus for engine in engines):
+        return ""
+    if not all(engine.nccl for engine in engines):
+        return f"gradients pass through the CPU, because this Horovod has no NCCL (it is built with {NEEDED})"
+    hosts = [engine.host for engine in engines]
+    for engine in engines:
+        if engine.gpus < hosts.count(engine.host):
+            raise RuntimeError(
+                f"NCCL wants a GPU for each rank, and {engine.host} has {engine.gpus} for {hosts.count(engine.host)}: "
+                "take fewer engines there (ranks=)."
+            )
+    return "gradients pass from GPU to GPU by NCCL"
 
 
 def open_rendezvous(hosts: Sequence[str], addresses: Sequence[str]) -> int:

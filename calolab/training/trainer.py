@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from calolab.models import GAN
-from calolab.samples import Sample, global_batch_size, steps_per_epoch
+from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_epoch
 from calolab.training import checkpoints as store
 from calolab.training import heads, ranks
 from calolab.training.callbacks import progress_bar
@@ -38,10 +38,12 @@ class _Run:
     data: object
     labels: Mapping[str, np.ndarray]
     recipe: Recipe
+    optimizers: Mapping[str, keras.optimizers.Optimizer]
     passes: Mapping[str, Callable]
     parallel: object
     epochs: int
     batch_size: int
+    global_batch: int
     seed: int
     events: int
     steps: int
@@ -57,6 +59,7 @@ def fit(
     *,
     epochs: int,
     batch_size: int = 128,
+    global_batch: int | None = None,
     precision: str = "float32",
     seed: int = 0,
     recipe: Recipe | None = None,
@@ -66,6 +69,7 @@ def fit(
     callbacks: Sequence[Callable[[Progress], None]] = (),
     parallel=None,
     should_stop: Callable[[], bool] | None = None,
+    should_pause: Callable[[], bool] | None = None,
     progress: bool = True,
 ) -> History:
     """Train a GAN in place, by default as published.
@@ -79,6 +83,8 @@ def fit(
         data: a `Sample` or `EventStream` in the GAN's space with the labels of its conditions: this rank's shard.
         epochs: epochs in all, those before a resumption included.
         batch_size: events per rank and pass; the last step of an epoch takes the rest.
+        global_batch: events of all ranks per pass, shared out as evenly as can be; `batch_size` times the ranks by
+            default. It lets a training go on with the same batches on another number of ranks.
         precision: `"float32"`, or `"bfloat16"` for mixed precision: variables, heads and losses stay float32. It pays
             on GPUs and on CPUs with AMX and warns elsewhere, where it is slower; see `fastest_precision`.
         seed: seed of noise, dropout, label flips, energies and the order of events.
@@ -91,6 +97,8 @@ def fit(
         parallel: an object with `rank`, `size`, `average(tensors)` (means over the ranks, also inside a `tf.function`)
             and `broadcast(arrays)` (those of rank 0); None trains alone.
         should_stop: asked between the passes; once it says True on any rank, all stop after the same pass.
+        should_pause: asked after every epoch; once it says True on any rank, all stop there, where another number of
+            ranks can go on. Given on all ranks or on none.
         progress: whether to show a progress bar on rank 0.
 
     Returns:
@@ -104,42 +112,23 @@ def fit(
             the last good epoch, and so has the checkpoint.
         KeyboardInterrupt: after Ctrl-C, once the pass in progress is done and the checkpoint is written.
     """
-    recipe = recipe or Recipe.published(gan.architecture)
-    parallel = parallel or ranks.Alone()
-    ranks.agreed(parallel, lambda: check_request(gan, data, epochs, precision, seed, recipe, checkpoints, resume))
-    warn_where_slow(precision)
-    events = count_events(data, parallel)
-    steps = steps_per_epoch(events, batch_size * recipe.discriminator_passes, parallel.size)
-    settings = {
-        "architecture": gan.architecture,
-        "events": events,
-        "batch_size": batch_size,
-        "ranks": parallel.size,
-        "precision": precision,
-        "seed": seed,
-        "recipe": recipe.to_dict(),
-    }
-    optimizers = {network: _optimizer(recipe) for network in ("generator", "discriminator")}
-    for network, optimizer in optimizers.items():
-        optimizer.build(getattr(gan, network).trainable_variables)
-    run = _Run(
-        gan=gan,
-        data=data,
-        labels={name: np.asarray(data.labels[name]) for name in gan.conditions},
-        recipe=recipe,
-        passes=make_passes(gan, optimizers, recipe, parallel),
-        parallel=parallel,
+    run = prepare(
+        gan,
+        data,
         epochs=epochs,
         batch_size=batch_size,
+        global_batch=global_batch,
+        precision=precision,
         seed=seed,
-        events=events,
-        steps=steps,
-        changing=store.variables(gan, optimizers),
-        folder=checkpoints,
-        settings=settings,
+        recipe=recipe,
         physics_score=physics_score,
+        checkpoints=checkpoints,
+        resume=resume,
+        parallel=parallel,
     )
-    standing, best = _begin(run, resume)
+    steps, parallel = run.steps, run.parallel
+    warn_where_slow(precision)
+    standing, best = begin(run, resume)
     done = standing.epoch * steps + standing.step
     with (
         computing_in(precision, gan.generator, gan.discriminator),
@@ -151,6 +140,7 @@ def fit(
             standing,
             best,
             wish=lambda: interrupted() or (should_stop is not None and bool(should_stop())),
+            pause=should_pause,
             callbacks=(bar, *callbacks),
         )
     if best is not None:
@@ -158,10 +148,64 @@ def fit(
     _note_provenance(run, standing, resume)
     if interrupted():
         raise KeyboardInterrupt
-    history = History(tuple(standing.history), parallel.size, settings, stopped)
+    history = History(tuple(standing.history), parallel.size, run.settings, stopped)
     if history.divergence:
         warnings.warn(history.divergence, stacklevel=2)
     return history
+
+
+def prepare(
+    gan: GAN,
+    data,
+    *,
+    epochs: int,
+    batch_size: int,
+    global_batch: int | None = None,
+    precision: str,
+    seed: int,
+    recipe: Recipe | None = None,
+    physics_score: PhysicsScore | None = None,
+    checkpoints: str | os.PathLike | None = None,
+    resume: bool = False,
+    parallel=None,
+) -> _Run:
+    """All that a training's steps need, agreed on by all ranks; arguments and errors are those of `fit`."""
+    recipe = recipe or Recipe.published(gan.architecture)
+    parallel = parallel or ranks.Alone()
+    ranks.agreed(parallel, lambda: check_request(gan, data, epochs, precision, seed, recipe, checkpoints, resume))
+    events = count_events(data, parallel)
+    settings = {
+        "architecture": gan.architecture,
+        "events": events,
+        "batch_size": batch_size,
+        "ranks": parallel.size,
+        "precision": precision,
+        "seed": seed,
+        "recipe": recipe.to_dict(),
+    } | ({} if global_batch is None else {"global_batch": global_batch})
+    global_batch = batch_size * parallel.size if global_batch is None else global_batch
+    optimizers = {network: _optimizer(recipe) for network in ("generator", "discriminator")}
+    for network, optimizer in optimizers.items():
+        optimizer.build(getattr(gan, network).trainable_variables)
+    return _Run(
+        gan=gan,
+        data=data,
+        labels={name: np.asarray(data.labels[name]) for name in gan.conditions},
+        recipe=recipe,
+        optimizers=optimizers,
+        passes=make_passes(gan, optimizers, recipe, parallel),
+        parallel=parallel,
+        epochs=epochs,
+        batch_size=batch_size,
+        global_batch=global_batch,
+        seed=seed,
+        events=events,
+        steps=steps_per_epoch(events, batch_size, parallel.size, global_batch * recipe.discriminator_passes),
+        changing=store.variables(gan, optimizers),
+        folder=checkpoints,
+        settings=settings,
+        physics_score=physics_score,
+    )
 
 
 def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
@@ -171,7 +215,12 @@ def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 
 def _train(
-    run: _Run, standing: Standing, best: dict | None, wish: Callable[[], bool], callbacks: Sequence[Callable]
+    run: _Run,
+    standing: Standing,
+    best: dict | None,
+    wish: Callable,
+    pause: Callable | None,
+    callbacks: Sequence[Callable],
 ) -> tuple[bool, dict[str, np.ndarray] | None]:
     """Go through the epochs that are left; whether a wish to stop ended it, and the best epoch's variables."""
     good = store.values(run.changing)
@@ -180,10 +229,12 @@ def _train(
     try:
         while standing.epoch < run.epochs and not stop:
             order = order_seed(run.seed, run.parallel.rank, standing.epoch)
-            batches = run.data.batches(run.batch_size * run.recipe.discriminator_passes, order, run.steps)
+            together = run.global_batch * run.recipe.discriminator_passes
+            sizes = rank_batches(together, run.parallel.rank, run.parallel.size)
+            batches = run.data.batches(sizes, order, run.steps)
             for batch in islice(batches, standing.step, None):
                 started, from_its_start = time.perf_counter(), standing.passes == 0
-                stop = _step(run, batch, standing, wish)
+                stop = take_step(run, batch, standing, wish)
                 if standing.passes < len(run.recipe.passes):
                     break
                 now = _close_step(run, standing, time.perf_counter() - started, time.perf_counter() - began, compiled)
@@ -205,19 +256,27 @@ def _train(
                     best = good
                     _write(run, standing, best, store.BEST)
                 _write(run, standing, good, store.FILE)
+            if ended and pause is not None:
+                stop = stop or bool(ranks.averaged(run.parallel, np.float32(pause()))[0] > 0)
     except TrainingDiverged:
         store.assign(run.changing, good)
         raise
     return standing.epoch < run.epochs, best
 
 
-def _step(run: _Run, batch: Sample, standing: Standing, wish: Callable[[], bool]) -> bool:
+def take_step(run: _Run, batch: Sample, standing: Standing, wish: Callable[[], bool]) -> bool:
     """One step: the discriminator's passes on its parts of the batch, then the generator's.
 
     Returns:
         Whether a rank wished to stop; the step may then be unfinished, and `standing` tells after which pass.
     """
     kinds = run.recipe.passes
+    # Set before every step: a checkpoint may come from another number of ranks.
+    rate = run.recipe.rate(
+        standing.epoch + standing.step / run.steps, run.batch_size, run.global_batch / run.batch_size
+    )
+    for optimizer in run.optimizers.values():
+        optimizer.learning_rate = rate
     response = Response.from_dict(standing.response) if standing.response else None
     # Ranks average their gradients; weighted so, the mean over the ranks is the mean over all events of the step.
     weight = len(batch) * run.parallel.size / _events_of_step(run, standing)
@@ -254,11 +313,11 @@ def _close_step(run: _Run, standing: Standing, seconds: float, time: float, comp
 
 
 def _events_of_step(run: _Run, standing: Standing) -> int:
-    batch_size = run.batch_size * run.recipe.discriminator_passes
-    return global_batch_size(run.events, batch_size, run.parallel.size, standing.step)
+    together = run.global_batch * run.recipe.discriminator_passes
+    return global_batch_size(run.events, run.batch_size, run.parallel.size, standing.step, together)
 
 
-def _begin(run: _Run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | None]:
+def begin(run: _Run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | None]:
     """Where to start, with equal variables on all ranks: a new training, or the checkpoint that rank 0 reads.
 
     Returns:
