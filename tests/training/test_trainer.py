@@ -283,3 +283,27 @@ def test_history_survives_json(tiny_gan, tiny_sample):
     history = fit(tiny_gan(), tiny_sample(4), epochs=1, **QUIET)
     assert History.from_dict(json.loads(json.dumps(history.to_dict()))) == history
     assert keras.config.floatx() == "float32"
+
+
+def test_scaled_learning_rates_are_those_that_the_networks_learn_with(tiny_gan, tiny_sample, weights):
+    def trained(**changes):
+        gan = tiny_gan()
+        fit(gan, tiny_sample(), epochs=1, batch_size=8, recipe=Recipe(**changes), progress=False)
+        return weights(gan)
+
+    scaled = {"learning_rate": 2.5e-4, "rate_scaling": "linear", "reference_batch": 2}
+    for one, other in zip(trained(learning_rate=1e-3), trained(**scaled), strict=True):
+        np.testing.assert_array_equal(one, other)
+    warmed = trained(**scaled, warmup_epochs=2)
+    assert any(np.any(one != other) for one, other in zip(trained(**scaled), warmed, strict=True))
+
+
+def test_warm_up_goes_on_after_a_resumption(tiny_gan, tiny_sample, weights, tmp_path):
+    recipe = Recipe(rate_scaling="linear", reference_batch=2, warmup_epochs=3)
+    options = {"batch_size": 8, "recipe": recipe, "progress": False}
+    straight, resumed = tiny_gan(), tiny_gan()
+    fit(straight, tiny_sample(), epochs=2, **options)
+    fit(tiny_gan(), tiny_sample(), epochs=1, checkpoints=tmp_path, **options)
+    fit(resumed, tiny_sample(), epochs=2, checkpoints=tmp_path, resume=True, **options)
+    for one, other in zip(weights(straight), weights(resumed), strict=True):
+        np.testing.assert_array_equal(one, other)
