@@ -1,0 +1,169 @@
+"""Dask on real engines: the same numbers as without it, nobody from outside, and engines that come back."""
+
+import asyncio
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import psutil
+import pytest
+
+from calolab import distributed
+from calolab.distributed import launch
+from calolab.distributed.data_parallel import check_idle
+
+
+@pytest.fixture(scope="module", autouse=True)
+def needs_dask():
+    if importlib.util.find_spec("distributed") is None:
+        pytest.skip("Dask is not installed: pip install -e .[dask]")
+
+
+@pytest.fixture(scope="module")
+def remote():
+    """An engine that listens where other machines could reach it."""
+    with distributed.cluster(1, name="remote", address=launch.own_address()) as engines:
+        yield engines
+
+
+def gflash(seed):
+    from calolab import simulate
+
+    return simulate.showers("clic-ecal", 40, (10, 50), seed=seed, method="gflash", progress=False).values
+
+
+def mean_profile(values):
+    return values.sum(axis=(1, 2)).mean(axis=0)
+
+
+def processes_of(name):
+    """All processes of a cluster, helpers included."""
+    roots = launch.processes(launch.read(launch.path_of(name)), ("engines", "controller"))
+    return [*roots, *(child for root in roots for child in root.children(recursive=True))]
+
+
+async def knock(address, security):
+    """What a Dask node says of itself to a guest."""
+    from distributed.core import rpc
+
+    guest = rpc(address, connection_args=security.get_connection_args("client"), timeout=2)
+    try:
+        return await asyncio.wait_for(guest.identity(), 5)
+    finally:
+        await guest.close_rpc()
+
+
+def listeners():
+    """Where this process listens."""
+    return {c.laddr for c in psutil.Process().net_connections("inet") if c.status == psutil.CONN_LISTEN}
+
+
+def test_showers_simulated_on_workers_are_those_of_one_process(two, gan, make_electrons):
+    pids, before, seeds = set(two.client[:].apply_sync(os.getpid)), listeners(), range(4)
+    with distributed.dask(two) as client:
+        assert client.scheduler.address.startswith("tls://127.")
+        assert {at.ip for at in listeners() - before} == {"127.0.0.1"}
+        assert set(client.run(os.getpid).values()) == pids  # the engines themselves, no processes beside them
+        chunks = client.map(gflash, seeds)
+        profiles = client.gather(client.map(mean_profile, chunks))
+        showers = np.concatenate(client.gather(chunks))
+        # While they are workers, no training starts on them, and they are not lent twice.
+        assert set(distributed.status("two").engines.values()) == {"busy"}
+        with pytest.raises(RuntimeError, match="stop_dask"):
+            distributed.fit(two, gan, make_electrons(8), epochs=1)
+        with pytest.raises(RuntimeError, match="Dask workers already"):
+            distributed.dask(two)
+    expected = np.concatenate([gflash(seed) for seed in seeds])
+    np.testing.assert_array_equal(showers, expected)
+    np.testing.assert_allclose(np.mean(profiles, axis=0), mean_profile(expected), rtol=1e-6)
+    check_idle(two, two.ids)
+    assert listeners() <= before
+
+
+def test_without_tls_on_loopback_and_a_task_that_runs_on(two):
+    """What waits is dropped, what runs ends, and only then are the engines free."""
+    client = distributed.dask(two, tls=False)
+    assert client.scheduler.address.startswith("tcp://127.")
+    assert client.submit(np.sum, np.arange(5)).result(timeout=20) == 10
+    futures = client.map(time.sleep, [4.0, 4.1, 4.2])
+    time.sleep(1)
+    with pytest.raises(RuntimeError, match=r"still run a Dask task after 0\.5 s"):
+        distributed.stop_dask(two, timeout=0.5)
+    assert "no Dask workers any more" in distributed.stop_dask(two)
+    assert "No engine" in distributed.stop_dask(two)
+    check_idle(two, two.ids)
+    assert "finished" not in {future.status for future in futures}
+    client.close()
+
+
+def test_an_engine_that_works_becomes_no_worker(two):
+    pending = two.client[two.ids[0]].apply_async(time.sleep, 4)
+    with pytest.raises(RuntimeError, match="still work"):
+        distributed.dask(two)
+    pending.get(timeout=30)
+
+
+def test_engines_come_back_when_the_kernel_is_killed(two):
+    code = """
+import os
+from calolab import distributed
+client = distributed.dask(distributed.attach("two"))
+print(client.submit(sum, [1, 2]).result(timeout=20), flush=True)
+os.kill(os.getpid(), 9)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
+    assert (done.stdout, done.returncode) == ("3\n", -signal.SIGKILL), done.stderr
+    deadline = time.monotonic() + 20
+    while "busy" in distributed.status("two").engines.values():
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert len(two) == two.size
+
+
+def test_elsewhere_only_with_tls_and_with_the_certificate(remote):
+    from distributed import Security
+
+    with pytest.raises(ValueError, match=r"without TLS expects engines on loopback.*Leave out tls=False"):
+        distributed.dask(remote, tls=False)
+    before = listeners()
+    with distributed.dask(remote) as client:
+        address = client.scheduler.address
+        (worker,) = client.scheduler_info()["workers"]
+        assert [at.rpartition(":")[0] for at in (address, worker)] == [f"tls://{remote.address}"] * 2
+        assert {at.ip for at in listeners() - before} <= {remote.address, "127.0.0.1"}
+        assert "workers" in asyncio.run(knock(address, client.security))
+        stranger, nobody = Security.temporary(), Security()
+        for target in (address, worker):
+            for guest, at in ((stranger, target), (nobody, target), (nobody, target.replace("tls", "tcp"))):
+                with pytest.raises((OSError, TypeError)):
+                    asyncio.run(knock(at, guest))
+        assert client.submit(sum, [1, 2]).result(timeout=20) == 3
+    key = client.security.tls_client_key.splitlines()
+    assert "PRIVATE KEY" in key[0] and key[1] not in distributed.logs("remote", lines=10_000)
+
+
+def test_nothing_is_left_of_a_cluster_that_stops_with_its_workers():
+    with distributed.cluster(1, name="stopped") as engines:
+        client = distributed.dask(engines)
+        future = client.submit(time.sleep, 60)
+        everything = processes_of("stopped")
+    assert not [p for p in everything if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+    assert future.status != "finished"
+    assert {thread.name for thread in threading.enumerate()} & {"calolab-dask"} == set()
+    client.close()
+
+
+def test_what_is_missing_is_told_with_what_to_do(two, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    with pytest.raises(RuntimeError, match=r"TLS needs the package cryptography.*calolab\[dask\].*tls=False"):
+        distributed.dask(two)
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(RuntimeError, match=r"Dask needs distributed.*calolab\[dask\]"):
+        distributed.dask(two, tls=False)
+    with pytest.raises(ValueError, match="threads expects a number above 0"):
+        distributed.dask(two, threads=0)
