@@ -2,15 +2,155 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import time
+from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
+import cloudpickle
+
 from calolab.distributed import search_space
 from calolab.distributed.cluster import Engines
+from calolab.distributed.search_driver import SearchDriver
+from calolab.distributed.search_proposals import METHODS, PRUNERS, Proposer
 from calolab.distributed.search_table import SearchTable, best_first, make_table
 from calolab.distributed.trial_store import TrialStore
 from calolab.distributed.trials import ENDED, Trial, trial_folder
+from calolab.names import check_name
+
+_at_work: dict[Path, Search] = {}  # the searches of this process, by their folders
+
+
+def search(
+    engines: Engines,
+    train: Callable,
+    space: Mapping,
+    *,
+    folder: str | os.PathLike,
+    data=None,
+    trials: int = 20,
+    epochs: int = 10,
+    method: str = "tpe",
+    pruner: str | None = None,
+    metric: str = "ks_comb",
+    direction: str = "minimize",
+    ranks: int = 1,
+    retries: int = 1,
+    memory: int | None = None,
+    seed: int = 0,
+) -> Search:
+    """Search for the best parameters of a training; returns at once.
+
+    `train(trial)` runs on an engine with a `TrialContext`: it builds its networks out of `trial.parameters` and calls
+    `trial.fit(gan, physics_score=...)`, or reports by itself with `trial.report(epoch, **metrics)`.
+
+    Every epoch is appended by the engine to `trials/0007.jsonl` in the folder; the notebook alone writes
+    `search.sqlite`. Where engines do not see the folder, they send the same lines, and keep their checkpoints there.
+    While the notebook's kernel is busy, running trials go on and the next ones are proposed, as long as other threads
+    get their turn; only what a widget shows waits. When the kernel ends, running trials go on to their end, and
+    `reattach_search` goes on from there.
+
+    Args:
+        engines: from `distributed.start`, `%ipcluster start` or `distributed.cluster`.
+        train: the function, which may be one of the notebook; it is sent to the engines with all that it refers to.
+        space: `Real`, `Integer` or `Choice` by the name of the parameter.
+        folder: where everything is kept; of a new search. Whoever may write there can run code here.
+        data: what `trial.data` shall be, a `Sample` or an `EventStream`; sent to every engine once.
+        trials: how many in all.
+        epochs: of each trial; `Search.promote` gives one more.
+        method: "tpe", which learns from the trials that have ended, or "random", whose parameters depend on the seed
+            and the trial's number alone.
+        pruner: None, "median" or "halving": which trials end early because others were better by then.
+        metric: the number that decides, a score or a loss.
+        direction: "minimize" or "maximize".
+        ranks: engines that train one trial together.
+        retries: how often a trial is tried again whose engine has died; it goes on from its last checkpoint.
+        memory: bytes that an engine may take for a trial; one that takes more fails, and its engine is replaced.
+        seed: of the proposals, and of `trial.fit`.
+
+    Raises:
+        ValueError: for an unknown option, a space or a number that makes no sense, or a folder with another search.
+        TypeError: if the function cannot be sent to the engines, or the space holds something else.
+        RuntimeError: if another notebook works in this folder.
+    """
+    space = search_space.check_space(space)
+    check_name("method", method, METHODS)
+    check_name("direction", direction, ("minimize", "maximize"))
+    if pruner not in PRUNERS:
+        raise ValueError(f"pruner expects one of {', '.join(map(repr, PRUNERS))}, received {pruner!r}.")
+    for name, number in {"trials": trials, "epochs": epochs, "ranks": ranks}.items():
+        if number < 1:
+            raise ValueError(f"{name} expects a number above 0, received {number}.")
+    if retries < 0 or (memory is not None and memory <= 0):
+        raise ValueError(f"retries expects 0 or more and memory bytes, received {retries} and {memory}.")
+    if ranks > len(engines):
+        raise ValueError(f"ranks expects 1 to {len(engines)}, the engines that are alive; received {ranks}.")
+    if not callable(train):
+        raise TypeError(f"A search expects a function of a trial, received {type(train).__name__}.")
+    try:
+        shipment = cloudpickle.dumps((train, data))
+    except Exception as error:  # whatever the function refers to says no in its own way
+        raise TypeError(f"The training function and its data cannot be sent to the engines: {error}") from error
+    settings = {
+        "token": secrets.token_hex(8),
+        "space": search_space.to_dict(space),
+        "trials": trials,
+        "epochs": epochs,
+        "method": method,
+        "pruner": pruner,
+        "metric": metric,
+        "direction": direction,
+        "ranks": ranks,
+        "retries": retries,
+        "memory": memory,
+        "seed": seed,
+        "stopped": False,
+    }
+    store = TrialStore(folder, settings)
+    path = _shipment(store)
+    part = path.with_suffix(".part")
+    part.write_bytes(shipment)
+    os.replace(part, path)
+    return _begin(store, engines)
+
+
+def reattach_search(folder: str | os.PathLike, engines: Engines | None = None) -> Search:
+    """A search that an earlier notebook has begun: its whole history, and with engines the rest of it.
+
+    Trials that ran meanwhile are followed again. Reattach only to folders that you trust: code is kept there.
+
+    Args:
+        folder: of the search.
+        engines: of the same cluster, or of another one; None only to look.
+
+    Raises:
+        ValueError: if there is no search in the folder.
+        RuntimeError: if another notebook works on it.
+    """
+    if engines is None:
+        return Search(TrialStore(folder, writing=False))
+    known = _at_work.get(Path(folder).absolute())
+    if known is not None and known.status in ("running", "stopping"):
+        return known
+    return _begin(TrialStore(folder), engines)
+
+
+def _begin(store: TrialStore, engines: Engines) -> Search:
+    """Let a search run on engines."""
+    settings = store.settings
+    options = {name: settings[name] for name in ("method", "pruner", "metric", "direction", "seed")}
+    proposer = Proposer(search_space.from_dict(settings["space"]), **options, known=store.trials)
+    driver = SearchDriver(store, engines, proposer, _shipment(store))
+    driver.start()
+    begun = _at_work[store.folder.absolute()] = Search(store, driver)
+    return begun
+
+
+def _shipment(store: TrialStore) -> Path:
+    """The file with the code and the data of a search."""
+    return store.folder / f"shipment-{store.settings['token']}.pickle"
 
 
 class Search:
@@ -47,7 +187,7 @@ class Search:
         """ "running", "stopping", "finished", "stopped"; "interrupted" if nobody runs what is left of it."""
         at_work = self._driver is not None and self._driver.running
         left = [trial for trial in self.trials if trial.status not in ENDED]
-        if self._store.settings["stopped"]:
+        if self._store.settings["stopped"] and all(trial.status == "stopping" for trial in left):
             return "stopping" if at_work and left else "stopped"
         if at_work:
             return "running"

@@ -30,7 +30,7 @@ class Plan:
         losses: how often its engines have died since it was proposed, restarted or promoted.
         messages: ids of the messages that carry its attempt, by which another notebook finds the answers.
         first: whether it was promoted and goes before all others in the queue.
-        told: whether the proposer has heard of its value.
+        sent: epochs that its attempt was sent off with.
     """
 
     epochs: int
@@ -38,7 +38,7 @@ class Plan:
     losses: int = 0
     messages: list[str] = field(default_factory=list)
     first: bool = False
-    told: bool = False
+    sent: int = 0
 
 
 class TrialStore:
@@ -184,12 +184,15 @@ class TrialStore:
         if self.settings.get("version", VERSION + 1) > VERSION:
             raise RuntimeError(f"The search in {self.folder} was written by a newer calolab than this one.")
         for row in self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM trials ORDER BY number"):
-            self._read(dict(zip(COLUMNS, row, strict=True)))
+            self._read(dict(zip(COLUMNS, row, strict=True)), writing)
 
-    def _read(self, row: dict) -> None:
+    def _read(self, row: dict, writing: bool) -> None:
         number = row["number"]
         self.plans[number] = Plan(**json.loads(row.pop("plan")))
         self.logs[number] = TrialLog(log_path(self.folder, number))
         self.logs[number].read()
         parameters, engines = json.loads(row.pop("parameters")), tuple(json.loads(row.pop("engines")))
+        log = self.logs[number]
+        if not writing and row["status"] in ("running", "stopping") and log.end and log.attempt == row["attempts"]:
+            row |= log.end  # it has ended since; who goes on with the search asks its engine
         self._show(replace(Trial(number, "queued", {}), **row, parameters=parameters, engines=engines))
