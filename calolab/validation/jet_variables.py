@@ -16,6 +16,7 @@ from calolab.validation.observables import Observable, floored, histogram_edges
 CAP = 700.0
 # The three whose minus log p add up to `ks_comb`.
 COMBINED = ("jet_pt", "multiplicity", "summed_mass")
+ANGLES = ("jet_eta", "jet_phi")  # the published score leaves them out
 LEADING = 4
 # With fewer reference events than this, a variable has no floor worth the name.
 FEWEST = 10

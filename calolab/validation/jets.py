@@ -13,7 +13,7 @@ from calolab.names import check_name
 from calolab.particles import Particles
 from calolab.samples import Sample
 from calolab.validation.jet_table import html_table, text_table
-from calolab.validation.jet_variables import CAP, COMBINED, FEWEST, Halves, distances, edges, observe, variables
+from calolab.validation.jet_variables import ANGLES, CAP, COMBINED, FEWEST, Halves, distances, edges, observe, variables
 from calolab.validation.metrics import Distance, kolmogorov_smirnov
 from calolab.validation.observables import Observable, floored
 
@@ -194,7 +194,7 @@ def jet_score(
     floor = sum(drawn[name] for name in COMBINED)
     chosen = np.sort(np.random.default_rng(seed).permutation(len(real))[:events])
     real = real.select(chosen)
-    values = {name: variables(real)[name].values for name in COMBINED}
+    values = {name: variables(real)[name].values for name in (*COMBINED, *ANGLES)}
     constants = {"floor_ks_comb": float(floor.mean()), "floor_spread_ks_comb": float(floor.std())}
 
     def score(gan) -> dict[str, float]:
@@ -205,7 +205,7 @@ def jet_score(
             made_values = made[name].values
             measured[name] = distances(real_values, made_values, edges(name, real_values, made_values))
         return {
-            "ks_comb": sum(one["minus_log_p"] for one in measured.values()),
+            "ks_comb": sum(measured[name]["minus_log_p"] for name in COMBINED),
             **{f"ks_{name}": one["minus_log_p"] for name, one in measured.items()},
             **{f"distance_{name}": one["ks"] for name, one in measured.items()},
             "chi2_multiplicity": measured["multiplicity"]["separation"],

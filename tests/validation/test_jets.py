@@ -283,15 +283,19 @@ def test_a_score_orders_generators_and_repeats_itself():
     score = jet_score(draw(200, 8), seed=9, repetitions=20)
     right, wrong, dark = (score(Painter(brighter)) for brighter in (1.0, 1.4, 0.0))
     assert set(right) == {
-        "ks_comb", "ks_jet_pt", "ks_multiplicity", "ks_summed_mass", "distance_jet_pt", "distance_multiplicity",
-        "distance_summed_mass", "chi2_multiplicity", "floor_ks_comb", "floor_spread_ks_comb",
+        "ks_comb", "ks_jet_pt", "ks_multiplicity", "ks_summed_mass", "ks_jet_eta", "ks_jet_phi", "distance_jet_pt",
+        "distance_multiplicity", "distance_summed_mass", "distance_jet_eta", "distance_jet_phi", "chi2_multiplicity",
+        "floor_ks_comb", "floor_spread_ks_comb",
     }  # fmt: skip
     assert all(
         isinstance(value, float) and np.isfinite(value) for one in (right, wrong, dark) for value in one.values()
     )
     assert right["ks_comb"] < wrong["ks_comb"] < dark["ks_comb"]
     assert right["ks_comb"] < right["floor_ks_comb"] + 5 * right["floor_spread_ks_comb"] < wrong["ks_comb"]
-    assert dark["ks_jet_pt"] == 700 and dark["distance_jet_pt"] == 1
+    assert dark["ks_jet_pt"] == dark["ks_jet_phi"] == 700 and dark["distance_jet_pt"] == 1
+    assert right["ks_comb"] == pytest.approx(
+        sum(right[f"ks_{name}"] for name in ("jet_pt", "multiplicity", "summed_mass"))
+    )
     assert score(Painter()) == right == jet_score(draw(200, 8), seed=9, repetitions=20)(Painter())
 
 
@@ -302,6 +306,7 @@ def test_a_score_is_the_comparison_with_as_many_events():
     made = Painter().generate({"gluino_mass": np.full(50, 1400.0)}, 11)
     found = compare_jets(reference.select(chosen), made, minimum_pt=150.0, repetitions=2)
     assert score["ks_comb"] == pytest.approx(found.ks_comb)
+    assert score["distance_jet_phi"] == pytest.approx(found["jet_phi"].distances["ks"].value)
     assert score["distance_summed_mass"] == pytest.approx(found["summed_mass"].distances["ks"].value)
     assert score["chi2_multiplicity"] == pytest.approx(found["multiplicity"].distances["separation"].value)
 
