@@ -1,13 +1,23 @@
-"""Widgets: what the browser shows of samples, GANs and training runs.
+"""Widgets: what the browser shows of samples, GANs, training runs, clusters and searches.
 
 They work in JupyterLab and, with calolab's template, in Voila, without a request to any other machine:
 `JUPYTER_PATH=$(python -c "import calolab.widgets as w; print(*w.__path__)") voila --template=calolab notebook.ipynb`.
 """
 
+from calolab.widgets.cluster_status import ClusterStatus
 from calolab.widgets.energy_interpolation import EnergyInterpolation
 from calolab.widgets.jet_comparison import JetComparison
 from calolab.widgets.profile_explorer import ProfileExplorer
+from calolab.widgets.search_dashboard import SearchDashboard
 from calolab.widgets.slice_viewer import SliceViewer
 from calolab.widgets.training_monitor import TrainingMonitor
 
-__all__ = ["EnergyInterpolation", "JetComparison", "ProfileExplorer", "SliceViewer", "TrainingMonitor"]
+__all__ = [
+    "ClusterStatus",
+    "EnergyInterpolation",
+    "JetComparison",
+    "ProfileExplorer",
+    "SearchDashboard",
+    "SliceViewer",
+    "TrainingMonitor",
+]

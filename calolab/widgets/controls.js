@@ -115,6 +115,38 @@ export function button({ label, title, onpress, className = "" }) {
   );
 }
 
+/** A button that asks once more before it acts: a second press within a few seconds does it. */
+export function armed({ label, sure, title, onpress }) {
+  let timer = 0;
+  const node = button({ label, title, className: "calolab-stop", onpress: press });
+  function calm() {
+    clearTimeout(timer);
+    timer = 0;
+    node.textContent = label;
+    delete node.dataset.armed;
+  }
+  function press() {
+    if (timer) {
+      calm();
+      onpress();
+      return;
+    }
+    node.textContent = sure;
+    node.dataset.armed = "true";
+    timer = setTimeout(calm, 5000);
+  }
+  return {
+    node,
+    /** Off with the reason, or on with an empty one. */
+    disable(reason) {
+      if (reason && timer) calm();
+      node.disabled = Boolean(reason);
+      node.title = reason || title;
+    },
+    remove: () => clearTimeout(timer),
+  };
+}
+
 /** Set traits and tell Python; the page repaints at once, whether or not the kernel is busy. */
 export function assign(model, changes) {
   for (const [name, value] of Object.entries(changes)) model.set(name, value);
@@ -133,8 +165,9 @@ export function onKeys(node, keys) {
     // JupyterLab's notebook swallows arrow keys that reach it, those of a slider too.
     event.stopPropagation();
     if (event.target.tagName === "INPUT" && event.key.startsWith("Arrow")) return;
-    // A list is walked through by arrows and letters.
+    // A list is walked through by arrows and letters, and a field of text takes all but Escape.
     if (event.target.tagName === "SELECT") return;
+    if (/^(search|text|number)$/.test(event.target.type) && event.key !== "Escape") return;
     if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
     event.preventDefault();
     keys[event.key]();

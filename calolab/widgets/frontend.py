@@ -43,9 +43,9 @@ def module(name: str) -> str:
     return "\n".join([*(re.sub("^export ", "", text, flags=re.MULTILINE) for text in parts.values()), widget])
 
 
-def style() -> str:
-    """The style sheet that all widgets share."""
-    return (_FOLDER / "style.css").read_text(encoding="utf-8")
+def style(*more: str) -> str:
+    """The style sheet that all widgets share, followed by those named."""
+    return "".join((_FOLDER / f"{name}.css").read_text(encoding="utf-8") for name in ("style", *more))
 
 
 def pack(*arrays: np.ndarray) -> bytes:

@@ -1,0 +1,402 @@
+// SearchDashboard: the trials of a search as table, learning curves and parallel coordinates, and buttons to steer it.
+
+import { number } from "./drawing.js";
+import { armed, assign, button, choice, dropdown, element, frame, onKeys, watch } from "./controls.js";
+import { learningCurves } from "./learning_curves.js";
+import { insideBrushes, parallelAxes, parallelCoordinates } from "./parallel_coordinates.js";
+import { answerList, kernelPulse } from "./kernel_pulse.js";
+import { bestTable } from "./best_trials.js";
+import { keysOf } from "./trial_lines.js";
+import { trialTable } from "./trial_table.js";
+import {
+  actionsFor,
+  columnsFor,
+  duration,
+  ENDED,
+  matcher,
+  metricsOf,
+  ranking,
+  receiveTrials,
+  setting,
+  sorted,
+  STATUSES,
+} from "./trials.js";
+
+const REDRAW = 200; // milliseconds between two redrawings while messages pour in
+
+function render({ model, el }) {
+  let rows = new Map();
+  let serial = -1;
+  let columns = [];
+  let shown = [];
+  let axes = [];
+  let best = null;
+  let hovered = null;
+  let point = null;
+  let order = { sort: null, falling: false };
+  let pending = 0;
+  const brushes = new Map();
+  const statuses = new Set();
+  const objective = model.get("objective");
+
+  const state = element("b", { class: "calolab-status" });
+  const counts = element("span", { class: "calolab-grow" });
+  const halt = armed({
+    label: "Stop search",
+    sure: "Really stop all trials?",
+    title: "end the running trials and start no other",
+    onpress: () => act("stop", null),
+  });
+  const headline = element("span", { class: "calolab-grow" });
+  const bestViews = element("span", { class: "calolab-views" });
+  const view = element("div", { class: "calolab-view", hidden: true });
+  const readout = element("output", { class: "calolab-readout" });
+  const message = element("pre", { class: "calolab-message", role: "alert" });
+  const chosen = element("div", { class: "calolab-chosen" });
+  const shownCount = element("span");
+  const asking = element("form", { class: "calolab-controls calolab-asking", hidden: true });
+  const answers = answerList(model);
+  const pulse = kernelPulse(model, () => answers.waiting());
+  const ten = bestTable();
+  const filter = element("input", {
+    type: "search",
+    placeholder: "filter: text, or lr<0.001",
+    "aria-label": "filter the trials by text, or by a column as in lr<0.001 or status=failed (key: /)",
+    oninput: () => refresh(),
+  });
+  const clear = button({ label: "Clear filters", title: "show all trials (key: Escape)", onpress: clearAll });
+  const metricList = dropdown({
+    label: "curves of",
+    title: "metric of the curves",
+    onpick: (metric) => assign(model, { metric }),
+  });
+  const scaleChoice = choice({
+    label: "scale",
+    options: [
+      [true, "log"],
+      [false, "linear"],
+    ],
+    onpick: (log) => assign(model, { log }),
+  });
+  const toggles = STATUSES.map((name) => ({
+    name,
+    node: button({ label: name, className: "calolab-toggle", onpress: () => toggle(name) }),
+  }));
+  const facts = () => ({
+    rows: shown,
+    axes,
+    brushes,
+    hovered,
+    best: best?.number ?? null,
+    metric: model.get("metric"),
+    log: model.get("log"),
+    selected: model.get("selected"),
+  });
+  const curves = learningCurves({
+    facts,
+    onpick: pick,
+    onhover(found) {
+      point = found;
+      hover(found?.number ?? null);
+    },
+  });
+  const parallel = parallelCoordinates({
+    facts,
+    onpick: pick,
+    onhover: hover,
+    onbrush(name, brush) {
+      if (brush) brushes.set(name, brush);
+      else brushes.delete(name);
+      refresh();
+    },
+  });
+  const table = trialTable({
+    onpick: pick,
+    onhover: hover,
+    onact: act,
+    onsort(name) {
+      order = { sort: name, falling: order.sort === name && !order.falling };
+      refresh();
+    },
+  });
+
+  const bar = (...children) => element("div", { class: "calolab-controls" }, ...children);
+  const root = frame(
+    el,
+    "Search dashboard",
+    bar(state, counts, halt.node),
+    bar(pulse.node),
+    message,
+    bar(headline, bestViews),
+    view,
+    bar(metricList.node, scaleChoice.node),
+    element("div", { class: "calolab-pair" }, curves.node, parallel.node),
+    readout,
+    bar(filter, ...toggles.map(({ node }) => node), clear, shownCount),
+    asking,
+    table.node,
+    answers.node,
+    chosen,
+    ten.node,
+    element(
+      "div",
+      { class: "calolab-note" },
+      "Drag along an axis to filter, click on it to show all again. A click on a row or a curve selects. " +
+        "Keys in the table: ↑ ↓ row, Enter selects, s stops, r restarts, p promotes; / filter, l scale, Escape shows all.",
+    ),
+  );
+  root.classList.add("calolab-search");
+  onKeys(root, {
+    l: () => assign(model, { log: !model.get("log") }),
+    "/": () => filter.focus(),
+    Escape: clearAll,
+  });
+
+  function receive() {
+    const { serial: now, ...payload } = model.get("trials");
+    rows = new Map();
+    receiveTrials(rows, payload);
+    serial = now;
+    const last = model.get("changed");
+    if (last.serial === serial + 1) take();
+    else schedule();
+  }
+
+  function take() {
+    const { serial: now, ...payload } = model.get("changed");
+    if (now === undefined || now <= serial) return;
+    // One that was missed, for instance while the page was away: ask for all.
+    if (now > serial + 1) return model.send({ type: "all" });
+    receiveTrials(rows, payload);
+    serial = now;
+    schedule();
+  }
+
+  function schedule() {
+    pending ||= setTimeout(() => {
+      pending = 0;
+      refresh();
+    }, REDRAW);
+  }
+
+  function refresh() {
+    const ranked = ranking(rows, model.get("direction"));
+    best = ranked[0] ?? null;
+    const space = model.get("space");
+    columns = columnsFor(space, rows, objective);
+    axes = parallelAxes(space, [...rows.values()], objective, model.get("log"));
+    const fits = matcher(filter.value, columns);
+    const passing = [...rows.values()].filter((row) => fits(row) && insideBrushes(row, axes, brushes));
+    const open = passing.filter(({ status }) => !statuses.size || statuses.has(status));
+    const column = columns.find(({ name }) => name === order.sort);
+    const falling = column ? order.falling : model.get("direction") === "maximize";
+    shown = sorted(open, column ?? columns[2], falling);
+    showState();
+    showFilters(passing);
+    showBest(ranked);
+    showChosen();
+    table.show({
+      rows: shown,
+      columns,
+      sort: (column ?? columns[2]).name,
+      falling,
+      keys: keysOf(model.get("selected")),
+      actions: actionsFor,
+      disabled: model.get("reason"),
+    });
+    metricList.show(
+      model.get("metric"),
+      [...new Set([objective, ...metricsOf(rows)])].map((name) => [name, name]),
+    );
+    scaleChoice.show(model.get("log"));
+    parallel.node.style.flexBasis = `${Math.max(380, 74 * axes.length)}px`;
+    curves.redraw();
+    parallel.redraw();
+  }
+
+  function showState() {
+    const status = model.get("status");
+    const all = [...rows.values()];
+    const ended = all.filter((row) => ENDED.includes(row.status)).length;
+    const begun = Math.min(...all.flatMap(({ started }) => started ?? []));
+    const until = ["running", "stopping"].includes(status) ? Date.now() / 1000 : Math.max(...all.flatMap(({ ended: at }) => at ?? []));
+    const time = Number.isFinite(begun) && Number.isFinite(until) ? `, ${duration(until - begun)}` : "";
+    state.textContent = status;
+    state.dataset.status = status;
+    counts.textContent = `${ended} of ${all.length} trials ended so far${time} · ${model.get("title")}`;
+    const going = all.some((row) => !ENDED.includes(row.status));
+    halt.disable(model.get("reason") || (going ? "" : "no trial is running or queued"));
+    message.textContent = [model.get("message"), model.get("reason") || model.get("note")].filter(Boolean).join("\n");
+    message.hidden = !message.textContent;
+  }
+
+  function showFilters(passing) {
+    for (const { name, node } of toggles) {
+      const count = passing.filter(({ status }) => status === name).length;
+      const text = `${name} ${count}`;
+      if (node.textContent !== text) node.textContent = text;
+      node.hidden = !count && !statuses.has(name);
+      node.dataset.status = name;
+      node.setAttribute("aria-pressed", String(statuses.has(name)));
+    }
+    clear.disabled = !(filter.value || statuses.size || brushes.size);
+    shownCount.textContent = clear.disabled ? "" : `${shown.length} of ${rows.size} trials`;
+  }
+
+  function showBest(ranked) {
+    if (!best) headline.textContent = "No trial has a result yet.";
+    else {
+      const settings = Object.entries(best.parameters).map(([name, value]) => `${name} ${setting(value)}`);
+      const epoch = best.best_epoch == null ? "" : ` at epoch ${best.best_epoch}`;
+      headline.replaceChildren(
+        element("b", { class: "calolab-generated" }, `Best so far: trial ${best.number}`),
+        ` · ${objective} `,
+        element("b", {}, number(best.value, 4)),
+        `${epoch} (${model.get("direction") === "maximize" ? "higher" : "lower"} is better) · ${settings.join(", ")}`,
+      );
+    }
+    showViews(bestViews, best);
+    ten.show(ranked.slice(0, 10), columns, objective);
+  }
+
+  /** Buttons that open the views of a trial's best model; made anew only for another trial. */
+  function showViews(place, row) {
+    const key = row?.epochs.length ? String(row.number) : "";
+    if (place.dataset.trial === key) return;
+    place.dataset.trial = key;
+    place.replaceChildren(
+      ...(key ? model.get("view_names") : []).map((name) =>
+        button({
+          label: name,
+          title: `${name} of trial ${key}, with the weights of its best epoch`,
+          onpress: () =>
+            answers.ask(`${name} of trial ${key}`, { type: "view", view: name, trial: Number(key) }),
+        }),
+      ),
+    );
+  }
+
+  function showChosen() {
+    const selected = model.get("selected").flatMap((one) => rows.get(one) ?? []);
+    const keys = keysOf(model.get("selected"));
+    const lines = selected.slice(-5).map((row) => {
+      const views = element("span", { class: "calolab-views" });
+      showViews(views, row);
+      const value = row.value == null ? "no result yet" : `${objective} ${number(row.value, 4)}`;
+      const said = row.error ? element("pre", {}, row.error) : "";
+      const name = element("b", { style: `--calolab-key: ${keys.get(row.number)}` }, `trial ${row.number}`);
+      return element("div", {}, name, ` ${row.status}, ${value} `, views, said);
+    });
+    const key = JSON.stringify(selected.map(({ number: one, status, value, error }) => [one, status, value, error]));
+    if (chosen.dataset.key === key) return;
+    chosen.dataset.key = key;
+    chosen.replaceChildren(...lines);
+  }
+
+  function hover(found) {
+    if (found !== point?.number) point = null;
+    const row = rows.get(found);
+    readout.textContent = row ? tell(row) : "";
+    if (hovered === found) return;
+    hovered = found;
+    curves.hover();
+    parallel.hover();
+  }
+
+  function tell(row) {
+    const name = model.get("metric");
+    const settings = Object.entries(row.parameters).map(([key, value]) => `${key} ${setting(value)}`);
+    const here = point ? `epoch ${point.epoch}: ${name} ${number(point.value, 4)} · ` : "";
+    const value = row.value == null ? row.status : `best ${number(row.value, 4)} at epoch ${row.best_epoch}`;
+    return `trial ${row.number} · ${here}${value} · ${settings.join(", ")}`;
+  }
+
+  function pick(found) {
+    const selected = model.get("selected");
+    assign(model, {
+      selected: selected.includes(found) ? selected.filter((one) => one !== found) : [...selected, found],
+    });
+  }
+
+  function toggle(name) {
+    if (!statuses.delete(name)) statuses.add(name);
+    refresh();
+  }
+
+  function clearAll() {
+    filter.value = "";
+    statuses.clear();
+    brushes.clear();
+    asking.hidden = true;
+    refresh();
+  }
+
+  function act(action, trial) {
+    if (action === "promote") return askEpochs(trial);
+    const name = action === "stop" ? "Stop" : "Restart";
+    answers.ask(`${name} ${trial == null ? "the search" : `trial ${trial}`}`, { type: "act", action, trial });
+  }
+
+  function askEpochs(trial) {
+    const { epochs } = rows.get(trial);
+    const done = epochs.length;
+    const input = element("input", { type: "number", min: done + 1, step: 1, value: 2 * done, required: true });
+    asking.replaceChildren(
+      element("label", {}, `Train trial ${trial} on, from ${done} epochs to `, input, " epochs in all"),
+      element("button", { type: "submit", class: "calolab-button" }, "Promote"),
+      button({ label: "Cancel", onpress: () => (asking.hidden = true) }),
+    );
+    asking.onsubmit = (event) => {
+      event.preventDefault();
+      asking.hidden = true;
+      const request = { type: "act", action: "promote", trial, epochs: input.valueAsNumber };
+      answers.ask(`Promote trial ${trial} to ${request.epochs} epochs`, request);
+      table.node.focus();
+    };
+    asking.hidden = false;
+    input.focus();
+    input.select();
+  }
+
+  let opened = 0;
+  async function showView() {
+    const now = (opened += 1);
+    const { title, kind, widget, image, html } = model.get("view");
+    view.hidden = !kind;
+    if (!kind) return view.replaceChildren();
+    const body = element("div");
+    const shut = button({ label: "Close", title: "close this view", onpress: () => model.send({ type: "close view" }) });
+    view.replaceChildren(bar(element("b", { class: "calolab-grow" }, title), shut), body);
+    if (kind === "html") body.innerHTML = html;
+    if (kind === "image") {
+      const source = URL.createObjectURL(new Blob([image], { type: "image/png" }));
+      body.append(element("img", { src: source, alt: title, onload: () => URL.revokeObjectURL(source) }));
+    }
+    if (kind !== "widget") return;
+    const child = await model.widget_manager.create_view(await model.widget_manager.get_model(widget), {});
+    if (now === opened) body.append(child.el);
+  }
+
+  const unwatch = [
+    watch(model, ["trials"], receive),
+    watch(model, ["changed"], take),
+    watch(model, ["status", "reason", "note", "message", "metric", "log", "selected"], refresh),
+    watch(model, ["view"], showView),
+  ];
+  receive();
+  refresh();
+  showView();
+  // The times of running trials go on.
+  const ticking = setInterval(() => {
+    showState();
+    table.redraw();
+  }, 1000);
+  return () => {
+    unwatch.forEach((end) => end());
+    clearInterval(ticking);
+    clearTimeout(pending);
+    [curves, parallel, table, pulse, answers, halt].forEach((part) => part.remove());
+  };
+}
+
+export default { render };

@@ -1,0 +1,204 @@
+// A table of thousands of trials, of which only those in sight stand in the page.
+
+import { button, element } from "./controls.js";
+
+const ROW = 26; // pixels, as in search_dashboard.css
+const SPARE = 6; // rows kept ready above and below
+const LABELS = {
+  stop: ["Stop", "end this trial; what it has learnt stays"],
+  restart: ["Restart", "train it anew with the same parameters"],
+  promote: ["Promote", "train it on to more epochs"],
+};
+
+/** The longest text of a column. */
+function longest(rows, text) {
+  return rows.reduce((most, row) => (text(row).length > most.length ? text(row) : most), "");
+}
+
+/** The table; `show` takes the rows in order, `onact(action, number)` is called by a row's buttons. */
+export function trialTable({ onsort, onpick, onhover, onact }) {
+  const head = element("thead");
+  const body = element("tbody");
+  const table = element("table", { role: "grid", "aria-label": "trials" }, head, body);
+  const node = element("div", { class: "calolab-trials", tabindex: 0, "aria-label": "trials, by row" }, table);
+  const [above, below] = [element("tr", { "aria-hidden": true }), element("tr", { "aria-hidden": true })];
+  let shown = { rows: [], columns: [], keys: new Map(), actions: () => [], disabled: "" };
+  let ready = new Map();
+  let layout = "";
+  let current = null;
+  let pending = 0;
+
+  function showHead({ columns, rows, sort, falling }) {
+    const texts = columns.map(({ text }) => longest(rows, text));
+    const key = JSON.stringify([columns.map(({ name }) => name), texts.map((text) => text.length), sort, falling]);
+    if (key === layout) return;
+    layout = key;
+    ready.clear();
+    body.replaceChildren();
+    const titles = columns.map(({ name, left }) =>
+      element(
+        "th",
+        {
+          scope: "col",
+          class: left ? "calolab-left" : false,
+          "aria-sort": name === sort ? (falling ? "descending" : "ascending") : "none",
+        },
+        button({
+          label: `${name}${name === sort ? (falling ? " ▼" : " ▲") : ""}`,
+          title: `sort by ${name}`,
+          onpress: () => onsort(name),
+        }),
+      ),
+    );
+    const pen = document.createElement("canvas").getContext("2d");
+    const { fontFamily, fontSize } = getComputedStyle(table);
+    const space = titles.map((title, k) => {
+      const widths = [
+        ["600", title.textContent],
+        ["400", texts[k]],
+      ].map(([weight, text]) => {
+        pen.font = `${weight} ${fontSize} ${fontFamily}`;
+        return pen.measureText(text).width;
+      });
+      return element("col", { style: `width: ${Math.min(Math.max(...widths), 180) + 18}px` });
+    });
+    table.querySelector("colgroup")?.remove();
+    table.prepend(element("colgroup", {}, ...space, element("col", { style: "width: 148px" })));
+    head.replaceChildren(element("tr", {}, ...titles, element("th", { scope: "col", class: "calolab-acts" })));
+  }
+
+  function makeRow(number) {
+    const cells = shown.columns.map(({ left }) => element("td", { class: left ? "calolab-left" : false }));
+    const acts = element("td", { class: "calolab-acts" });
+    const line = element("tr", {
+      role: "row",
+      onclick: (event) => event.target.closest("button") || pick(number),
+      onpointerenter: () => onhover(number),
+      onpointerleave: () => onhover(null),
+    });
+    line.append(...cells, acts);
+    return { line, cells, acts, actions: null };
+  }
+
+  function fill(entry, row, place) {
+    const { line, cells, acts } = entry;
+    shown.columns.forEach(({ text }, k) => {
+      const words = text(row);
+      if (cells[k].textContent !== words) cells[k].textContent = words;
+    });
+    const key = shown.keys.get(row.number);
+    line.style.setProperty("--calolab-key", key ?? "transparent");
+    line.setAttribute("aria-selected", String(key != null));
+    line.setAttribute("aria-rowindex", place + 2);
+    line.dataset.status = row.status;
+    line.dataset.trial = row.number;
+    line.title = row.error;
+    line.classList.toggle("calolab-current", row.number === current);
+    const actions = shown.actions(row).join();
+    if (entry.actions === actions + shown.disabled) return;
+    // A button that stays is not made anew: a click may have begun on it.
+    entry.actions = actions + shown.disabled;
+    acts.replaceChildren(
+      ...shown.actions(row).map((action) => {
+        const [label, title] = LABELS[action];
+        const made = button({
+          label,
+          title: shown.disabled || `${title} (key: ${action[0]})`,
+          onpress: () => onact(action, row.number),
+        });
+        made.setAttribute("aria-label", `${label} trial ${row.number}`);
+        made.disabled = Boolean(shown.disabled);
+        return made;
+      }),
+    );
+  }
+
+  function paint() {
+    pending = 0;
+    const { rows, columns } = shown;
+    const first = Math.max(Math.floor(node.scrollTop / ROW) - SPARE, 0);
+    const last = Math.min(first + Math.ceil(node.clientHeight / ROW) + 2 * SPARE, rows.length);
+    above.style.height = `${ROW * first}px`;
+    below.style.height = `${ROW * (rows.length - last)}px`;
+    const kept = new Map();
+    let after = above;
+    if (body.firstChild !== above) body.prepend(above);
+    for (let k = first; k < last; k += 1) {
+      const { number } = rows[k];
+      const entry = ready.get(number) ?? makeRow(number);
+      fill(entry, rows[k], k);
+      if (after.nextSibling !== entry.line) after.after(entry.line);
+      after = entry.line;
+      kept.set(number, entry);
+    }
+    if (after.nextSibling !== below) after.after(below);
+    while (below.nextSibling) below.nextSibling.remove();
+    ready = kept;
+    table.setAttribute("aria-rowcount", rows.length + 1);
+    table.setAttribute("aria-colcount", columns.length + 1);
+  }
+  const redraw = () => {
+    pending ||= requestAnimationFrame(paint);
+  };
+  node.addEventListener("scroll", redraw);
+  const resized = new ResizeObserver(redraw);
+  resized.observe(node);
+
+  function pick(number) {
+    current = number;
+    onpick(number);
+    redraw();
+  }
+
+  function go(change) {
+    const { rows } = shown;
+    if (!rows.length) return;
+    const before = rows.findIndex(({ number }) => number === current);
+    const place = Math.min(Math.max(before < 0 ? 0 : before + change, 0), rows.length - 1);
+    current = rows[place].number;
+    // Clear of the heading, which stays in sight.
+    const [top, bottom] = [ROW * place, ROW * (place + 2)];
+    if (top < node.scrollTop) node.scrollTop = top;
+    if (bottom > node.scrollTop + node.clientHeight) node.scrollTop = bottom - node.clientHeight;
+    onhover(current);
+    redraw();
+  }
+
+  function act(action) {
+    const row = shown.rows.find(({ number }) => number === current);
+    if (row && !shown.disabled && shown.actions(row).includes(action)) onact(action, row.number);
+  }
+
+  const keys = {
+    ArrowDown: () => go(1),
+    ArrowUp: () => go(-1),
+    PageDown: () => go(10),
+    PageUp: () => go(-10),
+    Home: () => go(-Infinity),
+    End: () => go(Infinity),
+    " ": () => current != null && pick(current),
+    Enter: () => current != null && pick(current),
+    s: () => act("stop"),
+    r: () => act("restart"),
+    p: () => act("promote"),
+  };
+  node.addEventListener("keydown", (event) => {
+    if (event.target !== node || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
+    event.preventDefault();
+    keys[event.key]();
+  });
+
+  return {
+    node,
+    show(next) {
+      shown = next;
+      showHead(next);
+      redraw();
+    },
+    redraw,
+    remove() {
+      cancelAnimationFrame(pending);
+      resized.disconnect();
+    },
+  };
+}
