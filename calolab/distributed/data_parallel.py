@@ -7,24 +7,24 @@ import hashlib
 import os
 import tempfile
 import time
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
-import ipyparallel
 import numpy as np
 
 from calolab.distributed import communicator
 from calolab.distributed.cluster import Engines
-from calolab.distributed.communicator import EngineFacts, Meeting
+from calolab.distributed.communicator import Meeting
+from calolab.distributed.elastic import ElasticRun, check_elastic
+from calolab.distributed.roll_call import arrange_meetings, check_idle, check_versions, engine_facts
 from calolab.distributed.training_run import TrainingRun
 from calolab.samples import Sample, steps_per_epoch
 from calolab.training.history import Progress
 
 REPORT_EVERY = 0.25  # seconds between a rank's reports
-HUB_LAGS = 2.0  # seconds after which what the hub says of the engines is taken for true
-_runs: weakref.WeakSet[TrainingRun] = weakref.WeakSet()  # those of this process
+LOOK_TAKES = 120.0  # seconds at most, for an engine that may have to load TensorFlow first
 
 
 class RanksLost(RuntimeError):
@@ -51,6 +51,21 @@ class Job:
     judged_by: str = ""
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a training needs on whichever engines it runs: the arguments of `fit`, with the networks as bytes."""
+
+    engines: Engines
+    gan: object
+    data: object
+    networks: np.ndarray
+    options: dict
+    callbacks: tuple[Callable, ...]
+    physics_score: object
+    settings: dict
+    elastic: bool
+
+
 def fit(
     engines: Engines,
     gan,
@@ -58,6 +73,7 @@ def fit(
     *,
     epochs: int,
     batch_size: int = 128,
+    global_batch: int | None = None,
     precision: str = "float32",
     seed: int = 0,
     recipe=None,
@@ -67,12 +83,21 @@ def fit(
     callbacks: Sequence[Callable[[Progress], None]] = (),
     progress: bool = True,
     ranks: int | None = None,
-) -> TrainingRun:
+    elastic: bool = False,
+    min_ranks: int = 1,
+) -> TrainingRun | ElasticRun:
     """Train a GAN on all engines together; returns at once.
 
     Every engine holds the networks and a shard of the events, and takes the same steps; gradients are averaged over all
-    events of a step by Horovod. Engines need not see the client's files, except those of an `EventStream`. Between
-    machines, Horovod's own traffic (gradients and weights) is neither encrypted nor authenticated.
+    events of a step by Horovod. Engines need not see the client's files, except those of an `EventStream`. Where ranks
+    meet, only this cluster's engines are answered; but Gloo's data sockets, over which gradients and weights then pass
+    between machines, are neither encrypted nor authenticated: train over networks that you trust.
+
+    An elastic training goes on, from its last checkpoint and with the same global batches, when engines die, and takes
+    in those that `scale` or `restart` bring at the end of an epoch. Rank 0 writes the checkpoints, and whichever engine
+    is rank 0 next reads them: the folder must be on a file system that all engines share, or all on one machine. This
+    process drives it: without it (a kernel that died) the ranks train on until one dies, and `resume=True` goes on from
+    there.
 
     Args:
         engines: from `distributed.start`, `%ipcluster start` or `distributed.cluster`.
@@ -81,13 +106,16 @@ def fit(
         epochs, precision, seed, recipe, resume: as for `training.fit`.
         physics_score: as for `training.fit`; its function is sent to rank 0's engine.
         batch_size: events per rank and pass.
+        global_batch: events of all ranks per pass; by default `batch_size` times the ranks at the start.
         checkpoints: folder for checkpoints, which rank 0's engine writes and reads.
         callbacks: functions of a `Progress`, called on the engines after every step.
         progress: whether `TrainingRun.wait` shows a progress bar.
         ranks: how many of the engines take part, the first ones; all by default.
+        elastic: whether to go on when engines die; needs `checkpoints`.
+        min_ranks: fewer ranks than this do not go on.
 
     Raises:
-        ValueError: if there are fewer events than ranks, or fewer engines.
+        ValueError: if there are fewer events than ranks, or fewer engines, or an elastic training has no checkpoints.
         RuntimeError: if no engine is there, one is busy or does not answer, or versions or Horovod do not fit.
     """
     ids = engines.ids
@@ -100,46 +128,85 @@ def fit(
     if missing:
         raise ValueError(f"The GAN takes the labels {gan.conditions}; the data lack {', '.join(missing)}.")
     columns = {name: np.asarray(data.labels[name]) for name in gan.conditions}
-    steps_per_epoch(len(data), batch_size, len(ids))  # refuses too few events
+    steps_per_epoch(len(data), batch_size, len(ids), global_batch)  # refuses too few events
+    folder = None if checkpoints is None else str(Path(checkpoints).absolute())
+    if elastic:
+        check_elastic(len(ids), min_ranks, folder)
+    check_idle(engines, ids)
+    if elastic and global_batch is None:
+        found = _look(engines, folder, ids[0]) if resume else None
+        global_batch = found["global_batch"] if found else batch_size * len(ids)
+    plan = Plan(
+        engines=engines,
+        gan=gan,
+        data=data,
+        networks=_pack(gan),
+        options={
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "global_batch": global_batch,
+            "precision": precision,
+            "seed": seed,
+            "recipe": recipe,
+            "checkpoints": folder,
+        },
+        callbacks=tuple(callbacks),
+        physics_score=physics_score,
+        settings={
+            "checkpoints": folder,
+            "progress": progress,
+            "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
+        },
+        elastic=elastic,
+    )
+    start = partial(_start, plan)
+    if not elastic:
+        return start(ids, resume)
+    most = min(len(data), global_batch, len(data) if ranks is None else ranks)
+    return ElasticRun(start, partial(_look, engines, folder), ids, resume, min_ranks, most)
+
+
+def _start(plan: Plan, ids: Sequence[int], resume: bool) -> TrainingRun:
+    """Start the ranks of a training on these engines."""
+    engines = plan.engines
     check_idle(engines, ids)
     facts = engine_facts(engines, ids)
-    _check_versions(ids, facts)
-    meetings, note = arrange_meetings(engines, ids, facts)
-    folder = None if checkpoints is None else str(Path(checkpoints).absolute())
-    options = {
-        "epochs": epochs,
-        "batch_size": batch_size,
-        "precision": precision,
-        "seed": seed,
-        "recipe": recipe,
-        "checkpoints": folder,
-        "resume": resume,
-    }
-    networks = _pack(gan)
-    scores = [] if physics_score is None else [physics_score.score]
+    check_versions(ids, facts)
+    meetings, note = arrange_meetings(engines, ids, facts, plan.elastic)
+    scores = [] if plan.physics_score is None else [plan.physics_score.score]
     results = []
     for rank, engine in enumerate(ids):
-        shard = data.shard(rank, len(ids))
-        job, arrays = Job(meetings[rank], options, judged_by=physics_score.by if scores else ""), {}
+        shard = plan.data.shard(rank, len(ids))
+        options = {**plan.options, "resume": resume}
+        job, arrays = Job(meetings[rank], options, judged_by=plan.physics_score.by if scores else ""), {}
         if isinstance(shard, Sample):
             job = replace(job, space=shard.space, origin=shard.origin)
             # As plain arrays beside the job, they are sent without a copy.
             arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
         else:
             job = replace(job, stream=shard)
+        judges = scores if rank == 0 else [_unasked] * len(scores)
         results.append(
-            engines.client[engine].apply_async(
-                train_rank, job, networks, list(callbacks), scores if rank == 0 else [_unasked] * len(scores), **arrays
-            )
+            engines.client[engine].apply_async(train_rank, job, plan.networks, list(plan.callbacks), judges, **arrays)
         )
-    settings = {
-        "checkpoints": folder,
-        "progress": progress,
-        "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
-    }
-    run = TrainingRun(engines, ids, gan, results, settings, note)
-    _runs.add(run)
-    return run
+    return TrainingRun(engines, ids, plan.gan, results, plan.settings, note)
+
+
+def _look(engines: Engines, folder: str, engine: int) -> dict | None:
+    """What the checkpoint in a folder says of itself, as an engine sees it; None if there is none."""
+    return engines.client[engine].apply_async(look_at_checkpoint, folder).get(timeout=LOOK_TAKES)
+
+
+def look_at_checkpoint(folder: str) -> dict | None:
+    """Run on an engine: epochs done and events of all ranks per pass, of the checkpoint in a folder; None without one.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    from calolab.training import checkpoints
+
+    header = checkpoints.read_header(folder)
+    return header and {"epoch": header["standing"]["epoch"], "global_batch": checkpoints.global_batch(header)}
 
 
 def train_rank(
@@ -178,6 +245,7 @@ def train_rank(
             callbacks=(report, *callbacks),
             parallel=parallel,
             should_stop=communicator.stop_asked.is_set,
+            should_pause=communicator.pause_asked.is_set,
             progress=False,
         )
     except training.TrainingDiverged as error:
@@ -228,79 +296,6 @@ class _Report:
         self.sent = time.monotonic()
 
 
-def check_idle(engines: Engines, ids: Sequence[int]) -> None:
-    """Refuse engines that still work.
-
-    Raises:
-        RuntimeError: if one of these engines is busy.
-    """
-    # The hub hears of work and of its end a little later than the engines; its own runs this process knows at once.
-    mine = [run for run in _runs if run.engines.client is engines.client and run.status in ("running", "stopping")]
-    busy = sorted({engine for run in mine for engine in run.ids} & set(ids))
-    deadline = time.monotonic() + HUB_LAGS
-    while not busy:
-        queues = engines.client.queue_status(targets=list(ids))
-        at_work = [engine for engine in ids if queues[engine]["queue"] + queues[engine]["tasks"]]
-        if not at_work:
-            return
-        if time.monotonic() > deadline:
-            busy = at_work
-        time.sleep(0.1)
-    raise RuntimeError(
-        f"Engines of cluster {engines.name!r} still work ({', '.join(map(str, busy))}): wait for the run that uses "
-        "them (run.wait()), stop it (run.stop(), stop_dask(engines)), or `%ipcluster restart`."
-    )
-
-
-def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
-    """What each engine is, by rank; the engines are ready to be stopped afterwards."""
-    try:
-        return engines.client[list(ids)].apply_async(communicator.describe, engines.address).get(timeout=30)
-    except (TimeoutError, ipyparallel.TimeoutError) as error:
-        raise RuntimeError(f"Engines {', '.join(map(str, ids))} do not answer: see `%ipcluster logs`.") from error
-    except (ipyparallel.RemoteError, ipyparallel.CompositeError) as error:
-        raise RuntimeError(
-            f"calolab does not work on the engines ({error}): they need the same environment as this notebook."
-        ) from error
-
-
-def _check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
-    here = communicator.versions()
-    for engine, found in zip(ids, facts, strict=True):
-        missing = [name for name in ("calolab", "tensorflow", "keras") if found.versions[name] == "missing"]
-        if missing:
-            raise RuntimeError(f"Engine {engine} on {found.host} has no {', '.join(missing)}: install it there.")
-        # Only the engines need Horovod, but all the same one.
-        wanted = here | {"horovod": facts[0].versions["horovod"]}
-        differing = [
-            f"{n} {found.versions[n]} instead of {wanted[n]}" for n in wanted if found.versions[n] != wanted[n]
-        ]
-        if differing:
-            raise RuntimeError(
-                f"Engine {engine} on {found.host} has {', '.join(differing)}: start the engines from this environment."
-            )
-
-
-def arrange_meetings(
-    engines: Engines, ids: Sequence[int], facts: Sequence[EngineFacts]
-) -> tuple[list[Meeting | None], str]:
-    """How each rank finds the others, and that in words; opens the rendezvous on rank 0's engine for Gloo."""
-    if len(ids) == 1:
-        return [None], "one engine by itself"
-    controller = communicator.choose_controller(facts)
-    hosts = tuple(engine.host for engine in facts)
-    common = {"controller": controller, "size": len(ids), "hosts": hosts}
-    if controller == "gloo":
-        addresses = [engine.address for engine in facts]
-        opened = engines.client[ids[0]].apply_async(communicator.open_rendezvous, hosts, addresses)
-        common |= {"address": addresses[0], "port": opened.get(timeout=30)}
-        note = "Horovod over Gloo"
-    else:
-        common["mpi_ranks"] = tuple(engine.mpi_rank for engine in facts)
-        note = "Horovod over MPI"
-    return [Meeting(rank=rank, **common) for rank in range(len(ids))], note
-
-
 def _pack(gan) -> np.ndarray:
     """A GAN as bytes: engines need no file of ours."""
     with tempfile.TemporaryDirectory() as folder:
@@ -331,10 +326,20 @@ def choose_device(meeting: Meeting | None) -> None:
 
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
-        chosen = tf.config.get_visible_devices("GPU")
-        # An engine keeps the GPU of its first training: TensorFlow cannot change it afterwards.
-        mine = chosen[0] if len(chosen) == 1 else gpus[(meeting.local_rank if meeting else 0) % len(gpus)]
+        mine = gpu_of_rank(gpus, tf.config.get_visible_devices("GPU"), meeting.local_rank if meeting else 0)
         # Where TensorFlow has settled already (an earlier training, or the user's own code), it stays as it is.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices(mine, "GPU")
             tf.config.experimental.set_memory_growth(mine, True)
+
+
+def gpu_of_rank(gpus: Sequence, visible: Sequence, local_rank: int):
+    """The GPU for a rank.
+
+    Args:
+        gpus: those of its machine.
+        visible: those that TensorFlow sees.
+        local_rank: the rank's number among those on its machine.
+    """
+    # An engine keeps the GPU of its first training: TensorFlow cannot change it afterwards.
+    return visible[0] if len(visible) == 1 else gpus[local_rank % len(gpus)]

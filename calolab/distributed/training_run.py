@@ -6,6 +6,7 @@ import signal
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Mapping, Sequence
 from html import escape
 
@@ -19,8 +20,10 @@ from calolab.training.history import History, Progress
 FREE_AFTER = (
     5.0  # seconds after which ranks that outlive a failed one are interrupted; Horovod frees most of them at once
 )
+FINAL = ("finished", "stopped", "failed")
 CONTROLLER_EVERY = 3.0  # seconds between two looks at whether the controller lives
 GIVE_UP_AFTER = 25.0  # seconds after which the failure is reported whatever the others do
+_runs: weakref.WeakSet[TrainingRun] = weakref.WeakSet()  # those of this process
 
 
 class TrainingFailed(RuntimeError):
@@ -40,12 +43,15 @@ class TrainingRun:
 
     Attributes:
         digests: the SHA-256 of all weights on each rank, once the training has ended.
+        lost: if it failed because engines died, or because ranks lost each other: the engines that died or no longer
+            answer; else None.
     """
 
     def __init__(self, engines: Engines, ids: Sequence[int], gan, results: Sequence, settings: Mapping, note: str):
         self.engines, self.ids, self.gan, self.note = engines, tuple(ids), gan, note
         self._results, self._settings = tuple(results), dict(settings)
         self.digests: tuple[str, ...] = ()
+        self.lost: tuple[int, ...] | None = None
         self._lock = threading.RLock()
         self._stop_asked = False
         self._history: History | None = None
@@ -54,6 +60,7 @@ class TrainingRun:
         self._failed_at: float | None = None
         self._freed_at = 0.0
         self._looked_at = time.monotonic()
+        _runs.add(self)
 
     @property
     def progress(self) -> list[Progress]:
@@ -66,6 +73,11 @@ class TrainingRun:
         """The losses of every step so far, averaged over the ranks: `epoch`, `step`, then each loss by name."""
         published = self._published(self._results[0])
         return [entry for k in range(published.get("chunks", 0)) for entry in published.get(f"losses {k}", ())]
+
+    @property
+    def shows_progress(self) -> bool:
+        """Whether `wait` shows a progress bar."""
+        return self._settings["progress"]
 
     @property
     def status(self) -> str:
@@ -86,6 +98,13 @@ class TrainingRun:
                 self._stop_asked = True
                 self._signal(signal.SIGUSR1)
 
+    def pause(self) -> None:
+        """Ask all ranks to stop after the epoch they are in."""
+        with self._lock:
+            self._settle()
+            if self._history is None and self._failure is None:
+                self._signal(signal.SIGUSR2)
+
     def wait(self, timeout: float | None = None) -> History:
         """Wait for the end, put the trained weights into the GAN and return the history.
 
@@ -100,16 +119,7 @@ class TrainingRun:
             TrainingDiverged: as `training.fit`; the GAN then has its last good weights.
             ValueError, FileNotFoundError: as `training.fit`.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with tqdm(unit="step", disable=not self._settings["progress"] or self._done(), dynamic_ncols=True) as bar:
-            while not self._done():
-                self._show(bar)
-                if deadline is not None and time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"The training still runs after {timeout:g} s: {self!r}. It goes on; wait again."
-                    )
-                time.sleep(0.1)
-            self._show(bar)
+        wait_for(self, timeout, bar=self.shows_progress)
         self._hand_over()
         if self._failure is not None:
             raise self._failure
@@ -128,11 +138,6 @@ class TrainingRun:
             if self._history is not None:
                 # A rank knows the labels of its own shard only. A diverged training leaves no note.
                 self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]
-
-    def _done(self) -> bool:
-        with self._lock:
-            self._settle()
-            return self._history is not None or self._failure is not None
 
     def _settle(self) -> None:
         """Take in the ranks' results once all have ended; free the others if one has failed."""
@@ -160,11 +165,10 @@ class TrainingRun:
         if now < self._looked_at + CONTROLLER_EVERY:
             return
         self._looked_at = now
-        content = launch.read(launch.path_of(self.engines.name))
-        if content is None or (content["cluster"]["host"] == socket.gethostname() and "controller" not in content):
+        if controller_died(self.engines):
             self._failure = TrainingFailed(
                 f"The cluster {self.engines.name!r} has stopped, or its controller has died, and the training with it. "
-                f"Start engines again (`%ipcluster start`); {self._how_to_go_on()}"
+                f"Start engines again (`%ipcluster start`); {self.how_to_go_on()}"
             )
 
     def _conclude(self, outcomes: Sequence[Mapping]) -> None:
@@ -192,25 +196,28 @@ class TrainingRun:
         # A rank that lost the others, or was freed from waiting for them, tells nothing; the one that left first does.
         silent = ("RanksLost", "RefusedElsewhere", "KeyboardInterrupt")
         told = [rank for rank, error in failures.items() if rank not in died and _name(error) not in silent]
+        if died or busy or (not told and any(_name(error) == "RanksLost" for error in failures.values())):
+            self.lost = tuple(self.ids[rank] for rank in (*died, *busy))
         rank = (died or told or list(failures))[0]
         error = failures[rank]
         if rank in told and _name(error) in ("ValueError", "FileNotFoundError"):
             return {"ValueError": ValueError, "FileNotFoundError": FileNotFoundError}[_name(error)](error.evalue)
         ranks = " and ".join(f"engine {self.ids[rank]} (rank {rank})" for rank in died or [rank])
         lines = [f"The training failed: {ranks} {'died' if died else f'ended with {_name(error)}: {error.evalue}'}"]
-        lines[0] += f", after {self._where()}." if self._where() else " before the first step."
+        lines[0] += f", after {now}." if (now := where(self)) else " before the first step."
         if busy:
             stuck = ", ".join(str(self.ids[rank]) for rank in busy)
             lines.append(f"Engines {stuck} do not answer yet: `%ipcluster restart` frees them.")
         else:
             lines.append("The other engines are free again." if len(self.ids) > len(died) else "")
         again = "`%ipcluster restart` brings all engines back" if died else "Mend the cause"
-        lines.append(f"{again}; {self._how_to_go_on()}")
+        lines.append(f"{again}; {self.how_to_go_on()}")
         if died:
             lines += self._last_words(died)
         return TrainingFailed("\n".join(filter(None, lines)))
 
-    def _how_to_go_on(self) -> str:
+    def how_to_go_on(self) -> str:
+        """What to do after a failure, in words."""
         folder = self._settings["checkpoints"]
         if folder is None:
             return "then fit again (with checkpoints=, a training can go on where it was)."
@@ -224,10 +231,6 @@ class TrainingRun:
             if any(f"[IPEngine.{self.ids[rank]}]" in text for rank in died):
                 lines += [f"--- {file}", *text.splitlines()[-8:]]
         return lines
-
-    def _where(self) -> str:
-        now = self.progress
-        return f"epoch {now[0].epoch + 1}, step {now[0].step + 1} of {now[0].steps}" if now else ""
 
     def _signal(self, number: signal.Signals) -> None:
         alive = set(self.engines.client.ids)
@@ -246,31 +249,76 @@ class TrainingRun:
     def _published(self, result) -> dict:
         return dict(result.metadata["data"])
 
-    def _show(self, bar) -> None:
-        now = self.progress
-        if not now or bar.n == (done := now[0].epoch * now[0].steps + now[0].step + 1):
-            return
-        first = now[0]
-        bar.total, bar.n = first.epochs * first.steps, done
-        bar.set_description(f"epoch {first.epoch + 1}/{first.epochs} on {len(self.ids)} ranks", refresh=False)
-        shown = {name: f"{first.losses[name]:.3g}" for name in ("discriminator", "generator") if name in first.losses}
-        speed = sum(rank.samples_per_second for rank in now)
-        bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=True)
-
     def __repr__(self):
-        where = self._where()
-        return f"TrainingRun({self.status} on {len(self.ids)} ranks{', ' + where if where else ''}; {self.note})"
+        return in_words(self)
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><td>{now.rank}</td><td>{now.epoch + 1} of {now.epochs}</td><td>{now.step + 1} of {now.steps}</td>"
-            + "".join(f"<td>{now.losses.get(name, float('nan')):.4g}</td>" for name in ("discriminator", "generator"))
-            + f"<td>{now.samples_per_second:.3g}</td></tr>"
-            for now in self.progress
-        )
-        head = "".join(f"<th>{n}</th>" for n in ("rank", "epoch", "step", "discriminator", "generator", "events/s"))
-        title = f"<b>Training {self.status}</b> on {len(self.ids)} ranks; {escape(self.note)}"
-        return f"{title}<table><tr>{head}</tr>{rows}</table>" if rows else title
+        return as_table(self)
+
+
+def engines_in_use(client) -> set[int]:
+    """The engines on which trainings that this process started still run."""
+    mine = [run for run in _runs if run.engines.client is client and run.status in ("running", "stopping")]
+    return {engine for run in mine for engine in run.ids}
+
+
+def controller_died(engines: Engines) -> bool:
+    """Whether a cluster has stopped, or its controller, if that was on this machine, has died."""
+    content = launch.read(launch.path_of(engines.name))
+    return content is None or (content["cluster"]["host"] == socket.gethostname() and "controller" not in content)
+
+
+def wait_for(run, timeout: float | None, bar: bool) -> None:
+    """Wait until a run has ended, with a progress bar if asked for.
+
+    Raises:
+        TimeoutError: if it still runs after `timeout` seconds.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    with tqdm(unit="step", disable=not bar or run.status in FINAL, dynamic_ncols=True) as shown:
+        while run.status not in FINAL:
+            _show(shown, run)
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"The training still runs after {timeout:g} s: {run!r}. It goes on; wait again.")
+            time.sleep(0.1)
+        _show(shown, run)
+
+
+def where(run) -> str:
+    """The place of a run's first rank, in words; empty before its first step."""
+    now = run.progress
+    return f"epoch {now[0].epoch + 1}, step {now[0].step + 1} of {now[0].steps}" if now else ""
+
+
+def in_words(run) -> str:
+    """A run in one line."""
+    now = where(run)
+    return f"{type(run).__name__}({run.status} on {len(run.ids)} ranks{', ' + now if now else ''}; {run.note})"
+
+
+def as_table(run) -> str:
+    """A run as HTML, a row per rank."""
+    rows = "".join(
+        f"<tr><td>{now.rank}</td><td>{now.epoch + 1} of {now.epochs}</td><td>{now.step + 1} of {now.steps}</td>"
+        + "".join(f"<td>{now.losses.get(name, float('nan')):.4g}</td>" for name in ("discriminator", "generator"))
+        + f"<td>{now.samples_per_second:.3g}</td></tr>"
+        for now in run.progress
+    )
+    head = "".join(f"<th>{n}</th>" for n in ("rank", "epoch", "step", "discriminator", "generator", "events/s"))
+    title = f"<b>Training {run.status}</b> on {len(run.ids)} ranks; {escape(run.note)}"
+    return f"{title}<table><tr>{head}</tr>{rows}</table>" if rows else title
+
+
+def _show(bar, run) -> None:
+    now = run.progress
+    if not now or bar.n == (done := now[0].epoch * now[0].steps + now[0].step + 1):
+        return
+    first = now[0]
+    bar.total, bar.n = first.epochs * first.steps, done
+    bar.set_description(f"epoch {first.epoch + 1}/{first.epochs} on {len(run.ids)} ranks", refresh=False)
+    shown = {name: f"{first.losses[name]:.3g}" for name in ("discriminator", "generator") if name in first.losses}
+    speed = sum(rank.samples_per_second for rank in now)
+    bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=True)
 
 
 def _name(error: Exception) -> str:

@@ -104,18 +104,39 @@ def load(
     path = Path(folder, file_name)
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint {path} to resume from; leave resume=False to start a new training.")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            arrays = {name: file[name] for name in file.files if name != "header"}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
-        raise ValueError(f"The checkpoint {path} is damaged or is none ({error}); remove it and start anew.") from error
-    if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
-        raise ValueError(f"{path} is no {FORMAT} up to version {VERSION}, but {header.get('format')!r}.")
+    header, arrays = _read(path)
     _check_settings(path, header, settings)
     if {name: array.shape for name, array in arrays.items()} != {n: tuple(shape) for n, shape in shapes.items()}:
         raise ValueError(f"The checkpoint {path} belongs to other networks than these; build the GAN as it was built.")
     return Standing(**header["standing"]), arrays
+
+
+def read_header(folder: str | os.PathLike, file_name: str = FILE) -> dict | None:
+    """What a checkpoint says of itself, as `format`, `version`, `settings` and `standing`; None if there is none.
+
+    Raises:
+        ValueError: if it is not whole.
+    """
+    path = Path(folder, file_name)
+    return _read(path, header_only=True)[0] if path.is_file() else None
+
+
+def global_batch(header: Mapping) -> int:
+    """Events of all ranks per pass in the training of a checkpoint."""
+    settings = header["settings"]
+    return settings.get("global_batch", settings["batch_size"] * settings["ranks"])
+
+
+def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.ndarray]]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            header = json.loads(str(file["header"]))
+            arrays = {} if header_only else {name: file[name] for name in file.files if name != "header"}
+    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
+        raise ValueError(f"The checkpoint {path} is damaged or is none ({error}); remove it and start anew.") from error
+    if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
+        raise ValueError(f"{path} is no {FORMAT} up to version {VERSION}, but {header.get('format')!r}.")
+    return header, arrays
 
 
 def _check_settings(path, header, settings):
