@@ -8,10 +8,12 @@ from calolab.plots import (
     losses,
     mean_profiles,
     ratios,
+    scaling,
     showers,
     slices,
     style,
     texture,
+    trials,
 )
 
 __all__ = [
@@ -22,8 +24,10 @@ __all__ = [
     "losses",
     "mean_profiles",
     "ratios",
+    "scaling",
     "showers",
     "slices",
     "style",
     "texture",
+    "trials",
 ]

@@ -1,0 +1,164 @@
+"""A model of data-parallel steps on many ranks: measured compute and jitter, and averages by an alpha-beta ring."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Network:
+    """How long ranks take to average a vector: `overhead + 2 (p - 1) latency + 2 (p - 1) / p * size / bandwidth`.
+
+    In a ring of p ranks each sends p - 1 messages to sum the vector up and p - 1 to hand the sums round, every message
+    a p-th of it.
+
+    Args:
+        name: what the curves are labelled with.
+        latency: alpha, of one message [s].
+        bandwidth: 1 / beta, of one rank to the next, the sums included [bytes/s].
+        overhead: of Horovod per average, whatever the network: its cycle, and agreeing on what is averaged [s].
+
+    Raises:
+        ValueError: if a number is negative, or the bandwidth zero.
+    """
+
+    name: str
+    latency: float
+    bandwidth: float
+    overhead: float = 0.0
+
+    def __post_init__(self):
+        if self.latency < 0 or self.overhead < 0 or not self.bandwidth > 0:
+            raise ValueError(
+                "A network has a latency and an overhead of 0 s or more and a bandwidth above 0 bytes/s, received "
+                f"{self.latency}, {self.overhead} and {self.bandwidth}."
+            )
+
+    def average_seconds(self, size, ranks):
+        """Seconds for one average of `size` bytes over `ranks` ranks; arrays broadcast.
+
+        A single rank averages nothing and takes no time.
+        """
+        size, ranks = np.asarray(size, dtype=float), np.asarray(ranks, dtype=float)
+        taken = self.overhead + 2 * (ranks - 1) * self.latency + moved_bytes(size, ranks) / self.bandwidth
+        return np.where(ranks > 1, taken, 0.0)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Time per step by number of ranks, as the model has it, at the same batch per rank (weak scaling).
+
+    Args:
+        network: whose averages were assumed.
+        ranks: shape `(point,)`.
+        compute: per step, the same for every number of ranks [s].
+        waiting: for the slowest rank, shape `(point,)` [s].
+        average: in the averages over the ranks, shape `(point,)` [s].
+        alone: a step of one rank by itself [s].
+    """
+
+    network: Network
+    ranks: np.ndarray
+    compute: float
+    waiting: np.ndarray
+    average: np.ndarray
+    alone: float
+
+    @property
+    def step(self) -> np.ndarray:
+        """Time per step [s], shape `(point,)`."""
+        return np.where(self.ranks > 1, self.compute + self.waiting + self.average, self.alone)
+
+    @property
+    def efficiency(self) -> np.ndarray:
+        """Speed per rank over that of one rank by itself, shape `(point,)`."""
+        return self.alone / self.step
+
+
+# A fabric as many supercomputers have it: a stated example, not a measurement.
+FABRIC = Network("a stated fabric: 2 us, 12.5 GB/s", latency=2e-6, bandwidth=12.5e9)
+
+
+def moved_bytes(size, ranks):
+    """Bytes that a rank of a ring sends, and receives, to average `size` bytes over `ranks` ranks."""
+    return 2 * (np.asarray(ranks, dtype=float) - 1) / ranks * size
+
+
+def fit_network(name: str, ranks: int, latency: float, sizes: Sequence[int], seconds: Sequence[float]) -> Network:
+    """The network that explains how long averages of several sizes take.
+
+    With one number of ranks, latency and overhead look alike: the latency is measured by itself, and what else does not
+    depend on the size is overhead.
+
+    Args:
+        name: of the network.
+        ranks: that averaged.
+        latency: of one message between ranks [s].
+        sizes: of the vectors [bytes], at least two different ones.
+        seconds: that the averages took.
+
+    Raises:
+        ValueError: if these do not tell a bandwidth.
+    """
+    sizes, seconds = np.asarray(sizes, dtype=float), np.asarray(seconds, dtype=float)
+    if len(sizes) != len(seconds) or len(np.unique(sizes)) < 2 or ranks < 2 or not np.all(seconds > 0):
+        raise ValueError(
+            f"A network is fitted to the times (above 0 s) of averages of two sizes or more on two ranks or more; "
+            f"received {len(sizes)} sizes and {len(seconds)} times on {ranks} ranks."
+        )
+    # Relative errors are alike for small and large vectors.
+    design = np.column_stack([np.ones_like(sizes), moved_bytes(sizes, ranks)]) / seconds[:, None]
+    (constant, slope), *_ = np.linalg.lstsq(design, np.ones_like(seconds), rcond=None)
+    if slope <= 0:
+        raise ValueError("Larger vectors did not take longer to average: give larger sizes, or more repeats.")
+    return Network(name, latency, 1 / slope, max(0.0, constant - 2 * (ranks - 1) * latency))
+
+
+def expected_maximum(ranks: int) -> float:
+    """The expected largest of so many independent normal numbers, in standard deviations above their mean."""
+    if ranks < 2:
+        return 0.0
+    x = np.linspace(-9.0, 9.0, 36_001)
+    density = np.exp(-(x**2) / 2) / np.sqrt(2 * np.pi)
+    below = np.cumsum(density) * (x[1] - x[0])
+    return float(np.sum(x * ranks * below ** (ranks - 1) * density) * (x[1] - x[0]))
+
+
+def predict(
+    ranks: Sequence[int],
+    network: Network,
+    *,
+    alone: float,
+    compute: float,
+    jitter: Sequence[float],
+    sizes: Sequence[int],
+) -> Prediction:
+    """Time per step on so many ranks, if each rank's share of the work stays as it is.
+
+    The ranks meet after every pass. There they wait for the slowest: the expected largest of p normal numbers with the
+    jitter of that pass, so jitter of different ranks counts as independent.
+
+    Args:
+        ranks: numbers of ranks.
+        network: between them.
+        alone: a step of one rank by itself [s].
+        compute: a rank's compute per step beside others on its machine [s].
+        jitter: standard deviation of the compute of each pass [s].
+        sizes: what each pass averages [bytes].
+
+    Raises:
+        ValueError: if a number of ranks is below 1, or `jitter` and `sizes` differ in length.
+    """
+    ranks = np.asarray(ranks)
+    if np.any(ranks < 1):
+        raise ValueError(f"predict expects numbers of ranks of 1 or more, received {ranks.min()}.")
+    if len(jitter) != len(sizes):
+        raise ValueError(
+            f"predict expects jitter and size of the same passes, received {len(jitter)} and {len(sizes)}."
+        )
+    slowest = np.array([expected_maximum(int(number)) for number in ranks])
+    average = sum(network.average_seconds(size, ranks) for size in sizes)
+    return Prediction(network, ranks, compute, slowest * float(np.sum(jitter)), average, alone)
