@@ -88,11 +88,9 @@ class SearchDriver:
         with self.store.lock:
             trial, plan = self.store.get(number), self.store.plans[number]
             plan.losses, plan.resume = 0, False
-            if trial.status in ENDED:
-                self.store.put(replace(trial, status="queued", error=""))
-            elif trial.status != "queued":
-                self.store.put(replace(trial, status="stopping"))
-        self._do(lambda: self._end(number, "restart"))
+            at_work = trial.status in ("running", "stopping")
+            self.store.put(replace(trial, status="stopping" if at_work else "queued", error=""))
+        self._do(lambda: self._end(number, "restart") if at_work else None)
 
     def promote(self, number: int, epochs: int) -> None:
         """Let a trial go on up to so many epochs."""
@@ -220,6 +218,8 @@ class SearchDriver:
             status, error = ending.status, ending.error
             if status == "lost" and log.end is not None and log.attempt == trial.attempts:
                 status, error = log.end["status"], log.end["error"]  # it had ended before its engine died
+                if log.end["exhausted"]:
+                    self._pool.replace(attempt.ids)
             if attempt.wish == "restart" or status == "new":
                 status, error = "queued", ""
             elif attempt.wish and status in ("lost", "stopped"):

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from ipyparallel.error import RemoteError
 
-from calolab.distributed import cluster, communicator, trial_worker
-from calolab.distributed.cluster import Engines
+from calolab.distributed import communicator, trial_worker
+from calolab.distributed.cluster import Engines, replace_engines
 from calolab.distributed.communicator import EngineFacts
 
 SIGNALS_LAG = 5.0  # seconds for which a signal may still be on its way to an engine
@@ -125,15 +125,15 @@ class SearchEngines:
         return [self.engines.client.send_signal(int(number), targets=targets, block=False)] if targets else []
 
     def replace(self, ids: Iterable[int]) -> None:
-        """Kill engines and start as many anew, meanwhile without holding anybody up."""
-        ids = sorted(set(ids) & set(self.engines.ids))
+        """Kill engines, or what is left of them, and start as many anew, meanwhile without holding anybody up."""
+        ids = sorted(ids)
         self._replacing |= set(ids)
         self._working -= set(ids)
         threading.Thread(target=self._replace, args=(ids,), daemon=True).start()
 
     def _replace(self, ids: list[int]) -> None:
         try:
-            cluster.replace_engines(self.engines, ids)
+            replace_engines(self.engines, ids)
         except Exception as error:  # whatever it was, the search goes on with the engines left
             _log.warning("Engines %s were not replaced: %s", ids, error)
         finally:

@@ -194,5 +194,6 @@ class TrialStore:
         parameters, engines = json.loads(row.pop("parameters")), tuple(json.loads(row.pop("engines")))
         log = self.logs[number]
         if not writing and row["status"] in ("running", "stopping") and log.end and log.attempt == row["attempts"]:
-            row |= log.end  # it has ended since; who goes on with the search asks its engine
+            # It has ended since; who goes on with the search asks its engine.
+            row |= {"status": log.end["status"], "error": log.end["error"]}
         self._show(replace(Trial(number, "queued", {}), **row, parameters=parameters, engines=engines))

@@ -125,7 +125,9 @@ def run_trial(task: TrialTask) -> dict:
     lines.append(begin=time.time(), resume=task.resume)
     context = TrialContext(task, data, lines)
     outcome = {"status": "finished", "error": "", "lost": False, "exhausted": False}
-    bound = MemoryBound(task.memory, lambda reason: lines.append(end="failed", error=f"The trial {reason}."))
+    bound = MemoryBound(
+        task.memory, lambda reason: lines.append(end="failed", error=f"The trial {reason}.", exhausted=True)
+    )
     with _stoppable(context):
         try:
             with bound:

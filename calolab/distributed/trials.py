@@ -69,7 +69,8 @@ class TrialLog:
         path: the file, e.g. `trials/0007.jsonl`.
         epochs: by number; what a later attempt repeats replaces what an earlier one had from there on.
         attempt: the attempt that wrote last.
-        end: how it ended, as its engine says: `status` and `error`; None while it runs.
+        end: how it ended, as its engine says: `status`, `error`, and whether it had `exhausted` the engine's memory;
+            None while it runs.
     """
 
     path: Path
@@ -112,7 +113,8 @@ class TrialLog:
             if not entry["resume"]:
                 self.epochs.clear()
         elif "end" in entry:
-            self.attempt, self.end = attempt, {"status": entry["end"], "error": entry.get("error", "")}
+            self.attempt = attempt
+            self.end = {"status": entry["end"], "error": entry["error"], "exhausted": entry.get("exhausted", False)}
         else:
             number = entry["epoch"]
             before = self.epochs.get(number)
