@@ -1,0 +1,39 @@
+from calolab.distributed.network_model import FABRIC, Network
+from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
+from calolab.plots import scaling
+
+
+def made_up():
+    times = {
+        "alone": (0.20, 0.0, 0.0),
+        "independent": (0.21, 0.0, 0.0),
+        "weak": (0.21, 0.01, 0.005),
+        "strong": (0.11, 0.01, 0.005),
+    }
+    points = [
+        ScalingPoint(
+            kind, 1 if kind == "alone" else 2, 8, sum(parts), 0.2, *parts, 80.0, 0.2 / sum(parts), 0.01, 1e6, 10**9
+        )
+        for kind, parts in times.items()
+    ]
+    network = Network("measured", 1e-5, 1e9, 1e-3)
+    return ScalingReport("made up", tuple(points), network, ((4, 1e-3),), ("real",), (10**6,), (0.01,))
+
+
+def test_the_figure_tells_measurement_model_and_published_points_apart():
+    figure = made_up().plot()
+    bars, curve = figure.axes
+    # Three parts of four kinds of step.
+    assert len(bars.patches) == 12
+    assert bars.patches[0].get_width() == 200
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert [label for label in labels if "published" in label and "P100" in label]
+    assert f"model, {FABRIC.name}" in labels and "model, measured" in labels
+    assert "extrapolated" in [text.get_text() for text in curve.texts]
+    models = [line for line in curve.get_lines() if line.get_label().startswith("model")]
+    assert [line.get_xdata()[-1] for line in models] == [1024, 1024]
+
+
+def test_without_a_model_only_what_was_measured_is_drawn():
+    figure = scaling.show(made_up(), published=())
+    assert not figure.axes[1].texts
