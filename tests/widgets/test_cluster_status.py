@@ -1,0 +1,97 @@
+"""ClusterStatus over real engines: what they do and use, Restart and Stop."""
+
+import threading
+import time
+
+import pytest
+
+from calolab import distributed
+from calolab.widgets import ClusterStatus
+
+
+@pytest.fixture(scope="module")
+def engines(tmp_path_factory):
+    """One local engine in an IPython folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
+        with distributed.cluster(1, "local", name="watched", cores=1) as made:
+            yield made
+
+
+def wait_for(condition, seconds=30):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def threads():
+    return [thread for thread in threading.enumerate() if thread.name.startswith("ClusterStatus")]
+
+
+@pytest.fixture
+def shown(engines):
+    widget = ClusterStatus(engines, interval=0.3)
+    yield widget
+    widget.close()
+    wait_for(lambda: not threads())
+
+
+def test_it_shows_engines_and_what_they_use(engines, shown):
+    assert (shown.name, shown.state, shown.launcher, shown.size) == ("watched", "running", "local", 1)
+    (engine,) = shown.engines
+    assert (engine["id"], engine["rank"], engine["state"]) == (engines.ids[0], 0, "idle")
+    assert engine["host"] and 1e7 < engine["memory"] < 1e11 and engine["load"] < 1.5
+
+
+def test_a_busy_engine_is_shown_busy_and_not_disturbed(engines, shown, tmp_path):
+    def work(signal):
+        import os
+
+        rounds = 0
+        while not os.path.exists(signal):
+            rounds += 1
+        return rounds
+
+    answer = engines.client[engines.ids[0]].apply_async(work, str(tmp_path / "enough"))
+    wait_for(lambda: shown.engines and shown.engines[0]["state"] == "busy" and shown.engines[0]["load"] > 0.1)
+    (tmp_path / "enough").touch()
+    assert answer.get(timeout=30) > 1000
+    wait_for(lambda: shown.engines[0]["state"] == "idle")
+
+
+def test_restart_gives_new_engines(engines, shown):
+    def process():
+        import os
+
+        return os.getpid()
+
+    before = engines.client[:].apply_sync(process)
+    shown._handle_custom_msg({"type": "restart"}, [])
+    # A second click meanwhile does nothing more.
+    shown._handle_custom_msg({"type": "stop"}, [])
+    assert shown.doing == "restart"
+    wait_for(lambda: not shown.doing)
+    assert shown.message == "" and shown.done.startswith("restarted in")
+    assert engines.client[:].apply_sync(process) != before
+    wait_for(lambda: shown.state == "running" and len(shown.engines) == 1)
+
+
+def test_stop_stops_it_and_a_failure_is_told(engines, shown):
+    shown._handle_custom_msg({"type": "stop"}, [])
+    wait_for(lambda: not shown.doing)
+    assert shown.done.startswith("Stopped cluster 'watched'")
+    wait_for(lambda: shown.state == "not running")
+    assert distributed.status("watched").state == "not running" and shown.engines == []
+    shown._handle_custom_msg({"type": "restart"}, [])
+    wait_for(lambda: shown.message)
+    assert "restart failed: RuntimeError: No cluster 'watched' is running" in shown.message
+    # The next look at the cluster leaves it there.
+    looked = shown.looked
+    wait_for(lambda: shown.looked > looked)
+    assert shown.message.startswith("restart failed")
+
+
+def test_an_interval_must_be_positive():
+    with pytest.raises(ValueError, match="interval must be positive"):
+        ClusterStatus("watched", interval=0)

@@ -1,0 +1,255 @@
+import asyncio
+import json
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from calolab.distributed.search_space import Choice, Real
+from calolab.distributed.search_table import make_table
+from calolab.distributed.trials import Trial
+from calolab.widgets import SearchDashboard, SliceViewer
+
+
+class Search:
+    """Trials with the interface of a `Search`; it notes who asks for what."""
+
+    metric, direction, folder, note = "ks_comb", "minimize", Path("scan"), ""
+    space = {"lr": Real(1e-5, 1e-2, log=True), "optimizer": Choice("adam", "nadam")}
+
+    def __init__(self, trials=3, epochs=2, engines=()):
+        self.status, self.version, self.engines, self.calls = "running", 1, engines, []
+        parameters = {"lr": 1e-3, "optimizer": "adam"}
+        self.trials = tuple(Trial(k, "running", parameters, attempts=1) for k in range(trials))
+        for _ in range(epochs):
+            self.step()
+
+    def step(self, *numbers):
+        for one in numbers or range(len(self.trials)):
+            trial = self.trials[one]
+            epoch = {"epoch": len(trial.epochs), "ks_comb": 90.0 - one - len(trial.epochs)}
+            self.put(trial.with_epochs((*trial.epochs, epoch), self.metric, self.direction))
+
+    def put(self, trial):
+        self.trials = tuple(trial if old.number == trial.number else old for old in self.trials)
+        self.version += 1
+
+    def trial(self, number):
+        return self.trials[number]
+
+    def called(self, *call):
+        self.calls.append((*call, threading.current_thread() is threading.main_thread()))
+
+    def stop(self, number=None):
+        self.called("stop", number)
+        for trial in self.trials if number is None else (self.trials[number],):
+            self.put(replace(trial, status="stopped"))
+
+    def restart(self, number):
+        self.called("restart", number)
+
+    def promote(self, number, epochs):
+        self.called("promote", number, epochs)
+        raise ValueError(f"Trial {number} has had {epochs} epochs.")
+
+    def gan(self, number):
+        return f"gan {number}"
+
+    def table(self, top=10):
+        return make_table(self.trials, self.metric, self.direction, top)
+
+
+def wait_for(condition, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def watchers():
+    return [thread for thread in threading.enumerate() if thread.name == "SearchDashboard"]
+
+
+@pytest.fixture
+def make_dashboard():
+    """A function that makes a dashboard and closes it after the test."""
+    made = []
+
+    def make(search, views=None, interval=0.01):
+        made.append(SearchDashboard(search, views, interval=interval))
+        return made[-1]
+
+    yield make
+    for dashboard in made:
+        dashboard.close()
+    wait_for(lambda: not watchers())
+
+
+def ask(dashboard, **content):
+    """Click, and wait for the answer."""
+    known = len(dashboard.answers)
+    dashboard._handle_custom_msg({"id": f"click {known}", **content}, [])
+    wait_for(lambda: len(dashboard.answers) > known)
+    return dashboard.answers[-1]
+
+
+def test_it_opens_with_the_whole_history(make_dashboard):
+    dashboard = make_dashboard(Search(trials=40, epochs=5))
+    state = dashboard.get_state("trials")["trials"]
+    assert [row["number"] for row in state["rows"]] == list(range(40))
+    assert {row["count"] for row in state["rows"]} == {5} and len(state["curves"]) == 40 * 5 * 2 * 4
+    assert (dashboard.objective, dashboard.metric, dashboard.title) == ("ks_comb", "ks_comb", "scan")
+    assert [one["name"] for one in dashboard.space] == ["lr", "optimizer"]
+
+
+def test_the_thread_sends_only_what_has_changed(make_dashboard):
+    search = Search(trials=1000, epochs=3)
+    dashboard = make_dashboard(search, interval=2)
+    serial = dashboard.get_state("trials")["trials"]["serial"]
+    dashboard.refresh()
+    assert dashboard.changed == {}
+    search.step(7)
+    dashboard.refresh()
+    assert dashboard.changed["serial"] == serial + 1
+    assert [row["number"] for row in dashboard.changed["rows"]] == [7]
+    sent = {key: value for key, value in dashboard.changed.items() if key != "curves"}
+    assert len(json.dumps(sent)) < 1000 and len(dashboard.changed["curves"]) == 8
+    # Who opens the page later gets everything at once, and knows up to where.
+    state = dashboard.get_state("trials")["trials"]
+    assert state["serial"] == serial + 1 and state["rows"][7]["count"] == 4
+
+
+def test_the_thread_follows_the_search_and_ends_with_the_widget(make_dashboard):
+    search = Search()
+    dashboard = make_dashboard(search)
+    search.step(1)
+    wait_for(lambda: dashboard.changed)
+    search.status = "finished"
+    wait_for(lambda: dashboard.status == "finished")
+    # It goes on: a finished search can be promoted.
+    assert len(watchers()) == 1
+    dashboard.close()
+    wait_for(lambda: not watchers())
+
+
+def test_clicks_call_the_search_outside_the_main_thread(make_dashboard):
+    search = Search()
+    dashboard = make_dashboard(search)
+    answer = ask(dashboard, type="act", action="stop", trial=1)
+    assert (answer["asked"], answer["told"], answer["failed"]) == ("Stop trial 1", "trial 1 is stopped", False)
+    answer = ask(dashboard, type="act", action="restart", trial=2)
+    assert answer["asked"] == "Restart trial 2"
+    answer = ask(dashboard, type="act", action="stop", trial=None)
+    assert answer["asked"] == "Stop the search"
+    assert search.calls == [("stop", 1, False), ("restart", 2, False), ("stop", None, False)]
+    assert {trial.status for trial in search.trials} == {"stopped"}
+
+
+def test_what_goes_wrong_is_told(make_dashboard):
+    dashboard = make_dashboard(Search())
+    answer = ask(dashboard, type="act", action="promote", trial=0, epochs=2)
+    assert answer["failed"] and answer["asked"] == "Promote trial 0 to 2 epochs"
+    assert answer["told"] == "ValueError: Trial 0 has had 2 epochs."
+    assert ask(dashboard, type="act", action="stop", trial=77)["failed"]
+
+
+def test_a_history_cannot_be_steered(make_dashboard):
+    search = Search(engines=None)
+    dashboard = make_dashboard(search)
+    assert dashboard.reason.startswith("Read only")
+    answer = ask(dashboard, type="act", action="stop", trial=1)
+    assert answer["failed"] and "without engines" in answer["told"]
+    assert search.calls == []
+
+
+def test_unknown_messages_do_nothing(make_dashboard):
+    search = Search()
+    dashboard = make_dashboard(search, {"picture": lambda gan, trial: None})
+    for content in ({}, {"type": "act", "action": "gan"}, {"type": "view", "view": "other"}):
+        dashboard._handle_custom_msg({"id": "x", "trial": 0, **content}, [])
+    assert [thread.name for thread in threading.enumerate() if "click" in thread.name] == []
+    assert (search.calls, dashboard.answers, dashboard.view) == ([], [], {})
+
+
+def test_a_view_gets_the_gan_of_the_trial_and_its_figure_is_shown(make_dashboard):
+    seen = []
+
+    def view(gan, trial):
+        seen.append((gan, trial.number))
+        return Figure()
+
+    dashboard = make_dashboard(Search(), {"jets": view})
+    assert not ask(dashboard, type="view", view="jets", trial=2)["failed"]
+    assert seen == [("gan 2", 2)]
+    assert dashboard.view["title"] == "jets: trial 2, epoch 2"
+    assert dashboard.view["kind"] == "image" and dashboard.view["image"].startswith(b"\x89PNG")
+    dashboard._handle_custom_msg({"type": "close view"}, [])
+    assert dashboard.view == {}
+
+
+def test_views_may_be_widgets_and_tables(make_dashboard, make_sample):
+    viewers = []
+
+    def slices(gan, trial):
+        viewers.append(SliceViewer(make_sample()))
+        return viewers[-1]
+
+    search = Search()
+    dashboard = make_dashboard(search, {"slices": slices, "table": lambda *_: search.table(), "no": lambda *_: 3})
+    ask(dashboard, type="view", view="slices", trial=0)
+    assert dashboard.view["widget"] == viewers[0].model_id
+    ask(dashboard, type="view", view="slices", trial=1)
+    assert viewers[0].comm is None and dashboard.view["widget"] == viewers[1].model_id
+    ask(dashboard, type="view", view="table", trial=1)
+    assert viewers[1].comm is None and "<table" in dashboard.view["html"]
+    answer = ask(dashboard, type="view", view="no", trial=1)
+    assert answer["failed"] and "must give a widget, a figure" in answer["told"]
+    # What was open stays.
+    assert dashboard.view["kind"] == "html"
+
+
+def test_a_view_ends_with_the_dashboard(make_dashboard, make_sample):
+    viewer = SliceViewer(make_sample())
+    dashboard = make_dashboard(Search(), {"slices": lambda *_: viewer})
+    ask(dashboard, type="view", view="slices", trial=0)
+    dashboard.close()
+    wait_for(lambda: viewer.comm is None)
+
+
+def test_a_search_that_cannot_be_read_is_told_until_it_can(make_dashboard):
+    search = Search()
+    dashboard = make_dashboard(search)
+    trials, search.trials = search.trials, None
+    search.version += 1
+    wait_for(lambda: dashboard.message.startswith("The search cannot be read: TypeError"))
+    search.trials = trials
+    wait_for(lambda: dashboard.message == "")
+
+
+def test_waiting_leaves_the_kernel_free(make_dashboard):
+    search = Search()
+    dashboard = make_dashboard(search)
+
+    async def notebook():
+        waiting = asyncio.ensure_future(dashboard.wait())
+        await asyncio.sleep(0.05)
+        assert not waiting.done()
+        search.status = "finished"
+        return await waiting
+
+    assert asyncio.run(notebook()) is search
+    assert dashboard.status == "finished"
+
+
+def test_it_leaves_a_table_for_pages_without_javascript(make_dashboard):
+    assert "<th>ks_comb</th>" in make_dashboard(Search())._repr_html_()
+
+
+def test_wrong_arguments_are_refused():
+    with pytest.raises(TypeError, match="view 'jets' must be a function"):
+        SearchDashboard(Search(), {"jets": Figure()})
+    with pytest.raises(ValueError, match="interval must be positive"):
+        SearchDashboard(Search(), interval=0)
