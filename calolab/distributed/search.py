@@ -137,6 +137,11 @@ def reattach_search(folder: str | os.PathLike, engines: Engines | None = None) -
     return _begin(TrialStore(folder), engines)
 
 
+def searches() -> list[Search]:
+    """The searches of this process, the newest last."""
+    return list(_at_work.values())
+
+
 def _begin(store: TrialStore, engines: Engines) -> Search:
     """Let a search run on engines."""
     settings = store.settings
@@ -144,8 +149,10 @@ def _begin(store: TrialStore, engines: Engines) -> Search:
     proposer = Proposer(search_space.from_dict(settings["space"]), **options, known=store.trials)
     driver = SearchDriver(store, engines, proposer, _shipment(store))
     driver.start()
-    begun = _at_work[store.folder.absolute()] = Search(store, driver)
-    return begun
+    folder = store.folder.absolute()
+    _at_work.pop(folder, None)  # so that this is the newest
+    _at_work[folder] = Search(store, driver)
+    return _at_work[folder]
 
 
 def _shipment(store: TrialStore) -> Path:

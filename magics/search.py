@@ -1,0 +1,109 @@
+"""`%search`: hyper-parameter search; each verb calls one function of `calolab.distributed` and returns its value."""
+
+from __future__ import annotations
+
+from IPython.core.error import UsageError
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from calolab import distributed
+
+from .verbs import VerbParser, positive, read
+
+GIBIBYTE = 2**30
+
+
+def parser() -> VerbParser:
+    """The grammar of `%search`."""
+    top = VerbParser(prog="%search", description="Search for hyper-parameters.", add_help=False)
+    verbs = top.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=VerbParser)
+
+    def verb(name, summary, chosen=True):
+        added = verbs.add_parser(name, help=summary, description=summary, add_help=False)
+        if chosen:
+            added.add_argument("--id", metavar="NAME", help="variable that holds the search (the newest one)")
+        return added
+
+    start = verb("start", "Begin a search.", chosen=False)
+    start.add_argument("train", help="variable that holds the training function of one trial")
+    start.add_argument("space", help="variable that holds the search space")
+    start.add_argument("--folder", required=True, help="where everything is kept")
+    start.add_argument("--engines", default="engines", metavar="NAME", help="variable that holds them (engines)")
+    start.add_argument("--data", metavar="NAME", help="variable that holds the events")
+    start.add_argument("-n", "--trials", type=positive(int), help="trials in all (20)")
+    start.add_argument("--epochs", type=positive(int), help="epochs of a trial (10)")
+    start.add_argument("--method", help="tpe or random (tpe)")
+    start.add_argument("--pruner", help="median or halving (none)")
+    start.add_argument("--metric", help="the number that decides (ks_comb)")
+    start.add_argument("--direction", help="minimize or maximize (minimize)")
+    start.add_argument("--ranks", type=positive(int), help="engines per trial (1)")
+    start.add_argument("--retries", type=int, help="new attempts after the loss of an engine (1)")
+    start.add_argument("--memory", type=positive(float), metavar="GIB", help="what an engine may take [GiB] (no bound)")
+    start.add_argument("--seed", type=int, help="of the proposals (0)")
+    verb("status", "How the search is.")
+    table = verb("table", "The best trials with all that was measured.")
+    table.add_argument("--top", type=positive(int), default=10, help="how many (10)")
+    stop = verb("stop", "Stop a trial, or the whole search.")
+    stop.add_argument("number", type=int, nargs="?", help="of the trial; all by default")
+    restart = verb("restart", "Run a trial again from its beginning.")
+    restart.add_argument("number", type=int, help="of the trial")
+    promote = verb("promote", "Let a trial go on from its last checkpoint, before all others.")
+    promote.add_argument("number", type=int, help="of the trial")
+    promote.add_argument("--epochs", type=positive(int), required=True, help="how many in all")
+    reattach = verb("reattach", "Go on with the search of an earlier kernel.", chosen=False)
+    reattach.add_argument("folder", help="of the search")
+    reattach.add_argument("--engines", metavar="NAME", help="variable that holds them (none: look only)")
+    verb("list", "The searches of this kernel.", chosen=False)
+    return top
+
+
+@magics_class
+class SearchMagics(Magics):
+    """The line magic `%search`."""
+
+    @line_magic
+    def search(self, line):
+        """`%search start train space --folder f`, `status`, `table`, `stop`, `restart`, `promote`, `reattach`, `-h`."""
+        options = read(line, parser())
+        if isinstance(options, distributed.Text):
+            return options
+        options = {name: value for name, value in options.items() if value is not None}
+        verb = options.pop("verb")
+        try:
+            if verb == "list":
+                return distributed.searches()
+            if verb in ("start", "reattach"):
+                return self._begin(verb, options)
+            search = self._chosen(options.pop("id", None))
+            if verb == "status":
+                return search
+            if verb == "table":
+                return search.table(**options)
+            getattr(search, verb)(**options)
+            return search
+        except (ValueError, TypeError, RuntimeError) as error:
+            raise UsageError(str(error)) from error
+
+    def _begin(self, verb, options):
+        for name in {"train", "space", "engines", "data"} & set(options):
+            options[name] = self._variable(options[name])
+        if verb == "reattach":
+            return distributed.reattach_search(**options)
+        if "memory" in options:
+            options["memory"] = int(options["memory"] * GIBIBYTE)
+        return distributed.search(**options)
+
+    def _chosen(self, name):
+        if name is not None:
+            found = self._variable(name)
+            if not isinstance(found, distributed.Search):
+                raise UsageError(f"{name} holds no search, but a {type(found).__name__}.")
+            return found
+        searches = distributed.searches()
+        if not searches:
+            raise UsageError("This kernel has no search: `%search start`, or `%search reattach` with its folder.")
+        return searches[-1]
+
+    def _variable(self, name):
+        if name not in self.shell.user_ns:
+            raise UsageError(f"This notebook has no variable {name!r}.")
+        return self.shell.user_ns[name]
