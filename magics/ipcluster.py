@@ -30,6 +30,10 @@ def _positive(kind):
     return number
 
 
+def _list(text):
+    return tuple(text.split(","))
+
+
 def parser() -> argparse.ArgumentParser:
     """The grammar of `%ipcluster`; each verb leaves the function to call in `call`."""
     top = _Parser(prog="%ipcluster", description="Start, watch and stop engines.", add_help=False)
@@ -44,17 +48,42 @@ def parser() -> argparse.ArgumentParser:
 
     start = verb("start", distributed.start, "Start engines, or find those that run already.")
     start.add_argument("-n", type=_positive(int), help="number of engines (2)")
-    start.add_argument("--engines", metavar="LAUNCHER", help="local, mpi, srun or slurm (chosen by Horovod's build)")
-    start.add_argument("-c", "--cores", type=_positive(int), help="processor cores per engine (this machine's / n)")
+    start.add_argument(
+        "--engines", metavar="LAUNCHER", help="local, mpi, srun, slurm or ssh (chosen by Horovod's build)"
+    )
+    start.add_argument(
+        "-c", "--cores", type=_positive(int), help="processor cores per engine (this machine's / n; slurm, ssh: 1)"
+    )
+    start.add_argument("-N", "--nodes", type=_positive(int), help="machines over which they spread (slurm, srun)")
+    start.add_argument("-q", "--queue", help="partition or quality of service (slurm)")
+    start.add_argument("-A", "--account", help="who pays (slurm)")
+    start.add_argument("-t", "--time", help="time limit, e.g. 30:00 for half an hour (slurm)")
+    start.add_argument("-C", "--constraint", help="features of the nodes, e.g. gpu (slurm)")
+    start.add_argument(
+        "--option",
+        dest="options",
+        action="append",
+        metavar="OPTION",
+        help="one more for #SBATCH: --option=--gres=gpu:1 (slurm)",
+    )
+    start.add_argument(
+        "-m", "--module", dest="modules", action="append", metavar="MODULE", help="a module to load (slurm)"
+    )
+    start.add_argument("-e", "--conda", metavar="ENVIRONMENT", help="conda environment to activate first (slurm)")
+    start.add_argument("--hosts", type=_list, metavar="HOST,HOST", help="machines of the engines (ssh)")
     start.add_argument("--idle", type=_positive(float), help="minutes without a client until engines stop (30)")
-    start.add_argument("--address", help="where the controller listens (loopback; srun, slurm: this machine's address)")
-    start.add_argument("--timeout", type=_positive(float), help="seconds to wait for the engines (60)")
+    start.add_argument("--address", help="where the controller listens (loopback; beyond it this machine's address)")
+    start.add_argument("--timeout", type=_positive(float), help="seconds to wait for the engines (60; slurm 600)")
     verb("status", distributed.status, "How the engines are.")
     verb("list", distributed.clusters, "All clusters of this profile.", named=False)
+    scale = verb("scale", distributed.scale, "Have so many engines: start more, or stop the highest idle ones.")
+    scale.add_argument("n", type=_positive(int), help="number of engines")
+    scale.add_argument("--timeout", type=_positive(float), help="seconds to wait for them (60; slurm 600)")
+    verb("reattach", distributed.attach, "The engines that run already, for instance after a kernel restart.")
     logs = verb("logs", distributed.logs, "What the controller and the engines have printed.")
     logs.add_argument("--lines", type=_positive(int), default=20, help="lines of each log (20)")
     restart = verb("restart", distributed.restart, "Start the engines anew, with empty memories.")
-    restart.add_argument("--timeout", type=_positive(float), default=60.0, help="seconds to wait for them (60)")
+    restart.add_argument("--timeout", type=_positive(float), help="seconds to wait for them (60; slurm 600)")
     stop = verb("stop", distributed.stop, "Stop the engines and their controller.")
     stop.add_argument("--all", action="store_true", help="stop every cluster of this profile")
     return top
@@ -66,7 +95,7 @@ class EngineMagics(Magics):
 
     @line_magic
     def ipcluster(self, line):
-        """Start, watch and stop engines: `%ipcluster start -n 2`, `status`, `list`, `logs`, `restart`, `stop`, `-h`."""
+        """Engines: `%ipcluster start -n 2`, `status`, `list`, `logs`, `scale`, `restart`, `reattach`, `stop`, `-h`."""
         try:
             words = shlex.split(line)
         except ValueError as error:

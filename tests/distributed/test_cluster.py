@@ -9,7 +9,7 @@ import psutil
 import pytest
 
 from calolab import distributed
-from calolab.distributed import launch, watchdog
+from calolab.distributed import client_lock, launch, watchdog
 
 
 def wait_for(condition, seconds=30):
@@ -29,6 +29,10 @@ def processes_of(name):
 
 def alive(processes):
     return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
+
+
+def states(status):
+    return {number: engine.state for number, engine in status.engines.items()}
 
 
 def in_another_kernel(code):
@@ -60,7 +64,7 @@ def test_a_life_from_start_to_stop(capsys):
         with pytest.raises(ValueError, match=r"already runs with 2 engines.*%ipcluster stop"):
             distributed.start(3, name="life")
         found = distributed.status("life")
-        assert (found.state, dict(found.engines)) == ("running", {0: "idle", 1: "idle"})
+        assert (found.state, states(found)) == ("running", {0: "idle", 1: "idle"})
         assert "life" in [status.name for status in distributed.clusters()]
         assert "Registering with controller" in distributed.logs("life", lines=100)
 
@@ -99,8 +103,8 @@ def test_a_cluster_outlives_its_kernel_until_it_is_idle():
     assert distributed.attach("long").ids == (0,)
     time.sleep(9)
     assert len(alive(everything)) == len(everything)
-    assert distributed.status("long").engines == {0: "idle"}
-    launch.release(launch.path_of("long"))  # as the end of this process would
+    assert states(distributed.status("long")) == {0: "idle"}
+    client_lock.release(launch.path_of("long"))  # as the end of this process would
     wait_for(lambda: not alive(everything))
     assert launch.read(launch.path_of("long")) is None
 
@@ -132,7 +136,7 @@ def test_a_cluster_that_another_kernel_replaced_is_met_anew(one):
     found = distributed.start(name="one")
     assert found.client is not one.client and found.note == "was already running, attached to it"
     assert found.client[:].apply_sync(lambda: 6 * 7) == [42]
-    with launch.without_clients(launch.path_of("one")) as alone:
+    with client_lock.without_clients(launch.path_of("one")) as alone:
         assert not alone  # the new cluster's watchdog sees this client
     in_another_kernel("distributed.stop('one')")
     with pytest.raises(RuntimeError, match="No cluster 'one' is running"):
@@ -147,15 +151,15 @@ def test_a_controller_that_fails_at_once_leaves_nothing(monkeypatch):
     with pytest.raises(RuntimeError, match="'none' did not start: no controller"):
         distributed.start(1, name="none")
     path = launch.path_of("none")
-    assert path not in launch._held and not launch.lock_file(path).exists()
+    assert path not in client_lock._held and not client_lock.lock_file(path).exists()
 
 
 def test_the_watchdog_survives_a_silent_controller_and_lets_clients_in(monkeypatch, tmp_path, capsys):
     path, asked, stopped = tmp_path / "cluster-silent.json", [], []
 
     def queues(path):
-        launch.hold(path, patience=0)  # fails if the watchdog keeps clients out
-        launch.release(path)
+        client_lock.hold(path, patience=0)  # fails if the watchdog keeps clients out
+        client_lock.release(path)
         asked.append(path)
         if len(asked) == 1:
             raise TimeoutError("no answer")

@@ -73,7 +73,7 @@ def test_showers_simulated_on_workers_are_those_of_one_process(two, gan, make_el
         profiles = client.gather(client.map(mean_profile, chunks))
         showers = np.concatenate(client.gather(chunks))
         # While they are workers, no training starts on them, and they are not lent twice.
-        assert set(distributed.status("two").engines.values()) == {"busy"}
+        assert {engine.state for engine in distributed.status("two").engines.values()} == {"busy"}
         with pytest.raises(RuntimeError, match="stop_dask"):
             distributed.fit(two, gan, make_electrons(8), epochs=1)
         with pytest.raises(RuntimeError, match="Dask workers already"):
@@ -119,7 +119,7 @@ os.kill(os.getpid(), 9)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
     assert (done.stdout, done.returncode) == ("3\n", -signal.SIGKILL), done.stderr
     deadline = time.monotonic() + 20
-    while "busy" in distributed.status("two").engines.values():
+    while "busy" in [engine.state for engine in distributed.status("two").engines.values()]:
         assert time.monotonic() < deadline
         time.sleep(0.2)
     assert len(two) == two.size

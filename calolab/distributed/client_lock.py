@@ -1,0 +1,72 @@
+"""Who uses a cluster: each client holds its lock file, shared, and the watchdog sees by that when nobody is left."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from pathlib import Path
+from typing import TextIO
+
+_held: dict[Path, TextIO] = {}  # lock files: while one is held, the watchdog sees a client
+
+
+def hold(path: Path, patience: float = 30.0) -> None:
+    """Count this process as a client of a cluster until it ends or releases it.
+
+    Raises:
+        RuntimeError: if the watchdog is stopping the cluster just now.
+    """
+    if path in _held and _in_place(_held[path], path):
+        return
+    release(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + patience
+    while True:
+        file = open(lock_file(path), "w")  # noqa: SIM115 held open as long as this process is a client
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            if time.monotonic() > deadline:
+                raise RuntimeError("The cluster is being stopped because it was idle: start it again.") from None
+            time.sleep(0.1)
+            continue
+        except OSError:
+            pass  # this file system has no locks: the watchdog then counts a client at all times
+        if _in_place(file, path):
+            break
+        file.close()  # whoever stopped the cluster removed it before it was locked
+    _held[path] = file
+
+
+def release(path: Path) -> None:
+    """This process is no client of the cluster any more."""
+    if file := _held.pop(path, None):
+        file.close()
+
+
+@contextlib.contextmanager
+def without_clients(path: Path):
+    """Keep new clients out for a moment; gives False if a client is there already."""
+    with open(lock_file(path), "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+        else:
+            yield True
+
+
+def lock_file(path: Path) -> Path:
+    """The file that clients of a cluster hold locked."""
+    return path.with_name(path.name.replace("cluster-", "calolab-").replace(".json", ".lock"))
+
+
+def _in_place(file: TextIO, path: Path) -> bool:
+    """Whether an open lock file is still the one that others find: the end of a cluster removes it."""
+    try:
+        return os.fstat(file.fileno()).st_ino == os.stat(lock_file(path)).st_ino
+    except FileNotFoundError:
+        return False
