@@ -52,7 +52,8 @@ class SearchDriver:
     @property
     def running(self) -> bool:
         """Whether the thread is at work."""
-        return self._thread is not None and self._thread.is_alive()
+        thread = self._thread  # it may end, and be forgotten, between two looks
+        return thread is not None and thread.is_alive()
 
     def start(self) -> None:
         """Begin, or go on with what an earlier notebook has left."""
