@@ -23,7 +23,7 @@ from calolab.distributed.rendezvous import Rendezvous, meet
 
 # A rank that no longer answers must not keep the others for ever. Ranks may well wait for one that writes a checkpoint.
 PATIENCE = {
-    "HOROVOD_GLOO_TIMEOUT_SECONDS": "30",
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": "20",
     "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
     "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
 }
@@ -31,9 +31,12 @@ PATIENCE = {
 GPUS = Path("/proc/driver/nvidia/gpus")  # one entry per GPU of this machine
 NEEDED = "HOROVOD_GPU_OPERATIONS=NCCL"  # what Horovod must be built with for gradients to stay on the GPUs
 
+# Seconds in which all ranks must come to each attempt at a meeting; a failed one holds some for Gloo's timeout.
+MEETING_PATIENCE = (120.0, 90.0)
+
 stop_asked = threading.Event()  # set by SIGUSR1 on an engine, read between the passes of a training step
 pause_asked = threading.Event()  # set by SIGUSR2, read after every epoch
-_rendezvous: Rendezvous | None = None  # on rank 0's engine, between `open_rendezvous` and the end of `connect`
+_rendezvous: list[Rendezvous] = []  # on rank 0's engine, between `open_rendezvous` and the meeting's end
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ class Meeting:
         controller: "gloo" or "mpi".
         rank, size: this rank and the number of ranks.
         hosts: the machine of every rank, by rank.
-        address, port: of the rendezvous server (Gloo).
+        address, ports: of the rendezvous servers, one for each attempt (Gloo).
         mpi_ranks: every rank's rank in MPI's world (MPI).
     """
 
@@ -78,7 +81,7 @@ class Meeting:
     size: int
     hosts: tuple[str, ...]
     address: str = ""
-    port: int = 0
+    ports: tuple[int, ...] = ()
     mpi_ranks: tuple[int, ...] = ()
 
     @property
@@ -211,27 +214,25 @@ def gradient_route(engines: Sequence[EngineFacts]) -> str:
     return "gradients pass from GPU to GPU by NCCL"
 
 
-def open_rendezvous(hosts: Sequence[str], addresses: Sequence[str]) -> int:
-    """Run on rank 0's engine: open the rendezvous on its address and return the port; `connect` closes it."""
-    global _rendezvous
+def open_rendezvous(hosts: Sequence[str], addresses: Sequence[str]) -> tuple[int, ...]:
+    """Run on rank 0's engine: open a rendezvous for each attempt, give their ports; `Communicator` closes them."""
     close_rendezvous()
     local_sizes = {host: hosts.count(host) for host in hosts}
     scopes = ["global", *(f"local_{host}" for host in hosts), *(f"cross_{i}" for i in range(max(local_sizes.values())))]
-    _rendezvous = Rendezvous(addresses[0], addresses, scopes)
-    return _rendezvous.port
+    _rendezvous.extend(Rendezvous(addresses[0], addresses, scopes) for _ in MEETING_PATIENCE)
+    return tuple(server.port for server in _rendezvous)
 
 
 def close_rendezvous() -> None:
-    """Close the rendezvous of this engine, if there is one."""
-    global _rendezvous
-    if _rendezvous is not None:
-        _rendezvous.close()
-        _rendezvous = None
+    """Close what this engine has opened for ranks to meet."""
+    while _rendezvous:
+        _rendezvous.pop().close()
 
 
 def is_loss(error: Exception) -> bool:
     """Whether an error of a training step only says that other ranks have gone."""
-    return "horovod" in f"{type(error).__module__} {error}".lower()
+    # What training itself raises may name anything, such as a folder.
+    return not isinstance(error, ValueError | OSError) and "horovod" in f"{type(error).__module__} {error}".lower()
 
 
 class Communicator:
@@ -241,7 +242,7 @@ class Communicator:
         meeting: how the ranks find each other.
 
     Raises:
-        RuntimeError: if they do not, within two minutes.
+        RuntimeError: if they do not, within four minutes.
     """
 
     def __init__(self, meeting: Meeting):
@@ -259,12 +260,10 @@ class Communicator:
         try:
             os.environ.update(variables)
             if meeting.controller == "gloo":
-                meet(meeting.address, meeting.port, meeting.rank, meeting.size)
-                horovod.init()
+                self._meet(meeting)
             else:
                 horovod.init(_mpi_communicator(meeting))
-            # All ranks are through their rendezvous once they have all answered.
-            self.broadcast([np.zeros(1)])
+                self.broadcast([np.zeros(1)])  # that all are there
         except Exception as error:
             self.shutdown()
             raise RuntimeError(f"Rank {self.rank} of {self.size} did not meet the others: {error}") from error
@@ -273,6 +272,24 @@ class Communicator:
             raise
         finally:
             close_rendezvous()
+
+    def _meet(self, meeting: Meeting) -> None:
+        """Meet the others over Gloo, in a second attempt if the first fails.
+
+        Gloo takes the first caller at a port for the rank it expects, and sockets of ZeroMQ whose controller has died
+        knock for ever at the ports it had, which the system gives to others.
+        """
+        for port, patience in zip(meeting.ports, MEETING_PATIENCE, strict=False):
+            os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"] = str(port)
+            meet(meeting.address, port, meeting.rank, meeting.size, patience)
+            try:
+                self._horovod.init()
+                self.broadcast([np.zeros(1)])  # all are through their rendezvous once they have all answered
+                return
+            except Exception:
+                self._horovod.shutdown()
+                if port == meeting.ports[-1]:
+                    raise
 
     def average(self, tensors: Sequence) -> list:
         """The mean of each tensor over all ranks, also inside a `tf.function`.
@@ -337,7 +354,7 @@ def _gloo_variables(meeting: Meeting) -> dict[str, str]:
         "CROSS_RANK": across.index(host),
         "CROSS_SIZE": len(across),
         "GLOO_RENDEZVOUS_ADDR": meeting.address,
-        "GLOO_RENDEZVOUS_PORT": meeting.port,
+        "GLOO_RENDEZVOUS_PORT": meeting.ports[0],
         "GLOO_IFACE": _interface(meeting.address),
     }
     return {f"HOROVOD_{name}": str(value) for name, value in values.items()}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,6 +22,8 @@ FORMAT = "calolab-checkpoint"
 VERSION = 1
 FILE = "checkpoint.npz"
 BEST = "best.npz"
+# A full disk, a quota that is used up, a file larger than the process may write.
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PREVIOUS = "previous.npz"
 PREVIOUS_BEST = "previous_best.npz"
 
@@ -60,19 +64,40 @@ def save(
         standing: where the training stands.
         settings: what it was started with; `load` compares them.
         file_name: `FILE` for the latest state, `BEST` for the epoch with the best physics score.
+
+    Raises:
+        OSError: if it does not fit onto the disk, or cannot be written; the one before it stays.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     header = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "standing": asdict(standing)}
     part = folder / f".{file_name}.{os.getpid()}"
+    size = sum(array.nbytes for array in arrays.values())
     try:
         with open(part, "wb") as file:
             np.savez(file, header=np.array(json.dumps(header)), **arrays)
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, folder / file_name)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        # What was written of it still takes room.
+        part.unlink(missing_ok=True)
+        raise OSError(error.errno, _told(error.errno, folder, file_name, size)) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def _told(number: int, folder: Path, file_name: str, size: int) -> str:
+    """Why a checkpoint does not fit, and what now, in words."""
+    reason = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}.get(number)
+    free = shutil.disk_usage(folder).free
+    kept = f"{file_name} there is still the one before it" if (folder / file_name).exists() else "none was there before"
+    return (
+        f"No room for a checkpoint in {folder}: {reason or 'files may not become so large here'}. It takes "
+        f"{size / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; {kept}. Make room, then go on with resume=True"
+    )
 
 
 def set_aside(folder: str | os.PathLike) -> None:

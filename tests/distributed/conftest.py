@@ -1,11 +1,11 @@
-"""Two real engines for all tests of this folder, in an IPython folder of their own."""
+"""Real engines for all tests of this folder, in an IPython folder of their own."""
 
 import ipyparallel
 import numpy as np
 import pytest
 
 from calolab import Sample, distributed, models, spaces
-from calolab.distributed import communicator, data_parallel
+from calolab.distributed import communicator, data_parallel, launchers
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -25,12 +25,43 @@ def two():
         yield engines
 
 
+@pytest.fixture(scope="session")
+def by_mpi():
+    """Two engines that MPI launched."""
+    if "mpi" not in communicator.built():
+        pytest.skip("this Horovod was built without MPI (libopenmpi-dev was not there)")
+    try:
+        launchers.launcher_options("mpi")
+    except RuntimeError as error:
+        pytest.skip(str(error))
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+            patch.setenv(name, "1")  # tests may run as root in a container
+        with distributed.cluster(2, "mpi", name="horovod-mpi") as engines:
+            yield engines
+
+
+@pytest.fixture(scope="session")
+def searched():
+    """Two engines for searches, whose tests may kill them."""
+    with distributed.cluster(2, name="searched", cores=1) as engines:
+        yield engines
+
+
+@pytest.fixture
+def pair(searched):
+    """Both of them, alive."""
+    if len(searched) < searched.size:
+        distributed.restart(searched)
+    return searched
+
+
 @pytest.fixture(autouse=True)
 def engines_survive(request):
     """An engine that dies in a test which does not kill it fails that test, with its last words, and no other."""
     yield
-    if "two" in request.fixturenames:
-        engines = request.getfixturevalue("two")
+    for name in {"two", "by_mpi", "either"} & {*request.fixturenames}:
+        engines = request.getfixturevalue(name)
         if len(engines) < engines.size:
             words = distributed.logs(engines.name)
             distributed.restart(engines)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,14 +52,15 @@ def test_ranks_meet_average_broadcast_and_meet_again(two, on_all, meetings):
             assert seeds.dtype == np.uint32 and number == 0 and empty.shape == (0, 2)
         # The rendezvous was on loopback, and has closed once all had met.
         assert appointed[0].address == "127.0.0.1"
-        with pytest.raises(ConnectionRefusedError):
-            socket.create_connection(("127.0.0.1", appointed[0].port), timeout=2)
+        for port in appointed[0].ports:
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection(("127.0.0.1", port), timeout=2)
 
 
 def test_meetings_say_where_each_rank_is():
-    meeting = communicator.Meeting("gloo", 2, 4, ("a", "a", "b", "a"), "10.0.0.1", 5)
+    meeting = communicator.Meeting("gloo", 2, 4, ("a", "a", "b", "a"), "10.0.0.1", (5,))
     assert meeting.local_rank == 0
-    last = communicator.Meeting("gloo", 3, 4, ("a", "a", "b", "a"), "127.0.0.1", 5)
+    last = communicator.Meeting("gloo", 3, 4, ("a", "a", "b", "a"), "127.0.0.1", (5,))
     variables = communicator._gloo_variables(last)
     names = ("RANK", "SIZE", "LOCAL_RANK", "LOCAL_SIZE", "CROSS_RANK", "CROSS_SIZE", "HOSTNAME", "GLOO_IFACE")
     assert [variables[f"HOROVOD_{name}"] for name in names] == ["3", "4", "2", "3", "0", "1", "a", "lo"]
@@ -71,13 +73,14 @@ def test_an_interrupt_while_ranks_meet_leaves_no_trace(monkeypatch):
 
     monkeypatch.setenv("HOROVOD_STALL_CHECK_TIME_SECONDS", "7")  # the user's own
     before = dict(os.environ)
-    port = communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2)
+    ports = communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2)
     with pytest.raises(KeyboardInterrupt):
         threading.Timer(1.0, _thread.interrupt_main).start()
-        communicator.Communicator(communicator.Meeting("gloo", 0, 2, ("here", "here"), "127.0.0.1", port))
+        communicator.Communicator(communicator.Meeting("gloo", 0, 2, ("here", "here"), "127.0.0.1", ports))
     assert dict(os.environ) == before
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", port), timeout=2)
+    for port in ports:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=2)
 
 
 LONELY = """
@@ -85,14 +88,14 @@ import numpy as np
 from calolab.distributed import communicator, rendezvous
 
 communicator.PATIENCE["HOROVOD_GLOO_TIMEOUT_SECONDS"] = "2"
-port = communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2)
-rendezvous._ask("127.0.0.1", port, "PUT", f"/{rendezvous.HERE}/1")  # rank 1 says that it is here, and vanishes
+ports = communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2)[:1]
+rendezvous._ask("127.0.0.1", ports[0], "PUT", f"/{rendezvous.HERE}/1")  # rank 1 says that it is here, and vanishes
 try:
-    communicator.Communicator(communicator.Meeting("gloo", 0, 2, ("here", "here"), "127.0.0.1", port))
+    communicator.Communicator(communicator.Meeting("gloo", 0, 2, ("here", "here"), "127.0.0.1", ports))
 except RuntimeError as error:
     print(error)
-port = communicator.open_rendezvous(["here"], ["127.0.0.1"])
-alone = communicator.Communicator(communicator.Meeting("gloo", 0, 1, ("here",), "127.0.0.1", port))
+ports = communicator.open_rendezvous(["here"], ["127.0.0.1"])
+alone = communicator.Communicator(communicator.Meeting("gloo", 0, 1, ("here",), "127.0.0.1", ports))
 print("alone", alone.broadcast([np.arange(3)])[0])
 alone.shutdown()
 """
@@ -107,6 +110,21 @@ def test_a_rank_that_vanishes_while_the_others_meet_ends_no_process_but_its_own(
     assert "alone [0 1 2]" in told.stdout
 
 
+def spoil_the_first_attempt():
+    """Run on rank 0's engine: the first rendezvous refuses what the ranks ask after they have all come."""
+    from calolab.distributed import communicator, rendezvous
+
+    communicator._rendezvous[0].scopes = frozenset([rendezvous.HERE, "global"])
+
+
+def test_ranks_whose_first_attempt_fails_meet_in_the_second(two, on_all, meetings):
+    appointed = meetings(two)
+    two.client[two.ids[0]].apply_sync(spoil_the_first_attempt)
+    answers = on_all(two, conversation, per_rank=(appointed,))
+    assert [answer["rank"] for answer in answers] == [(0, 2), (1, 2)]
+    assert all(answer["graph"][0].tolist() == [0.5, 4.0] for answer in answers)
+
+
 def test_horovod_with_only_mpi_trains_on_all_engines_or_one():
     engine = communicator.EngineFacts("host", "127.0.0.1", {}, frozenset({"mpi"}), mpi_rank=0, mpi_size=3)
     assert communicator.choose_controller([engine] * 3) == "mpi"
@@ -114,20 +132,32 @@ def test_horovod_with_only_mpi_trains_on_all_engines_or_one():
         communicator.choose_controller([engine] * 2)
 
 
-@pytest.fixture(scope="module")
-def by_mpi():
-    """Two engines that MPI launched."""
-    if "mpi" not in communicator.built():
-        pytest.skip("this Horovod was built without MPI (libopenmpi-dev was not there)")
-    try:
-        launch.launcher_options("mpi")
-    except RuntimeError as error:
-        pytest.skip(str(error))
-    with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
-            patch.setenv(name, "1")  # tests may run as root in a container
-        with distributed.cluster(2, "mpi", name="horovod-mpi") as engines:
-            yield engines
+def test_it_is_said_how_gradients_pass_between_gpus():
+    plain = communicator.EngineFacts("host", "127.0.0.1", {}, frozenset({"gloo"}))
+    by_cpu, by_nccl = replace(plain, gpus=2), replace(plain, gpus=2, nccl=True)
+    assert communicator.gradient_route([plain, plain]) == ""
+    assert "through the CPU" in communicator.gradient_route([by_cpu, by_cpu])
+    assert "through the CPU" in communicator.gradient_route([by_nccl, by_cpu])
+    assert "by NCCL" in communicator.gradient_route([by_nccl, by_nccl])
+    with pytest.raises(RuntimeError, match="2 for 3: take fewer"):
+        communicator.gradient_route([by_nccl] * 3)
+
+
+@pytest.mark.parametrize(
+    ("visible", "there", "gpus"),
+    [
+        (None, 4, 4),
+        ("", 4, 0),
+        ("-1", 4, 0),
+        ("2", 4, 1),
+        ("0, 3", 4, 2),
+        ("0,7,1", 4, 1),
+        ("GPU-5f", 1, 1),
+        ("0", 0, 0),
+    ],
+)
+def test_gpus_are_counted_as_cuda_does(visible, there, gpus):
+    assert communicator.count_gpus(visible, there) == gpus
 
 
 def wait_until_it_moves(run, seconds=90):

@@ -1,3 +1,4 @@
+import resource
 from dataclasses import asdict
 
 import numpy as np
@@ -30,6 +31,22 @@ def test_a_failed_save_keeps_the_checkpoint_before_it(tmp_path):
     assert checkpoints.load(tmp_path, SETTINGS, SHAPES)[0].epoch == 1
 
 
+def test_no_room_for_a_checkpoint_is_told_and_keeps_the_one_before_it(tmp_path):
+    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), SETTINGS)
+    large = {**ARRAYS, "generator 0": np.zeros(100_000)}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"No room .* takes 0\.8 MB, .* still the one before it"):
+            checkpoints.save(tmp_path, large, Standing(epoch=2), SETTINGS)
+        with pytest.raises(OSError, match="none was there before"):
+            checkpoints.save(tmp_path / "new", large, Standing(epoch=2), SETTINGS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoint.npz", "new"]
+    assert checkpoints.load(tmp_path, SETTINGS, SHAPES)[0].epoch == 1
+
+
 def test_other_networks_are_refused(tmp_path):
     checkpoints.save(tmp_path, ARRAYS, Standing(), SETTINGS)
     with pytest.raises(ValueError, match="other networks"):
@@ -55,6 +72,15 @@ def test_files_of_another_kind_are_refused(tmp_path):
     np.savez(tmp_path / "checkpoint.npz", header=np.array('{"format": "other"}'))
     with pytest.raises(ValueError, match="'other'"):
         checkpoints.load(tmp_path, SETTINGS, SHAPES)
+
+
+def test_a_global_batch_stays_on_another_number_of_ranks(tmp_path):
+    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), {**SETTINGS, "batch_size": 3})
+    checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 6}, SHAPES)
+    with pytest.raises(ValueError, match="global_batch: 6 before, 3 now"):
+        checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 3}, SHAPES)
+    assert checkpoints.global_batch(checkpoints.read_header(tmp_path)) == 6
+    assert checkpoints.read_header(tmp_path / "nowhere") is None
 
 
 def test_a_checkpoint_from_before_a_part_of_the_recipe_was_known_is_resumed(tmp_path):
