@@ -61,12 +61,12 @@ def weights(gan):
     return [np.array(v.value.numpy()) for network in (gan.generator, gan.discriminator) for v in network.weights]
 
 
-@pytest.fixture(name="tiny_gan")
+@pytest.fixture(name="tiny_gan", scope="session")
 def _tiny_gan():
     return tiny_gan
 
 
-@pytest.fixture(name="tiny_sample")
+@pytest.fixture(name="tiny_sample", scope="session")
 def _tiny_sample():
     return tiny_sample
 

@@ -1,0 +1,74 @@
+"""Steps that are timed are steps of a training, and their stamps are in order."""
+
+import time
+
+import numpy as np
+import pytest
+
+from calolab.training import Recipe, fit
+from calolab.training.ranks import Alone
+from calolab.training.timing import StepTimer, timed_averages
+
+
+class SlowRanks(Alone):
+    """A rank whose averages inside compiled functions take their time."""
+
+    def __init__(self, seconds):
+        self.seconds = seconds
+
+    def average(self, tensors):
+        """The tensors, after a while."""
+        import tensorflow as tf
+
+        if tf.executing_eagerly():
+            return tensors
+
+        def late(*arrays):
+            time.sleep(self.seconds)
+            return arrays
+
+        kept = tf.numpy_function(late, tensors, [tensor.dtype for tensor in tensors])
+        for one, tensor in zip(kept, tensors):
+            one.set_shape(tensor.shape)
+        return kept
+
+
+def test_timed_steps_are_those_of_a_training(tiny_gan, tiny_sample, weights):
+    timed, trained = tiny_gan(), tiny_gan()
+    fit(trained, tiny_sample(16), epochs=1, batch_size=8, progress=False)
+    StepTimer(timed, tiny_sample(16), batch_size=8).take(2)
+    for one, other in zip(weights(timed), weights(trained), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.fixture(scope="module")
+def timed(tiny_gan, tiny_sample):
+    """A timer that has taken its first step, which compiles; its averages take 0.05 s."""
+    timer = StepTimer(tiny_gan(), tiny_sample(16), batch_size=8, parallel=SlowRanks(0.05))
+    timer.take(1, batch_size=4)
+    return timer
+
+
+def test_stamps_tell_compute_from_averages_and_all_of_the_time(timed):
+    started = time.perf_counter()
+    stamps = timed.take(5)  # more than an epoch
+    seconds = time.perf_counter() - started
+    assert stamps.shape == (5, 2 + 2 * len(Recipe().passes))
+    assert np.all(np.diff(stamps, axis=1) >= 0) and np.all(stamps[1:, 0] >= stamps[:-1, -1])
+    assert np.all(stamps[:, 2:-1:2] - stamps[:, 1:-1:2] >= 0.05)
+    assert 0.8 * seconds < stamps[-1, -1] - stamps[0, 0] <= seconds + 1e-3
+
+
+def test_bytes_are_told_for_every_pass(timed, tiny_gan):
+    gan = tiny_gan()
+    real, fake, first, second = timed.averaged_bytes
+    sizes = {
+        network: sum(4 * int(np.prod(v.shape)) for v in getattr(gan, network).trainable_variables)
+        for network in ("generator", "discriminator")
+    }
+    assert first == second > sizes["generator"] and min(real, fake) > sizes["discriminator"]
+
+
+def test_averages_are_timed():
+    seconds = timed_averages(SlowRanks(0.02), (4, 400), repeats=3)
+    assert seconds.shape == (2, 3) and seconds.min() >= 0.02 and seconds.max() == pytest.approx(0.02, abs=0.5)
