@@ -264,8 +264,42 @@ def dcgan():
     return figures
 
 
+def scaling():
+    """Two engines against one, one core each, in turns: 3DGAN and the RPV DCGAN, and where the rest goes."""
+    import numpy as np
+
+    import calolab as cl
+
+    space, random = cl.spaces.space("whole-detector"), np.random.default_rng(0)
+    pixels = random.exponential(20.0, (256, 64, 64)) * (random.random((256, 64, 64)) < 0.05)
+    showers = cl.simulate.showers("clic-ecal", 64, (10, 50), seed=1, method="gflash", progress=False)
+    figures = []
+    for name, sample, batch_size, steps in (("3dgan", showers, 16, 3), ("rpv", cl.Sample(pixels, {}, space), 64, 8)):
+        gan = cl.models.build(name, sample.space)
+        with cl.distributed.cluster(n=2, cores=1) as engines:
+            report = cl.distributed.scaling_report(
+                engines, gan, sample, batch_size=batch_size, steps=steps, rounds=5, progress=False
+            )
+        print(f"{report!r}\n", file=sys.stderr)
+        for kind in ("weak", "strong", "independent"):
+            point = report.point(kind, 2)
+            note = (
+                f"+- {100 * point.error:.1f}; batch {point.batch_size} each, {point.samples_per_second:.1f} samples/s"
+            )
+            figures.append(Figure(f"{name}, two engines of one core, {kind}", 100 * point.efficiency, "%", note))
+        step = report.point("weak", 2).step
+        for cause, lost in report.losses().items():
+            figures.append(
+                Figure(f"{name}, lost to: {cause}", 100 * lost / step, "% of a step", f"{1e3 * lost:+.1f} ms")
+            )
+        predicted = report.predict([1024]).efficiency[0]
+        figures.append(Figure(f"{name}, model for 1,024 ranks", 100 * predicted, "%", "extrapolated, this network"))
+    return figures
+
+
 PARTS = {
-    part.__name__: part for part in (imports, simulation, streaming, generation, training, collisions, jets, dcgan)
+    part.__name__: part
+    for part in (imports, simulation, streaming, generation, training, scaling, collisions, jets, dcgan)
 }
 
 
