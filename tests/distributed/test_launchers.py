@@ -1,0 +1,243 @@
+"""One contract for all kinds of engines: local processes, MPI, srun in an allocation, a Slurm job, ssh."""
+
+import getpass
+import json
+import os
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import psutil
+import pytest
+from ipyparallel import RemoteError
+
+from calolab import distributed
+from calolab.distributed import launch, launchers
+
+KINDS = ("local", "mpi", "srun", "slurm", "ssh")
+ALONE = ("local", "slurm", "ssh")  # whose engines may come and go one by one
+
+
+def wait_for(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def alive(pids):
+    """Those of our engines that still run; zombies wait for a parent and run no more."""
+    running = []
+    for pid in pids:
+        try:
+            process = psutil.Process(pid)
+            if process.status() != psutil.STATUS_ZOMBIE and "ipyparallel" in " ".join(process.cmdline()):
+                running.append(pid)
+        except psutil.NoSuchProcess:
+            pass
+    return running
+
+
+def engine_pids(name):
+    return [engine.pid for engine in distributed.status(name).engines.values()]
+
+
+def states(name):
+    return {number: engine.state for number, engine in distributed.status(name).engines.items()}
+
+
+def own_jobs(name):
+    table = subprocess.run(["squeue", "--noheader", f"--name=calolab-{name}"], capture_output=True, text=True)
+    return table.stdout.split()
+
+
+def sleeper(seconds):
+    import time
+
+    time.sleep(seconds)
+
+
+@pytest.fixture(scope="module")
+def allocation():
+    """A real allocation, as around a notebook on a compute node."""
+    if shutil.which("salloc") is None:
+        pytest.skip("Slurm is not installed: .ci/slurm start")
+    command = ["salloc", "--no-shell", "--quiet", "--ntasks=4", "--job-name=calolab-around", "--immediate=30"]
+    subprocess.run(command, check=True, capture_output=True, timeout=60)
+    found = subprocess.run(["squeue", "--me", "-h", "-n", "calolab-around", "-o", "%A"], capture_output=True, text=True)
+    number = found.stdout.split()[0]
+    yield number
+    subprocess.run(["scancel", number], check=True, timeout=30)
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    """A machine behind a real sshd, which is this one, with a key and a port of its own."""
+    sshd = shutil.which("sshd", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+    if sshd is None:
+        pytest.skip("sshd is not installed: apt install openssh-server")
+    folder = tmp_path_factory.mktemp("sshd")
+    for name in ("host", "key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nStrictModes no\nUsePAM no\n"
+        f"AuthorizedKeysFile {folder}/key.pub\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+    )
+    (folder / "config").write_text(
+        f"Host node\nHostName 127.0.0.1\nPort {port}\nUser {getpass.getuser()}\nIdentityFile {folder}/key\n"
+        f"IdentitiesOnly yes\nUserKnownHostsFile {folder}/known\nStrictHostKeyChecking accept-new\n"
+    )
+    os.makedirs("/run/sshd", exist_ok=True)
+    server = subprocess.Popen([sshd, "-D", "-e", "-f", str(folder / "sshd_config")], stderr=subprocess.DEVNULL)
+    profile = launch.path_of("any").parents[1]
+    profile.mkdir(parents=True, exist_ok=True)
+    settings = profile / "ipcluster_config.py"
+    settings.write_text(f"c.SSHEngines.ssh_args = ['-F', '{folder}/config']\n")
+    yield "node"
+    settings.unlink()
+    server.terminate()
+    server.wait(10)
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def kind(request):
+    """One kind of engines after the other, with what each needs around it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+            patch.setenv(name, "1")  # tests may run as root in a container
+        options = {}
+        if request.param == "srun":
+            patch.setenv("SLURM_JOB_ID", request.getfixturevalue("allocation"))
+        if request.param == "ssh":
+            options = {"hosts": request.getfixturevalue("node")}
+        try:
+            launchers.launcher_options(request.param)
+        except RuntimeError as error:
+            pytest.skip(str(error))
+        yield SimpleNamespace(name=request.param, options=options)
+
+
+@pytest.fixture(scope="module")
+def engines(kind):
+    """Two engines of that kind; nothing of them is left afterwards."""
+    with distributed.cluster(2, kind.name, name=f"by-{kind.name}", cores=1, **kind.options) as started:
+        yield started
+        pids = engine_pids(started.name)
+    assert not alive(pids)
+    assert not list(launch.path_of(started.name).parents[1].rglob(f"*by-{kind.name}*"))
+    if kind.name == "slurm":
+        assert not own_jobs(started.name)
+
+
+def test_engines_run_this_kernels_interpreter_each_with_its_cores(engines, kind):
+    facts = engines.client[:].apply_sync(
+        lambda: (__import__("sys").executable, __import__("os").environ["OMP_NUM_THREADS"])
+    )
+    assert facts == [(sys.executable, "1")] * 2 and engines.ids == (0, 1)
+    if kind.name in launchers.TOGETHER:
+        ranks = engines.client[:].apply_sync(lambda: __import__("mpi4py.MPI").MPI.COMM_WORLD.Get_rank())
+        assert ranks == [0, 1]
+
+
+def test_status_tells_of_busy_engines_too(engines, kind):
+    work = engines.client[1].apply_async(sleeper, 4)
+    wait_for(lambda: states(engines.name)[1] == "busy", 10)
+    found = distributed.status(engines.name)
+    work.get(timeout=30)
+    assert found.state == "running" and [e.rank for e in found.engines.values()] == [0, 1]
+    assert [e.state for e in found.engines.values()] == ["idle", "busy"]
+    pids = engines.client[:].apply_sync(os.getpid)
+    assert [e.pid for e in found.engines.values()] == pids == alive(pids)
+    assert all(e.host == os.uname().nodename and 2e7 < e.memory < 1e9 and e.load < 2 for e in found.engines.values())
+    assert [job.state for job in found.queue] == (["RUNNING"] if kind.name == "slurm" else [])
+    assert found.engines[1].host in repr(found) and "<td>busy</td>" in found._repr_html_()
+
+
+def test_what_leaves_this_machine_is_encrypted_and_keys_are_the_owners_alone(engines, kind):
+    files = list(launch.path_of(engines.name).parent.glob(f"*{engines.name}*.json"))
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600} and len(files) == 3
+    (connection,) = [file for file in files if file.name.endswith("-client.json")]
+    encrypted = bool(json.loads(connection.read_text()).get("curve_serverkey"))
+    assert encrypted == (kind.name in launchers.REMOTE)
+    assert engines.address.startswith("127.") != encrypted
+    assert engines.client[:].apply_sync(lambda: 6 * 7) == [42, 42]
+
+
+def test_another_kernel_finds_the_engines(engines):
+    code = f"from calolab import distributed\nprint(distributed.attach({engines.name!r}).client[:].apply_sync(int, 7))"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=90)
+    assert said.stdout.strip() == "[7, 7]"
+
+
+def test_engines_that_hang_are_replaced(engines, kind):
+    hung = engines.client[engines.ids[1]].apply_async(sleeper, 600)
+    wait_for(lambda: "busy" in states(engines.name).values(), 10)
+    before, pids = engines.ids, engine_pids(engines.name)
+    fresh = distributed.replace_engines(engines, [before[1]], timeout=60)
+    assert len(fresh) == 2 and fresh.size == 2
+    with pytest.raises(RemoteError, match="died"):
+        hung.get(timeout=30)
+    if kind.name in ALONE:
+        assert fresh.ids[0] == before[0] and alive(pids) == [pids[0]]
+    assert fresh.client[:].apply_sync(lambda: 1) == [1, 1]
+    wait_for(lambda: distributed.status(engines.name).state == "running", 10)
+
+
+def test_scale_up_and_down_but_never_away_from_work(engines, kind):
+    assert len(distributed.scale(3, engines.name)) == 3 == distributed.status(engines.name).size
+    first, *_, last = distributed.attach(engines.name).ids
+    work = [engines.client[number].apply_async(sleeper, 600) for number in (first, last)]
+    wait_for(lambda: [states(engines.name)[number] for number in (first, last)] == ["busy", "busy"], 10)
+    with pytest.raises(RuntimeError, match=rf"engines {first}, {last} still work: wait for them"):
+        distributed.scale(1, engines.name)
+    if kind.name in ALONE:  # the highest idle one goes
+        assert distributed.scale(2, engines.name).ids == (first, last)
+    engines.client.send_signal(int(signal.SIGINT), targets=[first, last], block=False)
+    for result in work:
+        with pytest.raises(RemoteError, match="KeyboardInterrupt"):
+            result.get(timeout=30)
+    wait_for(lambda: "busy" not in states(engines.name).values(), 10)
+    assert len(distributed.scale(1, engines.name)) == 1 and distributed.status(engines.name).state == "running"
+    assert len(distributed.scale(2, engines.name)) == 2
+    assert engines.client[:].apply_sync(lambda: 1) == [1, 1]
+
+
+def test_a_killed_engine_is_missed_and_restart_brings_it_back(engines, kind):
+    pids = engine_pids(engines.name)
+    os.kill(pids[1], signal.SIGKILL)
+    wait_for(lambda: len(engines) < 2)
+    found = distributed.status(engines.name)
+    assert found.state == "damaged" and "restart" in found.note
+    fresh = distributed.restart(engines.name)
+    assert len(fresh) == 2 and not set(engine_pids(engines.name)) & set(pids)
+    assert not alive(pids)
+
+
+def test_two_clusters_at_once_know_nothing_of_each_other(engines, kind):
+    with distributed.cluster(1, kind.name, name=f"beside-{kind.name}", cores=1, **kind.options) as other:
+        assert {engines.name, other.name} <= {found.name for found in distributed.clusters()}
+        assert other.client[:].apply_sync(os.getpid) == engine_pids(other.name)
+        assert not set(engine_pids(other.name)) & set(engine_pids(engines.name))
+        gone = engine_pids(other.name)
+    assert not alive(gone) and distributed.status(other.name).state == "not running"
+    assert len(engines) == 2 and distributed.status(engines.name).state == "running"
+
+
+def test_a_killed_controller_takes_all_engines_with_it(engines, kind):
+    """The last one for each kind: its cluster is gone afterwards."""
+    path, pids = launch.path_of(engines.name), engine_pids(engines.name)
+    (controller,) = launch.processes(launch.read(path), ("controller",))
+    for process in [*controller.children(recursive=True), controller]:
+        process.kill()
+    wait_for(lambda: not alive(pids) and launch.read(path) is None, 90)
+    assert distributed.status(engines.name).state == "not running"
+    if kind.name == "slurm":
+        wait_for(lambda: not own_jobs(engines.name))
