@@ -21,9 +21,10 @@ from dataclasses import dataclass
 
 import ipyparallel
 
-from calolab.distributed import launch
-from calolab.distributed.cluster import Engines, Text
-from calolab.distributed.data_parallel import check_idle
+from calolab.distributed.cluster import Engines
+from calolab.distributed.cluster_status import Text
+from calolab.distributed.launchers import own_address
+from calolab.distributed.roll_call import check_idle
 
 NO_ADDRESS = ("*", "0.0.0.0", "::")  # of a controller that listens on all addresses
 INSTALL = "`pip install calolab[dask]`, or conda-forge's dask, distributed and cryptography"
@@ -70,7 +71,7 @@ def dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout: float
     ids = engines.ids
     if not ids:
         raise RuntimeError(f"Cluster {engines.name!r} has no engines: start it again with `%ipcluster start`.")
-    host = launch.own_address() if engines.address in NO_ADDRESS else engines.address
+    host = own_address() if engines.address in NO_ADDRESS else engines.address
     _check_traffic(engines, host, tls)
     lent = _lent.get(engines.client)
     if lent is not None and lent.thread.is_alive() and not lent.leave.is_set():
@@ -134,7 +135,7 @@ def serve(scheduler: str, security, name: int, threads: int, timeout: float) -> 
     from distributed import Worker
     from distributed.comm import get_address_host
 
-    host = launch.own_address(towards=get_address_host(scheduler))
+    host = own_address(towards=get_address_host(scheduler))
     leave, started = threading.Event(), Future()
 
     def worker():

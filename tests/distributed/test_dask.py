@@ -15,7 +15,8 @@ import pytest
 
 from calolab import distributed
 from calolab.distributed import launch
-from calolab.distributed.data_parallel import check_idle
+from calolab.distributed.launchers import own_address
+from calolab.distributed.roll_call import check_idle
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -27,7 +28,7 @@ def needs_dask():
 @pytest.fixture(scope="module")
 def remote():
     """An engine that listens where other machines could reach it."""
-    with distributed.cluster(1, name="remote", address=launch.own_address()) as engines:
+    with distributed.cluster(1, name="remote", address=own_address()) as engines:
         yield engines
 
 
@@ -35,6 +36,24 @@ def gflash(seed):
     from calolab import simulate
 
     return simulate.showers("clic-ecal", 40, (10, 50), seed=seed, method="gflash", progress=False).values
+
+
+def hold_on(folder):
+    """Say that it has begun, and end when it is told to."""
+    import os
+    import pathlib
+    import time
+
+    pathlib.Path(folder, f"begun-{os.getpid()}").touch()
+    while not pathlib.Path(folder, "end").exists():
+        time.sleep(0.05)
+
+
+def wait_until(condition, seconds=60):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
 
 
 def mean_profile(values):
@@ -85,27 +104,32 @@ def test_showers_simulated_on_workers_are_those_of_one_process(two, gan, make_el
     assert listeners() <= before
 
 
-def test_without_tls_on_loopback_and_a_task_that_runs_on(two):
+def test_without_tls_on_loopback_and_a_task_that_runs_on(two, tmp_path):
     """What waits is dropped, what runs ends, and only then are the engines free."""
     client = distributed.dask(two, tls=False)
     assert client.scheduler.address.startswith("tcp://127.")
-    assert client.submit(np.sum, np.arange(5)).result(timeout=20) == 10
-    futures = client.map(time.sleep, [4.0, 4.1, 4.2])
-    time.sleep(1)
+    assert client.submit(np.sum, np.arange(5)).result(timeout=60) == 10
+    running = client.map(hold_on, [str(tmp_path)] * 2, pure=False)
+    wait_until(lambda: len(list(tmp_path.glob("begun-*"))) == 2)
+    waiting = client.submit(hold_on, str(tmp_path), pure=False)
     with pytest.raises(RuntimeError, match=r"still run a Dask task after 0\.5 s"):
         distributed.stop_dask(two, timeout=0.5)
+    (tmp_path / "end").touch()
     assert "no Dask workers any more" in distributed.stop_dask(two)
     assert "No engine" in distributed.stop_dask(two)
     check_idle(two, two.ids)
-    assert "finished" not in {future.status for future in futures}
+    assert "finished" not in {future.status for future in (*running, waiting)}
     client.close()
 
 
-def test_an_engine_that_works_becomes_no_worker(two):
-    pending = two.client[two.ids[0]].apply_async(time.sleep, 4)
-    with pytest.raises(RuntimeError, match="still work"):
-        distributed.dask(two)
-    pending.get(timeout=30)
+def test_an_engine_that_works_becomes_no_worker(two, tmp_path):
+    pending = two.client[two.ids[0]].apply_async(hold_on, str(tmp_path))
+    try:
+        with pytest.raises(RuntimeError, match="still work"):
+            distributed.dask(two)
+    finally:
+        (tmp_path / "end").touch()
+        pending.get(timeout=60)
 
 
 def test_engines_come_back_when_the_kernel_is_killed(two):
@@ -113,15 +137,12 @@ def test_engines_come_back_when_the_kernel_is_killed(two):
 import os
 from calolab import distributed
 client = distributed.dask(distributed.attach("two"))
-print(client.submit(sum, [1, 2]).result(timeout=20), flush=True)
+print(client.submit(sum, [1, 2]).result(timeout=60), flush=True)
 os.kill(os.getpid(), 9)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=90)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
     assert (done.stdout, done.returncode) == ("3\n", -signal.SIGKILL), done.stderr
-    deadline = time.monotonic() + 20
-    while "busy" in [engine.state for engine in distributed.status("two").engines.values()]:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: "busy" not in [engine.state for engine in distributed.status("two").engines.values()])
     assert len(two) == two.size
 
 
@@ -142,7 +163,7 @@ def test_elsewhere_only_with_tls_and_with_the_certificate(remote):
             for guest, at in ((stranger, target), (nobody, target), (nobody, target.replace("tls", "tcp"))):
                 with pytest.raises((OSError, TypeError)):
                     asyncio.run(knock(at, guest))
-        assert client.submit(sum, [1, 2]).result(timeout=20) == 3
+        assert client.submit(sum, [1, 2]).result(timeout=60) == 3
     key = client.security.tls_client_key.splitlines()
     assert "PRIVATE KEY" in key[0] and key[1] not in distributed.logs("remote", lines=10_000)
 
