@@ -1,6 +1,7 @@
 """Clusters: what the verbs do and say, that they outlive kernels, and that they leave nothing behind."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -190,6 +191,31 @@ def test_engines_that_do_not_come_are_told_with_their_log(monkeypatch):
     with pytest.raises(RuntimeError, match=r"(?s)did not start: the engines have ended.*No module named .encodings"):
         distributed.start(1, name="lost")
     assert distributed.status("lost").state == "not running"
+
+
+@pytest.mark.parametrize("after", ["controller", "engines"])
+def test_an_interrupt_during_start_leaves_nothing(after):
+    """Ctrl-C, twice in a row, as people do it, while the controller and while the engines come up."""
+    code = "from calolab import distributed; distributed.start(2, name='broken-off')"
+    kernel = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    path = launch.path_of("broken-off")
+    begun = client_lock.lock_file(path).exists if after == "controller" else lambda: _has_engines(path)
+    wait_for(begun, 60)
+    everything = processes_of("broken-off") if after == "engines" else []
+    for _ in range(2):
+        kernel.send_signal(signal.SIGINT)
+        time.sleep(0.1)
+    assert "KeyboardInterrupt" in kernel.communicate(timeout=60)[1]
+    assert not alive(everything) and not list(path.parents[1].rglob("*broken-off*"))
+    ours = [
+        p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("IPP_CLUSTER_ID") == "broken-off"
+    ]
+    assert not alive(ours)
+
+
+def _has_engines(path):
+    content = launch.read(path)
+    return content is not None and bool(content["engines"]["sets"])
 
 
 def test_waiting_for_engines_is_bounded():

@@ -1,6 +1,7 @@
 """`%ipcluster` in a real IPython shell: it parses, calls, returns, and says what is wrong."""
 
 import os
+import shutil
 
 import pytest
 from IPython.core.error import UsageError
@@ -33,9 +34,46 @@ def test_the_verbs_call_one_function_and_return_its_value(shell, capsys):
     assert [found.name for found in run("list")] == ["lab"]
     assert "IPEngine" in run("logs --id lab --lines 50")
     assert run("restart --id lab").ids == (1,)
+    assert run("scale 2 --id lab").size == 2 and run("reattach --id lab").ids == (1, 2)
     assert "Stopped cluster 'lab'" in run("stop --all")
     assert run("stop --all") == "No cluster is running."
     assert capsys.readouterr().out == ""
+
+
+def test_every_word_of_start_reaches_the_function(shell, monkeypatch):
+    """The grammar of an HPC centre's own `%ipcluster`, as far as it goes."""
+    asked = {}
+    monkeypatch.setattr(distributed, "start", lambda **options: asked.update(options))
+    words = "-n 32 --engines slurm -N 8 -c 4 -q interactive -A m1 -t 30:00 -C gpu --option=--gres=gpu:1 --option=--mail"
+    shell.run_line_magic("ipcluster", f"start {words} -m gcc/12 --module openmpi --conda physics --hosts a,b")
+    assert asked == {
+        "name": "calolab",
+        "n": 32,
+        "engines": "slurm",
+        "nodes": 8,
+        "cores": 4,
+        "queue": "interactive",
+        "account": "m1",
+        "time": "30:00",
+        "constraint": "gpu",
+        "options": ["--gres=gpu:1", "--mail"],
+        "modules": ["gcc/12", "openmpi"],
+        "conda": "physics",
+        "hosts": ("a", "b"),
+    }
+
+
+def test_engines_by_slurm(shell):
+    if shutil.which("sbatch") is None:
+        pytest.skip("Slurm is not installed: .ci/slurm start")
+    try:
+        engines = shell.run_line_magic(
+            "ipcluster", "start -n 2 --engines slurm -q interactive -t 30:00 --timeout 60 --id batch"
+        )
+        assert engines.client[:].apply_sync(lambda: __import__("os").environ["SLURM_NTASKS"]) == ["2", "2"]
+        assert "job" in repr(shell.run_line_magic("ipcluster", "status --id batch"))
+    finally:
+        shell.run_line_magic("ipcluster", "stop --id batch")
 
 
 def test_the_notebook_shows_texts_without_quotes(shell):
@@ -46,7 +84,7 @@ def test_the_notebook_shows_texts_without_quotes(shell):
 @pytest.mark.parametrize("line", ["", "-h", "--help"])
 def test_help_lists_the_verbs(shell, line):
     text = shell.run_line_magic("ipcluster", line)
-    assert all(verb in text for verb in ("start", "status", "list", "logs", "restart", "stop"))
+    assert all(verb in text for verb in ("start", "status", "list", "logs", "scale", "restart", "reattach", "stop"))
 
 
 def test_each_verb_has_its_help(shell):
@@ -63,6 +101,12 @@ def test_each_verb_has_its_help(shell):
         ("start -n 0", "expected a number above 0"),
         ("start --engines locl", r"'locl'. Nearest: local"),
         ("start --what", "unrecognized arguments: --what"),
+        ("start -n 32 --engines slurm -q interactive -t soon", "time expects minutes"),
+        ("start -n 2 -q interactive", "queue: only for engines='slurm'"),
+        ("start -n 2 --engines ssh", "hosts and engines='ssh' go together"),
+        ("scale 0", "expected a number above 0"),
+        ("scale 2 --id nowhere", "No cluster 'nowhere' is running"),
+        ("reattach --id nowhere", "No cluster 'nowhere' is running"),
         ("status --id ../x", "letters, digits"),
     ],
 )
