@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from calolab.plots.style import REFERENCE, SERIES, add_label, hep, new_figure
 
@@ -56,6 +57,37 @@ def show(report, predictions: Sequence = (), published: Sequence[tuple[int, floa
     curve.axhline(100, color=REFERENCE, linewidth=0.7)
     figure.legend(*curve.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=10)
     add_label(figure, report.title, supplement="measurement")
+    return figure
+
+
+@hep()
+def scores(
+    curves: Mapping[str, Sequence[float]], floor: tuple[float, float] | None = None, name: str = "score"
+) -> Figure:
+    """A score of several trainings by epoch, such as those with small and large batches.
+
+    Args:
+        curves: the scores of each training by epoch, the first epoch first; lower is better.
+        floor: mean and standard deviation of the score between real and real events.
+        name: of the score.
+
+    Raises:
+        ValueError: if there is no training, or one without an epoch.
+    """
+    if not curves or not all(len(curve) for curve in curves.values()):
+        raise ValueError(f"scores expects trainings of an epoch or more, received {dict(curves)}.")
+    figure = new_figure(8.0, 4.2)
+    panel = figure.subplots()
+    for (training, curve), colour, marker in zip(curves.items(), SERIES[1:], "osD^v"):
+        panel.plot(np.arange(1, len(curve) + 1), curve, color=colour, marker=marker, markersize=5, label=training)
+    if floor is not None:
+        mean, spread = floor
+        panel.axhspan(max(mean - spread, 0), mean + spread, color=REFERENCE, alpha=0.2, linewidth=0)
+        panel.axhline(mean, color=REFERENCE, linewidth=1.0, label=f"real against real: {mean:.3g} ± {spread:.2g}")
+    panel.set(xlabel="epoch", ylabel=name, yscale="log")
+    panel.xaxis.set_major_locator(MaxNLocator(integer=True))
+    panel.legend()
+    add_label(panel, "lower is better", supplement="training")
     return figure
 
 

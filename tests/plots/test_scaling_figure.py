@@ -1,3 +1,5 @@
+import pytest
+
 from calolab.distributed.network_model import FABRIC, Network
 from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
 from calolab.plots import scaling
@@ -37,3 +39,16 @@ def test_the_figure_tells_measurement_model_and_published_points_apart():
 def test_without_a_model_only_what_was_measured_is_drawn():
     figure = scaling.show(made_up(), published=())
     assert not figure.axes[1].texts
+
+
+def test_scores_of_several_trainings_stand_beside_their_floor():
+    figure = scaling.scores({"batch 32": [90.0, 50.0, 40.0], "batch 128": [95.0, 80.0]}, floor=(2.5, 1.0))
+    (panel,) = figure.axes
+    assert [text.get_text() for text in panel.get_legend().get_texts()] == [
+        "batch 32",
+        "batch 128",
+        "real against real: 2.5 ± 1",
+    ]
+    assert list(panel.get_lines()[0].get_ydata()) == [90, 50, 40] and panel.get_yscale() == "log"
+    with pytest.raises(ValueError, match="an epoch or more"):
+        scaling.scores({"none": []})
