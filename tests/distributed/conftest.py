@@ -49,7 +49,7 @@ def searched():
 
 
 @pytest.fixture
-def pair(searched):
+def searchers(searched):
     """Both of them, alive."""
     if len(searched) < searched.size:
         distributed.restart(searched)
