@@ -108,7 +108,7 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
     daemon_threads = True
     request_queue_size = 128  # all ranks come at once; of more than the default's 5, some are turned away
 
-    def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str], seconds: float = 180.0):
+    def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str], seconds: float = 300.0):
         super().__init__((address, 0), _Handler)
         self.hosts, self.scopes = frozenset(hosts), frozenset([HERE, *scopes])
         self.values: dict[tuple[str, str], bytes] = {}

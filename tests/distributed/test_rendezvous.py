@@ -154,10 +154,13 @@ def test_ranks_wait_for_each_other_and_name_the_one_that_is_missing(server):
         rendezvous.meet("127.0.0.1", lonely.port, 0, 2, patience=0.3)
 
 
-def test_opening_another_closes_the_one_before():
-    ports = [communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2) for _ in range(2)]
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", ports[0]), timeout=2)
+def test_opening_others_closes_those_before():
+    before, after = (communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2) for _ in range(2))
+    assert len({*before, *after}) == 4
+    for port in before:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=2)
     communicator.close_rendezvous()
-    with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", ports[1]), timeout=2)
+    for port in after:
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", port), timeout=2)
