@@ -105,8 +105,10 @@ def check_space(space: Mapping) -> dict:
 
     Raises:
         ValueError: if it is empty.
-        TypeError: if it holds something else than `Real`, `Integer` and `Choice` by name.
+        TypeError: if it is no dictionary, or holds something else than `Real`, `Integer` and `Choice` by name.
     """
+    if not isinstance(space, Mapping):
+        raise TypeError(f"A search space is a dictionary from names to Real, Integer or Choice, received {space!r}.")
     if not space:
         raise ValueError('A search expects at least one parameter, e.g. {"learning_rate": Real(1e-5, 1e-3, log=True)}.')
     for name, kind in space.items():
