@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -96,6 +97,7 @@ class ElasticRun:
         self._stop_asked = self._paused = self._over = False
         self._failure: Exception | None = None
         self._looked_at = 0.0
+        self._refused = Counter()  # how often a stretch started only without an engine
         threading.Thread(target=self._drive, name="ElasticRun", daemon=True).start()
 
     @property
@@ -132,6 +134,9 @@ class ElasticRun:
     @property
     def status(self) -> str:
         """ "running", "stopping", "finished", "stopped" or "failed"; "running" also between two stretches."""
+        if not self._over and self._stretch.status in FINAL and controller_died(self.engines):
+            # The thread may be asking it, in vain.
+            self._failure, self._over = TrainingFailed(self._stretch.words_on_controller()), True
         if self._over:
             return "failed" if self._failure is not None else self._stretch.status
         return "stopping" if self._stop_asked else "running"
@@ -187,13 +192,19 @@ class ElasticRun:
         if time.monotonic() < self._looked_at + NEW_ENGINES_EVERY:
             return []
         self._looked_at = time.monotonic()
-        return self._idle(set(self.engines.ids) - set(ids))[: max(0, self._most - len(ids))]
+        try:
+            return self._idle({*self.engines.ids} - {*ids} - self._unfit(), self._most - len(ids))
+        except Exception:  # one that has just died: the next look will tell
+            return []
 
-    def _idle(self, ids: set[int]) -> list[int]:
-        if not ids:
+    def _unfit(self) -> set[int]:
+        return {number for number, times in self._refused.items() if times > 1}
+
+    def _idle(self, ids: set[int], room: int) -> list[int]:
+        if not ids or room <= 0:
             return []
         queues = self.engines.client.queue_status(targets=sorted(ids))
-        return [number for number in sorted(ids) if not queues[number]["queue"] + queues[number]["tasks"]]
+        return [number for number in sorted(ids) if not queues[number]["queue"] + queues[number]["tasks"]][:room]
 
     def _go_on(self) -> None:
         """Start the next stretch on the engines that are there.
@@ -204,16 +215,19 @@ class ElasticRun:
         before = self._stretch
         lost = before.lost or ()
         self._begun = self._begun or bool(before.progress)
-        deadline, problem = time.monotonic() + PATIENCE, ""
+        deadline, problem, tried = time.monotonic() + PATIENCE, "", frozenset()
         while True:
             try:
                 if before.lost is not None:
                     self._revive()
                 kept = [number for number in before.ids if number in self.engines.ids and number not in lost]
-                joined = self._idle(set(self.engines.ids) - {*kept})[: self._most - len(kept)]
-                ids = sorted([*kept, *joined])
+                # Newcomers with which it did not start, of another version perhaps, are not needed if enough are left.
+                avoided = tried if len(kept) >= self._min_ranks else frozenset()
+                joined = self._idle({*self.engines.ids} - {*kept} - self._unfit() - avoided, self._most - len(kept))
+                ids, tried = sorted([*kept, *joined]), frozenset(joined)
                 if len(ids) >= self._min_ranks:
                     self._start_stretch(ids, tuple(lost), tuple(joined))
+                    self._refused.update(avoided)
                     return
                 problem = f"{len(ids)} engines are left, and min_ranks is {self._min_ranks}"
             except TrainingFailed:

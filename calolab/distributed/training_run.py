@@ -166,10 +166,14 @@ class TrainingRun:
             return
         self._looked_at = now
         if controller_died(self.engines):
-            self._failure = TrainingFailed(
-                f"The cluster {self.engines.name!r} has stopped, or its controller has died, and the training with it. "
-                f"Start engines again (`%ipcluster start`); {self.how_to_go_on()}"
-            )
+            self._failure = TrainingFailed(self.words_on_controller())
+
+    def words_on_controller(self) -> str:
+        """That the cluster has gone, and what to do."""
+        return (
+            f"The cluster {self.engines.name!r} has stopped, or its controller has died, and the training with it. "
+            f"Start engines again (`%ipcluster start`); {self.how_to_go_on()}"
+        )
 
     def _conclude(self, outcomes: Sequence[Mapping]) -> None:
         """Note how the training ended, and rank 0's weights if all ranks hold the same."""
