@@ -14,6 +14,7 @@ from calolab.distributed.cluster import (
 from calolab.distributed.cluster_status import ClusterStatus, EngineStatus, Text, clusters, logs, status
 from calolab.distributed.dask_client import dask, stop_dask
 from calolab.distributed.data_parallel import fit
+from calolab.distributed.elastic import ElasticRun, Interruption
 from calolab.distributed.network_model import Network
 from calolab.distributed.scaling import scaling_report
 from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
@@ -25,9 +26,11 @@ from calolab.distributed.trials import Trial
 __all__ = [
     "Choice",
     "ClusterStatus",
+    "ElasticRun",
     "EngineStatus",
     "Engines",
     "Integer",
+    "Interruption",
     "Network",
     "Real",
     "ScalingPoint",

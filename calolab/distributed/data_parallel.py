@@ -132,10 +132,7 @@ def fit(
     folder = None if checkpoints is None else str(Path(checkpoints).absolute())
     if elastic:
         check_elastic(len(ids), min_ranks, folder)
-    check_idle(engines, ids)
-    if elastic and global_batch is None:
-        found = _look(engines, folder, ids[0]) if resume else None
-        global_batch = found["global_batch"] if found else batch_size * len(ids)
+        global_batch = global_batch or _former_batch(engines, ids, folder, resume) or batch_size * len(ids)
     plan = Plan(
         engines=engines,
         gan=gan,
@@ -162,7 +159,7 @@ def fit(
     start = partial(_start, plan)
     if not elastic:
         return start(ids, resume)
-    most = min(len(data), global_batch, len(data) if ranks is None else ranks)
+    most = min(len(data), global_batch) if ranks is None else ranks
     return ElasticRun(start, partial(_look, engines, folder), ids, resume, min_ranks, most)
 
 
@@ -195,6 +192,15 @@ def _start(plan: Plan, ids: Sequence[int], resume: bool) -> TrainingRun:
 def _look(engines: Engines, folder: str, engine: int) -> dict | None:
     """What the checkpoint in a folder says of itself, as an engine sees it; None if there is none."""
     return engines.client[engine].apply_async(look_at_checkpoint, folder).get(timeout=LOOK_TAKES)
+
+
+def _former_batch(engines: Engines, ids: Sequence[int], folder: str, resume: bool) -> int | None:
+    """Events of all ranks per pass in the training that is resumed, whatever number of ranks it had."""
+    if not resume:
+        return None
+    check_idle(engines, ids)
+    found = _look(engines, folder, ids[0])
+    return found and found["global_batch"]
 
 
 def look_at_checkpoint(folder: str) -> dict | None:
