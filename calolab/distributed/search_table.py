@@ -30,7 +30,9 @@ class SearchTable:
 
     def _repr_html_(self):
         def row(texts, tag):
-            return "<tr>" + "".join(f"<{tag}>{escape(text)}</{tag}>" for text in texts) + "</tr>"
+            # Long names may break where their words meet, else a table with all that was measured is too wide.
+            cells = (escape(text).replace("_", "_<wbr>") for text in texts)
+            return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
 
         body = "".join(row(texts, "td") for texts in self.rows)
         return (
