@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 
 import ipyparallel
@@ -19,6 +20,7 @@ from calolab.training.recipe import Recipe
 SIZES = (4, 2**14, 2**18, 2**20, 2**22, 2**24)  # bytes of the averages that tell the network
 BATCHES = 2  # that each engine holds and takes again and again
 PATIENCE = 1800.0  # seconds for one block of steps
+HEARD_WITHIN = 3.0  # seconds in which the client hears that an engine has died
 
 
 def scaling_report(
@@ -220,11 +222,22 @@ def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, 
         try:
             answers.append(call.get(timeout=timeout))
         except (ipyparallel.RemoteError, ipyparallel.TimeoutError, TimeoutError) as error:
+            # Ranks that wait for one that has died fail too, and often first.
+            dead = _dead(engines, ids)
+            reason = f"engine {', '.join(map(str, dead))} died" if dead else f"engine {engine} says {error}"
             raise RuntimeError(
-                f"The measurement failed: engine {engine} of cluster {engines.name!r} says {error}. See "
-                "`%ipcluster logs`; `%ipcluster restart` brings all engines back."
+                f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
+                f"{engines.name!r} back."
             ) from error
     return answers
+
+
+def _dead(engines: Engines, ids: Sequence[int]) -> list[int]:
+    """Those of the engines that have gone; the client hears of it a moment later than the other ranks."""
+    deadline = time.monotonic() + HEARD_WITHIN
+    while not (dead := [engine for engine in ids if engine not in engines.ids]) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return dead
 
 
 def _notes(engines: Engines, machines: Sequence[tuple], steps: int, rounds: int) -> tuple[str, ...]:

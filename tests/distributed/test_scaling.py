@@ -1,12 +1,15 @@
 """Scaling measured on two real engines: parts that add up, waiting where it is, and a model that knows its limits."""
 
 import json
+import os
+import signal
+import threading
 
 import numpy as np
 import pytest
 
 from calolab import distributed, models, spaces
-from calolab.distributed import data_parallel, network_model, scaling, scaling_rank
+from calolab.distributed import communicator, data_parallel, network_model, scaling, scaling_rank
 from calolab.distributed.network_model import Network
 from calolab.distributed.scaling_record import ScalingReport
 from calolab.samples import Sample
@@ -138,6 +141,19 @@ def test_requests_that_cannot_be_measured_are_refused(two, events, small):
     ):
         with pytest.raises(ValueError, match=match):
             distributed.scaling_report(two, small, events, **wrong)
+
+
+def test_an_engine_that_dies_ends_the_measurement_and_the_other_is_free(events, small):
+    if not communicator.built():
+        pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
+    with distributed.cluster(2, cores=1) as engines:
+        victim = engines.client[engines.ids[1]].apply_sync(os.getpid)
+        death = threading.Timer(12.0, os.kill, (victim, signal.SIGKILL))
+        death.start()
+        with pytest.raises(RuntimeError, match="engine 1 died"):
+            distributed.scaling_report(engines, small, events, batch_size=8, rounds=10_000, progress=False)
+        death.join()
+        assert engines.client[engines.ids[0]].apply_async(abs, -1).get(timeout=10) == 1
 
 
 def test_a_network_is_found_again_from_its_times():
