@@ -57,7 +57,8 @@ def dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout: float
         timeout: seconds to wait for the workers.
 
     Returns:
-        `dask.distributed.Client`; in a `with` block, its end gives the engines back. `stop_dask` does so too.
+        `dask.distributed.Client`, on which Dask's collections compute from now on; in a `with` block, its end gives the
+            engines back. `stop_dask` does so too.
 
     Raises:
         ValueError: without TLS on other addresses than loopback, or for options that are not above 0.
@@ -86,7 +87,7 @@ def dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout: float
     results = {n: engines.client[n].apply_async(serve, address, security, n, threads, timeout) for n in ids}
     _lent[engines.client] = _Lent(leave, thread, results)
     try:
-        client = Client(address, security=security, set_as_default=False, timeout=timeout)
+        client = Client(address, security=security, timeout=timeout)
         _wait_for_workers(client, results, timeout)
         joined.append(client.id)
     except BaseException:

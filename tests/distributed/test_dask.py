@@ -83,11 +83,14 @@ def listeners():
 
 
 def test_showers_simulated_on_workers_are_those_of_one_process(two, gan, make_electrons):
+    import dask
+
     pids, before, seeds = set(two.client[:].apply_sync(os.getpid)), listeners(), range(4)
     with distributed.dask(two) as client:
         assert client.scheduler.address.startswith("tls://127.")
         assert {at.ip for at in listeners() - before} == {"127.0.0.1"}
         assert set(client.run(os.getpid).values()) == pids  # the engines themselves, no processes beside them
+        assert dask.delayed(os.getpid)().compute() in pids  # without naming the client
         chunks = client.map(gflash, seeds)
         profiles = client.gather(client.map(mean_profile, chunks))
         showers = np.concatenate(client.gather(chunks))
