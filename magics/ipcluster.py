@@ -2,42 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import shlex
-
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from calolab import distributed
 
-
-class _Parser(argparse.ArgumentParser):
-    """argparse that tells a notebook what is wrong instead of ending its kernel."""
-
-    def error(self, message):
-        raise UsageError(f"{self.prog}: {message}\n{self.format_usage()}")
-
-
-def _positive(kind):
-    def number(text):
-        value = kind(text)
-        if value <= 0:
-            raise argparse.ArgumentTypeError(f"expected a number above 0, received {text}")
-        return value
-
-    number.__name__ = kind.__name__
-    return number
+from .verbs import VerbParser, positive, read
 
 
 def _list(text):
     return tuple(text.split(","))
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> VerbParser:
     """The grammar of `%ipcluster`; each verb leaves the function to call in `call`."""
-    top = _Parser(prog="%ipcluster", description="Start, watch and stop engines.", add_help=False)
-    verbs = top.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=_Parser)
+    top = VerbParser(prog="%ipcluster", description="Start, watch and stop engines.", add_help=False)
+    verbs = top.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=VerbParser)
 
     def verb(name, call, summary, named=True):
         added = verbs.add_parser(name, help=summary, description=summary, add_help=False)
@@ -47,14 +27,14 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     start = verb("start", distributed.start, "Start engines, or find those that run already.")
-    start.add_argument("-n", type=_positive(int), help="number of engines (2)")
+    start.add_argument("-n", type=positive(int), help="number of engines (2)")
     start.add_argument(
         "--engines", metavar="LAUNCHER", help="local, mpi, srun, slurm or ssh (chosen by Horovod's build)"
     )
     start.add_argument(
-        "-c", "--cores", type=_positive(int), help="processor cores per engine (this machine's / n; slurm, ssh: 1)"
+        "-c", "--cores", type=positive(int), help="processor cores per engine (this machine's / n; slurm, ssh: 1)"
     )
-    start.add_argument("-N", "--nodes", type=_positive(int), help="machines over which they spread (slurm, srun)")
+    start.add_argument("-N", "--nodes", type=positive(int), help="machines over which they spread (slurm, srun)")
     start.add_argument("-q", "--queue", help="partition or quality of service (slurm)")
     start.add_argument("-A", "--account", help="who pays (slurm)")
     start.add_argument("-t", "--time", help="time limit, e.g. 30:00 for half an hour (slurm)")
@@ -71,19 +51,19 @@ def parser() -> argparse.ArgumentParser:
     )
     start.add_argument("-e", "--conda", metavar="ENVIRONMENT", help="conda environment to activate first (slurm)")
     start.add_argument("--hosts", type=_list, metavar="HOST,HOST", help="machines of the engines (ssh)")
-    start.add_argument("--idle", type=_positive(float), help="minutes without a client until engines stop (30)")
+    start.add_argument("--idle", type=positive(float), help="minutes without a client until engines stop (30)")
     start.add_argument("--address", help="where the controller listens (loopback; beyond it this machine's address)")
-    start.add_argument("--timeout", type=_positive(float), help="seconds to wait for the engines (60; slurm 600)")
+    start.add_argument("--timeout", type=positive(float), help="seconds to wait for the engines (60; slurm 600)")
     verb("status", distributed.status, "How the engines are.")
     verb("list", distributed.clusters, "All clusters of this profile.", named=False)
     scale = verb("scale", distributed.scale, "Have so many engines: start more, or stop the highest idle ones.")
-    scale.add_argument("n", type=_positive(int), help="number of engines")
-    scale.add_argument("--timeout", type=_positive(float), help="seconds to wait for them (60; slurm 600)")
+    scale.add_argument("n", type=positive(int), help="number of engines")
+    scale.add_argument("--timeout", type=positive(float), help="seconds to wait for them (60; slurm 600)")
     verb("reattach", distributed.attach, "The engines that run already, for instance after a kernel restart.")
     logs = verb("logs", distributed.logs, "What the controller and the engines have printed.")
-    logs.add_argument("--lines", type=_positive(int), default=20, help="lines of each log (20)")
+    logs.add_argument("--lines", type=positive(int), default=20, help="lines of each log (20)")
     restart = verb("restart", distributed.restart, "Start the engines anew, with empty memories.")
-    restart.add_argument("--timeout", type=_positive(float), help="seconds to wait for them (60; slurm 600)")
+    restart.add_argument("--timeout", type=positive(float), help="seconds to wait for them (60; slurm 600)")
     stop = verb("stop", distributed.stop, "Stop the engines and their controller.")
     stop.add_argument("--all", action="store_true", help="stop every cluster of this profile")
     return top
@@ -96,20 +76,9 @@ class EngineMagics(Magics):
     @line_magic
     def ipcluster(self, line):
         """Engines: `%ipcluster start -n 2`, `status`, `list`, `logs`, `scale`, `restart`, `reattach`, `stop`, `-h`."""
-        try:
-            words = shlex.split(line)
-        except ValueError as error:
-            raise UsageError(f"%ipcluster: {error} in {line!r}") from error
-        top = parser()
-        verbs = top._subparsers._group_actions[0].choices
-        if not words or {"-h", "--help"} & set(words):
-            chosen = verbs.get(words[0], top) if words else top
-            return distributed.Text(chosen.format_help())
-        if words[0] not in verbs:
-            near = difflib.get_close_matches(words[0], verbs, n=1, cutoff=0.5)
-            hint = f" Did you mean `%ipcluster {near[0]}`?" if near else ""
-            raise UsageError(f"%ipcluster has no verb {words[0]!r}.{hint} Verbs: {', '.join(verbs)}.")
-        options = vars(top.parse_args(words))
+        options = read(line, parser())
+        if isinstance(options, distributed.Text):
+            return options
         del options["verb"]
         call = options.pop("call")
         if options.pop("all", False):

@@ -31,6 +31,7 @@ DOORS = {
     "ipyparallel": ("calolab.distributed.",),
     "distributed": ("calolab.distributed.dask_client",),
     "dask": ("calolab.distributed.dask_client",),
+    "optuna": ("calolab.distributed.search",),
     "h5py": ("calolab.datasets.",),
     "uproot": ("calolab.datasets.",),
     "astropy": ("calolab.datasets.",),
@@ -118,7 +119,7 @@ def test_nothing_imports_the_magics_by_their_folder_name():
 )
 def test_importing_is_light(part_name):
     """TensorFlow, Geant4 and Pythia load when a model or an event is made, not when calolab is imported."""
-    heavy = ("tensorflow", "keras", "geant4_pybind", "pythia8mc", "uproot", "astropy", "distributed", "dask")
+    heavy = ("tensorflow", "keras", "geant4_pybind", "pythia8mc", "uproot", "astropy", "distributed", "dask", "optuna")
     code = f"import sys, calolab{part_name}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -187,8 +187,8 @@ class SearchDriver:
             if ending is None:
                 attempt.press(self._pool.signal)
             else:
-                del self._attempts[number]
                 self._close(attempt, ending)
+                del self._attempts[number]
 
     def _read(self, attempt: Attempt, ending: Ending | None) -> None:
         log, metric = self.store.logs[attempt.number], self.store.settings["metric"]

@@ -221,6 +221,17 @@ def test_two_searches_share_the_engines_and_a_stop_finds_the_right_one(searchers
         distributed.search(searchers, parabola, SPACE, folder=tmp_path / "first")
 
 
+def test_a_busy_notebook_does_not_hold_the_trials_up(searchers, parabola, tmp_path):
+    search = distributed.search(searchers, parabola, SPACE, folder=tmp_path, trials=500, epochs=2)
+    until(lambda: len(search.trials) > 2)
+    before, deadline = len(search.trials), time.monotonic() + 3
+    while time.monotonic() < deadline:
+        sum(range(1000))
+    assert len(search.trials) > before + 2  # proposed and finished meanwhile
+    search.stop()
+    search.wait(10)
+
+
 def test_ctrl_c_ends_the_waiting_only(searchers, slow, tmp_path):
     search = distributed.search(searchers, slow, SPACE, folder=tmp_path, trials=2)
     running(search, 2)

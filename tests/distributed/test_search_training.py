@@ -1,0 +1,133 @@
+"""Trials that train the RPV DCGAN: it stops within 2 s, goes on, keeps its best epoch, and may take two ranks."""
+
+import time
+
+import numpy as np
+import pytest
+
+from calolab import Sample, distributed, spaces, training, validation
+from calolab.distributed import Choice, communicator
+
+GIBIBYTE = 2**30
+
+
+@pytest.fixture(scope="module")
+def events():
+    """Images of the whole detector with a handful of hard jets each."""
+    space, random = spaces.space("whole-detector"), np.random.default_rng(0)
+    values = np.zeros((64, *space.shape), dtype=np.float32)
+    for event in values:
+        for _ in range(random.integers(3, 8)):
+            row, column = random.integers(8, 56, 2)
+            event[row : row + 2, column : column + 2] = random.uniform(50, 300)
+    return Sample(values, {}, space)
+
+
+@pytest.fixture
+def train(events):
+    """The RPV GAN in batches of 64, judged by its jets; what it is judged by may sleep for minutes."""
+    score = training.PhysicsScore(validation.jet_score(events, seed=7, events=32, repetitions=10))
+
+    def train(trial):
+        import time
+
+        from calolab import models, training
+
+        def judged(gan):
+            first = float(gan.generate(4, seed=1).values.mean())
+            for _ in range(6000 if trial.parameters["score"] == "sleeps" else 0):
+                time.sleep(0.1)
+            return {**score(gan), "first": first, "ranks": trial.size}
+
+        gan = models.build("rpv", trial.data.space, seed=trial.number)
+        trial.fit(gan, batch_size=64 // trial.size, physics_score=training.PhysicsScore(judged))
+
+    return train
+
+
+def until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come to that"
+        time.sleep(0.02)
+
+
+def seconds_to_stop(search, number):
+    began = time.monotonic()
+    search.stop(number)
+    until(lambda: search.trial(number).status == "stopped")
+    return time.monotonic() - began
+
+
+def test_the_rpv_gan_stops_within_2_s_and_goes_on_with_its_best_epoch_kept(searchers, train, events, tmp_path):
+    ids = searchers.ids
+    search = distributed.search(
+        searchers, train, {"score": Choice("quick")}, folder=tmp_path, data=events, trials=1, epochs=500
+    )
+    until(lambda: search.trials and len(search.trial(0).epochs) > 1)
+    time.sleep(0.7)  # somewhere in an epoch
+    assert seconds_to_stop(search, 0) < 2.0
+    assert searchers.ids == ids
+    done = len(search.trial(0).epochs)
+    search.promote(0, done + 2)
+    search.wait(120)
+    trial = search.trial(0)
+    assert trial.status == "finished" and [epoch["epoch"] for epoch in trial.epochs] == [*range(done + 2)]
+    assert trial.value == min(epoch["ks_comb"] for epoch in trial.epochs)
+    measured = trial.epochs[trial.best_epoch]
+    assert {"discriminator", "generator", "ks_comb", "ks_jet_pt", "ks_multiplicity", "ks_summed_mass"} <= set(measured)
+    assert measured["ks_comb"] == pytest.approx(
+        sum(measured[f"ks_{n}"] for n in ("jet_pt", "multiplicity", "summed_mass"))
+    )
+    best = search.gan(0).generate(4, seed=1).values
+    assert float(best.mean()) == pytest.approx(measured["first"], rel=1e-5)
+    assert search.table().header[:6] == ("rank", "trial", "status", "score", "epoch", "ks_comb")
+    resumed = [line for line in (tmp_path / "trials" / "0000.jsonl").read_text().splitlines() if '"begin"' in line]
+    assert len(resumed) == 2 and '"resume": true' in resumed[1]
+
+
+def test_a_stop_breaks_a_score_that_takes_its_time(searchers, train, events, tmp_path):
+    space = {"score": Choice("sleeps")}
+    search = distributed.search(searchers, train, space, folder=tmp_path, data=events, trials=1, epochs=3)
+    until((tmp_path / "trials" / "0000" / "checkpoint.npz").is_file)
+    time.sleep(1.0)
+    assert seconds_to_stop(search, 0) < 2.0
+    with pytest.raises(FileNotFoundError, match="Trial 0 has no .*best.gan"):
+        search.gan(0)
+
+
+def test_two_engines_train_one_trial_together_and_stop_together(searchers, train, events, tmp_path):
+    if not communicator.built():
+        pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
+    ids = searchers.ids
+    search = distributed.search(
+        searchers, train, {"score": Choice("quick")}, folder=tmp_path, data=events, trials=1, epochs=500, ranks=2
+    )
+    until(lambda: search.trials and (search.trial(0).epochs or search.trial(0).error))
+    trial = search.trial(0)
+    assert trial.engines == ids and trial.epochs[0]["ranks"] == 2, trial.error
+    seconds_to_stop(search, 0)
+    assert searchers.ids == ids
+    search.promote(0, len(search.trial(0).epochs) + 1)
+    search.wait(120)
+    assert search.trial(0).status == "finished" and search.trial(0).attempts == 2
+
+
+def test_a_trial_that_fills_the_memory_with_tensors_fails(searchers, tmp_path):
+    def train(trial):
+        import time
+
+        import tensorflow as tf
+
+        kept = []
+        while True:
+            kept.append(tf.ones((2**23,)) + 1)
+            time.sleep(0.02)
+
+    search = distributed.search(
+        searchers, train, {"score": Choice("none")}, folder=tmp_path, trials=1, memory=2 * GIBIBYTE
+    )
+    search.wait(90)
+    trial = search.trial(0)
+    assert trial.status == "failed" and "more than the 2.00 GiB" in trial.error
+    until(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
