@@ -83,7 +83,9 @@ class SSHEngine(LocalEngineLauncher):
         settings = {k: v for k, v in self.get_env().items() if k not in ("IPP_CONNECTION_INFO", "IPP_PROFILE_DIR")}
         engine = shlex.join(["env", *(f"{k}={v}" for k, v in settings.items()), *self.engine_cmd, *self.engine_args])
         take = f'IPP_CONNECTION_INFO="$(cat {self._key_file})" && rm {self._key_file} && export IPP_CONNECTION_INFO'
-        return [*SSH, *self.parent.ssh_args, "-tt", self.host, f"exec sh -c {shlex.quote(f'{take} && exec {engine}')}"]
+        # In this folder, if that machine has it too, as all other engines: modules beside a notebook are found.
+        script = f"{take} && {{ cd {shlex.quote(os.getcwd())} 2> /dev/null; exec {engine}; }}"
+        return [*SSH, *self.parent.ssh_args, "-tt", self.host, f"exec sh -c {shlex.quote(script)}"]
 
     def start(self):
         """Bring the key, which no command line may show, then launch the engine."""

@@ -91,14 +91,14 @@ def test_a_life_from_start_to_stop(capsys):
 
 def test_a_cluster_outlives_its_kernel_until_it_is_idle():
     """Started by one kernel, found by the next, left alone while it works, and gone a while after nobody needs it."""
-    said = in_another_kernel("print(distributed.start(1, name='long', idle=0.05))")
+    said = in_another_kernel("print(distributed.start(1, name='long', idle=0.1))")
     assert "1 of 1 engines" in said
     everything = processes_of("long")
     said = in_another_kernel("e = distributed.start(name='long'); print(e.note, e.client[:].apply_sync(lambda: 7 * 6))")
     assert said == "was already running, attached to it [42]"
-    # Work without a client, for longer than the idle time of 3 s.
+    # Work without a client, for longer than the idle time of 6 s.
     in_another_kernel("import time; distributed.attach('long').client[:].apply_async(time.sleep, 9); time.sleep(0.5)")
-    time.sleep(5)
+    time.sleep(7.5)
     assert len(alive(everything)) == len(everything)
     # A client without work.
     assert distributed.attach("long").ids == (0,)

@@ -66,6 +66,12 @@ def test_what_is_asked_for_reaches_the_job_and_ends_with_it(batch):
     (second,) = distributed.status("batch").queue
     assert second.number != job.number and shown(second.number)["Account"] == "physics"
 
+    # Another cluster beside it, of another kind, knows nothing of it.
+    with distributed.cluster(1, "local", name="beside") as other:
+        assert {"batch", "beside"} <= {found.name for found in distributed.clusters()}
+        assert other.client[:].apply_sync(lambda: "SLURM_JOB_ID" in __import__("os").environ) == [False]
+    assert distributed.status("beside").state == "not running" and len(batch) == 2
+
     # Out of time.
     subprocess.run(["scontrol", "update", f"JobId={second.number}", "TimeLimit=0"], check=True)
     wait_for(lambda: f"job {second.number} is timeout" in repr(distributed.status("batch")), 90)
