@@ -46,7 +46,7 @@ export function kernelPulse(model, waiting) {
     show();
   }, 1000);
   model.on("msg:custom", answer);
-  const unwatch = watch(model, ["beat", "changed", "status", "answers"], hear);
+  const unwatch = watch(model, ["beat", "changed", "trials", "status", "answers"], hear);
   show();
   return {
     node,

@@ -312,6 +312,7 @@ function render({ model, el }) {
   }
 
   function pick(found) {
+    table.point(found);
     const selected = model.get("selected");
     assign(model, {
       selected: selected.includes(found) ? selected.filter((one) => one !== found) : [...selected, found],

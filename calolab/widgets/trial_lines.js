@@ -40,7 +40,7 @@ export function strokeAll(pen, rows, { best, selected, look }, stroke) {
   const order = [...rows].sort((a, b) => marked(a) - marked(b));
   for (const row of order) {
     const place = selected.indexOf(row.number);
-    pen.globalAlpha = marked(row) ? 1 : rows.length > 200 ? 0.25 : 0.5;
+    pen.globalAlpha = marked(row) ? 1 : Math.min(Math.max(60 / rows.length, 0.08), 0.5);
     pen.strokeStyle = place >= 0 ? look.series[(place % 5) + 1] : row.number === best ? look.series[0] : look.faint;
     pen.fillStyle = pen.strokeStyle;
     pen.lineWidth = marked(row) ? 2.2 : 1;

@@ -154,13 +154,17 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     const { rows } = shown;
     if (!rows.length) return;
     const before = rows.findIndex(({ number }) => number === current);
-    const place = Math.min(Math.max(before < 0 ? 0 : before + change, 0), rows.length - 1);
-    current = rows[place].number;
+    point(Math.min(Math.max(before < 0 ? 0 : before + change, 0), rows.length - 1));
+    onhover(current);
+  }
+
+  /** Make a row the current one and bring it into sight. */
+  function point(place) {
+    current = shown.rows[place].number;
     // Clear of the heading, which stays in sight.
     const [top, bottom] = [ROW * place, ROW * (place + 2)];
     if (top < node.scrollTop) node.scrollTop = top;
     if (bottom > node.scrollTop + node.clientHeight) node.scrollTop = bottom - node.clientHeight;
-    onhover(current);
     redraw();
   }
 
@@ -196,6 +200,11 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
       redraw();
     },
     redraw,
+    /** Bring a trial's row into sight, if it is shown. */
+    point(wanted) {
+      const place = shown.rows.findIndex(({ number }) => number === wanted);
+      if (place >= 0) point(place);
+    },
     remove() {
       cancelAnimationFrame(pending);
       resized.disconnect();
