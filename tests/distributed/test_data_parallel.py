@@ -139,7 +139,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(two, gan, make_elect
     run = distributed.fit(
         two, gan, make_electrons(4), epochs=10_000, batch_size=2, checkpoints=folder / "kept", progress=False
     )
-    wait_for(lambda: checkpoints.read_header(folder / "kept") is not None)
+    wait_for(lambda: checkpoints.read_header(folder / "kept") is not None, 300)
     if mounted:
         with open(folder / "filler", "wb") as file, contextlib.suppress(OSError):
             while True:
@@ -187,13 +187,15 @@ def test_nothing_to_resume_from_is_told_as_on_one_rank(two, gan, make_electrons,
         run.wait(timeout=120)
 
 
-def test_a_dead_controller_ends_the_waiting(gan, make_electrons):
+def test_a_dead_controller_ends_the_waiting_also_for_an_elastic_training(gan, make_electrons, tmp_path):
     with distributed.cluster(1) as engines:
-        run = distributed.fit(engines, gan, make_electrons(4), epochs=10_000, batch_size=2, progress=False)
+        options = {"batch_size": 2, "checkpoints": tmp_path, "elastic": True, "progress": False}
+        run = distributed.fit(engines, gan, make_electrons(4), epochs=10_000, **options)
         for process in launch.processes(launch.read(launch.path_of(engines.name)), ("controller",)):
             process.kill()
-        with pytest.raises(distributed.TrainingFailed, match="controller has died"):
+        with pytest.raises(distributed.TrainingFailed, match=r"controller has died.*resume=True"):
             run.wait(timeout=30)
+        assert run.status == "failed" and run.interruptions == ()
 
 
 def test_too_few_events_and_unfit_engines_are_refused(two, gan, make_electrons, monkeypatch):
