@@ -250,7 +250,7 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
         arrivals.end_engines(engines.client, idle[:surplus], timeout)
         if n > len(alive):
             with launch.uninterrupted():
-                launch.add_engines(path, n - len(alive))
+                launch.engines(launch.load(path), n - len(alive))
             arrivals.wait_for(engines.client, path, n, timeout)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
@@ -279,7 +279,7 @@ def replace_engines(engines: str | Engines, ids: Sequence[int], timeout: float =
         arrivals.end_engines(engines.client, ids, timeout)
         wanted = len(engines) + len(set(ids))
         with launch.uninterrupted():
-            launch.add_engines(path, len(set(ids)))
+            launch.engines(launch.load(path), len(set(ids)))
         arrivals.wait_for(engines.client, path, wanted, timeout)
         launch.settle_jobs(path)
     except RuntimeError as error:

@@ -46,8 +46,6 @@ _log = logging.getLogger(__name__)
 _log.addHandler(logging.NullHandler())
 _log.propagate = False  # ipyparallel reports every step; what matters reaches the user as a value or an error
 
-_changing = threading.RLock()  # threads that replace engines must not write over what the other has launched
-
 
 class EngineCluster(ipyparallel.Cluster):
     """ipyparallel's cluster, whose file also says how calolab started it."""
@@ -222,10 +220,8 @@ def _say_goodbye(path: Path, patience: float = 5.0) -> None:
 
 def settle_jobs(path: Path) -> None:
     """Cancel the batch jobs of a cluster that have not begun, and forget those that have ended."""
-    with _changing:
-        useless = {job.number for job in slurm.jobs(job_ids(read(path))) if job.ended or job.state == "PENDING"}
-        if not useless:
-            return
+    useless = {job.number for job in slurm.jobs(job_ids(read(path))) if job.ended or job.state == "PENDING"}
+    if useless:
         cluster = load(path)
         for number, engines in list(cluster.engines.items()):
             if engines.job_id in useless:
@@ -234,16 +230,9 @@ def settle_jobs(path: Path) -> None:
 
 def resize(path: Path, n: int) -> None:
     """Write down that a cluster is to have `n` engines."""
-    with _changing:
-        cluster = load(path)
-        cluster.n = n
-        cluster.update_cluster_file()
-
-
-def add_engines(path: Path, n: int) -> None:
-    """Launch `n` engines more."""
-    with _changing:
-        engines(load(path), n)
+    cluster = load(path)
+    cluster.n = n
+    cluster.update_cluster_file()
 
 
 @contextlib.contextmanager

@@ -39,7 +39,9 @@ def states(status):
 def in_another_kernel(code):
     """What another Python prints; it ends afterwards, as a kernel does."""
     command = [sys.executable, "-c", f"from calolab import distributed\n{code}"]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=90).stdout.strip()
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.fixture
