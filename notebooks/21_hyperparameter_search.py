@@ -237,7 +237,7 @@ figures.learning_curves(search.trials, search.metric, search.direction, floor)
 # %% [markdown]
 # At the sizes for a laptop, many curves stay where the scale ends: a GAN needs a few hundred steps before its images have jets at all, and
 # from then on the score jumps from epoch to epoch, which is why the best epoch is kept. What wins here is what gets there soonest:
-# small batches and large learning rates. The published search had a hundred thousand steps for each trial, and its ten best all
+# small batches and large learning rates. The published search had four hundred thousand steps for each trial, and its ten best all
 # had learning rates of 2e-4 or less. A search answers for the budget that it was given.
 
 # %% [markdown]
