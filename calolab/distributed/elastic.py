@@ -229,14 +229,13 @@ class ElasticRun:
                     self._start_stretch(ids, tuple(lost), tuple(joined))
                     self._refused.update(avoided)
                     return
-                problem = f"{len(ids)} engines are left, and min_ranks is {self._min_ranks}"
+                problem = f"min_ranks is {self._min_ranks}, and {len(ids)} {'are' if len(ids) != 1 else 'is'} left"
             except TrainingFailed:
                 raise
             except Exception as error:  # an engine that dies meanwhile is one more loss: look again who is there
                 problem = f"{type(error).__name__}: {error}"
             if time.monotonic() > deadline or controller_died(self.engines):
-                reason = self._reason(before)
-                raise TrainingFailed(f"{reason}The elastic training did not go on: {problem}. {before.how_to_go_on()}")
+                raise TrainingFailed(f"The elastic training did not go on: {problem}. {self._reason(before)}")
             time.sleep(1.0)
 
     def _revive(self) -> None:
@@ -252,8 +251,8 @@ class ElasticRun:
         same = [one for one in self.interruptions if one.epoch == epoch and not (one.joined and not one.lost)]
         if self._stretch.lost is not None and len(same) >= MOST_LOSSES - 1:
             raise TrainingFailed(
-                f"{self._reason(self._stretch)}Engines were lost {MOST_LOSSES} times after epoch {epoch}: see "
-                f"`%ipcluster logs` for what kills them; {self._stretch.how_to_go_on()}"
+                f"Engines were lost {MOST_LOSSES} times after epoch {epoch}: `%ipcluster logs` may tell why. "
+                f"{self._reason(self._stretch)}"
             )
         before, stretch = self._stretch, self._start(ids, found is not None)
         self._told = ([step for step in self.losses if step["epoch"] < epoch], stretch)
@@ -263,12 +262,12 @@ class ElasticRun:
             stretch.stop()
 
     def _reason(self, stretch: TrainingRun) -> str:
-        """What ended a stretch, if it was a failure."""
+        """What ended a stretch, and how to go on, in words."""
         try:
             stretch.wait(timeout=0)
         except TrainingFailed as failure:
-            return f"{failure}\n"
-        return ""
+            return str(failure)
+        return stretch.how_to_go_on()
 
     def __repr__(self):
         return in_words(self)

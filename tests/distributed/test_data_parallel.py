@@ -18,7 +18,7 @@ from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoint
 from calolab.training.recipe import Recipe
 
 
-def wait_for(condition, seconds=90):
+def wait_for(condition, seconds=300):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
