@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from collections.abc import Callable, Sequence
 
@@ -20,7 +21,8 @@ from calolab.training.recipe import Recipe
 SIZES = (4, 2**14, 2**18, 2**20, 2**22, 2**24)  # bytes of the averages that tell the network
 BATCHES = 2  # that each engine holds and takes again and again
 PATIENCE = 1800.0  # seconds for one block of steps
-HEARD_WITHIN = 3.0  # seconds in which the client hears that an engine has died
+FREE_AFTER = 5.0  # seconds after which ranks that outlive a failed one are interrupted, and again
+GIVE_UP_AFTER = 20.0  # seconds after which they are left behind
 
 
 def scaling_report(
@@ -213,31 +215,30 @@ def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, 
     """What a function gives on each engine, by rank.
 
     Raises:
-        RuntimeError: if an engine fails or does not answer.
+        RuntimeError: if an engine fails, dies or does not answer.
     """
     given = given or [()] * len(ids)
     calls = [engines.client[engine].apply_async(function, *one) for engine, one in zip(ids, given, strict=True)]
-    answers = []
-    for engine, call in zip(ids, calls, strict=True):
-        try:
-            answers.append(call.get(timeout=timeout))
-        except (ipyparallel.RemoteError, ipyparallel.TimeoutError, TimeoutError) as error:
-            # Ranks that wait for one that has died fail too, and often first.
-            dead = _dead(engines, ids)
-            reason = f"engine {', '.join(map(str, dead))} died" if dead else f"engine {engine} says {error}"
-            raise RuntimeError(
-                f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
-                f"{engines.name!r} back."
-            ) from error
-    return answers
-
-
-def _dead(engines: Engines, ids: Sequence[int]) -> list[int]:
-    """Those of the engines that have gone; the client hears of it a moment later than the other ranks."""
-    deadline = time.monotonic() + HEARD_WITHIN
-    while not (dead := [engine for engine in ids if engine not in engines.ids]) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return dead
+    deadline, free_at = time.monotonic() + timeout, None
+    while (busy := [k for k, call in enumerate(calls) if not call.ready()]) and time.monotonic() < deadline:
+        calls[busy[0]].wait(0.25)
+        now, alive = time.monotonic(), set(engines.ids)
+        failed = any(call.ready() and call.exception() is not None for call in calls) or not alive.issuperset(ids)
+        if failed and free_at is None:
+            free_at, deadline = now + FREE_AFTER, min(deadline, now + GIVE_UP_AFTER)
+        waiting = [ids[k] for k in busy if ids[k] in alive]
+        if free_at is not None and now > free_at and waiting:
+            free_at = now + FREE_AFTER
+            engines.client.send_signal(signal.SIGINT, targets=waiting, block=False)
+    try:
+        return [call.get(timeout=1) for call in calls]
+    except (ipyparallel.RemoteError, ipyparallel.TimeoutError, TimeoutError) as error:
+        dead = [engine for engine in ids if engine not in engines.ids]
+        reason = f"engine {', '.join(map(str, dead))} died" if dead else str(error)
+        raise RuntimeError(
+            f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
+            f"{engines.name!r} back."
+        ) from error
 
 
 def _notes(engines: Engines, machines: Sequence[tuple], steps: int, rounds: int) -> tuple[str, ...]:
