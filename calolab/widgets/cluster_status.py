@@ -15,8 +15,8 @@ class ClusterStatus(anywidget.AnyWidget):
     """The engines of a cluster with rank, machine, memory and load, its place in a queue, and Restart and Stop.
 
     A daemon thread asks `distributed.status` every few seconds, which does not disturb the engines, busy ones included;
-    it ends when the widget is closed. While the kernel is busy the figures go on; a click is handled at once where the
-    kernel has subshells (JupyterLab 4.4 or newer with ipykernel 7 or newer), else when the kernel is free.
+    it ends when the widget is closed. While the kernel is busy the figures go on, but a click may have to wait until it
+    is free, even where it has subshells (JupyterLab 4.4, ipykernel 7), which often let it through at once.
 
     Args:
         cluster: a cluster's name, or its `Engines`.

@@ -25,9 +25,9 @@ class SearchDashboard(anywidget.AnyWidget):
 
     A daemon thread looks at the search and sends what has changed; it ends when the widget is closed. While the kernel
     is busy with a cell, the figures go on as long as that cell lets other threads run, and sorting, filtering, brushing
-    and hovering go on in any case. A click is handled at once where the kernel has subshells (JupyterLab 4.4 or newer
-    with ipykernel 7 or newer), else when the kernel is free: `await dashboard.wait()` keeps it free, `search.wait()`
-    does not. The widget says since when the kernel has not answered.
+    and hovering go on in any case. A click may have to wait until the kernel is free, even where it has subshells
+    (JupyterLab 4.4, ipykernel 7), which often let it through at once: `await dashboard.wait()` keeps the kernel free,
+    `search.wait()` does not. The widget says since when the kernel has not answered.
 
     Args:
         search: a `Search`, or anything with its interface. One without `engines`, reattached for reading, is shown
