@@ -8,7 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from calolab.distributed import cluster, launchers
+from calolab.distributed import launchers
+from calolab.distributed.cluster import changing, restart
 from calolab.distributed.training_run import (
     FINAL,
     TrainingFailed,
@@ -235,15 +236,15 @@ class ElasticRun:
             except Exception as error:  # an engine that dies meanwhile is one more loss: look again who is there
                 problem = f"{type(error).__name__}: {error}"
             if time.monotonic() > deadline or controller_died(self.engines):
-                raise TrainingFailed(f"The elastic training did not go on: {problem}. {self._reason(before)}")
+                raise TrainingFailed(f"The elastic training did not go on: {problem}.\n{self._reason(before)}")
             time.sleep(1.0)
 
     def _revive(self) -> None:
         """Start the engines of MPI anew: its launcher ends all of them when one dies."""
         if self.engines.launcher in launchers.TOGETHER and not self.engines.ids:
-            with cluster.changing:  # someone may be doing it just now
+            with changing:  # someone may be doing it just now
                 if not self.engines.ids:
-                    cluster.restart(self.engines)
+                    restart(self.engines)
 
     def _start_stretch(self, ids: list[int], lost: tuple[int, ...], joined: tuple[int, ...]) -> None:
         found = self._look(ids[0]) if self._begun else None
