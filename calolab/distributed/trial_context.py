@@ -157,7 +157,7 @@ class TrialContext:
                 data if self.size == 1 else data.shard(self.rank, self.size),
                 **{"epochs": self.epochs, "seed": self.seed, **options},
                 physics_score=physics_score,
-                callbacks=(epochs.count if physics_score is not None else epochs.count_and_report, *callbacks),
+                callbacks=(epochs.count, *callbacks),
                 checkpoints=str(self.folder),
                 resume=resume,
                 parallel=self._parallel,
@@ -190,10 +190,14 @@ class TrialContext:
 
     def keep(self, gan, measured: Mapping[str, float]) -> None:
         """Write the GAN into the trial's folder if this epoch is the best so far."""
-        metric = self._task.metric
-        if self.rank == 0 and metric in measured and self._rated(measured) < self._best:
+        from calolab.training.precision import computing_in
+
+        if self.rank == 0 and self._task.metric in measured and self._rated(measured) < self._best:
             self._best = self._rated(measured)
-            gan.save(self.folder / BEST)
+            with computing_in(
+                "float32", gan.generator, gan.discriminator
+            ):  # a file keeps the precision it was saved in
+                gan.save(self.folder / BEST)
 
     @contextmanager
     def may_break(self):
@@ -220,36 +224,26 @@ class _Epochs:
         self._epoch, self._steps, self._sums = 0, 0, {}
 
     def count(self, progress) -> None:
-        """Add the losses of a step."""
+        """Add the losses of a step; report those of an epoch that ends, before its score, which a stop may break."""
         if progress.epoch != self._epoch:
             self._epoch, self._steps, self._sums = progress.epoch, 0, {}
         self._steps += 1
         for name, value in progress.losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
-
-    def count_and_report(self, progress) -> None:
-        """Add the losses of a step, and report those of an epoch that ends without a score."""
-        from calolab.training.precision import computing_in
-
-        self.count(progress)
         if progress.step + 1 == progress.steps:
-            losses = self._losses()
-            self._trial.report(self._epoch, **losses)
-            with computing_in("float32", self._gan.generator, self._gan.discriminator):
-                self._trial.keep(self._gan, losses)
+            self._report({name: total / self._steps for name, total in self._sums.items()})
 
     def judged_by(self, score: Callable) -> Callable:
-        """The function that judges an epoch, which also reports it."""
+        """The function that judges an epoch, which also reports what it finds."""
 
         def judge(gan):
             with self._trial.may_break():
                 scores = {name: float(value) for name, value in score(gan).items()}
-            measured = {**self._losses(), **scores}
-            self._trial.report(self._epoch, **measured)
-            self._trial.keep(gan, measured)
+            self._report(scores)
             return scores
 
         return judge
 
-    def _losses(self) -> dict[str, float]:
-        return {name: total / self._steps for name, total in self._sums.items()}
+    def _report(self, measured: Mapping[str, float]) -> None:
+        self._trial.report(self._epoch, **measured)
+        self._trial.keep(self._gan, measured)

@@ -45,17 +45,18 @@ def train(events):
     return train
 
 
-def until(condition, seconds=120):
+def until(search, condition, seconds=240):
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
+        assert time.monotonic() < deadline, search.trials
+        assert not any(trial.status == "failed" for trial in search.trials), search.trials
         time.sleep(0.02)
 
 
 def seconds_to_stop(search, number):
     began = time.monotonic()
     search.stop(number)
-    until(lambda: search.trial(number).status == "stopped")
+    until(search, lambda: search.trial(number).status == "stopped")
     return time.monotonic() - began
 
 
@@ -64,7 +65,7 @@ def test_the_rpv_gan_stops_within_2_s_and_goes_on_with_its_best_epoch_kept(searc
     search = distributed.search(
         searchers, train, {"score": Choice("quick")}, folder=tmp_path, data=events, trials=1, epochs=500
     )
-    until(lambda: search.trials and len(search.trial(0).epochs) > 1)
+    until(search, lambda: search.trials and len(search.trial(0).epochs) > 1)
     time.sleep(0.7)  # somewhere in an epoch
     assert seconds_to_stop(search, 0) < 2.0
     assert searchers.ids == ids
@@ -73,7 +74,10 @@ def test_the_rpv_gan_stops_within_2_s_and_goes_on_with_its_best_epoch_kept(searc
     search.wait(120)
     trial = search.trial(0)
     assert trial.status == "finished" and [epoch["epoch"] for epoch in trial.epochs] == [*range(done + 2)]
-    assert trial.value == min(epoch["ks_comb"] for epoch in trial.epochs)
+    # The stop may have broken the score of one epoch; its losses are there.
+    scored = [epoch for epoch in trial.epochs if "ks_comb" in epoch]
+    assert len(scored) >= done + 1 and all(epoch["generator"] > 0 for epoch in trial.epochs)
+    assert trial.value == min(epoch["ks_comb"] for epoch in scored)
     measured = trial.epochs[trial.best_epoch]
     assert {"discriminator", "generator", "ks_comb", "ks_jet_pt", "ks_multiplicity", "ks_summed_mass"} <= set(measured)
     assert measured["ks_comb"] == pytest.approx(
@@ -89,7 +93,7 @@ def test_the_rpv_gan_stops_within_2_s_and_goes_on_with_its_best_epoch_kept(searc
 def test_a_stop_breaks_a_score_that_takes_its_time(searchers, train, events, tmp_path):
     space = {"score": Choice("sleeps")}
     search = distributed.search(searchers, train, space, folder=tmp_path, data=events, trials=1, epochs=3)
-    until((tmp_path / "trials" / "0000" / "checkpoint.npz").is_file)
+    until(search, (tmp_path / "trials" / "0000" / "checkpoint.npz").is_file)
     time.sleep(1.0)
     assert seconds_to_stop(search, 0) < 2.0
     with pytest.raises(FileNotFoundError, match="Trial 0 has no .*best.gan"):
@@ -103,7 +107,7 @@ def test_two_engines_train_one_trial_together_and_stop_together(searchers, train
     search = distributed.search(
         searchers, train, {"score": Choice("quick")}, folder=tmp_path, data=events, trials=1, epochs=500, ranks=2
     )
-    until(lambda: search.trials and (search.trial(0).epochs or search.trial(0).error))
+    until(search, lambda: search.trials and search.trial(0).epochs)
     trial = search.trial(0)
     assert trial.engines == ids and trial.epochs[0]["ranks"] == 2, trial.error
     seconds_to_stop(search, 0)
@@ -130,4 +134,7 @@ def test_a_trial_that_fills_the_memory_with_tensors_fails(searchers, tmp_path):
     search.wait(90)
     trial = search.trial(0)
     assert trial.status == "failed" and "more than the 2.00 GiB" in trial.error
-    until(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
+    deadline = time.monotonic() + 60
+    while len(searchers) < 2 or trial.engines[0] in searchers.ids:  # it is replaced
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
