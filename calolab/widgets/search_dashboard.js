@@ -3,6 +3,7 @@
 import { number } from "./drawing.js";
 import { armed, assign, button, choice, dropdown, element, frame, onKeys, watch } from "./controls.js";
 import { learningCurves } from "./learning_curves.js";
+import { epochsForm } from "./epochs_form.js";
 import { insideBrushes, parallelAxes, parallelCoordinates } from "./parallel_coordinates.js";
 import { answerList, kernelPulse } from "./kernel_pulse.js";
 import { bestTable } from "./best_trials.js";
@@ -54,7 +55,7 @@ function render({ model, el }) {
   const message = element("pre", { class: "calolab-message", role: "alert" });
   const chosen = element("div", { class: "calolab-chosen" });
   const shownCount = element("span");
-  const asking = element("form", { class: "calolab-controls calolab-asking", hidden: true });
+  const asking = epochsForm(promote);
   const answers = answerList(model);
   const pulse = kernelPulse(model, () => answers.waiting());
   const ten = bestTable();
@@ -133,7 +134,7 @@ function render({ model, el }) {
     element("div", { class: "calolab-pair" }, curves.node, parallel.node),
     readout,
     bar(filter, ...toggles.map(({ node }) => node), clear, shownCount),
-    asking,
+    asking.node,
     table.node,
     answers.node,
     chosen,
@@ -328,35 +329,19 @@ function render({ model, el }) {
     filter.value = "";
     statuses.clear();
     brushes.clear();
-    asking.hidden = true;
+    asking.close();
     refresh();
   }
 
   function act(action, trial) {
-    if (action === "promote") return askEpochs(trial);
+    if (action === "promote") return asking.open(trial, rows.get(trial).epochs.length);
     const name = action === "stop" ? "Stop" : "Restart";
     answers.ask(`${name} ${trial == null ? "the search" : `trial ${trial}`}`, { type: "act", action, trial });
   }
 
-  function askEpochs(trial) {
-    const { epochs } = rows.get(trial);
-    const done = epochs.length;
-    const input = element("input", { type: "number", min: done + 1, step: 1, value: 2 * done, required: true });
-    asking.replaceChildren(
-      element("label", {}, `Train trial ${trial} on, from ${done} epochs to `, input, " epochs in all"),
-      element("button", { type: "submit", class: "calolab-button" }, "Promote"),
-      button({ label: "Cancel", onpress: () => (asking.hidden = true) }),
-    );
-    asking.onsubmit = (event) => {
-      event.preventDefault();
-      asking.hidden = true;
-      const request = { type: "act", action: "promote", trial, epochs: input.valueAsNumber };
-      answers.ask(`Promote trial ${trial} to ${request.epochs} epochs`, request);
-      table.node.focus();
-    };
-    asking.hidden = false;
-    input.focus();
-    input.select();
+  function promote(trial, epochs) {
+    answers.ask(`Promote trial ${trial} to ${epochs} epochs`, { type: "act", action: "promote", trial, epochs });
+    table.node.focus();
   }
 
   let opened = 0;
