@@ -216,6 +216,9 @@ class ElasticRun:
         before = self._stretch
         lost = before.lost or ()
         self._begun = self._begun or bool(before.progress)
+        # Engines that start together are waited for together.
+        together = before.lost is not None and self.engines.launcher in launchers.TOGETHER
+        fewest = len(before.ids) if together else self._min_ranks
         deadline, problem, tried = time.monotonic() + PATIENCE, "", frozenset()
         while True:
             try:
@@ -223,14 +226,16 @@ class ElasticRun:
                     self._revive()
                 kept = [number for number in before.ids if number in self.engines.ids and number not in lost]
                 # Newcomers with which it did not start, of another version perhaps, are not needed if enough are left.
-                avoided = tried if len(kept) >= self._min_ranks else frozenset()
+                avoided = tried if len(kept) >= fewest else frozenset()
                 joined = self._idle({*self.engines.ids} - {*kept} - self._unfit() - avoided, self._most - len(kept))
                 ids, tried = sorted([*kept, *joined]), frozenset(joined)
-                if len(ids) >= self._min_ranks:
+                if len(ids) >= fewest:
                     self._start_stretch(ids, tuple(lost), tuple(joined))
                     self._refused.update(avoided)
                     return
-                problem = f"min_ranks is {self._min_ranks}, and {len(ids)} {'are' if len(ids) != 1 else 'is'} left"
+                problem = (
+                    f"at least {fewest} engines are needed, and {len(ids)} {'are' if len(ids) != 1 else 'is'} left"
+                )
             except TrainingFailed:
                 raise
             except Exception as error:  # an engine that dies meanwhile is one more loss: look again who is there

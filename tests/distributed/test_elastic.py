@@ -84,7 +84,9 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
         monkeypatch.setattr(elastic, "PATIENCE", 1.0)
         for pid in (pids[1], pids[2]):
             os.kill(pid, signal.SIGKILL)
-        with pytest.raises(distributed.TrainingFailed, match=r"(?s)min_ranks is 2, and 1 is left.*died.*resume=True"):
+        with pytest.raises(
+            distributed.TrainingFailed, match=r"(?s)2 engines are needed, and 1 is left.*died.*resume=True"
+        ):
             run.wait(timeout=300)
         assert run.status == "failed"
     epochs = epochs_done(tmp_path / "kept") + 1
