@@ -25,14 +25,21 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
   let shown = { rows: [], columns: [], keys: new Map(), actions: () => [], disabled: "" };
   let ready = new Map();
   let layout = "";
+  let font = "";
   let current = null;
   let pending = 0;
 
+  function fontOf() {
+    const { fontFamily, fontSize } = getComputedStyle(table);
+    return `${fontSize} ${fontFamily}`;
+  }
+
   function showHead({ columns, rows, sort, falling }) {
     const texts = columns.map(({ text }) => longest(rows, text));
-    const key = JSON.stringify([columns.map(({ name }) => name), texts.map((text) => text.length), sort, falling]);
+    const key = JSON.stringify([columns.map(({ name }) => name), texts.map((text) => text.length), sort, falling, fontOf()]);
     if (key === layout) return;
     layout = key;
+    font = fontOf();
     ready.clear();
     body.replaceChildren();
     const titles = columns.map(({ name, left }) =>
@@ -51,13 +58,12 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
       ),
     );
     const pen = document.createElement("canvas").getContext("2d");
-    const { fontFamily, fontSize } = getComputedStyle(table);
     const space = titles.map((title, k) => {
       const widths = [
         ["600", title.textContent],
         ["400", texts[k]],
       ].map(([weight, text]) => {
-        pen.font = `${weight} ${fontSize} ${fontFamily}`;
+        pen.font = `${weight} ${font}`;
         return pen.measureText(text).width;
       });
       return element("col", { style: `width: ${Math.min(Math.max(...widths), 180) + 18}px` });
@@ -115,6 +121,8 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
 
   function paint() {
     pending = 0;
+    // Widths that were measured before the table stood in the page are those of another font.
+    if (fontOf() !== font) showHead(shown);
     const { rows, columns } = shown;
     const first = Math.max(Math.floor(node.scrollTop / ROW) - SPARE, 0);
     const last = Math.min(first + Math.ceil(node.clientHeight / ROW) + 2 * SPARE, rows.length);
