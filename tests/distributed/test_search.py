@@ -246,15 +246,24 @@ def test_ctrl_c_ends_the_waiting_only(searchers, slow, tmp_path):
     search.wait(5)
 
 
-def test_engines_that_do_not_see_the_folder_send_their_epochs(searchers, parabola, tmp_path, monkeypatch):
+@pytest.fixture
+def elsewhere(searchers, tmp_path_factory):
+    """The folder in which the engines are, for the length of a test."""
+    folder, before = tmp_path_factory.mktemp("elsewhere"), searchers.client[:].apply_sync(os.getcwd)
+    searchers.client[:].apply_sync(os.chdir, str(folder))
+    yield folder
+    searchers.client[:].apply_sync(os.chdir, before[0])
+
+
+def test_engines_that_do_not_see_the_folder_send_their_epochs(searchers, parabola, tmp_path, elsewhere, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Every process has a /proc/self/cwd of its own.
     there = Path("/proc/self/cwd/search")
     search = distributed.search(searchers, parabola, SPACE, folder=there, trials=3, epochs=4, method="random")
     search.wait(60)
     assert [len(trial.epochs) for trial in search.trials] == [4, 4, 4]
-    cwd = Path(searchers.client[searchers.ids[0]].apply_sync(os.getcwd))
-    assert cwd != tmp_path and (cwd / "search" / "trials").is_dir()
+    assert (elsewhere / "search" / "trials" / "0002" / "done").is_file()
+    assert not (tmp_path / "search" / "trials" / "0002").exists()
     again = distributed.reattach_search(tmp_path / "search")
     assert [trial.epochs for trial in again.trials] == [trial.epochs for trial in search.trials]
 
