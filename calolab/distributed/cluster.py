@@ -23,6 +23,7 @@ from calolab.distributed import arrivals, client_lock, launch, launchers, slurm
 from calolab.distributed.cluster_status import Text, elsewhere, known, logs, names
 from calolab.names import check_name
 
+LINGER = 1000  # ms for what is still to be sent; a client of a dead controller would knock at its ports for ever
 _attached: dict[Path, Engines] = {}  # the clients of this process, by cluster file
 changing = threading.RLock()  # held while engines are replaced: who finds some missing waits for it, and looks again
 
@@ -152,7 +153,7 @@ def start(
         with launch.uninterrupted():
             tails = logs(name)
             if client is not None:
-                client.close()
+                client.close(linger=LINGER)
             launch.stop(path)
         if isinstance(error, Exception):
             raise RuntimeError(f"Cluster {name!r} did not start: {error}\n{tails}") from error
@@ -363,7 +364,7 @@ def _running(name: str) -> dict:
 def _disconnect(path: Path) -> None:
     """Close this process's client of a cluster, if it has one."""
     if known := _attached.pop(path, None):
-        known.client.close()
+        known.client.close(linger=LINGER)
 
 
 def _changed(engines: Engines, size: int, note: str) -> Engines:

@@ -166,8 +166,7 @@ def known() -> str:
 
 def _engines(path: Path) -> dict[int, EngineStatus]:
     """The live engines of a cluster, asked through its controller."""
-    client = launch.observer(path)
-    try:
+    with launch.observer(path) as client:
         queues = client.queue_status()
         ids = sorted(set(client.ids) & set(queues))  # engines may come and go meanwhile
         usage = _usage(client, ids)
@@ -181,8 +180,6 @@ def _engines(path: Path) -> dict[int, EngineStatus]:
             else:
                 found[number] = EngineStatus("silent", rank)
         return found
-    finally:
-        client.close()
 
 
 def _usage(client: ipyparallel.Client, ids: list[int]) -> dict[int, dict]:

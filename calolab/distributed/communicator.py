@@ -36,6 +36,7 @@ MEETING_PATIENCE = (120.0, 90.0)
 
 stop_asked = threading.Event()  # set by SIGUSR1 on an engine, read between the passes of a training step
 pause_asked = threading.Event()  # set by SIGUSR2, read after every epoch
+_has_met = {"mpi": False}  # whether this process has met others over MPI
 _rendezvous: list[Rendezvous] = []  # on rank 0's engine, between `open_rendezvous` and the meeting's end
 
 
@@ -162,19 +163,15 @@ def describe(towards: str) -> EngineFacts:
     return EngineFacts(**facts)
 
 
-def choose_controller(engines: Sequence[EngineFacts], elastic: bool = False) -> str:
+def choose_controller(engines: Sequence[EngineFacts]) -> str:
     """Gloo inside plain engines where Horovod has it, MPI over MPI engines.
-
-    Args:
-        engines: those that shall train together.
-        elastic: whether the others shall go on when one dies, which only Gloo's ranks can.
 
     Raises:
         RuntimeError: if these engines and this Horovod do not fit together, with the way out.
     """
     common = frozenset.intersection(*(engine.controllers for engine in engines))
     by_mpi = all(engine.mpi_size == len(engines) for engine in engines)
-    if by_mpi and "mpi" in common and not (elastic and "gloo" in common):
+    if by_mpi and "mpi" in common:
         return "mpi"
     if "gloo" in common:
         return "gloo"
@@ -248,6 +245,11 @@ class Communicator:
     def __init__(self, meeting: Meeting):
         import horovod.tensorflow as horovod  # loads TensorFlow, which only a rank in training needs
 
+        if meeting.controller == "gloo" and _has_met["mpi"]:
+            raise RuntimeError(
+                f"Rank {meeting.rank} has trained over MPI, and Horovod cannot change to Gloo in the same process: "
+                "`%ipcluster restart`, or train on all engines."
+            )
         self.rank, self.size = meeting.rank, meeting.size
         self._horovod = horovod
         variables = {
@@ -262,6 +264,7 @@ class Communicator:
             if meeting.controller == "gloo":
                 self._meet(meeting)
             else:
+                _has_met["mpi"] = True
                 horovod.init(_mpi_communicator(meeting))
                 self.broadcast([np.zeros(1)])  # that all are there
         except Exception as error:

@@ -63,7 +63,6 @@ class Plan:
     callbacks: tuple[Callable, ...]
     physics_score: object
     settings: dict
-    elastic: bool
 
 
 def fit(
@@ -154,7 +153,6 @@ def fit(
             "progress": progress,
             "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
         },
-        elastic=elastic,
     )
     start = partial(_start, plan)
     if not elastic:
@@ -169,7 +167,7 @@ def _start(plan: Plan, ids: Sequence[int], resume: bool) -> TrainingRun:
     check_idle(engines, ids)
     facts = engine_facts(engines, ids)
     check_versions(ids, facts)
-    meetings, note = arrange_meetings(engines, ids, facts, plan.elastic)
+    meetings, note = arrange_meetings(engines, ids, facts)
     scores = [] if plan.physics_score is None else [plan.physics_score.score]
     results = []
     for rank, engine in enumerate(ids):

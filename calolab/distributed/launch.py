@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -55,6 +55,7 @@ class EngineCluster(ipyparallel.Cluster):
     idle = Float(30.0).tag(to_dict=True)
     host = Unicode("").tag(to_dict=True)
     watchdog = Integer(0).tag(to_dict=True)
+    helpers = List(Integer()).tag(to_dict=True)
     request = Dict().tag(to_dict=True)
     hosts = List(Unicode()).tag(to_dict=True)
 
@@ -169,6 +170,8 @@ def connect(cluster: EngineCluster) -> ipyparallel.Client:
 
 def engines(cluster: EngineCluster, n: int | None = None) -> None:
     """Launch a cluster's engines, or `n` more, each with its share of cores."""
+    # The controller's schedulers and heartbeat are processes of their own, which outlive one that is killed.
+    cluster.helpers = [child.pid for child in psutil.Process(cluster.controller.pid).children(recursive=True)]
     options = launcher_options(cluster.launcher, cluster.cores, slurm.Request(**cluster.request), cluster.hosts)
     environment = {name: str(cluster.cores) for name in THREAD_VARIABLES}
     _outside_loops(lambda: cluster.start_engines_sync(n or cluster.n, environment=environment, **options))
@@ -210,7 +213,7 @@ def stop_engines(path: Path) -> EngineCluster:
 
 def _say_goodbye(path: Path, patience: float = 5.0) -> None:
     """End engines before their job or step: Slurm would end their nannies too, and the hub not know of it for 30 s."""
-    with contextlib.suppress(TimeoutError, ipyparallel.TimeoutError), contextlib.closing(observer(path)) as client:
+    with contextlib.suppress(TimeoutError, ipyparallel.TimeoutError), observer(path) as client:
         if client.ids:
             client.send_signal(int(signal.SIGKILL), targets=client.ids, block=False)
         deadline = time.monotonic() + patience
@@ -259,6 +262,8 @@ def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
             pids += [e["pid"] for e in engines["engines"].values()] if "engines" in engines else [engines.get("pid")]
     if "controller" in parts and "controller" in content:
         pids.append(content["controller"]["state"]["pid"])
+    if "controller" in parts:
+        pids += content["cluster"].get("helpers", ())
     return [process for pid in pids if (process := _find(pid, "ipyparallel")) is not None]
 
 
@@ -285,21 +290,28 @@ def log_files(path: Path) -> list[Path]:
     return sorted(file for file in (path.parents[1] / "log").glob("*.log") if pattern.fullmatch(file.name))
 
 
-def observer(path: Path) -> ipyparallel.Client:
-    """A client to ask questions with, beside those of the users: whoever opens it closes it."""
+@contextlib.contextmanager
+def observer(path: Path) -> Iterator[ipyparallel.Client]:
+    """A client to ask questions with, beside those of the users."""
     connection = path.with_name(path.name.replace("cluster-", "ipcontroller-").replace(".json", "-client.json"))
-    return ipyparallel.Client(str(connection), timeout=10)
+    # In a context of its own: no socket may be left that knocks for ever at the ports of a controller that has died.
+    context = zmq.Context()
+    try:
+        client = ipyparallel.Client(str(connection), timeout=10, context=context)
+        try:
+            yield client
+        finally:
+            client.close(linger=0)
+    finally:
+        context.destroy(linger=0)
 
 
 def queues(path: Path) -> dict[int, int]:
     """Tasks waiting or running on each live engine, by its id, asked from the controller."""
-    client = observer(path)
-    try:
+    with observer(path) as client:
         answer = client.queue_status()
         ids = sorted(set(client.ids) & set(answer))  # engines may come and go meanwhile
         return {number: answer[number]["queue"] + answer[number]["tasks"] for number in ids}
-    finally:
-        client.close()
 
 
 def job_ids(content: dict) -> list[str]:

@@ -72,21 +72,20 @@ def check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
 
 
 def arrange_meetings(
-    engines: Engines, ids: Sequence[int], facts: Sequence[EngineFacts], elastic: bool = False
+    engines: Engines, ids: Sequence[int], facts: Sequence[EngineFacts]
 ) -> tuple[list[Meeting | None], str]:
     """How each rank finds the others, and that in words; opens the rendezvous on rank 0's engine for Gloo.
 
     Args:
         engines: their cluster.
         ids, facts: the engine of each rank, and what it says of itself.
-        elastic: whether the others shall go on when one dies.
 
     Raises:
         RuntimeError: if these engines cannot train together.
     """
     if len(ids) == 1:
         return [None], "one engine by itself"
-    controller = communicator.choose_controller(facts, elastic)
+    controller = communicator.choose_controller(facts)
     route = communicator.gradient_route(facts)
     hosts = tuple(engine.host for engine in facts)
     common = {"controller": controller, "size": len(ids), "hosts": hosts}

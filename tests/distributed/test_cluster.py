@@ -115,9 +115,10 @@ def test_a_cluster_outlives_its_kernel_until_it_is_idle():
 def test_engines_end_when_their_controller_is_killed(one):
     everything = processes_of("one")
     controller = launch.processes(launch.read(launch.path_of("one")), ("controller",))[0]
-    for process in [*controller.children(recursive=True), controller]:
-        process.kill()
-    wait_for(lambda: not alive(everything))
+    helpers = controller.children(recursive=True)
+    assert len(helpers) > 3  # its schedulers and heartbeat, which do not end with it
+    controller.kill()
+    wait_for(lambda: not alive([*everything, *helpers]))
     assert distributed.status("one").state == "not running"
 
 
@@ -125,13 +126,14 @@ def test_start_mends_what_a_killed_controller_left(one):
     content = launch.read(launch.path_of("one"))
     psutil.Process(content["cluster"]["watchdog"]).kill()  # nobody is there to clean up
     controller = launch.processes(content, ("controller",))[0]
-    for process in [*controller.children(recursive=True), controller]:
-        process.kill()
+    helpers = controller.children(recursive=True)
+    controller.kill()
     wait_for(lambda: not alive([controller]))
     assert distributed.status("one").state == "broken"
     mended = distributed.start(1, name="one")
     assert "lost its controller" in mended.note and len(mended) == 1
     assert mended.client[:].apply_sync(lambda: 1) == [1]
+    assert not alive(helpers)
 
 
 def test_a_cluster_that_another_kernel_replaced_is_met_anew(one):

@@ -187,7 +187,8 @@ def test_training_over_mpi(by_mpi, gan, make_electrons, tmp_path):
         assert run.status == "running", run.wait(timeout=0)
         time.sleep(0.05)
     (broken,) = run.interruptions
-    assert set(broken.lost) == {0, 1} and broken.ranks_after == 2 and broken.epoch >= 1
+    assert broken.lost and broken.ranks_after == 2 and broken.epoch >= 1
+    assert "MPI" in run.note
     wait_until_it_moves(run, epoch=broken.epoch)
     run.stop()
     assert run.wait(timeout=60).ranks == 2

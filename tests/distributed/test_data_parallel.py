@@ -227,8 +227,6 @@ def test_the_controller_is_chosen_by_what_horovod_has():
     assert communicator.choose_controller([plain, plain]) == "gloo"
     assert communicator.choose_controller([by_mpi, by_mpi]) == "mpi"
     assert communicator.choose_controller([only(by_mpi, "gloo"), by_mpi]) == "gloo"
-    assert communicator.choose_controller([by_mpi, by_mpi], elastic=True) == "gloo"
-    assert communicator.choose_controller([only(by_mpi, "mpi")] * 2, elastic=True) == "mpi"
     with pytest.raises(RuntimeError, match="--engines mpi"):
         communicator.choose_controller([only(plain, "mpi")] * 2)
     with pytest.raises(RuntimeError, match="needs Horovod"):
