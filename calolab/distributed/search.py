@@ -57,11 +57,11 @@ def search(
         train: the function, which may be one of the notebook; it is sent to the engines with all that it refers to.
         space: `Real`, `Integer` or `Choice` by the name of the parameter.
         folder: where everything is kept; of a new search. Whoever may write there can run code here.
-        data: what `trial.data` shall be, a `Sample` or an `EventStream`; sent to every engine once.
+        data: what `trial.data` shall be: a `Sample`, an `EventStream`, a dictionary of them; sent to every engine once.
         trials: how many in all.
         epochs: of each trial; `Search.promote` gives one more.
-        method: "tpe", which learns from the trials that have ended, or "random", whose parameters depend on the seed
-            and the trial's number alone.
+        method: "tpe" (tree-structured Parzen estimator), which draws the first ten at random and then learns from the
+            trials that have ended, or "random", whose parameters depend on the seed and the trial's number alone.
         pruner: None, "median" or "halving": which trials end early because others were better by then.
         metric: the number that decides, a score or a loss.
         direction: "minimize" or "maximize".
