@@ -92,6 +92,7 @@ def dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout: float
         joined.append(client.id)
     except BaseException:
         leave.set()
+        engines.client.abort(list(results.values()), block=False)  # no engine becomes a worker later on
         if client is not None:
             client.close()
         raise

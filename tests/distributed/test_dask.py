@@ -127,6 +127,7 @@ def test_without_tls_on_loopback_and_a_task_that_runs_on(two, tmp_path):
 
 def test_an_engine_that_works_becomes_no_worker(two, tmp_path):
     pending = two.client[two.ids[0]].apply_async(hold_on, str(tmp_path))
+    wait_until(lambda: distributed.status("two").engines[two.ids[0]].state == "busy")
     try:
         with pytest.raises(RuntimeError, match="still work"):
             distributed.dask(two)

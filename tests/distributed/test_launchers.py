@@ -223,9 +223,9 @@ def test_a_killed_engine_is_missed_and_restart_brings_it_back(engines, kind):
 def test_a_killed_controller_takes_all_engines_with_it(engines, kind):
     """The last one for each kind: its cluster is gone afterwards."""
     path, pids = launch.path_of(engines.name), engine_pids(engines.name)
-    (controller,) = launch.processes(launch.read(path), ("controller",))
-    for process in [*controller.children(recursive=True), controller]:
-        process.kill()
+    controller, *helpers = launch.processes(launch.read(path), ("controller",))
+    pids += [helper.pid for helper in helpers]
+    controller.kill()
     wait_for(lambda: not alive(pids) and launch.read(path) is None, 90)
     assert distributed.status(engines.name).state == "not running"
     if kind.name == "slurm":
