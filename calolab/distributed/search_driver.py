@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import socket
 import threading
@@ -9,6 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+
+from ipyparallel.error import RemoteError
 
 from calolab.distributed import data_parallel, launch, trial_worker
 from calolab.distributed.cluster import Engines
@@ -187,8 +190,8 @@ class SearchDriver:
             if ending is None:
                 attempt.press(self._pool.signal)
             else:
-                self._close(attempt, ending)
                 del self._attempts[number]
+                self._close(attempt, ending)
 
     def _read(self, attempt: Attempt, ending: Ending | None) -> None:
         log, metric = self.store.logs[attempt.number], self.store.settings["metric"]
@@ -240,7 +243,9 @@ class SearchDriver:
         if trial.status in ENDED:
             self._proposer.tell(trial)
         if answered := [answer.message for answer in attempt.answers if answer.own and answer.ready()]:
-            self.engines.client.purge_hub_results(answered)  # it keeps every answer for ever otherwise
+            # It keeps every answer for ever otherwise; that of an engine which has just died it may still wait for.
+            with contextlib.suppress(RemoteError):
+                self.engines.client.purge_hub_results(answered)
 
     def _assign(self) -> None:
         """Give trials to the free engines, group by group; tell why where none can be."""
