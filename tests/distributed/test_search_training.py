@@ -107,7 +107,8 @@ def test_two_engines_train_one_trial_together_and_stop_together(searchers, train
     search = distributed.search(
         searchers, train, {"score": Choice("quick")}, folder=tmp_path, data=events, trials=1, epochs=500, ranks=2
     )
-    until(search, lambda: search.trials and search.trial(0).epochs)
+    # The losses of an epoch come before its score.
+    until(search, lambda: search.trials and any("ranks" in epoch for epoch in search.trial(0).epochs))
     trial = search.trial(0)
     assert trial.engines == ids and trial.epochs[0]["ranks"] == 2, trial.error
     seconds_to_stop(search, 0)
