@@ -59,6 +59,10 @@ class EngineCluster(ipyparallel.Cluster):
     request = Dict().tag(to_dict=True)
     hosts = List(Unicode()).tag(to_dict=True)
 
+    def update_cluster_file(self):
+        """Kept without controller and engines too: the end of a cluster removes it, last of its files."""
+        self.write_cluster_file()
+
     def write_cluster_file(self):
         """Readable by its owner alone, and never half written."""
         path = Path(self.cluster_file)
@@ -320,11 +324,14 @@ def job_ids(content: dict) -> list[str]:
 
 
 def _remove_files(path: Path) -> None:
-    """Remove all files of a cluster."""
+    """Remove all files of a cluster, last the one by which others know of it."""
     name = path.stem.removeprefix("cluster-")
-    for file in [*log_files(path), *path.parent.glob(f"ipcontroller-{name}-*.json"), path, client_lock.lock_file(path)]:
+    connections, engines = (
+        path.parent.glob(f"ipcontroller-{name}-*.json"),
+        path.parents[1] / "log" / f"engines{name}.json",
+    )
+    for file in [*log_files(path), engines, *connections, client_lock.lock_file(path), path]:
         file.unlink(missing_ok=True)
-    (path.parents[1] / "log" / f"engines{name}.json").unlink(missing_ok=True)
 
 
 def _find(pid: int | None, what: str) -> psutil.Process | None:

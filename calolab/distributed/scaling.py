@@ -218,7 +218,11 @@ def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, 
         RuntimeError: if an engine fails, dies or does not answer.
     """
     given = given or [()] * len(ids)
-    calls = [engines.client[engine].apply_async(function, *one) for engine, one in zip(ids, given, strict=True)]
+    try:
+        views = [engines.client[engine] for engine in ids]  # all of them before anything is sent
+        calls = [view.apply_async(function, *one) for view, one in zip(views, given, strict=True)]
+    except IndexError as error:
+        raise _failed(engines, ids, error) from error
     deadline, free_at = time.monotonic() + timeout, None
     while (busy := [k for k, call in enumerate(calls) if not call.ready()]) and time.monotonic() < deadline:
         calls[busy[0]].wait(0.25)
@@ -233,12 +237,16 @@ def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, 
     try:
         return [call.get(timeout=1) for call in calls]
     except (ipyparallel.RemoteError, ipyparallel.TimeoutError, TimeoutError) as error:
-        dead = [engine for engine in ids if engine not in engines.ids]
-        reason = f"engine {', '.join(map(str, dead))} died" if dead else str(error)
-        raise RuntimeError(
-            f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
-            f"{engines.name!r} back."
-        ) from error
+        raise _failed(engines, ids, error) from error
+
+
+def _failed(engines: Engines, ids: Sequence[int], error: Exception) -> RuntimeError:
+    dead = [engine for engine in ids if engine not in engines.ids]
+    reason = f"engine {', '.join(map(str, dead))} died" if dead else str(error)
+    return RuntimeError(
+        f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
+        f"{engines.name!r} back."
+    )
 
 
 def _notes(engines: Engines, machines: Sequence[tuple], steps: int, rounds: int) -> tuple[str, ...]:

@@ -153,6 +153,8 @@ def test_an_engine_that_dies_ends_the_measurement_and_the_other_is_free(events, 
         with pytest.raises(RuntimeError, match="engine 1 died"):
             distributed.scaling_report(engines, small, events, batch_size=8, rounds=10_000, progress=False)
         death.join()
+        with pytest.raises(RuntimeError, match="engine 1 died"):  # before anything was asked of it
+            scaling._call(engines, (0, 1), os.getpid)
         assert engines.client[engines.ids[0]].apply_async(abs, -1).get(timeout=10) == 1
 
 
