@@ -167,12 +167,11 @@ def known() -> str:
 def _engines(path: Path) -> dict[int, EngineStatus]:
     """The live engines of a cluster, asked through its controller."""
     with launch.observer(path) as client:
-        queues = client.queue_status()
-        ids = sorted(set(client.ids) & set(queues))  # engines may come and go meanwhile
-        usage = _usage(client, ids)
+        tasks = launch.tasks(client)
+        usage = _usage(client, list(tasks))
         found = {}
-        for rank, number in enumerate(ids):
-            state = "busy" if queues[number]["queue"] + queues[number]["tasks"] else "idle"
+        for rank, (number, count) in enumerate(tasks.items()):
+            state = "busy" if count else "idle"
             if answer := usage.get(number):
                 host, pid = answer["hostname"], answer["pid"]
                 memory, load = int(answer.get("kernel_memory", 0)), answer.get("kernel_cpu", 0.0) / 100

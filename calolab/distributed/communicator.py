@@ -36,7 +36,7 @@ MEETING_PATIENCE = (120.0, 90.0)
 
 stop_asked = threading.Event()  # set by SIGUSR1 on an engine, read between the passes of a training step
 pause_asked = threading.Event()  # set by SIGUSR2, read after every epoch
-_has_met = {"mpi": False}  # whether this process has met others over MPI
+_met_over_mpi = threading.Event()  # set once this process has met others over MPI
 _rendezvous: list[Rendezvous] = []  # on rank 0's engine, between `open_rendezvous` and the meeting's end
 
 
@@ -141,17 +141,24 @@ def versions() -> dict[str, str]:
     return found
 
 
+def own_address(towards: str = "192.0.2.1") -> str:
+    """This machine's address on its way to another; a documentation address stands for the world outside."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
+        try:
+            probe.connect((towards, 9))
+        except OSError:  # no way out: the address that goes by this machine's name
+            return socket.gethostbyname(socket.gethostname())
+        return probe.getsockname()[0]
+
+
 def describe(towards: str) -> EngineFacts:
     """Run on an engine: what it is, seen from the controller's address; it can be told to stop or pause from now on."""
     for number, event in ((signal.SIGUSR1, stop_asked), (signal.SIGUSR2, pause_asked)):
         event.clear()
         signal.signal(number, lambda *_, event=event: event.set())
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
-        probe.connect((towards, 9))
-        address = probe.getsockname()[0]
     facts = {
         "host": socket.gethostname(),
-        "address": address,
+        "address": own_address(towards),
         "versions": versions(),
         "controllers": built(),
         "gpus": count_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), len(list(GPUS.glob("*")))),
@@ -245,7 +252,7 @@ class Communicator:
     def __init__(self, meeting: Meeting):
         import horovod.tensorflow as horovod  # loads TensorFlow, which only a rank in training needs
 
-        if meeting.controller == "gloo" and _has_met["mpi"]:
+        if meeting.controller == "gloo" and _met_over_mpi.is_set():
             raise RuntimeError(
                 f"Rank {meeting.rank} has trained over MPI, and Horovod cannot change to Gloo in the same process: "
                 "`%ipcluster restart`, or train on all engines."
@@ -264,7 +271,7 @@ class Communicator:
             if meeting.controller == "gloo":
                 self._meet(meeting)
             else:
-                _has_met["mpi"] = True
+                _met_over_mpi.set()
                 horovod.init(_mpi_communicator(meeting))
                 self.broadcast([np.zeros(1)])  # that all are there
         except Exception as error:
@@ -365,9 +372,7 @@ def _gloo_variables(meeting: Meeting) -> dict[str, str]:
 
 def _interface(towards: str) -> str:
     """Name of the network interface through which this machine reaches an address."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect((towards, 9))
-        mine = probe.getsockname()[0]
+    mine = own_address(towards)
     for name, addresses in psutil.net_if_addrs().items():
         if mine in (address.address for address in addresses):
             return name

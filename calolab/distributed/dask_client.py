@@ -23,7 +23,7 @@ import ipyparallel
 
 from calolab.distributed.cluster import Engines
 from calolab.distributed.cluster_status import Text
-from calolab.distributed.launchers import own_address
+from calolab.distributed.communicator import own_address
 from calolab.distributed.roll_call import check_idle
 
 NO_ADDRESS = ("*", "0.0.0.0", "::")  # of a controller that listens on all addresses

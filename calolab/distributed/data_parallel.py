@@ -136,7 +136,7 @@ def fit(
         engines=engines,
         gan=gan,
         data=data,
-        networks=_pack(gan),
+        networks=pack(gan),
         options={
             "epochs": epochs,
             "batch_size": batch_size,
@@ -235,7 +235,7 @@ def train_rank(
 
     rank = 0 if job.meeting is None else job.meeting.rank
     choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
-    gan = _unpack(networks)
+    gan = unpack(networks)
     data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
     report = _Report()
     parallel = None if job.meeting is None else communicator.Communicator(job.meeting)
@@ -300,14 +300,15 @@ class _Report:
         self.sent = time.monotonic()
 
 
-def _pack(gan) -> np.ndarray:
+def pack(gan) -> np.ndarray:
     """A GAN as bytes: engines need no file of ours."""
     with tempfile.TemporaryDirectory() as folder:
         gan.save(Path(folder, "sent.gan"))
         return np.frombuffer(Path(folder, "sent.gan").read_bytes(), dtype=np.uint8)
 
 
-def _unpack(networks: np.ndarray):
+def unpack(networks: np.ndarray):
+    """The GAN that `pack` has made bytes of."""
     from calolab import models
 
     with tempfile.TemporaryDirectory() as folder:

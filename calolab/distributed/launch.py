@@ -30,7 +30,8 @@ import zmq
 from traitlets import Dict, Float, Integer, List, Unicode
 
 from calolab.distributed import client_lock, slurm
-from calolab.distributed.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options, own_address
+from calolab.distributed.communicator import own_address
+from calolab.distributed.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -311,11 +312,21 @@ def observer(path: Path) -> Iterator[ipyparallel.Client]:
 
 
 def queues(path: Path) -> dict[int, int]:
-    """Tasks waiting or running on each live engine, by its id, asked from the controller."""
+    """What `tasks` says, asked by a client of its own."""
     with observer(path) as client:
-        answer = client.queue_status()
+        return tasks(client)
+
+
+def tasks(client: ipyparallel.Client, ids: Sequence[int] | None = None) -> dict[int, int]:
+    """Tasks waiting or running on engines, by their ids, as the controller knows them; by default on all live ones.
+
+    Raises:
+        IndexError: if one of the given engines has gone.
+    """
+    answer = client.queue_status(targets="all" if ids is None else list(ids))
+    if ids is None:
         ids = sorted(set(client.ids) & set(answer))  # engines may come and go meanwhile
-        return {number: answer[number]["queue"] + answer[number]["tasks"] for number in ids}
+    return {number: answer[number]["queue"] + answer[number]["tasks"] for number in ids}
 
 
 def job_ids(content: dict) -> list[str]:

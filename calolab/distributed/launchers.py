@@ -8,7 +8,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -221,13 +220,3 @@ def cores_per_engine(launcher: str, n: int) -> int:
 def available_cores() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def own_address(towards: str = "192.0.2.1") -> str:
-    """This machine's address on its way to another; a documentation address stands for the world outside."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
-        try:
-            probe.connect((towards, 9))
-        except OSError:  # no way out: the address that goes by this machine's name
-            return socket.gethostbyname(socket.gethostname())
-        return probe.getsockname()[0]

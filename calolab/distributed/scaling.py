@@ -106,7 +106,7 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
         "strong": ("together", ids, batch // size),
     }
     shards = _shards(data, BATCHES * batch * options["recipe"].discriminator_passes, size)
-    networks, found = data_parallel._pack(gan), {kind: [] for kind in turns}
+    networks, found = data_parallel.pack(gan), {kind: [] for kind in turns}
     try:
         with tqdm(total=(1 + rounds) * len(turns), disable=not progress, unit="block", dynamic_ncols=True) as bar:
             bar.set_description(f"{size} ranks", refresh=False)

@@ -63,10 +63,10 @@ def begin(task: Task, networks: np.ndarray, values, labels) -> None:
     end()
     data_parallel.choose_device(task.meeting)
     data = Sample(np.asarray(values), labels, task.space, task.origin)
-    alone = StepTimer(data_parallel._unpack(networks), data, **task.options)
+    alone = StepTimer(data_parallel.unpack(networks), data, **task.options)
     parallel = communicator.Communicator(task.meeting)
     try:
-        together = StepTimer(data_parallel._unpack(networks), data, **task.options, parallel=parallel)
+        together = StepTimer(data_parallel.unpack(networks), data, **task.options, parallel=parallel)
     except BaseException:
         parallel.shutdown()
         raise

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import queue
-import socket
 import threading
 import time
 from collections.abc import Callable
@@ -13,11 +12,12 @@ from pathlib import Path
 
 from ipyparallel.error import RemoteError
 
-from calolab.distributed import data_parallel, launch, trial_worker
+from calolab.distributed import data_parallel, trial_worker
 from calolab.distributed.cluster import Engines
 from calolab.distributed.search_attempts import Attempt, Ending, HubAnswer, OwnAnswer
 from calolab.distributed.search_engines import SearchEngines
 from calolab.distributed.search_proposals import Proposer
+from calolab.distributed.training_run import controller_died
 from calolab.distributed.trial_store import Plan, TrialStore
 from calolab.distributed.trials import ENDED, Trial
 
@@ -51,6 +51,7 @@ class SearchDriver:
         self._gate = threading.Lock()  # between the thread's end and its new beginning
         self._thread: threading.Thread | None = None
         self._looked_at = time.monotonic()
+        self._cut_off = False  # whether the controller has died: running trials cannot be heard of any more
 
     @property
     def running(self) -> bool:
@@ -120,7 +121,7 @@ class SearchDriver:
         self._wake.set()
 
     def _run(self) -> None:
-        failing_since = None
+        failing_since, self._cut_off = None, False
         while True:
             self._wake.wait(LOOK_EVERY)
             self._wake.clear()
@@ -155,9 +156,8 @@ class SearchDriver:
         now = time.monotonic()
         if now > self._looked_at + CONTROLLER_EVERY:
             self._looked_at = now
-            content = launch.read(launch.path_of(self.engines.name))
-            here = content is not None and content["cluster"]["host"] == socket.gethostname()
-            if content is None or (here and "controller" not in content):
+            if controller_died(self.engines):
+                self._cut_off = True
                 return (
                     f"the cluster {self.engines.name!r} has stopped, or its controller has died: start engines again, "
                     f"then reattach_search({str(self.store.folder)!r}, engines)"
@@ -170,7 +170,7 @@ class SearchDriver:
     def _give_up(self, reason: str) -> None:
         """Leave everything so that it can be taken up again."""
         self.note = reason
-        if "controller" in reason:
+        if self._cut_off:
             for attempt in self._attempts.values():
                 self._read(attempt, None)
                 with self.store.lock:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from ipyparallel.error import RemoteError
 
-from calolab.distributed import communicator, trial_worker
+from calolab.distributed import communicator, launch, trial_worker
 from calolab.distributed.cluster import Engines, replace_engines
 from calolab.distributed.communicator import EngineFacts
 
@@ -101,8 +101,7 @@ class SearchEngines:
             return []
         self._looked_at = time.monotonic()
         # Others may use the same engines, another search too: their work must neither wait for ours nor get our stop.
-        queues = self.engines.client.queue_status(targets=idle)
-        return [number for number in idle if queues[number]["queue"] + queues[number]["tasks"] == 0]
+        return [number for number, tasks in launch.tasks(self.engines.client, idle).items() if not tasks]
 
     def take(self, ids: Iterable[int]) -> None:
         """These engines work now."""

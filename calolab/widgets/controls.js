@@ -73,6 +73,18 @@ export function choice({ label, options, onpick }) {
   };
 }
 
+/** A logarithmic or a linear scale, as the model's `log` says. */
+export function logChoice(model) {
+  return choice({
+    label: "scale",
+    options: [
+      [true, "log"],
+      [false, "linear"],
+    ],
+    onpick: (log) => assign(model, { log }),
+  });
+}
+
 /** One of many: a list that opens; `show(value, options)` takes the [value, text] pairs to choose from. */
 export function dropdown({ label, title, onpick }) {
   const select = element("select", { "aria-label": title ?? label, onchange: () => onpick(select.value) });

@@ -1,7 +1,7 @@
 // SearchDashboard: the trials of a search as table, learning curves and parallel coordinates, and buttons to steer it.
 
 import { number } from "./drawing.js";
-import { armed, assign, button, choice, dropdown, element, frame, onKeys, watch } from "./controls.js";
+import { armed, assign, button, dropdown, element, frame, logChoice, onKeys, watch } from "./controls.js";
 import { learningCurves } from "./learning_curves.js";
 import { epochsForm } from "./epochs_form.js";
 import { insideBrushes, parallelAxes, parallelCoordinates } from "./parallel_coordinates.js";
@@ -71,14 +71,7 @@ function render({ model, el }) {
     title: "metric of the curves",
     onpick: (metric) => assign(model, { metric }),
   });
-  const scaleChoice = choice({
-    label: "scale",
-    options: [
-      [true, "log"],
-      [false, "linear"],
-    ],
-    onpick: (log) => assign(model, { log }),
-  });
+  const scaleChoice = logChoice(model);
   const toggles = STATUSES.map((name) => ({
     name,
     node: button({ label: name, className: "calolab-toggle", onpress: () => toggle(name) }),

@@ -1,7 +1,7 @@
 // TrainingMonitor: a bar for each rank, the losses step by step, and a Stop button.
 
 import { axes, clipped, line, number, surface } from "./drawing.js";
-import { assign, button, chips, choice, element, frame, onKeys, watch } from "./controls.js";
+import { assign, button, chips, element, frame, logChoice, onKeys, watch } from "./controls.js";
 
 function render({ model, el }) {
   const state = element("b", { class: "calolab-status" });
@@ -17,14 +17,7 @@ function render({ model, el }) {
   const legend = element("span", { class: "calolab-grow" });
   const readout = element("output", { class: "calolab-readout" });
   const chart = surface("losses against training steps", "calolab-profile", drawLosses);
-  const scaleChoice = choice({
-    label: "scale",
-    options: [
-      [true, "log"],
-      [false, "linear"],
-    ],
-    onpick: (log) => assign(model, { log }),
-  });
+  const scaleChoice = logChoice(model);
   let hovered = null;
   let rows = [];
 

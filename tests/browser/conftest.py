@@ -108,6 +108,19 @@ class Notebook(Page):
         assert answer["status"] == "ok", answer["printed"]
         return answer["printed"].strip()
 
+    def read(self, expression: str):
+        """The value that an expression has in the notebook's kernel."""
+        return json.loads(self.run(f"import json; print(json.dumps({expression}))"))
+
+    def becomes(self, expression: str, value, seconds: float = 20) -> bool:
+        """Whether Python comes to hold a value: a widget's changes reach it one message after the other."""
+        deadline = time.monotonic() + seconds
+        while (found := self.read(expression)) != value:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{expression} is {found}, not {value}")
+            time.sleep(0.05)
+        return True
+
     def is_busy(self) -> bool:
         """Whether the kernel is at work."""
         return self.page.evaluate(f"{KERNEL}.status") == "busy"

@@ -1,17 +1,15 @@
 """JetComparison in JupyterLab in Chromium: painted, moved by controls and keys, answered by Python, quiet, offline."""
 
-import base64
-import io
-import json
 import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from helpers import pixels
 
 EVENTS = """
 import time
 import numpy as np
+
 from calolab import spaces, widgets
 from calolab.samples import Sample, concatenate
 
@@ -80,31 +78,10 @@ def answered(notebook):
     notebook.wait_until_idle()
     notebook.page.locator("section.calolab[aria-busy='false']").wait_for()
     deadline = time.monotonic() + 20
-    while read(notebook, "comparison.distributions['events'] != comparison.distributions['of']"):
+    while notebook.read("comparison.distributions['events'] != comparison.distributions['of']"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     notebook.page.wait_for_timeout(100)
-
-
-def read(notebook, expression):
-    return json.loads(notebook.run(f"import json; print(json.dumps({expression}))"))
-
-
-def becomes(notebook, expression, value, seconds=10):
-    deadline = time.monotonic() + seconds
-    while (found := read(notebook, expression)) != value:
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{expression} is {found}, not {value}")
-    return True
-
-
-def pixels(canvas):
-    url = canvas.evaluate(
-        """(canvas) => new Promise((done) => {
-            requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.toDataURL())));
-        })"""
-    )
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
 
 
 def all_pixels(section):
@@ -120,11 +97,11 @@ def test_it_opens_with_two_images_and_four_histograms(notebook, section):
     pictures = all_pixels(section)
     assert len(pictures) == 6
     assert all(len(np.unique(picture.reshape(-1, 3), axis=0)) > 20 for picture in pictures)
-    jets = read(notebook, "[len(comparison.scene['jets'][k][0]) for k in (0, 1)]")
+    jets = notebook.read("[len(comparison.scene['jets'][k][0]) for k in (0, 1)]")
     captions = section.locator("figcaption").all_inner_texts()
     assert [f"{n} jets, Σm" in caption for n, caption in zip(jets, captions)] == [True, True]
     assert "m(g̃) 1400, m(χ̃) 850 GeV" in captions[0]
-    distances = read(notebook, "[(v['ks'], v['floor']) for v in comparison.distributions['variables']]")
+    distances = notebook.read("[(v['ks'], v['floor']) for v in comparison.distributions['variables']]")
     for caption, (ks, floor) in zip(captions[2:], distances):
         assert f"KS {ks:.3f} (floor {floor:.3f})" in caption
     assert (
@@ -134,7 +111,7 @@ def test_it_opens_with_two_images_and_four_histograms(notebook, section):
 
 def test_circles_stand_around_the_jets(notebook, section):
     image = section.locator("canvas.calolab-event").first
-    numbers = read(notebook, "[len(jets) for jets in comparison.scene['jets'][0]]")
+    numbers = notebook.read("[len(jets) for jets in comparison.scene['jets'][0]]")
     most, fewest = int(np.argmax(numbers)), int(np.argmin(numbers))
     drawn = []
     for event in (fewest, most):
@@ -155,7 +132,7 @@ def test_events_turn_over_while_the_kernel_is_busy(notebook, section):
     section.get_by_label("event (keys").press("ArrowRight")
     assert (pixels(image) != after).any() and notebook.is_busy()
     notebook.wait_until_idle()
-    assert becomes(notebook, "comparison.event", 2)
+    assert notebook.becomes("comparison.event", 2)
 
 
 def test_pileup_and_mu_change_images_and_histograms(notebook, section):
@@ -164,14 +141,14 @@ def test_pileup_and_mu_change_images_and_histograms(notebook, section):
     assert slider.is_disabled()
     section.get_by_label("real", exact=True).check(force=True)
     answered(notebook)
-    assert becomes(notebook, "comparison.distributions['choice']['pileup']", "real")
+    assert notebook.becomes("comparison.distributions['choice']['pileup']", "real")
     first = all_pixels(section)
     assert all((a != b).any() for a, b in zip(before, first))
     assert "real with real pile-up" in section.locator(".calolab-legend").inner_text()
     assert "real, no pile-up" in section.locator(".calolab-legend").inner_text()
     slider.press("ArrowRight")
     answered(notebook)
-    assert becomes(notebook, "comparison.distributions['choice']['mu']", 40.0)
+    assert notebook.becomes("comparison.distributions['choice']['mu']", 40.0)
     assert section.get_by_text("40 collisions").is_visible()
     assert all((a != b).any() for a, b in zip(first, all_pixels(section)))
 
@@ -180,30 +157,30 @@ def test_keys_go_through_pileup_mass_points_and_mu(notebook, section):
     section.locator("canvas.calolab-event").first.click()
     for key in "pmm":
         notebook.page.keyboard.press(key)
-    assert becomes(notebook, "[comparison.pileup, comparison.mass_point]", ["real", "1800, 850"])
+    assert notebook.becomes("[comparison.pileup, comparison.mass_point]", ["real", "1800, 850"])
     notebook.page.keyboard.press("ArrowLeft")
     notebook.page.keyboard.press("l")
-    assert becomes(notebook, "[comparison.mu, comparison.log]", [0.0, False])
+    assert notebook.becomes("[comparison.mu, comparison.log]", [0.0, False])
     answered(notebook)
     assert "m(g̃) 1800" in section.locator("figcaption").first.inner_text()
 
 
 def test_lists_choose_sample_and_mass_point(notebook, section):
     section.get_by_label("mass point").select_option("1800, 850")
-    assert becomes(notebook, "comparison.distributions['events']['reference']", 60)
+    assert notebook.becomes("comparison.distributions['events']['reference']", 60)
     section.get_by_label("sample", exact=True).select_option("soft")
     answered(notebook)
-    assert becomes(notebook, "[comparison.sample, comparison.mass_point]", ["soft", "700, 850"])
+    assert notebook.becomes("[comparison.sample, comparison.mass_point]", ["soft", "700, 850"])
     # This sample has nothing generated: its image and what compares disappear.
     assert [figure.is_visible() for figure in section.locator("figure").all()] == [True, False, True, True, True, True]
     assert "KS" not in section.locator("figcaption").nth(2).inner_text()
     # In a list, arrows and letters are the list's own.
     section.get_by_label("sample", exact=True).press("p")
-    assert becomes(notebook, "comparison.pileup", "none")
+    assert notebook.becomes("comparison.pileup", "none")
 
 
 def test_it_tells_what_is_under_the_pointer(notebook, section):
-    eta, phi, pt, mass = read(notebook, "[comparison.scene['jets'][0][0][0][k] for k in (1, 2, 0, 3)]")
+    eta, phi, pt, mass = notebook.read("[comparison.scene['jets'][0][0][0][k] for k in (1, 2, 0, 3)]")
     image = section.locator("canvas.calolab-event").first
     place = image.bounding_box()
     inner = {"left": 56, "top": 6, "right": place["width"] - 12, "bottom": place["height"] - 40}
@@ -226,7 +203,7 @@ def test_a_failing_source_is_told(notebook, section):
     answered(notebook)
     assert "generated with generated pile-up" in section.locator(".calolab-legend").inner_text()
     section.get_by_label("real events").check(force=True)
-    assert becomes(notebook, "comparison.distributions['choice']['signal']", "real")
+    assert notebook.becomes("comparison.distributions['choice']['signal']", "real")
 
 
 def test_a_dark_theme_repaints_it(notebook, section):

@@ -1,17 +1,14 @@
 """SearchDashboard over a real search on two engines, in JupyterLab in Chromium: followed, filtered, steered."""
 
-import base64
-import io
-import json
 import re
-import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from helpers import pixels
 
 ENGINES = """
 import time
+
 from calolab import distributed, models, spaces, widgets
 from calolab.distributed import Choice, Real
 
@@ -76,28 +73,6 @@ def section(notebook):
     notebook.check_quiet()
 
 
-def read(notebook, expression):
-    return json.loads(notebook.run(f"import json; print(json.dumps({expression}))"))
-
-
-def becomes(notebook, expression, value, seconds=20):
-    deadline = time.monotonic() + seconds
-    while (found := read(notebook, expression)) != value:
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{expression} is {found}, not {value}")
-        time.sleep(0.1)
-    return True
-
-
-def pixels(canvas):
-    url = canvas.evaluate(
-        """(canvas) => new Promise((done) => {
-            requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.toDataURL())));
-        })"""
-    )
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
-
-
 def numbers(section):
     """The trials in the table, in its order."""
     return [int(row.get_attribute("data-trial")) for row in section.locator("tr[data-trial]").all()]
@@ -113,12 +88,12 @@ def shows(section, number, status):
 
 
 def test_it_shows_all_trials_the_best_and_all_their_scores(notebook, section):
-    best = read(notebook, "min((t for t in search.trials if t.status == 'finished'), key=lambda t: t.value).number")
+    best = notebook.read("min((t for t in search.trials if t.status == 'finished'), key=lambda t: t.value).number")
     shows(section, best, "finished")
     shows(section, 0, "running")
     shows(section, 3, "failed")
     assert sorted(numbers(section)) == list(range(6))
-    value = read(notebook, "search.best.value")
+    value = notebook.read("search.best.value")
     headline = section.get_by_text(re.compile(r"^Best so far: trial \d+$")).locator("..").inner_text()
     assert f"ks_comb {value:.2f}" in headline and "lower is better" in headline
     table = section.get_by_role("table", name="ten best trials")
@@ -132,7 +107,7 @@ def test_it_shows_all_trials_the_best_and_all_their_scores(notebook, section):
 
 
 def test_it_sorts_and_filters(notebook, section):
-    rates = read(notebook, "[trial.parameters['lr'] for trial in search.trials]")
+    rates = notebook.read("[trial.parameters['lr'] for trial in search.trials]")
     by_rate = sorted(range(6), key=lambda number: rates[number])
     heading = section.get_by_role("button", name=re.compile("^lr"))
     heading.click()
@@ -150,7 +125,7 @@ def test_it_sorts_and_filters(notebook, section):
     # Letters in the field are no keys of the widget, and Escape shows all again.
     field.fill("")
     field.type("l")
-    assert read(notebook, "dashboard.log")
+    assert notebook.read("dashboard.log")
     field.press("Escape")
     section.get_by_role("button", name=re.compile("^failed 1$")).click()
     section.get_by_text("1 of 6 trials", exact=True).wait_for()
@@ -159,7 +134,7 @@ def test_it_sorts_and_filters(notebook, section):
 
 
 def test_brushing_an_axis_filters_table_and_curves(notebook, section):
-    rates = read(notebook, "[trial.parameters['lr'] for trial in search.trials]")
+    rates = notebook.read("[trial.parameters['lr'] for trial in search.trials]")
     parallel, curves = (section.locator(f"canvas.calolab-{name}") for name in ("parallel", "curves"))
     before = pixels(curves)
     place = parallel.bounding_box()
@@ -190,13 +165,13 @@ def test_curves_tell_their_trial_and_select_it(notebook, section):
             break
     found = int(re.match(r"trial (\d) · epoch \d+: ks_comb ", tell.inner_text())[1])
     curves.click(position={"x": place["width"] * 0.7, "y": height})
-    assert becomes(notebook, "dashboard.selected", [found])
+    assert notebook.becomes("dashboard.selected", [found])
     assert row(section, found).get_attribute("aria-selected") == "true"
     # The same by the keyboard: the table's current row.
     table = section.locator(".calolab-trials")
     table.focus()
     notebook.page.keyboard.press("Enter")
-    assert becomes(notebook, "dashboard.selected", [])
+    assert notebook.becomes("dashboard.selected", [])
 
 
 def test_buttons_follow_the_state(section):
@@ -214,16 +189,16 @@ def test_promote_trains_a_trial_on(notebook, section):
     field.fill("105")
     field.press("Enter")
     section.get_by_text("Promote trial 1 to 105 epochs: trial 1 is").wait_for()
-    assert becomes(notebook, "[len(search.trial(1).epochs), search.trial(1).status]", [105, "finished"])
+    assert notebook.becomes("[len(search.trial(1).epochs), search.trial(1).status]", [105, "finished"])
     # It went on from where it was.
-    assert [*range(105)] == read(notebook, "[epoch['epoch'] for epoch in search.trial(1).epochs]")
+    assert [*range(105)] == notebook.read("[epoch['epoch'] for epoch in search.trial(1).epochs]")
     row(section, 1).locator("td:has-text('105')").first.wait_for()
 
 
 def test_restart_runs_a_trial_again(notebook, section):
     row(section, 3).get_by_role("button", name="Restart").click()
     section.get_by_text("Restart trial 3: trial 3 is").wait_for()
-    assert becomes(notebook, "[search.trial(3).attempts, search.trial(3).status]", [2, "failed"])
+    assert notebook.becomes("[search.trial(3).attempts, search.trial(3).status]", [2, "failed"])
     shows(section, 3, "failed")
     row(section, 3).locator("td").first.click()
     section.locator(".calolab-chosen pre:has-text('these networks do not fit together')").wait_for()
@@ -231,14 +206,14 @@ def test_restart_runs_a_trial_again(notebook, section):
 
 def test_stop_is_clicked_while_the_kernel_is_busy(notebook, section):
     shows(section, 0, "running")
-    before = read(notebook, "engines.ids")
+    before = notebook.read("engines.ids")
     notebook.start("time.sleep(5)")
     row(section, 0).get_by_role("button", name="Stop").click()
     # At once or after the cell, as the kernel will; meanwhile the page says that it waits.
     section.locator(".calolab-answers li:has-text('Stop trial 0')").wait_for()
     shows(section, 0, "stopped")
     section.get_by_text("Stop trial 0: trial 0 is stop").wait_for()
-    assert read(notebook, "[search.trial(0).status, list(engines.ids)]") == ["stopped", before]
+    assert notebook.read("[search.trial(0).status, list(engines.ids)]") == ["stopped", before]
 
 
 def test_a_kernel_that_does_not_answer_is_told_and_the_page_goes_on(notebook, section):
@@ -261,7 +236,7 @@ def test_one_click_shows_the_best_model(notebook, section):
         "models.build('3dgan', spaces.space('clic-ecal')).save(trial_folder(search.folder, search.best.number) / "
         "'best.gan')"
     )
-    best = read(notebook, "search.best.number")
+    best = notebook.read("search.best.number")
     section.get_by_role("button", name="Slice viewer").first.click()
     viewer = section.locator(".calolab-view section[aria-label='Slice viewer']")
     viewer.wait_for(timeout=60_000)
@@ -276,7 +251,7 @@ def test_one_click_shows_the_best_model(notebook, section):
 def test_the_search_is_stopped_by_two_clicks(notebook, section):
     section.get_by_role("button", name="Stop search").click()
     section.get_by_role("button", name="Really stop all trials?").click()
-    assert becomes(notebook, "search.status", "stopped")
+    assert notebook.becomes("search.status", "stopped")
     section.locator("b.calolab-status:has-text('stopped')").wait_for()
     assert section.get_by_role("button", name="Stop search").is_disabled()
 
@@ -311,5 +286,5 @@ def test_cluster_status_shows_the_engines_and_stops_them(notebook):
     found.get_by_role("button", name="Stop").click()
     found.get_by_role("button", name="Really stop?").click()
     found.locator("b.calolab-status:has-text('not running')").wait_for()
-    assert read(notebook, "distributed.status('dashboard').state") == "not running"
+    assert notebook.read("distributed.status('dashboard').state") == "not running"
     notebook.check_quiet()

@@ -1,19 +1,18 @@
 """The widgets in JupyterLab in Chromium: painted, moved by their controls, telling Python, quiet, offline."""
 
-import base64
 import io
-import json
 import re
-import time
 
 import nbconvert
 import numpy as np
 import pytest
+from helpers import pixels
 from PIL import Image
 
 SHOWERS = """
 import threading, time
 import numpy as np
+
 from calolab import spaces, widgets
 from calolab.samples import Sample
 
@@ -100,33 +99,10 @@ def widget(notebook, name):
     return section
 
 
-def pixels(canvas):
-    """What a canvas holds once it has been painted, wherever the page's layout puts it."""
-    url = canvas.evaluate(
-        """(canvas) => new Promise((done) => {
-            requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.toDataURL())));
-        })"""
-    )
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))))
-
-
 def colours(canvas):
     """How many colours the page shows where a canvas is."""
     picture = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB"))
     return len(np.unique(picture.reshape(-1, 3), axis=0))
-
-
-def read(notebook, expression):
-    return json.loads(notebook.run(f"import json; print(json.dumps({expression}))"))
-
-
-def becomes(notebook, expression, value, seconds=10):
-    """Whether Python comes to hold a value: a widget's changes reach it one message after the other."""
-    deadline = time.monotonic() + seconds
-    while (found := read(notebook, expression)) != value:
-        if time.monotonic() > deadline:
-            raise AssertionError(f"{expression} is {found}, not {value}")
-    return True
 
 
 def test_slice_viewer_follows_its_slider(notebook):
@@ -135,11 +111,11 @@ def test_slice_viewer_follows_its_slider(notebook):
     assert panels.count() == 2
     before = [pixels(panel) for panel in panels.all()]
     assert all(colours(panel) > 20 for panel in panels.all())
-    position = read(notebook, "viewer.position")
+    position = notebook.read("viewer.position")
     section.get_by_label("slice (keys").press("ArrowRight")
     after = [pixels(panel) for panel in panels.all()]
     assert all((a != b).any() for a, b in zip(before, after))
-    assert becomes(notebook, "viewer.position", position + 1)
+    assert notebook.becomes("viewer.position", position + 1)
 
 
 def test_slice_viewer_obeys_keys_and_python(notebook):
@@ -149,15 +125,15 @@ def test_slice_viewer_obeys_keys_and_python(notebook):
     notebook.page.keyboard.press("x")
     notebook.page.keyboard.press("ArrowUp")
     notebook.page.keyboard.press("ArrowLeft")
-    brightest = read(notebook, "int(reference.values[0].sum(axis=(1, 2)).argmax())")
-    assert becomes(notebook, "[viewer.axis, viewer.event, viewer.position]", ["x", 1, brightest - 1])
+    brightest = notebook.read("int(reference.values[0].sum(axis=(1, 2)).argmax())")
+    assert notebook.becomes("[viewer.axis, viewer.event, viewer.position]", ["x", 1, brightest - 1])
     assert "z [mm]" not in section.locator(".calolab-readout").inner_text()
     before = pixels(panel)
     notebook.run("viewer.event = 7; viewer.axis = 'z'; viewer.log = False")
     section.get_by_text("7 (0 to 59)").wait_for()
     assert (pixels(panel) != before).any()
     notebook.page.keyboard.press("l")
-    assert becomes(notebook, "viewer.log", True)
+    assert notebook.becomes("viewer.log", True)
 
 
 def test_slice_viewer_tells_what_a_cell_holds(notebook):
@@ -171,7 +147,7 @@ def test_slice_viewer_tells_what_a_cell_holds(notebook):
     y = inner["bottom"] - (14.5 / 25) * (inner["bottom"] - inner["top"])
     panel.hover(position={"x": x, "y": y})
     text = section.locator(".calolab-readout").inner_text()
-    cells = read(notebook, "[float(s.values[3, 11, 14, 10]) for s in (reference, generated)]")
+    cells = notebook.read("[float(s.values[3, 11, 14, 10]) for s in (reference, generated)]")
     assert text.startswith("cell (11, 14, 10) · x −5.10 mm, y 10.2 mm, z 46.2 mm · ")
     found = [number(part) for part in re.findall(r"(?:reference|generated) (.*?) GeV", text)]
     assert found == pytest.approx(cells, rel=1e-3)
@@ -189,7 +165,7 @@ def test_slice_viewer_lives_while_the_kernel_is_busy(notebook):
     assert notebook.is_busy()
     assert (before != after).any()
     notebook.wait_until_idle()
-    assert becomes(notebook, "viewer.position", 6)
+    assert notebook.becomes("viewer.position", 6)
 
 
 def test_profile_explorer_follows_its_range(notebook):
@@ -203,12 +179,11 @@ def test_profile_explorer_follows_its_range(notebook):
     for _ in range(30):
         handle.press("ArrowRight")
     assert all((pixels(panel) != picture).any() for panel, picture in zip(panels.all(), before))
-    lowest = read(notebook, "min(min(s.labels['energy']) for s in (reference, generated))")
+    lowest = notebook.read("min(min(s.labels['energy']) for s in (reference, generated))")
     # The handle moves in steps of 1 GeV.
-    assert becomes(notebook, "explorer.energy_range[0]", round(lowest) + 30)
-    low, high = read(notebook, "explorer.energy_range")
-    expected = read(
-        notebook,
+    assert notebook.becomes("explorer.energy_range[0]", round(lowest) + 30)
+    low, high = notebook.read("explorer.energy_range")
+    expected = notebook.read(
         "[[float(v.mean()), float(v.std(ddof=1) / len(v)**0.5)] for s in (reference, generated) "
         f"for v in [s.values[(s.labels['energy'] >= {low}) & (s.labels['energy'] <= {high})].sum(axis=(1, 2, 3))]]",
     )
@@ -227,13 +202,13 @@ def test_energy_interpolation_follows_its_slider(notebook):
     slider.press("ArrowRight")
     assert (pixels(cells) != before[0]).any()
     assert (pixels(profile) != before[1]).any()
-    assert becomes(notebook, "interpolation.energy", 70.0)
+    assert notebook.becomes("interpolation.energy", 70.0)
     one = pixels(cells)
     section.get_by_label("mean of 3").check()
     assert (pixels(cells) != one).any()
-    assert becomes(notebook, "interpolation.average", True)
+    assert notebook.becomes("interpolation.average", True)
     shown = section.locator("figcaption").last.inner_text()
-    mean = read(notebook, "float(interpolation.traversal.values[4::7].sum(axis=(1, 2, 3)).mean())")
+    mean = notebook.read("float(interpolation.traversal.values[4::7].sum(axis=(1, 2, 3)).mean())")
     assert float(re.search(r"visible ([\d.]+) GeV", shown).group(1)) == pytest.approx(mean, rel=0.01)
 
 
@@ -249,7 +224,7 @@ def test_training_monitor_moves_on_while_the_kernel_is_busy(notebook):
     assert notebook.is_busy()
     notebook.wait_until_idle()
     section.get_by_label("real auxiliary").check()
-    assert becomes(notebook, "monitor.shown", ["discriminator", "generator", "real_auxiliary"])
+    assert notebook.becomes("monitor.shown", ["discriminator", "generator", "real_auxiliary"])
 
 
 def test_training_monitor_stops_the_run_that_a_cell_awaits(notebook):
@@ -260,7 +235,7 @@ def test_training_monitor_stops_the_run_that_a_cell_awaits(notebook):
     section.get_by_role("button", name="Stop").click()
     section.get_by_text("stopped", exact=True).wait_for(timeout=10_000)
     notebook.wait_until_idle()
-    assert read(notebook, "[monitor.status, steps == len(monitor._run.losses)]") == ["stopped", True]
+    assert notebook.read("[monitor.status, steps == len(monitor._run.losses)]") == ["stopped", True]
 
 
 def test_every_widget_leaves_a_picture_for_pages_without_javascript(notebook):

@@ -3,6 +3,7 @@
 import ipyparallel
 import numpy as np
 import pytest
+from helpers import allow_root
 
 from calolab import Sample, distributed, models, spaces
 from calolab.distributed import communicator, data_parallel, launchers
@@ -35,8 +36,7 @@ def by_mpi():
     except RuntimeError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
-            patch.setenv(name, "1")  # tests may run as root in a container
+        allow_root(patch)
         with distributed.cluster(2, "mpi", name="horovod-mpi") as engines:
             yield engines
 

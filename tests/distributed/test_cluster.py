@@ -8,16 +8,10 @@ import time
 
 import psutil
 import pytest
+from helpers import alive, allow_root, wait_for
 
 from calolab import distributed
 from calolab.distributed import client_lock, launch, watchdog
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
 
 
 def processes_of(name):
@@ -26,10 +20,6 @@ def processes_of(name):
     roots = launch.processes(content, ("engines", "controller"))
     guard = psutil.Process(content["cluster"]["watchdog"])
     return [guard, *roots, *(child for root in roots for child in root.children(recursive=True))]
-
-
-def alive(processes):
-    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 def states(status):
@@ -274,8 +264,7 @@ def test_mpi_launches_ranks_in_order():
     except RuntimeError as error:
         pytest.skip(str(error))
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
-            patch.setenv(name, "1")  # tests may run as root in a container
+        allow_root(patch)
         with distributed.cluster(2, "mpi", name="by-mpi") as engines:
             ranks = engines.client[:].apply_sync(lambda: __import__("mpi4py.MPI").MPI.COMM_WORLD.Get_rank())
             assert ranks == [0, 1] == list(engines.ids)

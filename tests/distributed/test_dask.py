@@ -15,7 +15,7 @@ import pytest
 
 from calolab import distributed
 from calolab.distributed import launch
-from calolab.distributed.launchers import own_address
+from calolab.distributed.communicator import own_address
 from calolab.distributed.roll_call import check_idle
 
 

@@ -11,18 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers import wait_for
 
 from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
 from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
-
-
-def wait_for(condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, make_electrons):

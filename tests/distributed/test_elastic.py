@@ -4,10 +4,10 @@ import contextlib
 import os
 import shutil
 import signal
-import time
 
 import numpy as np
 import pytest
+from helpers import wait_for
 
 from calolab import distributed, models, widgets
 from calolab.distributed import elastic
@@ -23,12 +23,14 @@ def three():
         yield engines
 
 
-def wait_for(run, condition, seconds=300):
-    deadline = time.monotonic() + seconds
-    while not condition():
+def until(run, condition):
+    def reached():
+        if condition():
+            return True
         assert run.status in ("running", "stopping"), run.wait(timeout=0)
-        assert time.monotonic() < deadline, f"not within {seconds} s: {run!r}"
-        time.sleep(0.05)
+        return False
+
+    wait_for(reached, 300)
 
 
 @contextlib.contextmanager
@@ -61,21 +63,21 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
     kept = {"checkpoints": tmp_path / "kept", "elastic": True, **options}
     run = distributed.fit(three, build(), sample, epochs=10_000, min_ranks=2, **kept)
     with stopped_at_the_end(run):
-        wait_for(run, lambda: run.progress and run.progress[0].epoch >= 1)
+        until(run, lambda: run.progress and run.progress[0].epoch >= 1)
         os.kill(pids[0], signal.SIGKILL)
-        wait_for(run, lambda: run.interruptions)
+        until(run, lambda: run.interruptions)
         shutil.copytree(tmp_path / "kept", tmp_path / "lost")
         lost = run.interruptions[0]
         assert epochs_done(tmp_path / "lost") == lost.epoch >= 1
         assert lost.lost == (0,) and lost.ranks_before == 3 and lost.ranks_after == 2 and run.ids == (1, 2)
         assert "lost engine 0, 3 → 2 ranks" in run.note and "lost engine 0" in run._repr_html_()
         distributed.scale(3, "three")
-        wait_for(run, lambda: len(run.interruptions) == 2)
+        until(run, lambda: len(run.interruptions) == 2)
         shutil.copytree(tmp_path / "kept", tmp_path / "grown")
         grown = run.interruptions[1]
         assert epochs_done(tmp_path / "grown") == grown.epoch > lost.epoch
         assert grown.joined == (3,) and grown.lost == () and grown.ranks_after == 3
-        wait_for(run, lambda: run.progress and run.progress[0].epoch > grown.epoch)
+        until(run, lambda: run.progress and run.progress[0].epoch > grown.epoch)
         steps = [(loss["epoch"], loss["step"]) for loss in run.losses]
         assert steps == sorted(set(steps)) and set(steps) >= {(e, s) for e in range(grown.epoch) for s in range(2)}
         monitor = widgets.TrainingMonitor(run)
@@ -130,12 +132,12 @@ def test_slurm_engines_that_die_are_survived(gan, make_electrons, tmp_path):
         pid = engines.client[first].apply_sync(os.getpid)
         run = distributed.fit(engines, gan, make_electrons(4), epochs=10_000, **options)
         with stopped_at_the_end(run):
-            wait_for(run, lambda: run.progress and run.progress[0].epoch >= 1)
+            until(run, lambda: run.progress and run.progress[0].epoch >= 1)
             os.kill(pid, signal.SIGKILL)
-            wait_for(run, lambda: run.interruptions)
+            until(run, lambda: run.interruptions)
             assert run.ids == (last,) and run.interruptions[0].lost == (first,)
             assert run.interruptions[0].epoch >= 1
-            wait_for(run, lambda: run.progress and run.progress[0].epoch > run.interruptions[0].epoch)
+            until(run, lambda: run.progress and run.progress[0].epoch > run.interruptions[0].epoch)
             run.stop()
             history = run.wait(timeout=60)
     assert history.ranks == 1 and {epoch["events"] for epoch in history.epochs} == {4}

@@ -65,7 +65,7 @@ def ranks(either, on_all, meetings, make_electrons):
     options = {"epochs": 1, "batch_size": 2, "seed": 3}
     jobs = [data_parallel.Job(m, options, sample.space, {}) for m in meetings(either)]
     values, labels = [shard.values for shard in shards], [dict(shard.labels) for shard in shards]
-    return on_all(either, watched_training, per_rank=(jobs, [data_parallel._pack(gan)] * 2, values, labels))
+    return on_all(either, watched_training, per_rank=(jobs, [data_parallel.pack(gan)] * 2, values, labels))
 
 
 def test_weights_and_optimizer_slots_are_bit_equal_on_all_ranks(ranks):
@@ -91,7 +91,7 @@ def one_pass(meeting, networks, seen, targets):
     communicating, found = communicator.Communicator(meeting), []
     try:
         for parallel in (communicating, Alone()):
-            gan = data_parallel._unpack(networks)
+            gan = data_parallel.unpack(networks)
             optimizers = {name: keras.optimizers.RMSprop(0.001) for name in ("generator", "discriminator")}
             for name, optimizer in optimizers.items():
                 optimizer.build(getattr(gan, name).trainable_variables)
@@ -109,7 +109,7 @@ def test_moving_statistics_are_averaged_over_ranks(either, on_all, meetings, gan
     energies = [sample.labels["energy"].astype(np.float32)[:, None] for sample in samples]
     targets = [{"generation": np.ones((2, 1), np.float32), "auxiliary": e / 100, "ecal": e / 40} for e in energies]
     seen = [{"image": sample.values[..., None], "energy": e} for sample, e in zip(samples, energies)]
-    packed = data_parallel._pack(gan)
+    packed = data_parallel.pack(gan)
     first, second = on_all(either, one_pass, per_rank=(meetings(either), [packed] * 2, seen, targets))
     assert any(np.any(own != other) for own, other in zip(first[1], second[1], strict=True))
     for mean, same, own, other in zip(first[0], second[0], first[1], second[1], strict=True):
@@ -131,7 +131,7 @@ def averaged_gradients(meeting, networks, batch):
     from calolab.training import passes
     from calolab.training.recipe import Recipe
 
-    gan = data_parallel._unpack(networks)
+    gan = data_parallel.unpack(networks)
     ranks = communicator.Communicator(meeting)
     try:
 
@@ -171,7 +171,7 @@ def test_averaged_gradient_is_the_gradient_of_the_joined_batch(either, on_all, m
         ]
 
     parts = [batch(slice(0, 3), 3 * 2 / 5), batch(slice(3, 5), 2 * 2 / 5)]
-    packed = data_parallel._pack(gan)
+    packed = data_parallel.pack(gan)
     answers = on_all(either, averaged_gradients, per_rank=(meetings(either), [packed] * 2, parts))
     joined, own = gradients(slice(0, 5)), gradients(slice(0, 3))
     for expected, alone, first, second in zip(joined, own, *answers, strict=True):

@@ -12,8 +12,8 @@ import sys
 import time
 from types import SimpleNamespace
 
-import psutil
 import pytest
+from helpers import alive_engines, allow_root, wait_for
 from ipyparallel import RemoteError
 
 from calolab import distributed
@@ -21,26 +21,6 @@ from calolab.distributed import launch, launchers
 
 KINDS = ("local", "mpi", "srun", "slurm", "ssh")
 ALONE = ("local", "slurm", "ssh")  # whose engines may come and go one by one
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
-
-
-def alive(pids):
-    """Those of our engines that still run; zombies wait for a parent and run no more."""
-    running = []
-    for pid in pids:
-        try:
-            process = psutil.Process(pid)
-            if process.status() != psutil.STATUS_ZOMBIE and "ipyparallel" in " ".join(process.cmdline()):
-                running.append(pid)
-        except psutil.NoSuchProcess:
-            pass
-    return running
 
 
 def engine_pids(name):
@@ -57,7 +37,6 @@ def own_jobs(name):
 
 
 def sleeper(seconds):
-    import time
 
     time.sleep(seconds)
 
@@ -111,8 +90,7 @@ def node(tmp_path_factory):
 def kind(request):
     """One kind of engines after the other, with what each needs around it."""
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
-            patch.setenv(name, "1")  # tests may run as root in a container
+        allow_root(patch)
         options = {}
         if request.param == "srun":
             patch.setenv("SLURM_JOB_ID", request.getfixturevalue("allocation"))
@@ -131,7 +109,7 @@ def engines(kind):
     with distributed.cluster(2, kind.name, name=f"by-{kind.name}", cores=1, **kind.options) as started:
         yield started
         pids = engine_pids(started.name)
-    assert not alive(pids)
+    assert not alive_engines(pids)
     assert not list(launch.path_of(started.name).parents[1].rglob(f"*by-{kind.name}*"))
     if kind.name == "slurm":
         assert not own_jobs(started.name)
@@ -155,7 +133,7 @@ def test_status_tells_of_busy_engines_too(engines, kind):
     assert found.state == "running" and [e.rank for e in found.engines.values()] == [0, 1]
     assert [e.state for e in found.engines.values()] == ["idle", "busy"]
     pids = engines.client[:].apply_sync(os.getpid)
-    assert [e.pid for e in found.engines.values()] == pids == alive(pids)
+    assert [e.pid for e in found.engines.values()] == pids == alive_engines(pids)
     assert all(e.host == os.uname().nodename and 2e7 < e.memory < 1e9 and e.load < 2 for e in found.engines.values())
     assert [job.state for job in found.queue] == (["RUNNING"] if kind.name == "slurm" else [])
     assert found.engines[1].host in repr(found) and "<td>busy</td>" in found._repr_html_()
@@ -186,7 +164,7 @@ def test_engines_that_hang_are_replaced(engines, kind):
     with pytest.raises(RemoteError, match="died"):
         hung.get(timeout=30)
     if kind.name in ALONE:
-        assert fresh.ids[0] == before[0] and alive(pids) == [pids[0]]
+        assert fresh.ids[0] == before[0] and alive_engines(pids) == [pids[0]]
     assert fresh.client[:].apply_sync(lambda: 1) == [1, 1]
     wait_for(lambda: distributed.status(engines.name).state == "running", 30)
 
@@ -217,7 +195,7 @@ def test_a_killed_engine_is_missed_and_restart_brings_it_back(engines, kind):
     assert found.state == "damaged" and "restart" in found.note
     fresh = distributed.restart(engines.name)
     assert len(fresh) == 2 and not set(engine_pids(engines.name)) & set(pids)
-    assert not alive(pids)
+    assert not alive_engines(pids)
 
 
 def test_a_killed_controller_takes_all_engines_with_it(engines, kind):
@@ -226,7 +204,7 @@ def test_a_killed_controller_takes_all_engines_with_it(engines, kind):
     controller, *helpers = launch.processes(launch.read(path), ("controller",))
     pids += [helper.pid for helper in helpers]
     controller.kill()
-    wait_for(lambda: not alive(pids) and launch.read(path) is None, 90)
+    wait_for(lambda: not alive_engines(pids) and launch.read(path) is None, 90)
     assert distributed.status(engines.name).state == "not running"
     if kind.name == "slurm":
         wait_for(lambda: not own_jobs(engines.name))

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from calolab.distributed import communicator, launch, rendezvous
+from calolab.distributed import communicator, rendezvous
 from calolab.distributed.rendezvous import Rendezvous
 
 
@@ -66,7 +66,7 @@ def test_takes_only_the_keys_of_its_run_and_each_once(server):
 def test_listens_on_the_chosen_address_only(server):
     listening = [c.laddr.ip for c in psutil.Process().net_connections("tcp") if c.laddr.port == server.port]
     assert set(listening) == {"127.0.0.1"}
-    for address in {"127.0.0.2", launch.own_address()}:
+    for address in {"127.0.0.2", communicator.own_address()}:
         with pytest.raises(OSError):
             socket.create_connection((address, server.port), timeout=2)
 
@@ -111,7 +111,7 @@ def test_hangs_up_on_local_clients_that_no_process_owns(server, monkeypatch):
     monkeypatch.setattr(rendezvous, "_owner", lambda *_: None)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         ask(server, "GET", "/global/0")
-    assert rendezvous._is_own(launch.own_address()) and not rendezvous._is_own("192.0.2.1")
+    assert rendezvous._is_own(communicator.own_address()) and not rendezvous._is_own("192.0.2.1")
 
 
 def test_of_many_writers_of_a_key_one_wins(server):

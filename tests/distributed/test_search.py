@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from helpers import wait_for
 
 from calolab import distributed
 from calolab.distributed import Choice, Integer, Real, search_space
@@ -51,15 +52,8 @@ def slow():
     return train
 
 
-def until(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
-
-
 def running(search, count):
-    until(lambda: sum(trial.status == "running" and len(trial.epochs) > 0 for trial in search.trials) == count)
+    wait_for(lambda: sum(trial.status == "running" and len(trial.epochs) > 0 for trial in search.trials) == count)
 
 
 def test_random_search_has_the_same_parameters_on_any_number_of_engines(searchers, parabola, tmp_path):
@@ -113,8 +107,8 @@ def test_a_stopped_trial_makes_room_for_the_next_and_its_engine_stays(searchers,
     running(search, 2)
     search.stop(0)
     assert search.trial(0).status in ("stopping", "stopped")
-    until(lambda: search.trial(0).status == "stopped", 2)
-    until(lambda: len(search.trials) == 3 and search.trials[2].status == "running")
+    wait_for(lambda: search.trial(0).status == "stopped", 2)
+    wait_for(lambda: len(search.trials) == 3 and search.trials[2].status == "running")
     assert search.trials[2].engines == search.trial(0).engines
     running(search, 2)
     search.stop()
@@ -150,9 +144,9 @@ def test_a_running_trial_is_restarted_with_its_parameters(searchers, slow, tmp_p
     search = distributed.search(searchers, slow, SPACE, folder=tmp_path, trials=1)
     running(search, 1)
     parameters, started = search.trial(0).parameters, search.trial(0).started
-    until(lambda: len(search.trial(0).epochs) > 8)
+    wait_for(lambda: len(search.trial(0).epochs) > 8)
     search.restart(0)
-    until(lambda: search.trial(0).attempts == 2 and 0 < len(search.trial(0).epochs) < 8)
+    wait_for(lambda: search.trial(0).attempts == 2 and 0 < len(search.trial(0).epochs) < 8)
     assert search.trial(0).parameters == parameters and search.trial(0).started > started
     search.stop()
     search.wait(5)
@@ -194,7 +188,7 @@ def test_a_thousand_trials_leave_the_notebook_and_the_engines_free(searchers, pa
     began = time.monotonic()
     search = distributed.search(searchers, parabola, SPACE, folder=tmp_path, trials=1000, epochs=1)
     assert time.monotonic() - began < 2
-    until(lambda: len(search.trials) > 10)
+    wait_for(lambda: len(search.trials) > 10)
     # No more than one task per engine is ever with the controller.
     queues = searchers.client.queue_status()
     assert all(queues[one]["queue"] + queues[one]["tasks"] <= 1 for one in searchers.ids)
@@ -223,7 +217,7 @@ def test_two_searches_share_the_engines_and_a_stop_finds_the_right_one(searchers
 
 def test_a_busy_notebook_does_not_hold_the_trials_up(searchers, parabola, tmp_path):
     search = distributed.search(searchers, parabola, SPACE, folder=tmp_path, trials=500, epochs=2)
-    until(lambda: len(search.trials) > 2)
+    wait_for(lambda: len(search.trials) > 2)
     before, deadline = len(search.trials), time.monotonic() + 3
     while time.monotonic() < deadline:
         sum(range(1000))
@@ -239,7 +233,7 @@ def test_ctrl_c_ends_the_waiting_only(searchers, slow, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         search.wait(20)
     epochs = len(search.trial(0).epochs)
-    until(lambda: len(search.trial(0).epochs) > epochs + 3)
+    wait_for(lambda: len(search.trial(0).epochs) > epochs + 3)
     with pytest.raises(TimeoutError, match="The search still runs after 0.1 s"):
         search.wait(0.1)
     search.stop()
@@ -292,8 +286,8 @@ def test_a_killed_notebook_loses_nothing(searchers, tmp_path, method):
     folder = tmp_path / "search"
     kernel = subprocess.Popen([sys.executable, "-c", NOTEBOOK, searchers.name, str(folder), method])
     try:
-        until((folder / "trials" / "0002.jsonl").exists, 60)
-        until(lambda: '"epoch": 1' in (folder / "trials" / "0002.jsonl").read_text())
+        wait_for((folder / "trials" / "0002.jsonl").exists, 60)
+        wait_for(lambda: '"epoch": 1' in (folder / "trials" / "0002.jsonl").read_text())
         with pytest.raises(RuntimeError, match="A notebook works on the search in"):
             distributed.reattach_search(folder, searchers)
     finally:

@@ -5,6 +5,7 @@ import signal
 import time
 
 import pytest
+from helpers import wait_for
 
 from calolab import distributed
 from calolab.distributed import Choice, launch, search_attempts
@@ -19,7 +20,6 @@ def faulty():
     def train(trial):
         import os
         import signal
-        import time
 
         import numpy as np
 
@@ -70,13 +70,6 @@ def run(searchers, faulty, tmp_path):
     return start
 
 
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come to that"
-        time.sleep(0.02)
-
-
 def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
     trial = run("dies once").trial(0)
     assert trial.status == "finished" and trial.attempts == 2
@@ -87,7 +80,7 @@ def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
 
 def test_a_trial_that_kills_its_engines_fails_and_the_search_waits_for_new_ones(run, searchers):
     search = run("dies", wait=False, retries=3)
-    until(lambda: not searchers.ids and "0 are there" in search.note)
+    wait_for(lambda: not searchers.ids and "0 are there" in search.note)
     assert search.status == "running" and search.trial(0).status == "queued"
     distributed.restart(searchers)
     search.wait(60)
@@ -99,7 +92,7 @@ def test_a_trial_that_kills_its_engines_fails_and_the_search_waits_for_new_ones(
 def test_a_trial_that_ignores_the_stop_is_interrupted_and_its_engine_stays(run, searchers):
     ids = searchers.ids
     search = run("loops", wait=False)
-    until(lambda: search.trials and search.trial(0).epochs)
+    wait_for(lambda: search.trials and search.trial(0).epochs)
     search.stop(0)
     search.wait(10)
     assert search.trial(0).status == "stopped" and len(search.trial(0).epochs) == 1
@@ -109,13 +102,13 @@ def test_a_trial_that_ignores_the_stop_is_interrupted_and_its_engine_stays(run, 
 def test_an_engine_that_does_not_answer_is_replaced(run, searchers, monkeypatch):
     monkeypatch.setattr(search_attempts, "REPLACE_AFTER", 4.0)
     search = run("hangs", wait=False)
-    until(lambda: search.trials and search.trial(0).epochs)
+    wait_for(lambda: search.trials and search.trial(0).epochs)
     (hung,) = search.trial(0).engines
     before = searchers.ids
     search.stop(0)
     search.wait(10)
     assert search.trial(0).status == "stopped" and "did not answer within 4 s and is replaced" in search.trial(0).error
-    until(lambda: len(searchers) == 2 and hung not in searchers.ids)
+    wait_for(lambda: len(searchers) == 2 and hung not in searchers.ids)
     (other,) = set(before) - {hung}
     assert other in searchers.ids
 
@@ -126,19 +119,18 @@ def test_a_trial_that_eats_memory_fails_and_its_engine_is_replaced(run, searcher
     search = run(kind, memory=int(0.6 * GIBIBYTE))
     trial = search.trial(0)
     assert trial.status == "failed" and said in trial.error and trial.attempts == 1
-    until(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
+    wait_for(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
     assert set(before) - set(trial.engines) <= set(searchers.ids)
 
 
 def test_one_that_goes_on_eating_is_killed_with_its_engine_and_not_tried_again(run, searchers):
     trial = run("eats on", memory=int(0.6 * GIBIBYTE)).trial(0)
     assert trial.status == "failed" and "more than the 0.6" in trial.error and trial.attempts == 1
-    until(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
+    wait_for(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
 
 
 def test_a_dead_controller_interrupts_the_search_and_a_new_cluster_goes_on(faulty, tmp_path):
     def slow(trial):
-        import time
 
         for epoch in range(trial.epochs):
             time.sleep(0.1)
@@ -147,7 +139,7 @@ def test_a_dead_controller_interrupts_the_search_and_a_new_cluster_goes_on(fault
     space = {"kind": Choice("none")}
     with distributed.cluster(1, name="dies", cores=1) as engines:
         search = distributed.search(engines, slow, space, folder=tmp_path, trials=2, epochs=30, method="random")
-        until(lambda: search.trials and search.trial(0).epochs)
+        wait_for(lambda: search.trials and search.trial(0).epochs)
         for process in launch.processes(launch.read(launch.path_of("dies")), ("controller",)):
             os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(RuntimeError, match="'dies' has stopped, or its controller has died: start engines again"):

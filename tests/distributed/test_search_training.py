@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers import wait_for
 
 from calolab import Sample, distributed, spaces, training, validation
 from calolab.distributed import Choice, communicator
@@ -45,12 +46,12 @@ def train(events):
     return train
 
 
-def until(search, condition, seconds=240):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, search.trials
+def until(search, condition):
+    def reached():
         assert not any(trial.status == "failed" for trial in search.trials), search.trials
-        time.sleep(0.02)
+        return condition()
+
+    wait_for(reached, 240, every=0.02)
 
 
 def seconds_to_stop(search, number):

@@ -6,16 +6,10 @@ import sys
 import time
 
 import pytest
+from helpers import wait_for
 
 from calolab import distributed
 from calolab.distributed import launch, slurm
-
-
-def wait_for(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.2)
 
 
 def shown(number):

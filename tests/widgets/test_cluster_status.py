@@ -1,9 +1,9 @@
 """ClusterStatus over real engines: what they do and use, Restart and Stop."""
 
 import threading
-import time
 
 import pytest
+from helpers import wait_for
 
 from calolab import distributed
 from calolab.widgets import ClusterStatus
@@ -16,13 +16,6 @@ def engines(tmp_path_factory):
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
         with distributed.cluster(1, "local", name="watched", cores=1) as made:
             yield made
-
-
-def wait_for(condition, seconds=30):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
 
 
 def threads():

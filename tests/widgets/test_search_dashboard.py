@@ -1,11 +1,11 @@
 import asyncio
 import json
 import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from helpers import wait_for
 from matplotlib.figure import Figure
 
 from calolab.distributed.search_space import Choice, Real
@@ -60,13 +60,6 @@ class Search:
 
     def table(self, top=10):
         return make_table(self.trials, self.metric, self.direction, top)
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def watchers():

@@ -1,10 +1,10 @@
 import asyncio
 import threading
-import time
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from helpers import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -32,13 +32,6 @@ class Run:
         if self.error:
             raise self.error
         return "history"
-
-
-def wait_for(condition, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def watchers():

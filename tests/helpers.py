@@ -1,0 +1,50 @@
+"""What tests of several folders use."""
+
+import base64
+import contextlib
+import io
+import time
+
+import numpy as np
+import psutil
+from PIL import Image
+
+
+def wait_for(condition, seconds=60, every=0.05):
+    """Wait until a condition holds; fail if it does not within so many seconds."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(every)
+
+
+def alive(processes):
+    """Those of some processes that still run; zombies wait for a parent and run no more."""
+    return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
+
+
+def alive_engines(pids):
+    """Those numbers of engine processes that are still theirs; others may have got them since."""
+    running = []
+    for pid in pids:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process = psutil.Process(pid)
+            if alive([process]) and "ipyparallel" in " ".join(process.cmdline()):
+                running.append(pid)
+    return running
+
+
+def allow_root(patch):
+    """Open MPI may be run as root: tests do so in a container."""
+    for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
+        patch.setenv(name, "1")
+
+
+def pixels(canvas):
+    """The colours that a canvas of a page holds once it has been painted, shape `(height, width, 3)`."""
+    url = canvas.evaluate(
+        """(canvas) => new Promise((done) => {
+            requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.toDataURL())));
+        })"""
+    )
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
