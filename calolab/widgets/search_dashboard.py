@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 
-import anywidget
 import traitlets
 
 from calolab.widgets import frontend
+from calolab.widgets.live import LiveWidget
 from calolab.widgets.trial_changes import changes, describe_space
 
 ACTIONS = {"stop": "Stop", "restart": "Restart", "promote": "Promote"}
@@ -20,14 +20,14 @@ BEAT = 2.0  # seconds between two signs of life while the search runs
 KEPT = 6  # so many answers to clicks stay in sight
 
 
-class SearchDashboard(anywidget.AnyWidget):
+class SearchDashboard(LiveWidget):
     """The trials of a search as table, learning curves and parallel coordinates, with Stop, Restart and Promote.
 
     A daemon thread looks at the search and sends what has changed; it ends when the widget is closed. While the kernel
     is busy with a cell, the figures go on as long as that cell lets other threads run, and sorting, filtering, brushing
-    and hovering go on in any case. A click may have to wait until the kernel is free, even where it has subshells
-    (JupyterLab 4.4, ipykernel 7), which often let it through at once: `await dashboard.wait()` keeps the kernel free,
-    `search.wait()` does not. The widget says since when the kernel has not answered.
+    and hovering go on in any case. A click is heard at once where the kernel has subshells (JupyterLab 4.4, ipykernel
+    7); elsewhere it waits for the cell's end, and `await dashboard.wait()` keeps the kernel free, `search.wait()` does
+    not. The widget says since when the kernel has not answered.
 
     Args:
         search: a `Search`, or anything with its interface. One without `engines`, reattached for reading, is shown

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 
-import anywidget
 import numpy as np
 import traitlets
 
 from calolab.plots import losses as loss_figure
 from calolab.widgets import frontend
+from calolab.widgets.live import LiveWidget
 
 FINAL = ("finished", "stopped", "failed")
 # The curve is sent anew with each look at the run; so many points show all that a screen can.
@@ -19,12 +19,12 @@ POINTS = 600
 BAR = ("rank", "epoch", "epochs", "step", "steps", "samples_per_second")
 
 
-class TrainingMonitor(anywidget.AnyWidget):
+class TrainingMonitor(LiveWidget):
     """Bars for the ranks of a running training, its losses, and a button that stops it.
 
     A thread looks at the run and sets traits, nothing else, so that the monitor moves on while a cell is busy. It ends
-    with the run, or when the widget is closed. The button's click, though, waits until the kernel is idle or awaits:
-    `history = await monitor.wait()` waits for the run and leaves Stop alive, `run.wait()` does not.
+    with the run, or when the widget is closed. While a cell works, or waits by `run.wait()`, the button is heard where
+    the kernel has subshells (JupyterLab 4.4, ipykernel 7); `history = await monitor.wait()` leaves it alive everywhere.
 
     Args:
         run: a `TrainingRun`, or anything with its `progress`, `losses`, `status`, `stop()` and `wait()`.

@@ -207,11 +207,11 @@ def test_restart_runs_a_trial_again(notebook, section):
 def test_stop_is_clicked_while_the_kernel_is_busy(notebook, section):
     shows(section, 0, "running")
     before = notebook.read("engines.ids")
-    notebook.start("time.sleep(5)")
+    notebook.start("free = time.time() + 8; time.sleep(8)")
     row(section, 0).get_by_role("button", name="Stop").click()
-    # At once or after the cell, as the kernel will; meanwhile the page says that it waits.
     section.locator(".calolab-answers li:has-text('Stop trial 0')").wait_for()
     shows(section, 0, "stopped")
+    assert notebook.read("search.trial(0).ended < free")
     section.get_by_text("Stop trial 0: trial 0 is stop").wait_for()
     assert notebook.read("[search.trial(0).status, list(engines.ids)]") == ["stopped", before]
 
