@@ -134,7 +134,7 @@ monitor = cl.widgets.TrainingMonitor(run)
 monitor
 
 # %%
-history = await monitor.wait()  # waits without blocking, so that Stop works; `run.wait()` blocks
+history = await monitor.wait()  # waits without blocking the kernel; `run.wait()` blocks it
 history
 
 # %%

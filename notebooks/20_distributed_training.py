@@ -107,7 +107,7 @@ monitor = cl.widgets.TrainingMonitor(run)
 monitor
 
 # %%
-small = await monitor.wait()  # waits without blocking, so that Stop works; `run.wait()` blocks
+small = await monitor.wait()  # waits without blocking the kernel; `run.wait()` blocks it
 small
 
 # %% [markdown]

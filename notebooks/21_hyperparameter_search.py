@@ -190,7 +190,7 @@ if halfway():
 # %% [markdown]
 # ### Wait for the rest
 #
-# `await dashboard.wait()` waits and leaves the kernel free, so that the buttons answer; `search.wait()` would block it.
+# `await dashboard.wait()` waits and leaves the kernel free; while `search.wait()` blocks it, the buttons answer from JupyterLab 4.4 on.
 
 # %%
 await dashboard.wait()
