@@ -2,7 +2,9 @@
 
 PyPI has Horovod's source only. It compiles and runs with TensorFlow 2.21 once `xla_mpi_ops.cc` (optional operations for
 XLA, whose headers have moved) is left out of the source list; everything calolab needs is in `mpi_ops.cc`. A rank that
-vanishes while the others meet over Gloo ends their processes, unless what Gloo throws is caught: `CHANGES` does both.
+vanishes while the others meet over Gloo ends their processes, unless what Gloo throws is caught. And its background
+thread asks all ranks a thousand times a second whether there is work, beside the training on the same core, and finds
+new work up to a millisecond late: it shall wait until there is some. `CHANGES` does all three.
 The wheel is kept in calolab's cache, keyed by TensorFlow, Python, compiler, MPI, flags and changes. Flags are Horovod's
 own variables, e.g. `HOROVOD_GPU_OPERATIONS=NCCL`. Standard library only.
 """
@@ -72,6 +74,101 @@ CHANGES = [
         "    horovod_global.initialization_done = false;\n    horovod_global.background_thread =",
         "    horovod_global.initialization_done = false;\n    horovod_global.initialization_failed = false;\n"
         "    horovod_global.background_thread =",
+    ),
+    (
+        "horovod/common/tensor_queue.h",
+        "  void RemoveJoinTensor();\n",
+        """  void RemoveJoinTensor();
+
+  // Whether there are tensors that are not averaged yet.
+  bool HasTensors() const {
+    std::lock_guard<std::mutex> guard(mutex_);
+    return !tensor_table_.empty();
+  }
+
+  // Wait until a tensor is added to any queue, or until `end`.
+  static void WaitForTensors(std::chrono::steady_clock::time_point end);
+""",
+    ),
+    (
+        "horovod/common/tensor_queue.h",
+        "#include <iostream>",
+        "#include <chrono>\n#include <iostream>",
+    ),
+    (
+        "horovod/common/tensor_queue.cc",
+        """#include <assert.h>
+
+#include "logging.h"
+
+namespace horovod {
+namespace common {
+""",
+        """#include <assert.h>
+#include <condition_variable>
+
+#include "logging.h"
+
+namespace horovod {
+namespace common {
+
+namespace {
+std::mutex added_mutex;
+std::condition_variable added_condition;
+bool added = false;
+
+struct TellOfTensors {
+  ~TellOfTensors() {
+    {
+      std::lock_guard<std::mutex> guard(added_mutex);
+      added = true;
+    }
+    added_condition.notify_all();
+  }
+};
+} // namespace
+
+void TensorQueue::WaitForTensors(std::chrono::steady_clock::time_point end) {
+  std::unique_lock<std::mutex> lock(added_mutex);
+  added_condition.wait_until(lock, end, [] { return added; });
+  added = false;
+}
+""",
+    ),
+    (
+        "horovod/common/tensor_queue.cc",
+        """Status TensorQueue::AddToTensorQueue(TensorTableEntry& e, Request& message) {
+""",
+        """Status TensorQueue::AddToTensorQueue(TensorTableEntry& e, Request& message) {
+  TellOfTensors at_the_end;
+""",
+    ),
+    (
+        "horovod/common/tensor_queue.cc",
+        """                                          std::vector<Request>& messages) {
+""",
+        """                                          std::vector<Request>& messages) {
+  TellOfTensors at_the_end;
+""",
+    ),
+    (
+        "horovod/common/operations.cc",
+        """  if (sleep_duration > std::chrono::steady_clock::duration::zero()) {
+    std::this_thread::sleep_for(sleep_duration);
+  }
+""",
+        """  // Who has nothing to do waits for something, and lets the others wait: all of them meet at each cycle.
+  bool idle = true;
+  for (auto id : state.process_set_table.Ids()) {
+    idle = idle && !state.process_set_table.Get(id).tensor_queue.HasTensors();
+  }
+  if (idle && !state.shut_down) {
+    TensorQueue::WaitForTensors(std::max(start_time + sleep_duration,
+                                         state.last_cycle_start + std::chrono::milliseconds(20)));
+  } else if (sleep_duration > std::chrono::steady_clock::duration::zero()) {
+    std::this_thread::sleep_for(sleep_duration);
+  }
+""",
     ),
 ]
 

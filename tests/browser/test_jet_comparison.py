@@ -4,7 +4,8 @@ import time
 
 import numpy as np
 import pytest
-from helpers import pixels
+
+from tests.helpers import pixels
 
 EVENTS = """
 import time

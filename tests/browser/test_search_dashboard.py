@@ -4,7 +4,8 @@ import re
 
 import numpy as np
 import pytest
-from helpers import pixels
+
+from tests.helpers import pixels
 
 ENGINES = """
 import time

@@ -6,8 +6,9 @@ import re
 import nbconvert
 import numpy as np
 import pytest
-from helpers import pixels
 from PIL import Image
+
+from tests.helpers import pixels
 
 SHOWERS = """
 import threading, time

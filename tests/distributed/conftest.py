@@ -3,10 +3,10 @@
 import ipyparallel
 import numpy as np
 import pytest
-from helpers import allow_root
 
 from calolab import Sample, distributed, models, spaces
 from calolab.distributed import communicator, data_parallel, launchers
+from tests.helpers import allow_root
 
 
 @pytest.fixture(scope="session", autouse=True)

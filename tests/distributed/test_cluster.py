@@ -8,10 +8,10 @@ import time
 
 import psutil
 import pytest
-from helpers import alive, allow_root, wait_for
 
 from calolab import distributed
 from calolab.distributed import client_lock, launch, watchdog
+from tests.helpers import alive, allow_root, wait_for
 
 
 def processes_of(name):

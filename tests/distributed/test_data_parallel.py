@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from helpers import wait_for
 
 from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
 from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
+from tests.helpers import wait_for
 
 
 def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, make_electrons):

@@ -7,11 +7,11 @@ import signal
 
 import numpy as np
 import pytest
-from helpers import wait_for
 
 from calolab import distributed, models, widgets
 from calolab.distributed import elastic
 from calolab.training import Recipe, checkpoints
+from tests.helpers import wait_for
 
 GENTLE = Recipe(learning_rate=1e-5)  # nothing diverges, however long it takes
 

@@ -13,11 +13,11 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from helpers import alive_engines, allow_root, wait_for
 from ipyparallel import RemoteError
 
 from calolab import distributed
 from calolab.distributed import launch, launchers
+from tests.helpers import alive_engines, allow_root, wait_for
 
 KINDS = ("local", "mpi", "srun", "slurm", "ssh")
 ALONE = ("local", "slurm", "ssh")  # whose engines may come and go one by one

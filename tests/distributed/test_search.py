@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers import wait_for
 
 from calolab import distributed
 from calolab.distributed import Choice, Integer, Real, search_space
+from tests.helpers import wait_for
 
 SPACE = {"x": Real(-3, 3), "n": Integer(1, 9)}
 

@@ -5,10 +5,10 @@ import signal
 import time
 
 import pytest
-from helpers import wait_for
 
 from calolab import distributed
 from calolab.distributed import Choice, launch, search_attempts
+from tests.helpers import wait_for
 
 GIBIBYTE = 2**30
 

@@ -4,10 +4,10 @@ import time
 
 import numpy as np
 import pytest
-from helpers import wait_for
 
 from calolab import Sample, distributed, spaces, training, validation
 from calolab.distributed import Choice, communicator
+from tests.helpers import wait_for
 
 GIBIBYTE = 2**30
 

@@ -6,10 +6,10 @@ import sys
 import time
 
 import pytest
-from helpers import wait_for
 
 from calolab import distributed
 from calolab.distributed import launch, slurm
+from tests.helpers import wait_for
 
 
 def shown(number):

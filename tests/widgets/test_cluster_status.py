@@ -3,10 +3,10 @@
 import threading
 
 import pytest
-from helpers import wait_for
 
 from calolab import distributed
 from calolab.widgets import ClusterStatus
+from tests.helpers import wait_for
 
 
 @pytest.fixture(scope="module")

@@ -5,13 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from helpers import wait_for
 from matplotlib.figure import Figure
 
 from calolab.distributed.search_space import Choice, Real
 from calolab.distributed.search_table import make_table
 from calolab.distributed.trials import Trial
 from calolab.widgets import SearchDashboard, SliceViewer
+from tests.helpers import wait_for
 
 
 class Search:

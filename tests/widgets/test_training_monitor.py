@@ -4,13 +4,13 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from helpers import wait_for
 from hypothesis import given
 from hypothesis import strategies as st
 
 from calolab.training.history import Progress
 from calolab.widgets import TrainingMonitor
 from calolab.widgets.training_monitor import curve
+from tests.helpers import wait_for
 
 
 class Run:
