@@ -124,7 +124,8 @@ class Sample:
             for name, c in self.labels.items()
             if len(c)
         )
-        origin = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in self.origin.items())
+        told = {name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in self.origin.items()}
+        origin = escape(", ".join(f"{name} {value}" for name, value in told.items()))
         return f"<b>{len(self)} events</b> in {self.space._repr_html_()}<table>{rows}</table><small>{origin}</small>"
 
 

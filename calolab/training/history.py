@@ -153,7 +153,12 @@ class History:
         if not self.epochs:
             return title
         names = list(self.epochs[0]["losses"])
-        scores = self._scored()
+        known = self._scored()
+        floors = [name for name in known if name.startswith("floor_")]
+        judged = [name for name in known if f"floor_{name}" in floors]  # what has a floor decides: it comes first
+        scores = judged + [name for name in known if name not in judged + floors]
+        beside = ", ".join(f"{name} {self.scores(name)[-1]:.3g}" for name in floors).replace("_", " ")
+        title += f"<br><small>{escape(beside)}</small>" if beside else ""
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names + scores)
         rows = "".join(
             f"<tr><td>{epoch['epoch'] + 1}</td>"

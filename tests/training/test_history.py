@@ -51,3 +51,12 @@ def test_a_loss_that_runs_away_is_told():
     assert "6e+03 in epoch 4" in runaway.divergence
     assert runaway.divergence in runaway._repr_html_()
     assert len(runaway.plot_beginning().axes) == 2
+
+
+def test_scores_that_have_a_floor_come_first_and_their_floors_once_above():
+    epochs = tuple(
+        {**EPOCH, "epoch": k, "scores": {"chi2": 9.0, "ks_comb": 5.0 - k, "floor_ks_comb": 2.36}} for k in (0, 1)
+    )
+    html = History(epochs)._repr_html_()
+    assert html.index("<th>ks comb</th>") < html.index("<th>chi2</th>")
+    assert html.count("2.36") == 1 and html.index("floor ks comb 2.36") < html.index("<table")
