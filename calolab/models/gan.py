@@ -115,10 +115,12 @@ class GAN:
             )
         inputs = {"latent": latent, **{name: column.astype(np.float32)[:, None] for name, column in labels.items()}}
         values = np.empty((events, *self.space.shape), dtype=np.float32)
-        for start in range(0, events, batch_size):
-            chosen = slice(start, start + batch_size)
+        size = min(batch_size, events)
+        for start in range(0, events, size or 1):
+            # The last batch is filled up: TensorFlow would compile anew for another size.
+            chosen = np.minimum(np.arange(start, start + size), events - 1)
             batch = {name: column[chosen] for name, column in inputs.items()}
-            values[chosen] = self.generator.predict_on_batch(batch)[..., 0]
+            values[start : start + size] = self.generator.predict_on_batch(batch)[: events - start, ..., 0]
         origin = {"gan": self.architecture, "training epochs": self.epochs, "seed": seed}
         return Sample(values, labels, self.space, origin)
 
@@ -226,9 +228,10 @@ class GAN:
         )
 
     def _repr_html_(self):
+        units = {name: f" [{LABEL_UNITS[name]}]" if name in LABEL_UNITS else "" for name in self.conditions}
         rows = [
             ("space", self.space._repr_html_()),
-            ("conditions", ", ".join(f"{escape(n)} [{LABEL_UNITS.get(n, '')}]" for n in self.conditions) or "none"),
+            ("conditions", ", ".join(f"{escape(name)}{unit}" for name, unit in units.items()) or "none"),
             ("latent size", self.latent_size),
             *((network, f"{getattr(self, network).count_params():,} parameters") for network in NETWORKS),
             ("training", f"{self.epochs} epochs"),

@@ -59,13 +59,8 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     );
     const pen = document.createElement("canvas").getContext("2d");
     const space = titles.map((title, k) => {
-      const widths = [
-        ["600", title.textContent],
-        ["400", texts[k]],
-      ].map(([weight, text]) => {
-        pen.font = `${weight} ${font}`;
-        return pen.measureText(text).width;
-      });
+      pen.font = `600 ${font}`; // as heads and the states of running trials are drawn
+      const widths = [title.textContent, texts[k]].map((text) => pen.measureText(text).width);
       return element("col", { style: `width: ${Math.min(Math.max(...widths), 180) + 18}px` });
     });
     table.querySelector("colgroup")?.remove();
