@@ -72,4 +72,5 @@ def make_table(trials: tuple[Trial, ...], metric: str, direction: str, top: int)
     )
     word = "lowest" if direction == "minimize" else "highest"
     title = f"The {len(ranked)} best of {len(trials)} trials, {word} {metric} first"
+    title = title if ranked else f"No trial of {len(trials)} has a {metric} yet"
     return SearchTable(title, ("rank", "trial", "status", *parameters, "epoch", metric, *others), rows)
