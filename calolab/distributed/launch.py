@@ -107,15 +107,16 @@ def read(path: Path) -> dict | None:
         )
     if content["cluster"].get("host") != socket.gethostname():
         return content
-    if not _find(content.get("controller", {}).get("state", {}).get("pid"), "ipyparallel.controller"):
+    find = partial(_find, content["cluster"])
+    if not find(content.get("controller", {}).get("state", {}).get("pid"), "ipyparallel.controller"):
         content.pop("controller", None)
     for number, engines in list(content["engines"]["sets"].items()):
         if "engines" in engines:
-            alive = {i: e for i, e in engines["engines"].items() if _find(e["pid"], "ipyparallel.engine")}
+            alive = {i: e for i, e in engines["engines"].items() if find(e["pid"], "ipyparallel.engine")}
             content["engines"]["sets"][number] = engines | {"engines": alive}
             gone = not alive
         else:
-            gone = "pid" in engines and not _find(engines["pid"], "ipyparallel.engine")
+            gone = "pid" in engines and not find(engines["pid"], "ipyparallel.engine")
         if gone:
             del content["engines"]["sets"][number]
     return content
@@ -162,7 +163,14 @@ def controller(
     # Its own session: the interrupt that a terminal sends to the user's Python must not end it.
     command = [sys.executable, "-m", "calolab.distributed.watchdog", cluster.cluster_file]
     with open(Path(cluster.profile_dir) / "log" / f"watchdog-{name}-{os.getpid()}.log", "w") as log:
-        guard = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        guard = subprocess.Popen(
+            command,
+            env=os.environ | _mark(name, cluster.profile_dir),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
     cluster.watchdog = guard.pid
     cluster.update_cluster_file()
     return cluster
@@ -192,7 +200,7 @@ def stop(path: Path) -> None:
                 if alone:
                     _remove_files(path)
         return
-    guard = _find(content["cluster"].get("watchdog"), "calolab.distributed.watchdog")
+    guard = _find(content["cluster"], content["cluster"].get("watchdog"), f"calolab.distributed.watchdog {path}")
     if guard is not None and guard.pid != os.getpid():
         end([guard])
     try:
@@ -269,7 +277,7 @@ def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
         pids.append(content["controller"]["state"]["pid"])
     if "controller" in parts:
         pids += content["cluster"].get("helpers", ())
-    return [process for pid in pids if (process := _find(pid, "ipyparallel")) is not None]
+    return [process for pid in pids if (process := _find(content["cluster"], pid, "ipyparallel")) is not None]
 
 
 def end(targets: list[psutil.Process], patience: float = 5.0) -> None:
@@ -345,8 +353,8 @@ def _remove_files(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _find(pid: int | None, what: str) -> psutil.Process | None:
-    """The live process of this number, if it is what we think it is: numbers are used again after a crash."""
+def _find(cluster: dict, pid: int | None, what: str) -> psutil.Process | None:
+    """A cluster's live process of this number, if it is what we think it is: numbers are used again after a crash."""
     if not pid or pid < 0:
         return None
     try:
@@ -355,11 +363,21 @@ def _find(pid: int | None, what: str) -> psutil.Process | None:
             if process.status() == psutil.STATUS_ZOMBIE:
                 return None
             if command := process.cmdline():
-                return process if what in " ".join(command) else None
+                return process if what in " ".join(command) and _belongs(process, cluster) else None
             time.sleep(0.01)  # it is just being started, and has no command line yet
     except psutil.Error:
         pass  # it has gone
     return None
+
+
+def _belongs(process: psutil.Process, cluster: dict) -> bool:
+    """Whether a process was launched for a cluster, and not for another of the same user."""
+    return _mark(cluster["cluster_id"], cluster["profile_dir"]).items() <= process.environ().items()
+
+
+def _mark(name: str, profile: str) -> dict[str, str]:
+    """What ipyparallel puts into the environment of a cluster's processes, by which they are told."""
+    return {"IPP_CLUSTER_ID": name, "IPP_PROFILE_DIR": profile}
 
 
 def _outside_loops(call: Callable):

@@ -258,6 +258,18 @@ def test_a_stale_file_ends_no_stranger(one):
         stranger.wait()
 
 
+def test_a_stale_file_ends_no_other_cluster(one):
+    """The numbers may belong to another cluster of the same user by now."""
+    path = launch.path_of("one")
+    stale = path.with_name("cluster-stale.json")
+    stale.write_text(path.read_text().replace('"one"', '"stale"'))
+    everything = processes_of("one")
+    assert distributed.status("stale").state == "broken"
+    distributed.stop("stale")
+    assert not stale.exists() and len(alive(everything)) == len(everything)
+    assert one.client[:].apply_sync(abs, -1) == [1] * len(one)
+
+
 def test_mpi_launches_ranks_in_order():
     try:
         launch.launcher_options("mpi")
