@@ -249,11 +249,8 @@ class SearchDriver:
 
     def _assign(self) -> None:
         """Give trials to the free engines, group by group; tell why where none can be."""
-        settings, alive = self.store.settings, self._pool.alive
-        ranks = settings["ranks"]
-        self.note = ""
-        if not self._attempts and len(alive) < ranks:
-            self.note = f"a trial needs {ranks} engines, {len(alive)} are there: `%ipcluster scale` or `restart`"
+        settings, ranks = self.store.settings, self.store.settings["ranks"]
+        self.note = "" if self._attempts else self._shortage(ranks)
         more = not settings["stopped"] and len(self.store.trials) < settings["trials"]
         if not more and self._next_queued() is None:
             return
@@ -264,6 +261,18 @@ class SearchDriver:
                 return
             self._begin(trial, free[:ranks])
             free = free[ranks:]
+
+    def _shortage(self, ranks: int) -> str:
+        """Why there are not enough engines for a trial; empty if there are."""
+        alive, occupied = self._pool.alive, self._pool.occupied
+        if len(alive) < ranks:
+            return f"a trial needs {ranks} engines, {len(alive)} are there: `%ipcluster scale` or `restart`"
+        if len(alive) - len(occupied) < ranks:
+            busy = ", ".join(map(str, occupied))
+            return (
+                f"a trial needs {ranks} engines; at other work: {busy}. Wait for it, stop_dask(engines), or `restart`"
+            )
+        return ""
 
     def _next_queued(self) -> Trial | None:
         queued = [trial for trial in self.store.trials if trial.status == "queued"]

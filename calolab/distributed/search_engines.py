@@ -16,6 +16,7 @@ from calolab.distributed.cluster import Engines, replace_engines
 from calolab.distributed.communicator import EngineFacts
 
 SIGNALS_LAG = 5.0  # seconds for which a signal may still be on its way to an engine
+ANSWERS_WITHIN = 10.0  # seconds; an engine that takes longer is at other work
 HUB_LAGS = 0.05  # seconds between two questions to the hub about engines that are free
 
 _log = logging.getLogger(__name__)
@@ -42,17 +43,25 @@ class SearchEngines:
         self.shared: dict[int, bool] = {}
         self.unfit: dict[int, str] = {}
         self._token, self._folder, self._shipment = token, folder.absolute(), shipment
-        self._asked: dict[int, tuple] = {}  # what new engines have been asked: facts, and what they hold
+        self._asked: dict[int, tuple] = {}  # what new engines have been asked, and when: facts, and what they hold
         self._shipped: dict[int, object] = {}  # answers to the shipment
         self._working: set[int] = set()
         self._cooling: dict[int, tuple[float, list]] = {}  # signals that engines may still receive
         self._replacing: set[int] = set()
         self._looked_at = 0.0
+        self._lent: set[int] = set()  # ready engines that worked for others at the last look
 
     @property
     def alive(self) -> tuple[int, ...]:
         """Ids of the engines that are there."""
         return tuple(number for number in self.engines.ids if number not in self._replacing)
+
+    @property
+    def occupied(self) -> tuple[int, ...]:
+        """Ids of the engines that work for others."""
+        long_ago = time.monotonic() - ANSWERS_WITHIN
+        silent = {number for number, (*_, since) in self._asked.items() if since < long_ago}
+        return tuple(sorted((silent | self._lent) & set(self.alive)))
 
     def tend(self) -> None:
         """Bring new engines a step further: ask what they are, send code and data to those that lack them."""
@@ -65,8 +74,9 @@ class SearchEngines:
             self._asked[number] = (
                 view.apply_async(communicator.describe, self.engines.address),
                 view.apply_async(trial_worker.holds, self._token, str(self._folder), self._shipment.name),
+                time.monotonic(),
             )
-        for number, answers in list(self._asked.items()):
+        for number, (*answers, _) in list(self._asked.items()):
             try:
                 self._go_on(number, *answers)
             except RemoteError as error:
@@ -101,7 +111,9 @@ class SearchEngines:
             return []
         self._looked_at = time.monotonic()
         # Others may use the same engines, another search too: their work must neither wait for ours nor get our stop.
-        return [number for number, tasks in launch.tasks(self.engines.client, idle).items() if not tasks]
+        tasks = launch.tasks(self.engines.client, idle)
+        self._lent = {number for number in idle if tasks[number]}
+        return [number for number in idle if not tasks[number]]
 
     def take(self, ids: Iterable[int]) -> None:
         """These engines work now."""

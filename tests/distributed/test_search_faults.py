@@ -7,7 +7,7 @@ import time
 import pytest
 
 from calolab import distributed
-from calolab.distributed import Choice, launch, search_attempts
+from calolab.distributed import Choice, launch, search_attempts, search_engines
 from tests.helpers import wait_for
 
 GIBIBYTE = 2**30
@@ -76,6 +76,17 @@ def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
     assert trial.error.startswith("Attempt 1: engine ") and trial.error.endswith(" died.")
     assert [epoch["epoch"] for epoch in trial.epochs] == [0, 1, 2, 3]
     assert len(searchers) == 1 and searchers.ids == trial.engines
+
+
+def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searchers, monkeypatch):
+    monkeypatch.setattr(search_engines, "ANSWERS_WITHIN", 0.5)
+    work = [searchers.client[number].apply_async(time.sleep, 600) for number in searchers.ids]
+    search = run("good", wait=False)
+    busy = ", ".join(map(str, searchers.ids))
+    wait_for(lambda: search.note.startswith(f"a trial needs 1 engines; at other work: {busy}."))
+    searchers.client.send_signal(int(signal.SIGINT), targets=list(searchers.ids), block=False)
+    assert search.wait(60).status == "finished" and search.note == ""
+    assert all("KeyboardInterrupt" in str(one.exception(timeout=10)) for one in work)
 
 
 def test_a_trial_that_kills_its_engines_fails_and_the_search_waits_for_new_ones(run, searchers):
