@@ -113,25 +113,32 @@ namespace horovod {
 namespace common {
 
 namespace {
-std::mutex added_mutex;
-std::condition_variable added_condition;
-bool added = false;
+struct Bell {
+  std::mutex mutex;
+  std::condition_variable condition;
+  bool rung = false;
+};
 
-struct TellOfTensors {
-  ~TellOfTensors() {
+Bell& bell() {
+  static Bell* const bell = new Bell; // never destroyed: the background thread may outlive the end of `main`
+  return *bell;
+}
+
+struct RingAtTheEnd {
+  ~RingAtTheEnd() {
     {
-      std::lock_guard<std::mutex> guard(added_mutex);
-      added = true;
+      std::lock_guard<std::mutex> guard(bell().mutex);
+      bell().rung = true;
     }
-    added_condition.notify_all();
+    bell().condition.notify_all();
   }
 };
 } // namespace
 
 void TensorQueue::WaitForTensors(std::chrono::steady_clock::time_point end) {
-  std::unique_lock<std::mutex> lock(added_mutex);
-  added_condition.wait_until(lock, end, [] { return added; });
-  added = false;
+  std::unique_lock<std::mutex> lock(bell().mutex);
+  bell().condition.wait_until(lock, end, [] { return bell().rung; });
+  bell().rung = false;
 }
 """,
     ),
@@ -140,7 +147,7 @@ void TensorQueue::WaitForTensors(std::chrono::steady_clock::time_point end) {
         """Status TensorQueue::AddToTensorQueue(TensorTableEntry& e, Request& message) {
 """,
         """Status TensorQueue::AddToTensorQueue(TensorTableEntry& e, Request& message) {
-  TellOfTensors at_the_end;
+  RingAtTheEnd ring;
 """,
     ),
     (
@@ -148,7 +155,7 @@ void TensorQueue::WaitForTensors(std::chrono::steady_clock::time_point end) {
         """                                          std::vector<Request>& messages) {
 """,
         """                                          std::vector<Request>& messages) {
-  TellOfTensors at_the_end;
+  RingAtTheEnd ring;
 """,
     ),
     (

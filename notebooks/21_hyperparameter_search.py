@@ -190,7 +190,7 @@ if halfway():
 # %% [markdown]
 # ### Wait for the rest
 #
-# `await dashboard.wait()` waits and leaves the kernel free; while `search.wait()` blocks it, the buttons answer from JupyterLab 4.4 on.
+# `await dashboard.wait()` waits and leaves the kernel free; while `search.wait()` blocks it, the buttons still answer in JupyterLab 4.4 or newer.
 
 # %%
 await dashboard.wait()
@@ -265,8 +265,8 @@ comparison = cl.widgets.JetComparison(test, generated)
 comparison
 
 # %% [markdown]
-# `ks_comb` does not ask where the jets are. Here it made a winner of a GAN that puts nearly all of them at a few places: eta and phi are
-# the worst lines of the report, the images of the widget repeat spots, and the score hardly suffers (a partial mode collapse). A search
+# `ks_comb` does not ask where the jets are. When this was written, a GAN won that puts nearly all of them at a few places: eta and phi were
+# the worst lines of the report, the images of the widget repeated spots, and the score hardly suffered (a partial mode collapse). A search
 # finds what its score rewards. Report a score of your own, one with `ks_jet_eta` and `ks_jet_phi` in it, and give its name as `metric=`.
 
 # %% [markdown]

@@ -19,7 +19,7 @@ from time import monotonic
 
 import ipyparallel
 
-from calolab.distributed import arrivals, client_lock, launch, launchers, slurm
+from calolab.distributed import arrivals, client_lock, hub, launch, launchers, slurm
 from calolab.distributed.cluster_status import Text, elsewhere, known, logs, names
 from calolab.names import check_name
 
@@ -233,7 +233,7 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
     path, begun = launch.path_of(engines.name), monotonic()
     timeout = timeout or _patience(engines.launcher)
     launch.settle_jobs(path)
-    alive, working = engines.ids, launch.queues(path)
+    alive, working = engines.ids, hub.queues(path)
     together = engines.launcher in launchers.TOGETHER
     idle = [number for number in reversed(alive) if not working.get(number)]
     surplus = len(alive) if together and n != len(alive) else max(0, len(alive) - n)

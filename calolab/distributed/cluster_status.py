@@ -13,7 +13,7 @@ from types import MappingProxyType
 
 import ipyparallel
 
-from calolab.distributed import launch, slurm
+from calolab.distributed import hub, launch, slurm
 
 PATIENCE = 3.0  # seconds for an engine to say how it is
 BETWEEN = 0.2  # seconds between two looks at the processors, without which there is no load
@@ -166,8 +166,8 @@ def known() -> str:
 
 def _engines(path: Path) -> dict[int, EngineStatus]:
     """The live engines of a cluster, asked through its controller."""
-    with launch.observer(path) as client:
-        tasks = launch.tasks(client)
+    with hub.observer(path) as client:
+        tasks = hub.tasks(client)
         usage = _usage(client, list(tasks))
         found = {}
         for rank, (number, count) in enumerate(tasks.items()):

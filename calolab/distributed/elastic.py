@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from calolab.distributed import launch, launchers
+from calolab.distributed import hub, launchers
 from calolab.distributed.cluster import changing, restart
 from calolab.distributed.training_run import (
     FINAL,
@@ -204,7 +204,7 @@ class ElasticRun:
     def _idle(self, ids: set[int], room: int) -> list[int]:
         if not ids or room <= 0:
             return []
-        return [number for number, tasks in launch.tasks(self.engines.client, sorted(ids)).items() if not tasks][:room]
+        return [number for number, tasks in hub.tasks(self.engines.client, sorted(ids)).items() if not tasks][:room]
 
     def _go_on(self) -> None:
         """Start the next stretch on the engines that are there.

@@ -18,7 +18,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -29,7 +29,7 @@ import psutil
 import zmq
 from traitlets import Dict, Float, Integer, List, Unicode
 
-from calolab.distributed import client_lock, slurm
+from calolab.distributed import client_lock, hub, slurm
 from calolab.distributed.communicator import own_address
 from calolab.distributed.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
 
@@ -44,6 +44,7 @@ THREAD_VARIABLES = (
 HEARTBEAT = ("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=30")
 
 _log = logging.getLogger(__name__)
+_launching = threading.RLock()
 _log.addHandler(logging.NullHandler())
 _log.propagate = False  # ipyparallel reports every step; what matters reaches the user as a value or an error
 
@@ -182,9 +183,16 @@ def connect(cluster: EngineCluster) -> ipyparallel.Client:
 
 
 def engines(cluster: EngineCluster, n: int | None = None) -> None:
-    """Launch a cluster's engines, or `n` more, each with its share of cores."""
-    # The controller's schedulers and heartbeat are processes of their own, which outlive one that is killed.
-    cluster.helpers = [child.pid for child in psutil.Process(cluster.controller.pid).children(recursive=True)]
+    """Launch a cluster's engines, or `n` more, each with its share of cores.
+
+    Raises:
+        RuntimeError: if the controller has ended.
+    """
+    try:
+        # The controller's schedulers and heartbeat are processes of their own, which outlive one that is killed.
+        cluster.helpers = [child.pid for child in psutil.Process(cluster.controller.pid).children(recursive=True)]
+    except (psutil.NoSuchProcess, AttributeError):
+        raise RuntimeError("The cluster was stopped meanwhile, or its controller has died: start it again.") from None
     options = launcher_options(cluster.launcher, cluster.cores, slurm.Request(**cluster.request), cluster.hosts)
     environment = {name: str(cluster.cores) for name in THREAD_VARIABLES}
     _outside_loops(lambda: cluster.start_engines_sync(n or cluster.n, environment=environment, **options))
@@ -226,7 +234,7 @@ def stop_engines(path: Path) -> EngineCluster:
 
 def _say_goodbye(path: Path, patience: float = 5.0) -> None:
     """End engines before their job or step: Slurm would end their nannies too, and the hub not know of it for 30 s."""
-    with contextlib.suppress(TimeoutError, ipyparallel.TimeoutError), observer(path) as client:
+    with contextlib.suppress(TimeoutError, ipyparallel.TimeoutError), hub.observer(path) as client:
         if client.ids:
             client.send_signal(int(signal.SIGKILL), targets=client.ids, block=False)
         deadline = time.monotonic() + patience
@@ -253,18 +261,19 @@ def resize(path: Path, n: int) -> None:
 
 @contextlib.contextmanager
 def uninterrupted():
-    """Ctrl-C waits for the end of this block: half done, it would leave processes that nobody knows of."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    asked = []
-    before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-        if asked:
-            raise KeyboardInterrupt
+    """One such block at a time; Ctrl-C waits for its end: half done, it would leave processes that nobody knows of."""
+    with _launching:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        asked = []
+        before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+            if asked:
+                raise KeyboardInterrupt
 
 
 def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
@@ -303,40 +312,6 @@ def log_files(path: Path) -> list[Path]:
     return sorted(file for file in (path.parents[1] / "log").glob("*.log") if pattern.fullmatch(file.name))
 
 
-@contextlib.contextmanager
-def observer(path: Path) -> Iterator[ipyparallel.Client]:
-    """A client to ask questions with, beside those of the users."""
-    connection = path.with_name(path.name.replace("cluster-", "ipcontroller-").replace(".json", "-client.json"))
-    # In a context of its own: no socket may be left that knocks for ever at the ports of a controller that has died.
-    context = zmq.Context()
-    try:
-        client = ipyparallel.Client(str(connection), timeout=10, context=context)
-        try:
-            yield client
-        finally:
-            client.close(linger=0)
-    finally:
-        context.destroy(linger=0)
-
-
-def queues(path: Path) -> dict[int, int]:
-    """What `tasks` says, asked by a client of its own."""
-    with observer(path) as client:
-        return tasks(client)
-
-
-def tasks(client: ipyparallel.Client, ids: Sequence[int] | None = None) -> dict[int, int]:
-    """Tasks waiting or running on engines, by their ids, as the controller knows them; by default on all live ones.
-
-    Raises:
-        IndexError: if one of the given engines has gone.
-    """
-    answer = client.queue_status(targets="all" if ids is None else list(ids))
-    if ids is None:
-        ids = sorted(set(client.ids) & set(answer))  # engines may come and go meanwhile
-    return {number: answer[number]["queue"] + answer[number]["tasks"] for number in ids}
-
-
 def job_ids(content: dict) -> list[str]:
     """The batch jobs of a cluster."""
     return [engines["job_id"] for engines in content["engines"]["sets"].values() if engines.get("job_id")]
@@ -372,7 +347,12 @@ def _find(cluster: dict, pid: int | None, what: str) -> psutil.Process | None:
 
 def _belongs(process: psutil.Process, cluster: dict) -> bool:
     """Whether a process was launched for a cluster, and not for another of the same user."""
-    return _mark(cluster["cluster_id"], cluster["profile_dir"]).items() <= process.environ().items()
+    try:
+        environment = process.environ()
+    except psutil.AccessDenied:
+        environment = {}
+    # Some systems do not show it of some programs: what is known then is the command line.
+    return not environment or _mark(cluster["cluster_id"], cluster["profile_dir"]).items() <= environment.items()
 
 
 def _mark(name: str, profile: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import ipyparallel
 
-from calolab.distributed import communicator, launch, training_run
+from calolab.distributed import communicator, hub, training_run
 from calolab.distributed.cluster import Engines
 from calolab.distributed.communicator import EngineFacts, Meeting
 
@@ -24,7 +24,7 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
     busy = sorted(training_run.engines_in_use(engines.client) & set(ids))
     deadline = time.monotonic() + HUB_LAGS
     while not busy:
-        at_work = [engine for engine, tasks in launch.tasks(engines.client, ids).items() if tasks]
+        at_work = [engine for engine, tasks in hub.tasks(engines.client, ids).items() if tasks]
         if not at_work:
             return
         if time.monotonic() > deadline:

@@ -49,7 +49,7 @@ def search(
     Every epoch is appended by the engine to `trials/0007.jsonl` in the folder; the notebook alone writes
     `search.sqlite`. Where engines do not see the folder, they send the same lines, and keep their checkpoints there.
     While the notebook's kernel is busy, running trials go on and the next ones are proposed, as long as other threads
-    get their turn; only what a widget shows waits. When the kernel ends, running trials go on to their end, and
+    get their turn. When the kernel ends, running trials go on to their end, and
     `reattach_search` goes on from there.
 
     Args:

@@ -264,7 +264,7 @@ class SearchDriver:
 
     def _shortage(self, ranks: int) -> str:
         """Why there are not enough engines for a trial; empty if there are."""
-        alive, occupied = self._pool.alive, self._pool.occupied
+        alive, occupied = set(self._pool.alive) - set(self._pool.unfit), self._pool.occupied
         if len(alive) < ranks:
             return f"a trial needs {ranks} engines, {len(alive)} are there: `%ipcluster scale` or `restart`"
         if len(alive) - len(occupied) < ranks:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from ipyparallel.error import RemoteError
 
-from calolab.distributed import communicator, launch, trial_worker
+from calolab.distributed import communicator, hub, trial_worker
 from calolab.distributed.cluster import Engines, replace_engines
 from calolab.distributed.communicator import EngineFacts
 
@@ -60,7 +60,8 @@ class SearchEngines:
     def occupied(self) -> tuple[int, ...]:
         """Ids of the engines that work for others."""
         long_ago = time.monotonic() - ANSWERS_WITHIN
-        silent = {number for number, (*_, since) in self._asked.items() if since < long_ago}
+        asked = {number for number, (*_, since) in self._asked.items() if since < long_ago}
+        silent = asked - set(self._shipped)  # code and data on their way may take longer
         return tuple(sorted((silent | self._lent) & set(self.alive)))
 
     def tend(self) -> None:
@@ -111,7 +112,7 @@ class SearchEngines:
             return []
         self._looked_at = time.monotonic()
         # Others may use the same engines, another search too: their work must neither wait for ours nor get our stop.
-        tasks = launch.tasks(self.engines.client, idle)
+        tasks = hub.tasks(self.engines.client, idle)
         self._lent = {number for number in idle if tasks[number]}
         return [number for number in idle if not tasks[number]]
 

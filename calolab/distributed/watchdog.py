@@ -13,7 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
-from calolab.distributed import client_lock, launch
+from calolab.distributed import client_lock, hub, launch
 
 
 def watch(path: Path) -> None:
@@ -42,7 +42,7 @@ def watch(path: Path) -> None:
                 used = time.monotonic()
             elif time.monotonic() - used > idle:
                 # Asked without the lock: a controller that does not answer must not keep new clients waiting.
-                if any(launch.queues(path).values()):
+                if any(hub.queues(path).values()):
                     used = time.monotonic()
                     continue
                 with client_lock.without_clients(path) as alone:  # a client may have come meanwhile

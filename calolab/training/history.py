@@ -157,7 +157,8 @@ class History:
         floors = [name for name in known if name.startswith("floor_")]
         judged = [name for name in known if f"floor_{name}" in floors]  # what has a floor decides: it comes first
         scores = judged + [name for name in known if name not in judged + floors]
-        beside = ", ".join(f"{name} {self.scores(name)[-1]:.3g}" for name in floors).replace("_", " ")
+        last = {name: [score for score in self.scores(name) if np.isfinite(score)][-1:] for name in floors}
+        beside = ", ".join(f"{name} {score[0]:.3g}" for name, score in last.items() if score).replace("_", " ")
         title += f"<br><small>{escape(beside)}</small>" if beside else ""
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names + scores)
         rows = "".join(

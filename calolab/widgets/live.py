@@ -18,3 +18,5 @@ class LiveWidget(anywidget.AnyWidget):
         # ipykernel 7.4 hands what the browser sends to the thread that sent last, which is a cell's more often than
         # not, and waits for that cell. The browser names the subshell itself: that one shall have it.
         self.comm._reply_subshell_for = lambda data, named: named
+        # Without IPython's events around a message: they would close the figures that the running cell is drawing.
+        self.comm.handle_msg = self._handle_msg

@@ -48,7 +48,7 @@ class TrainingMonitor(LiveWidget):
     def __init__(self, run, *, interval: float = 0.5):
         if not interval > 0:
             raise ValueError(f"interval must be positive [s], received {interval}.")
-        self._run, self._interval = run, interval
+        self._run, self._interval, self._lock = run, interval, threading.RLock()
         self._first = None
         self._curve = np.empty((0, 1))
         super().__init__()
@@ -71,6 +71,10 @@ class TrainingMonitor(LiveWidget):
 
     def refresh(self) -> None:
         """Look at the run once and show what it says."""
+        with self._lock:  # one look after the other: an older one must not end up on top
+            self._refresh()
+
+    def _refresh(self):
         # The status first: what is read after a final status is complete.
         status = self._run.status
         progress = sorted(self._run.progress, key=lambda one: one.rank)

@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from tests.helpers import pixels
+from tests.helpers import pixels, wait_for
 
 ENGINES = """
 import time
@@ -209,12 +209,25 @@ def test_stop_is_clicked_while_the_kernel_is_busy(notebook, section):
     shows(section, 0, "running")
     before = notebook.read("engines.ids")
     notebook.start("free = time.time() + 8; time.sleep(8)")
+    wait_for(notebook.is_busy)
     row(section, 0).get_by_role("button", name="Stop").click()
     section.locator(".calolab-answers li:has-text('Stop trial 0')").wait_for()
     shows(section, 0, "stopped")
     assert notebook.read("search.trial(0).ended < free")
     section.get_by_text("Stop trial 0: trial 0 is stop").wait_for()
     assert notebook.read("[search.trial(0).status, list(engines.ids)]") == ["stopped", before]
+
+
+def test_clicks_leave_the_figures_of_a_running_cell_alone(notebook, section):
+    notebook.start(
+        "import matplotlib.pyplot as plt; drawn = plt.figure(); time.sleep(4); kept = plt.fignum_exists(drawn.number)"
+    )
+    wait_for(notebook.is_busy)
+    for _ in range(4):
+        section.get_by_label("linear", exact=True).check(force=True)
+        section.get_by_label("log", exact=True).check(force=True)
+        notebook.page.wait_for_timeout(500)
+    assert notebook.read("kept")
 
 
 def test_a_kernel_that_does_not_answer_is_told_and_the_page_goes_on(notebook, section):

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from calolab import distributed
-from calolab.distributed import client_lock, launch, watchdog
+from calolab.distributed import client_lock, hub, launch, watchdog
 from tests.helpers import alive, allow_root, wait_for
 
 
@@ -162,7 +162,7 @@ def test_the_watchdog_survives_a_silent_controller_and_lets_clients_in(monkeypat
 
     content = {"cluster": {"watchdog": os.getpid(), "idle": 0.001}, "controller": {}}
     monkeypatch.setattr(launch, "read", lambda _: content)
-    monkeypatch.setattr(launch, "queues", queues)
+    monkeypatch.setattr(hub, "queues", queues)
     monkeypatch.setattr(launch, "stop", stopped.append)
     watchdog.watch(path)
     assert len(asked) == 2 and stopped == [path]
@@ -268,6 +268,22 @@ def test_a_stale_file_ends_no_other_cluster(one):
     distributed.stop("stale")
     assert not stale.exists() and len(alive(everything)) == len(everything)
     assert one.client[:].apply_sync(abs, -1) == [1] * len(one)
+
+
+def test_a_controller_that_falls_silent_is_told(one, monkeypatch):
+    monkeypatch.setattr(hub, "ANSWERS_WITHIN", 1.0)
+    path = launch.path_of("one")
+    controller = launch.processes(launch.read(path), ("controller",))[0]
+    with hub.observer(path) as client:
+        assert hub.tasks(client) == dict.fromkeys(one.ids, 0)
+        controller.suspend()
+        try:
+            with pytest.raises(TimeoutError, match="does not answer"):
+                hub.tasks(client)
+        finally:
+            controller.resume()
+        with pytest.raises(IndexError, match="Engines 999 have gone"):
+            hub.tasks(client, [999])
 
 
 def test_mpi_launches_ranks_in_order():

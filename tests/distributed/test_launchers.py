@@ -37,7 +37,6 @@ def own_jobs(name):
 
 
 def sleeper(seconds):
-
     time.sleep(seconds)
 
 

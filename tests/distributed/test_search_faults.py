@@ -1,5 +1,6 @@
 """What a search survives: engines killed, trials that hang or eat memory, a controller that dies."""
 
+import contextlib
 import os
 import signal
 import time
@@ -7,7 +8,7 @@ import time
 import pytest
 
 from calolab import distributed
-from calolab.distributed import Choice, launch, search_attempts, search_engines
+from calolab.distributed import Choice, hub, launch, search_attempts, search_engines
 from tests.helpers import wait_for
 
 GIBIBYTE = 2**30
@@ -80,13 +81,27 @@ def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
 
 def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searchers, monkeypatch):
     monkeypatch.setattr(search_engines, "ANSWERS_WITHIN", 0.5)
-    work = [searchers.client[number].apply_async(time.sleep, 600) for number in searchers.ids]
-    search = run("good", wait=False)
-    busy = ", ".join(map(str, searchers.ids))
-    wait_for(lambda: search.note.startswith(f"a trial needs 1 engines; at other work: {busy}."))
-    searchers.client.send_signal(int(signal.SIGINT), targets=list(searchers.ids), block=False)
+    told = f"a trial needs 1 engines; at other work: {', '.join(map(str, searchers.ids))}."
+
+    @contextlib.contextmanager
+    def at_work():
+        work = [searchers.client[number].apply_async(time.sleep, 600) for number in searchers.ids]
+        try:
+            yield
+        finally:
+            searchers.client.send_signal(int(signal.SIGINT), targets=list(searchers.ids), block=False)
+        assert all("KeyboardInterrupt" in str(one.exception(timeout=10)) for one in work)
+
+    with at_work():  # before the engines have heard of the search
+        search = run("good", wait=False)
+        wait_for(lambda: search.note.startswith(told))
     assert search.wait(60).status == "finished" and search.note == ""
-    assert all("KeyboardInterrupt" in str(one.exception(timeout=10)) for one in work)
+    with at_work():
+        wait_for(lambda: all(hub.tasks(searchers.client).values()))
+        search.restart(0)
+        wait_for(lambda: search.note.startswith(told))
+    search.wait(60)
+    assert search.trial(0).attempts == 2 and search.note == ""
 
 
 def test_a_trial_that_kills_its_engines_fails_and_the_search_waits_for_new_ones(run, searchers):
@@ -142,7 +157,6 @@ def test_one_that_goes_on_eating_is_killed_with_its_engine_and_not_tried_again(r
 
 def test_a_dead_controller_interrupts_the_search_and_a_new_cluster_goes_on(faulty, tmp_path):
     def slow(trial):
-
         for epoch in range(trial.epochs):
             time.sleep(0.1)
             trial.report(epoch, ks_comb=1.0)

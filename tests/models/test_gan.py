@@ -59,6 +59,14 @@ def test_generated_events_do_not_depend_on_how_many_are_asked_for():
     assert many.origin["seed"] == 3
 
 
+def test_an_odd_last_batch_compiles_nothing():
+    gan, traced = small_gan(), []
+    call = gan.generator.call
+    gan.generator.call = lambda *args, **options: traced.append(1) or call(*args, **options)
+    assert len(gan.generate(labels(9), seed=3, batch_size=4)) == 9
+    assert len(traced) == 1
+
+
 def test_no_events_make_an_empty_sample():
     assert len(small_gan().generate(labels(0), seed=0)) == 0
 
