@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -17,15 +18,19 @@ def observer(path: Path) -> Iterator[ipyparallel.Client]:
     """A client to ask questions with, beside those of the users."""
     connection = path.with_name(path.name.replace("cluster-", "ipcontroller-").replace(".json", "-client.json"))
     # In a context of its own: no socket may be left that knocks for ever at the ports of a controller that has died.
-    context = zmq.Context()
-    try:
-        client = ipyparallel.Client(str(connection), timeout=10, context=context)
-        try:
-            yield client
-        finally:
+    context, clients = zmq.Context(), []
+
+    def leave():
+        for client in clients:
             client.close(linger=0)
-    finally:
         context.destroy(linger=0)
+
+    try:
+        clients.append(ipyparallel.Client(str(connection), timeout=10, context=context))
+        yield clients[0]
+    finally:
+        # Beside: where the controller has just died, the end of a client may wait for ever.
+        threading.Thread(target=leave, name="observer leaves", daemon=True).start()
 
 
 def queues(path: Path) -> dict[int, int]:

@@ -45,6 +45,7 @@ class ClusterStatus(LiveWidget):
         if not interval > 0:
             raise ValueError(f"interval must be positive [s], received {interval}.")
         self._interval, self._look = interval, threading.Event()
+        self._lock = threading.RLock()  # what one thread sets while another sends what it held back would be lost
         super().__init__(name=cluster if isinstance(cluster, str) else cluster.name)
         self.refresh()
         self.on_msg(self._on_message)
@@ -55,7 +56,7 @@ class ClusterStatus(LiveWidget):
         from calolab import distributed  # ipyparallel loads when a cluster is looked at
 
         found = distributed.status(self.name)
-        with self.hold_sync():
+        with self._lock, self.hold_sync():
             self.state, self.launcher, self.size, self.note = found.state, found.launcher, found.size, found.note
             self.engines = [_facts(number, engine) for number, engine in found.engines.items()]
             self.queue = [str(job) for job in found.queue]
@@ -70,16 +71,19 @@ class ClusterStatus(LiveWidget):
                 return
             try:
                 self.refresh()
-                # What a click has left there stays until the next one.
-                if self.message == failure:
-                    self.message = ""
+                with self._lock:
+                    # What a click has left there stays until the next one.
+                    if self.message == failure:
+                        self.message = ""
             except Exception as error:  # The thread has nobody to raise to: the widget says it, and looks again.
-                self.message = failure = f"The cluster cannot be read: {type(error).__name__}: {error}"
+                with self._lock:
+                    self.message = failure = f"The cluster cannot be read: {type(error).__name__}: {error}"
 
     def _on_message(self, _, content, buffers):
         action = content.get("type")
         if action in ("restart", "stop") and not self.doing:
-            self.doing, self.done, self.message = action, "", ""
+            with self._lock:
+                self.doing, self.done, self.message = action, "", ""
             threading.Thread(target=self._act, args=(action,), name="ClusterStatus click", daemon=True).start()
 
     def _act(self, action):
@@ -88,10 +92,11 @@ class ClusterStatus(LiveWidget):
         begun = time.monotonic()
         try:
             told = distributed.restart(self.name).note if action == "restart" else str(distributed.stop(self.name))
-            self.done = told if action == "restart" else f"{told} ({time.monotonic() - begun:.1f} s)"
+            done, message = told if action == "restart" else f"{told} ({time.monotonic() - begun:.1f} s)", ""
         except Exception as error:
-            self.message = f"{action} failed: {type(error).__name__}: {error}"
-        self.doing = ""
+            done, message = "", f"{action} failed: {type(error).__name__}: {error}"
+        with self._lock:
+            self.done, self.message, self.doing = done, message, ""
         self._look.set()
 
     def _repr_html_(self):

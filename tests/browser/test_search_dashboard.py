@@ -299,6 +299,7 @@ def test_cluster_status_shows_the_engines_and_stops_them(notebook):
     assert found.locator("tbody tr").count() == 2
     found.get_by_role("button", name="Stop").click()
     found.get_by_role("button", name="Really stop?").click()
-    found.locator("b.calolab-status:has-text('not running')").wait_for()
+    # A look at the cluster may have begun before the controller went, and waits for its answer first.
+    found.locator("b.calolab-status:has-text('not running')").wait_for(timeout=90_000)
     assert notebook.read("distributed.status('dashboard').state") == "not running"
     notebook.check_quiet()
