@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 import time
 
+import anywidget
 import traitlets
 
 from calolab.widgets import frontend
-from calolab.widgets.live import LiveWidget
 
 
-class ClusterStatus(LiveWidget):
+class ClusterStatus(anywidget.AnyWidget):
     """The engines of a cluster with rank, machine, memory and load, its place in a queue, and Restart and Stop.
 
     A daemon thread asks `distributed.status` every few seconds, which does not disturb the engines, busy ones included;
-    it ends when the widget is closed. While the kernel is busy the figures go on, and a click is heard where the kernel
-    has subshells (JupyterLab 4.4, ipykernel 7); elsewhere it waits for the cell's end.
+    it ends when the widget is closed. While the kernel is busy the figures go on, but a click may wait for the cell's
+    end.
 
     Args:
         cluster: a cluster's name, or its `Engines`.
