@@ -5,9 +5,12 @@
 
 import importlib
 
+from calolab import cpu
+
 __version__ = "0.1.0"
 
 _PARTS = (
+    "cpu",
     "datasets",
     "distributed",
     "jets",
@@ -22,6 +25,9 @@ _PARTS = (
     "widgets",
 )
 __all__ = ["Particles", "Sample", "Space", "__version__", "load_ipython_extension", *_PARTS]
+
+# Before anything of calolab can load TensorFlow, which reads the environment only once.
+cpu.prepare()
 
 
 def __getattr__(name):
