@@ -8,6 +8,9 @@ from html import escape
 
 import numpy as np
 
+# Why a training stopped before the end of its last epoch.
+ASKED_TO_STOP, ASKED_TO_PAUSE, OUT_OF_TIME = "stop requested", "pause requested", "time limit"
+
 
 @dataclass(frozen=True)
 class Progress:
@@ -25,6 +28,7 @@ class Progress:
             showers without any energy.
         samples_per_second: events that this rank trains on per second [1/s].
         time: seconds since the training (or its resumption) began [s].
+        time_limit: seconds after which it stops [s]; None without a limit.
     """
 
     rank: int
@@ -35,6 +39,7 @@ class Progress:
     losses: Mapping[str, float]
     samples_per_second: float
     time: float
+    time_limit: float | None = None
 
     def to_dict(self) -> dict:
         """The record as plain numbers and strings that JSON can hold."""
@@ -51,36 +56,55 @@ class History:
     """What a training did, epoch by epoch.
 
     Args:
-        epochs: one dictionary per finished epoch: `epoch` (from 0), `losses` (as in `Progress`, means over the epoch),
-            `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step, which
-            compiles); with a physics score also its `scores` by name.
+        epochs: one dictionary per finished epoch: `epoch` (from 0), `steps`, `losses` (as in `Progress`, means over the
+            epoch), `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step,
+            which compiles); with a physics score also its `scores` by name.
         ranks: number of ranks.
         settings: what the training was started with: batch size per rank, precision, seed, recipe, ...
         stopped: whether it was stopped before the last epoch's end.
+        reason: why: "time limit", "stop requested" or "pause requested"; empty if it was not stopped.
+        unfinished: the epoch that was in progress when training stopped, as a dictionary like those of `epochs`, over
+            the steps done of it; None where it stopped between two epochs.
+        steps: steps done in all, those before a resumption included.
     """
 
     epochs: tuple[Mapping, ...] = ()
     ranks: int = 1
     settings: Mapping[str, object] | None = None
     stopped: bool = False
+    reason: str = ""
+    unfinished: Mapping | None = None
+    steps: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "epochs", tuple(self.epochs))
         object.__setattr__(self, "settings", dict(self.settings or {}))
 
+    @property
+    def rows(self) -> tuple[Mapping, ...]:
+        """The finished epochs, then the unfinished one if there is one."""
+        return self.epochs if self.unfinished is None else (*self.epochs, self.unfinished)
+
+    @property
+    def samples_per_second(self) -> float:
+        """Events of all ranks per second over all steps [1/s], as in `epochs`; 0 before the first step."""
+        rows = [row for row in self.rows if row["samples_per_second"] > 0]
+        seconds = sum(row["events"] / row["samples_per_second"] for row in rows)
+        return sum(row["events"] for row in rows) / seconds if seconds > 0 else 0.0
+
     def losses(self, name: str) -> list[float]:
-        """One loss by epoch.
+        """One loss by epoch, that of an unfinished epoch last.
 
         Raises:
             ValueError: if no epoch holds it.
         """
-        known = sorted(self.epochs[0]["losses"]) if self.epochs else []
+        known = sorted(self.rows[0]["losses"]) if self.rows else []
         if name not in known:
             raise ValueError(f"No loss {name!r} in this history; it holds {', '.join(known) or 'no epoch'}.")
-        return [epoch["losses"][name] for epoch in self.epochs]
+        return [row["losses"][name] for row in self.rows]
 
     def scores(self, name: str) -> list[float]:
-        """One physics score by epoch; NaN for epochs that were not judged by it.
+        """One physics score by epoch; NaN for epochs that were not judged by it, such as an unfinished one.
 
         Raises:
             ValueError: if no epoch holds it.
@@ -88,7 +112,7 @@ class History:
         known = self._scored()
         if name not in known:
             raise ValueError(f"No score {name!r} in this history; it holds {', '.join(known) or 'no scores'}.")
-        return [epoch.get("scores", {}).get(name, float("nan")) for epoch in self.epochs]
+        return [row.get("scores", {}).get(name, float("nan")) for row in self.rows]
 
     def _scored(self) -> list[str]:
         return sorted({name for epoch in self.epochs for name in epoch.get("scores", ())})
@@ -102,7 +126,7 @@ class History:
         """
         told = []
         for name in ("discriminator", "generator"):
-            sizes = np.abs([epoch["losses"].get(name, 0.0) for epoch in self.epochs])
+            sizes = np.abs([row["losses"].get(name, 0.0) for row in self.rows])
             usual = max(float(sizes[:3].max(initial=0)), 1.0)
             if sizes[3:].max(initial=0) > 20 * usual:
                 told.append(
@@ -112,15 +136,16 @@ class History:
         return f"The training diverges: {'; '.join(told)}." if told else ""
 
     def plot(self, names: Sequence[str] = ("discriminator", "generator")):
-        """Losses by epoch: a matplotlib figure, which a notebook shows.
+        """Losses by epoch: a matplotlib figure, which a notebook shows; an unfinished epoch at the part that was done.
 
         Raises:
             ValueError: if no epoch holds a loss of that name.
         """
         from calolab.plots import losses  # matplotlib loads when something is drawn
 
-        columns = [[epoch["epoch"] + 1 for epoch in self.epochs], *(self.losses(name) for name in names)]
-        remark = ", ".join(filter(None, ["stopped" if self.stopped else "", "diverging" if self.divergence else ""]))
+        columns = [self._ends(), *(self.losses(name) for name in names)]
+        stopped = self.reason or "stopped" if self.stopped else ""
+        remark = ", ".join(filter(None, [stopped, "diverging" if self.divergence else ""]))
         return losses.show(np.column_stack(columns), names, names, remark, step="epoch")
 
     def plot_beginning(self, names: Sequence[str] = ("discriminator",), first: int = 10):
@@ -131,8 +156,16 @@ class History:
         """
         from calolab.plots import losses
 
-        columns = [[epoch["epoch"] + 1 for epoch in self.epochs], *(self.losses(name) for name in names)]
+        columns = [self._ends(), *(self.losses(name) for name in names)]
         return losses.beginning(np.column_stack(columns), names, first, "diverging" if self.divergence else "")
+
+    def _ends(self) -> list[float]:
+        """Where each row ends, in epochs."""
+        ends = [float(epoch["epoch"] + 1) for epoch in self.epochs]
+        if self.unfinished is not None:
+            events = self.unfinished["events"]
+            ends.append(self.unfinished["epoch"] + events / max(self.settings.get("events", events), events))
+        return ends
 
     def to_dict(self) -> dict:
         """The history as plain numbers and strings that JSON can hold; `from_dict` reads it back."""
@@ -144,15 +177,22 @@ class History:
         return cls(**content)
 
     def __repr__(self):
-        return f"History({len(self.epochs)} epochs on {self.ranks} ranks{', stopped' if self.stopped else ''})"
+        return f"History({self._done()}{', stopped' if self.stopped else ''}{self.reason and f': {self.reason}'})"
+
+    def _done(self) -> str:
+        """How much was done, in words."""
+        done = f"{len(self.epochs)} epoch{'s' * (len(self.epochs) != 1)}"
+        if self.unfinished is not None:
+            done += f" and {self.unfinished['steps']} step{'s' * (self.unfinished['steps'] != 1)}"
+        return f"{done} on {self.ranks} rank{'s' * (self.ranks > 1)}"
 
     def _repr_html_(self):
-        title = f"<b>{len(self.epochs)} epochs</b> on {self.ranks} rank{'s' if self.ranks > 1 else ''}"
-        title += ", stopped early" if self.stopped else ""
+        title = f"<b>{self._done()}</b>"
+        title += f", stopped early{self.reason and f': {self.reason}'}" if self.stopped else ""
         title += f"<br>{self.divergence}" if self.divergence else ""
-        if not self.epochs:
+        if not self.rows:
             return title
-        names = list(self.epochs[0]["losses"])
+        names = list(self.rows[0]["losses"])
         known = self._scored()
         floors = [name for name in known if name.startswith("floor_")]
         judged = [name for name in known if f"floor_{name}" in floors]  # what has a floor decides: it comes first
@@ -162,11 +202,11 @@ class History:
         title += f"<br><small>{escape(beside)}</small>" if beside else ""
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names + scores)
         rows = "".join(
-            f"<tr><td>{epoch['epoch'] + 1}</td>"
+            f"<tr><td>{epoch['epoch'] + 1}{' (unfinished)' * (epoch is self.unfinished)}</td>"
             + "".join(f"<td>{epoch['losses'][name]:.3g}</td>" for name in names)
             + "".join(f"<td>{epoch.get('scores', {}).get(name, float('nan')):.3g}</td>" for name in scores)
             + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.0f}</td></tr>"
-            for epoch in self.epochs
+            for epoch in self.rows
         )
         head = f"<tr><th>epoch</th>{head}<th>events/s</th><th>s</th></tr>"
         return f"{title}<table style='font-size: 80%'>{head}{rows}</table>"

@@ -79,19 +79,26 @@ class Standing:
         self.step, self.passes, self.step_losses = self.step + 1, 0, {}
         return losses
 
+    @property
+    def unfinished(self) -> dict | None:
+        """The epoch in progress over the steps done of it, as in `History.unfinished`; None before its first step."""
+        return self._epoch_so_far() if self.epoch_events else None
+
     def count_epoch(self) -> None:
         """Close the epoch and write it into the history."""
-        self.history.append(
-            {
-                "epoch": self.epoch,
-                "losses": {name: total / self.epoch_events for name, total in self.epoch_losses.items()},
-                "events": self.epoch_events,
-                "seconds": self.epoch_seconds,
-                "samples_per_second": self.samples_per_second,
-            }
-        )
+        self.history.append(self._epoch_so_far())
         self.epoch, self.step, self.epoch_losses = self.epoch + 1, 0, {}
         self.epoch_events, self.epoch_seconds, self.timed_events, self.timed_seconds = 0, 0.0, 0, 0.0
+
+    def _epoch_so_far(self) -> dict:
+        return {
+            "epoch": self.epoch,
+            "steps": self.step,
+            "losses": {name: total / self.epoch_events for name, total in self.epoch_losses.items()},
+            "events": self.epoch_events,
+            "seconds": self.epoch_seconds,
+            "samples_per_second": self.samples_per_second,
+        }
 
     def count_scores(self, scores: Mapping[str, float], by: str) -> bool:
         """Write the last epoch's physics scores into the history; whether it is the best so far."""

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from calolab.models import GAN
 from calolab.samples import steps_per_epoch
-from calolab.training import trainer
+from calolab.training import resumption, trainer
 from calolab.training.draws import order_seed
 from calolab.training.precision import computing_in
 from calolab.training.ranks import Alone
@@ -44,7 +44,7 @@ class StepTimer:
             recipe=recipe,
             parallel=self._stamped,
         )
-        self._standing, _ = trainer.begin(self._run, resume=False)
+        self._standing, _ = resumption.begin(self._run, resume=False)
 
     @property
     def averaged_bytes(self) -> tuple[int, ...]:

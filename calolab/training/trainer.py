@@ -6,7 +6,7 @@ import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import islice
 
 import keras
@@ -15,23 +15,24 @@ import numpy as np
 from calolab.models import GAN
 from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_epoch
 from calolab.training import checkpoints as store
-from calolab.training import heads, ranks
+from calolab.training import heads, ranks, resumption
 from calolab.training.callbacks import progress_bar
 from calolab.training.checks import check_request, count_events
-from calolab.training.divergence import TrainingDiverged, check_losses, check_showers, check_weights
+from calolab.training.divergence import TrainingDiverged, check_losses, check_showers
 from calolab.training.draws import draw, order_seed
-from calolab.training.history import History, Progress
+from calolab.training.history import ASKED_TO_PAUSE, ASKED_TO_STOP, OUT_OF_TIME, History, Progress
 from calolab.training.interrupts import deferred_interrupt
 from calolab.training.passes import make_passes, seed_states
 from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe
-from calolab.training.response import Response, pooled_response
+from calolab.training.response import Response
 from calolab.training.selection import PhysicsScore
 from calolab.training.standing import Standing
+from calolab.training.time_limit import TimeLimit
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class Run:
     """What stays the same from the first step to the last."""
 
     gan: GAN
@@ -66,6 +67,7 @@ def fit(
     physics_score: PhysicsScore | None = None,
     checkpoints: str | os.PathLike | None = None,
     resume: bool = False,
+    time_limit: float | None = None,
     callbacks: Sequence[Callable[[Progress], None]] = (),
     parallel=None,
     should_stop: Callable[[], bool] | None = None,
@@ -93,6 +95,10 @@ def fit(
             weights of the best epoch, which the checkpoints keep too, as `best.npz`.
         checkpoints: folder for a checkpoint after every epoch and when stopped; none by default.
         resume: go on from the checkpoint in that folder as if the training had never stopped.
+        time_limit: seconds after which training stops, once the step in progress is done on all ranks; at least one
+            step is taken. The clock starts with this call, so compiling, physics scores and checkpoints count; a
+            resumed training has this time anew. The best epoch is kept, and `resume=True` continues bit-identically.
+            Given on all ranks or on none.
         callbacks: called with a `Progress` after every step.
         parallel: an object with `rank`, `size`, `average(tensors)` (means over the ranks, also inside a `tf.function`)
             and `broadcast(arrays)` (those of rank 0); None trains alone.
@@ -102,7 +108,8 @@ def fit(
         progress: whether to show a progress bar on rank 0.
 
     Returns:
-        The `History`, also of epochs before a resumption.
+        The `History`, also of epochs before a resumption; it says why training stopped, and holds the losses of an
+        epoch that was not finished.
 
     Raises:
         ValueError: if arguments, data, recipe and networks do not fit together, or the checkpoint is damaged or comes
@@ -112,6 +119,7 @@ def fit(
             the last good epoch, and so has the checkpoint.
         KeyboardInterrupt: after Ctrl-C, once the pass in progress is done and the checkpoint is written.
     """
+    limit = TimeLimit(time_limit)
     run = prepare(
         gan,
         data,
@@ -128,27 +136,36 @@ def fit(
     )
     steps, parallel = run.steps, run.parallel
     warn_where_slow(precision)
-    standing, best = begin(run, resume)
+    standing, best = resumption.begin(run, resume)
     done = standing.epoch * steps + standing.step
     with (
         computing_in(precision, gan.generator, gan.discriminator),
         deferred_interrupt() as interrupted,
         progress_bar(epochs, steps, done, show=progress and parallel.rank == 0) as bar,
     ):
-        stopped, best = _train(
+        reason, best = _train(
             run,
             standing,
             best,
+            limit,
             wish=lambda: interrupted() or (should_stop is not None and bool(should_stop())),
             pause=should_pause,
             callbacks=(bar, *callbacks),
         )
     if best is not None:
         store.assign(run.changing, best)
-    _note_provenance(run, standing, resume)
+    resumption.note_provenance(run, standing, resume)
     if interrupted():
         raise KeyboardInterrupt
-    history = History(tuple(standing.history), parallel.size, run.settings, stopped)
+    history = History(
+        tuple(standing.history),
+        parallel.size,
+        run.settings,
+        stopped=bool(reason),
+        reason=reason,
+        unfinished=standing.unfinished,
+        steps=standing.epoch * steps + standing.step,
+    )
     if history.divergence:
         warnings.warn(history.divergence, stacklevel=2)
     return history
@@ -168,7 +185,7 @@ def prepare(
     checkpoints: str | os.PathLike | None = None,
     resume: bool = False,
     parallel=None,
-) -> _Run:
+) -> Run:
     """All that a training's steps need, agreed on by all ranks; arguments and errors are those of `fit`."""
     recipe = recipe or Recipe.published(gan.architecture)
     parallel = parallel or ranks.Alone()
@@ -187,7 +204,7 @@ def prepare(
     optimizers = {network: _optimizer(recipe) for network in ("generator", "discriminator")}
     for network, optimizer in optimizers.items():
         optimizer.build(getattr(gan, network).trainable_variables)
-    return _Run(
+    return Run(
         gan=gan,
         data=data,
         labels={name: np.asarray(data.labels[name]) for name in gan.conditions},
@@ -215,56 +232,70 @@ def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
 
 
 def _train(
-    run: _Run,
+    run: Run,
     standing: Standing,
     best: dict | None,
+    limit: TimeLimit,
     wish: Callable,
     pause: Callable | None,
     callbacks: Sequence[Callable],
-) -> tuple[bool, dict[str, np.ndarray] | None]:
-    """Go through the epochs that are left; whether a wish to stop ended it, and the best epoch's variables."""
+) -> tuple[str, dict[str, np.ndarray] | None]:
+    """Go through the epochs that are left; why it stopped before their end, and the best epoch's variables."""
     good = store.values(run.changing)
-    began = time.perf_counter()
-    compiled = stop = False
+    compiled, reason = False, ""
     try:
-        while standing.epoch < run.epochs and not stop:
+        while standing.epoch < run.epochs and not reason:
             order = order_seed(run.seed, run.parallel.rank, standing.epoch)
             together = run.global_batch * run.recipe.discriminator_passes
             sizes = rank_batches(together, run.parallel.rank, run.parallel.size)
             batches = run.data.batches(sizes, order, run.steps)
             for batch in islice(batches, standing.step, None):
                 started, from_its_start = time.perf_counter(), standing.passes == 0
-                stop = take_step(run, batch, standing, wish)
+                reason = ASKED_TO_STOP if take_step(run, batch, standing, wish) else ""
                 if standing.passes < len(run.recipe.passes):
                     break
-                now = _close_step(run, standing, time.perf_counter() - started, time.perf_counter() - began, compiled)
+                now = _close_step(run, standing, limit, time.perf_counter() - started, compiled)
                 compiled = compiled or from_its_start
                 for callback in callbacks:
                     callback(now)
-                if stop:
+                reason = reason or _out_of_time(run, limit)
+                if reason:
                     break
             ended = standing.step == run.steps
             if ended:
                 standing.count_epoch()
-            good = _checked(run, standing)
-            _write(run, standing, good, store.FILE)
+            good = resumption.checked(run, standing)
+            resumption.write(run, standing, good, store.FILE)
             if ended and run.physics_score is not None:
                 # After the checkpoint: a score may take long, or fail.
                 with computing_in("float32", run.gan.generator):
                     scores = ranks.from_rank_0(run.parallel, lambda: run.physics_score(run.gan))
                 if standing.count_scores(scores, run.physics_score.by):
                     best = good
-                    _write(run, standing, best, store.BEST)
-                _write(run, standing, good, store.FILE)
-            if ended and pause is not None:
-                stop = stop or bool(ranks.averaged(run.parallel, np.float32(pause()))[0] > 0)
+                    resumption.write(run, standing, best, store.BEST)
+                resumption.write(run, standing, good, store.FILE)
+            if ended:
+                # The physics score takes time, too.
+                reason = reason or _out_of_time(run, limit)
+            if ended and not reason and pause is not None and _on_any_rank(run, pause()):
+                reason = ASKED_TO_PAUSE
     except TrainingDiverged:
         store.assign(run.changing, good)
         raise
-    return standing.epoch < run.epochs, best
+    return reason if standing.epoch < run.epochs else "", best
 
 
-def take_step(run: _Run, batch: Sample, standing: Standing, wish: Callable[[], bool]) -> bool:
+def _on_any_rank(run: Run, here: bool) -> bool:
+    """Whether something holds on any rank; all ranks ask together, and get the same answer."""
+    return bool(ranks.averaged(run.parallel, np.float32(here))[0] > 0)
+
+
+def _out_of_time(run: Run, limit: TimeLimit) -> str:
+    """The reason to stop if the time limit has passed on any rank, else an empty string."""
+    return OUT_OF_TIME if limit.seconds is not None and _on_any_rank(run, limit.passed) else ""
+
+
+def take_step(run: Run, batch: Sample, standing: Standing, wish: Callable[[], bool]) -> bool:
     """One step: the discriminator's passes on its parts of the batch, then the generator's.
 
     Returns:
@@ -296,7 +327,7 @@ def take_step(run: _Run, batch: Sample, standing: Standing, wish: Callable[[], b
     return False
 
 
-def _close_step(run: _Run, standing: Standing, seconds: float, time: float, compiled: bool) -> Progress:
+def _close_step(run: Run, standing: Standing, limit: TimeLimit, seconds: float, compiled: bool) -> Progress:
     """Count a finished step, check that the generator lives, and say how far the training is."""
     losses = standing.count_step(_events_of_step(run, standing), seconds, timed=compiled)
     check_showers(f"Epoch {standing.epoch + 1}", standing.empty_steps, run.recipe.patience)
@@ -308,83 +339,11 @@ def _close_step(run: _Run, standing: Standing, seconds: float, time: float, comp
         steps=run.steps,
         losses=losses,
         samples_per_second=standing.samples_per_second / run.parallel.size,
-        time=time,
+        time=limit.elapsed,
+        time_limit=limit.seconds,
     )
 
 
-def _events_of_step(run: _Run, standing: Standing) -> int:
+def _events_of_step(run: Run, standing: Standing) -> int:
     together = run.global_batch * run.recipe.discriminator_passes
     return global_batch_size(run.events, run.batch_size, run.parallel.size, standing.step, together)
-
-
-def begin(run: _Run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | None]:
-    """Where to start, with equal variables on all ranks: a new training, or the checkpoint that rank 0 reads.
-
-    Returns:
-        Where the training stands, and the best epoch's variables where epochs have been scored.
-    """
-
-    def read(file):
-        shapes = {name: variable.shape for name, variable in run.changing.items()}
-        standing, arrays = store.load(run.folder, run.settings, shapes, file)
-        store.assign(run.changing, arrays)
-        return asdict(standing)
-
-    best = None
-    if resume:
-        standing = Standing(**ranks.from_rank_0(run.parallel, lambda: read(store.FILE)))
-        if run.physics_score is None or standing.best.get("by") != run.physics_score.by:
-            standing.best = {}  # what was judged by something else, or by nothing, has no best epoch
-        if standing.best:
-            # Killed between two writes, a training leaves a best epoch that its checkpoint does not know yet.
-            standing.best = ranks.from_rank_0(run.parallel, lambda: read(store.BEST))["best"]
-            best = _broadcast(run)
-            ranks.from_rank_0(run.parallel, lambda: read(store.FILE))
-    else:
-        standing = Standing()
-        if "ecal" in run.recipe.weights:
-            response = pooled_response(run.data, run.parallel, order_seed(run.seed, run.parallel.rank, 0))
-            standing.response = response.to_dict()
-        if run.folder is not None:
-            ranks.from_rank_0(run.parallel, lambda: store.set_aside(run.folder))
-    store.assign(run.changing, _broadcast(run))
-    return standing, best
-
-
-def _broadcast(run: _Run) -> dict[str, np.ndarray]:
-    """Rank 0's values of all variables by name, on every rank."""
-    arrays = run.parallel.broadcast(list(store.values(run.changing).values()))
-    return {name: np.asarray(array) for name, array in zip(run.changing, arrays)}
-
-
-def _checked(run: _Run, standing: Standing) -> dict[str, np.ndarray]:
-    """The values of all variables by name, if they are good."""
-    arrays = store.values(run.changing)
-    check_weights(f"After {standing.epoch} epochs", arrays)
-    return arrays
-
-
-def _write(run: _Run, standing: Standing, arrays: Mapping[str, np.ndarray], file: str) -> None:
-    """Where checkpoints are asked for, let rank 0 write one."""
-    if run.folder is not None:
-        ranks.from_rank_0(run.parallel, lambda: store.save(run.folder, arrays, standing, run.settings, file))
-
-
-def _note_provenance(run: _Run, standing: Standing, resumed: bool) -> None:
-    """Write into the GAN how it was trained; a resumed training replaces the note that it left when it stopped."""
-    trainings = run.gan.provenance.setdefault("trainings", [])
-    # An earlier training of another kind keeps its note: only one with these settings can have been resumed, be it on
-    # another number of ranks.
-    settings = {name: value for name, value in run.settings.items() if name != "ranks"}
-    if resumed and trainings and all(trainings[-1].get(name) == value for name, value in settings.items()):
-        trainings.pop()
-    trainings.append(
-        {
-            **run.settings,
-            "epochs": standing.epoch,
-            "best": standing.best,
-            "response": standing.response,
-            "labels": {name: [float(column.min()), float(column.max())] for name, column in run.labels.items()},
-            "data": dict(getattr(run.data, "origin", {})),
-        }
-    )

@@ -60,3 +60,19 @@ def test_scores_that_have_a_floor_come_first_and_their_floors_once_above():
     html = History(epochs)._repr_html_()
     assert html.index("<th>ks comb</th>") < html.index("<th>chi2</th>")
     assert html.count("2.36") == 1 and html.index("floor ks comb 2.36") < html.index("<table")
+
+
+def test_an_unfinished_epoch_is_counted_and_drawn_at_the_part_that_was_done():
+    unfinished = {**EPOCH, "epoch": 1, "steps": 2, "losses": {"generator": 3.0}, "events": 2, "samples_per_second": 2.0}
+    history = History((EPOCH,), 1, {"events": 5}, True, "time limit", unfinished, steps=7)
+    assert repr(history) == "History(1 epoch and 2 steps on 1 rank, stopped: time limit)"
+    assert history.losses("generator") == [2.0, 3.0]
+    assert history.samples_per_second == pytest.approx(7 / 2)
+    html = history._repr_html_()
+    assert "1 epoch and 2 steps" in html and "2 (unfinished)" in html and html.count("<tr>") == 3
+    (line,) = history.plot(["generator"]).axes[0].lines
+    np.testing.assert_allclose(line.get_xdata(), [1, 1.4])
+    within_the_first = History((), 1, {"events": 5}, True, "time limit", {**unfinished, "epoch": 0}, steps=2)
+    assert within_the_first.losses("generator") == [3.0] and "0 epochs and 2 steps" in repr(within_the_first)
+    assert len(within_the_first.plot(["generator"]).axes[0].lines) == 1
+    assert History().samples_per_second == 0

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from calolab.training import Recipe, TrainingDiverged, fit
+from calolab.training import PhysicsScore, Recipe, TrainingDiverged, fit
 from calolab.training.history import History
 
 QUIET = {"batch_size": 4, "progress": False}
@@ -307,3 +307,61 @@ def test_warm_up_goes_on_after_a_resumption(tiny_gan, tiny_sample, weights, tmp_
     fit(resumed, tiny_sample(), epochs=2, checkpoints=tmp_path, resume=True, **options)
     for one, other in zip(weights(straight), weights(resumed), strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_a_time_limit_stops_after_the_step_that_passes_it_and_resumes_bit_identically(
+    tiny_gan, tiny_sample, weights, tmp_path
+):
+    whole, resumed, seen = tiny_gan(), tiny_gan(seed=9), []
+    expected = fit(whole, tiny_sample(), epochs=2, **QUIET)
+    assert (expected.reason, expected.unfinished, expected.steps) == ("", None, 12)
+    options = {"epochs": 2, "checkpoints": tmp_path, "callbacks": [seen.append], **QUIET}
+    # The first step passes this limit, and the resumed training has it anew.
+    first = fit(tiny_gan(), tiny_sample(), time_limit=1e-6, **options)
+    second = fit(tiny_gan(seed=8), tiny_sample(), time_limit=1e-6, resume=True, **options)
+    assert [(now.epoch, now.step, now.time_limit) for now in seen] == [(0, 0, 1e-6), (0, 1, 1e-6)]
+    for number, history in ((1, first), (2, second)):
+        assert history.stopped and history.reason == "time limit" and history.epochs == ()
+        assert history.steps == history.unfinished["steps"] == number
+        assert history.unfinished["events"] == 4 * number and history.samples_per_second > 0
+        assert history.losses("generator") == [history.unfinished["losses"]["generator"]]
+        assert History.from_dict(history.to_dict()) == history
+    assert first.unfinished["losses"]["discriminator"] == seen[0].losses["discriminator"]
+    history = fit(resumed, tiny_sample(), resume=True, time_limit=3600, **options)
+    assert not history.stopped and history.steps == 12 and history.unfinished is None
+    assert equal(weights(resumed), weights(whole))
+    assert [epoch["losses"] for epoch in history.epochs] == [epoch["losses"] for epoch in expected.epochs]
+
+
+def test_a_time_limit_that_passes_on_one_rank_stops_all_after_the_same_step(tiny_gan, tiny_sample, weights, on_ranks):
+    sample = tiny_sample(10)
+
+    def work(rank):
+        gan, shard, limit = tiny_gan(), sample.shard(rank.rank, rank.size), (3600, 1e-6)[rank.rank]
+        history = fit(gan, shard, epochs=2, batch_size=2, progress=False, parallel=rank, time_limit=limit)
+        return history, weights(gan)
+
+    (first, first_weights), (second, second_weights) = on_ranks(2, work)
+    assert first.reason == second.reason == "time limit" and first.steps == second.steps == 1
+    assert equal(first_weights, second_weights)
+
+
+def test_a_time_limit_keeps_the_best_epoch(tiny_gan, tiny_sample, weights, tmp_path):
+    judged = []
+
+    def score(gan):
+        judged.append(weights(gan))
+        return {"ks_comb": (1.0, 2.0)[len(judged) - 1]}
+
+    options = {"epochs": 3, "physics_score": PhysicsScore(score), "checkpoints": tmp_path, "time_limit": 1e-6, **QUIET}
+    fit(tiny_gan(), tiny_sample(4), **options)
+    gan = tiny_gan(seed=9)
+    history = fit(gan, tiny_sample(4), resume=True, **options)
+    assert history.reason == "time limit" and history.unfinished is None and history.scores("ks_comb") == [1, 2]
+    assert equal(weights(gan), judged[0]) and not equal(judged[0], judged[1])
+
+
+@pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf"), "60", True])
+def test_a_time_limit_must_be_positive(tiny_gan, tiny_sample, limit):
+    with pytest.raises(ValueError, match="time_limit expects a positive number of seconds"):
+        fit(tiny_gan(), tiny_sample(4), epochs=1, time_limit=limit)
