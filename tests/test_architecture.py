@@ -27,6 +27,7 @@ FREE = {"calolab"}
 DOORS = {
     "tensorflow": ("calolab.training.", "calolab.inference.", "calolab.distributed.data_parallel"),
     "keras": ("calolab.models.", "calolab.training.", "calolab.inference.", "calolab.distributed.data_parallel"),
+    "cloudpickle": ("calolab.distributed.shipment",),
     "horovod": ("calolab.distributed.communicator",),
     "ipyparallel": ("calolab.distributed.",),
     "distributed": ("calolab.distributed.dask_client",),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calolab.distributed import communicator
+from calolab.distributed import communicator, shipment
 from calolab.distributed.cluster import Engines
 from calolab.distributed.communicator import Meeting
 from calolab.distributed.elastic import ElasticRun, check_elastic
@@ -22,8 +21,12 @@ from calolab.distributed.roll_call import arrange_meetings, check_idle, check_ve
 from calolab.distributed.training_run import TrainingRun
 from calolab.samples import Sample, steps_per_epoch
 from calolab.training.history import Progress
+from calolab.training.selection import PhysicsScore
+from calolab.training.time_limit import check_time_limit
 
+MOMENT = 1e-3  # seconds: a time limit that has passed, so that one more step ends the training
 REPORT_EVERY = 0.25  # seconds between a rank's reports
+FUNCTIONS = "The callbacks and the physics score"
 LOOK_TAKES = 120.0  # seconds at most, for an engine that may have to load TensorFlow first
 
 
@@ -40,7 +43,6 @@ class Job:
         options: keywords of `training.fit`.
         space, origin: of the `Sample` whose arrays travel beside; None for a stream.
         stream: the `EventStream` of this rank, whose files the engine reads itself.
-        judged_by: name of the number that decides which epoch is the best; empty without a physics score.
     """
 
     meeting: Meeting | None
@@ -48,20 +50,24 @@ class Job:
     space: object = None
     origin: object = None
     stream: object = None
-    judged_by: str = ""
 
 
 @dataclass(frozen=True, eq=False)
 class Plan:
-    """What a training needs on whichever engines it runs: the arguments of `fit`, with the networks as bytes."""
+    """What a training needs on whichever engines it runs: the arguments of `fit`, with the code in it as bytes.
+
+    Args:
+        networks: of `shipment.pack_gan`.
+        judge, others: the callbacks and the physics score, as `shipment.pack` gives them, of rank 0 and of other ranks.
+    """
 
     engines: Engines
     gan: object
     data: object
     networks: np.ndarray
     options: dict
-    callbacks: tuple[Callable, ...]
-    physics_score: object
+    judge: np.ndarray
+    others: np.ndarray
     settings: dict
 
 
@@ -79,6 +85,7 @@ def fit(
     physics_score=None,
     checkpoints: str | os.PathLike | None = None,
     resume: bool = False,
+    time_limit: float | None = None,
     callbacks: Sequence[Callable[[Progress], None]] = (),
     progress: bool = True,
     ranks: int | None = None,
@@ -103,20 +110,25 @@ def fit(
         gan: the networks to start from; `TrainingRun.wait` puts the trained weights into them.
         data: all events: a `Sample`, whose shards are sent, or an `EventStream`, whose files the engines read.
         epochs, precision, seed, recipe, resume: as for `training.fit`.
-        physics_score: as for `training.fit`; its function is sent to rank 0's engine.
+        time_limit: as for `training.fit`, from when the ranks have met; of an elastic training, for all of it together,
+            interruptions included.
+        physics_score: as for `training.fit`; its function is sent to rank 0's engine with all that it refers to.
         batch_size: events per rank and pass.
         global_batch: events of all ranks per pass; by default `batch_size` times the ranks at the start.
         checkpoints: folder for checkpoints, which rank 0's engine writes and reads.
-        callbacks: functions of a `Progress`, called on the engines after every step.
+        callbacks: functions of a `Progress`, called on the engines after every step; they are sent like the score.
         progress: whether `TrainingRun.wait` shows a progress bar.
         ranks: how many of the engines take part, the first ones; all by default.
         elastic: whether to go on when engines die; needs `checkpoints`.
         min_ranks: fewer ranks than this do not go on.
 
     Raises:
-        ValueError: if there are fewer events than ranks, or fewer engines, or an elastic training has no checkpoints.
+        ValueError: if there are fewer events than ranks, or fewer engines, the time limit is not positive, or an
+            elastic training has no checkpoints.
+        TypeError: if the networks, the physics score or a callback cannot be sent.
         RuntimeError: if no engine is there, one is busy or does not answer, or versions or Horovod do not fit.
     """
+    check_time_limit(time_limit)
     ids = engines.ids
     if not ids:
         raise RuntimeError(f"Cluster {engines.name!r} has no engines: start it again with `%ipcluster start`.")
@@ -132,11 +144,12 @@ def fit(
     if elastic:
         check_elastic(len(ids), min_ranks, folder)
         global_batch = global_batch or _former_batch(engines, ids, folder, resume) or batch_size * len(ids)
+    callbacks = tuple(callbacks)
     plan = Plan(
         engines=engines,
         gan=gan,
         data=data,
-        networks=pack(gan),
+        networks=shipment.pack_gan(gan),
         options={
             "epochs": epochs,
             "batch_size": batch_size,
@@ -145,9 +158,10 @@ def fit(
             "seed": seed,
             "recipe": recipe,
             "checkpoints": folder,
+            "time_limit": time_limit,
         },
-        callbacks=tuple(callbacks),
-        physics_score=physics_score,
+        judge=shipment.pack((callbacks, physics_score), FUNCTIONS),
+        others=shipment.pack((callbacks, physics_score and PhysicsScore(_unasked, physics_score.by)), FUNCTIONS),
         settings={
             "checkpoints": folder,
             "progress": progress,
@@ -161,29 +175,28 @@ def fit(
     return ElasticRun(start, partial(_look, engines, folder), ids, resume, min_ranks, most)
 
 
-def _start(plan: Plan, ids: Sequence[int], resume: bool) -> TrainingRun:
-    """Start the ranks of a training on these engines."""
+def _start(plan: Plan, ids: Sequence[int], resume: bool, spent: float = 0.0) -> TrainingRun:
+    """Start the ranks of a training on these engines; `spent` of its time limit has passed [s]."""
     engines = plan.engines
     check_idle(engines, ids)
     facts = engine_facts(engines, ids)
     check_versions(ids, facts)
     meetings, note = arrange_meetings(engines, ids, facts)
-    scores = [] if plan.physics_score is None else [plan.physics_score.score]
+    limit = plan.options["time_limit"]
+    limit = None if limit is None else max(limit - spent, MOMENT)
     results = []
     for rank, engine in enumerate(ids):
         shard = plan.data.shard(rank, len(ids))
-        options = {**plan.options, "resume": resume}
-        job, arrays = Job(meetings[rank], options, judged_by=plan.physics_score.by if scores else ""), {}
+        options = {**plan.options, "resume": resume, "time_limit": limit}
+        job, arrays = Job(meetings[rank], options), {}
         if isinstance(shard, Sample):
             job = replace(job, space=shard.space, origin=shard.origin)
             # As plain arrays beside the job, they are sent without a copy.
             arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
         else:
             job = replace(job, stream=shard)
-        judges = scores if rank == 0 else [_unasked] * len(scores)
-        results.append(
-            engines.client[engine].apply_async(train_rank, job, plan.networks, list(plan.callbacks), judges, **arrays)
-        )
+        functions = plan.judge if rank == 0 else plan.others
+        results.append(engines.client[engine].apply_async(train_rank, job, plan.networks, functions, **arrays))
     return TrainingRun(engines, ids, plan.gan, results, plan.settings, note)
 
 
@@ -213,16 +226,13 @@ def look_at_checkpoint(folder: str) -> dict | None:
     return header and {"epoch": header["standing"]["epoch"], "global_batch": checkpoints.global_batch(header)}
 
 
-def train_rank(
-    job: Job, networks: np.ndarray, callbacks: Sequence[Callable], scores: Sequence[Callable], values=None, labels=None
-) -> dict:
+def train_rank(job: Job, networks: np.ndarray, functions: np.ndarray, values=None, labels=None) -> dict:
     """Run on an engine: one rank of a training, from the meeting of the ranks to its outcome.
 
     Args:
         job: what to do.
-        networks: the bytes of a GAN's file.
-        callbacks: called with a `Progress` after every step.
-        scores: the function that judges an epoch, if there is one.
+        networks: the GAN, as `shipment.pack_gan` gives it.
+        functions: the callbacks and the physics score, as `shipment.pack` gives them.
         values, labels: of this rank's `Sample`.
 
     Returns:
@@ -230,12 +240,14 @@ def train_rank(
 
     Raises:
         RanksLost: if another rank has gone.
+        ValueError: if networks or functions need something that this engine lacks.
     """
     from calolab import training
 
     rank = 0 if job.meeting is None else job.meeting.rank
     choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
-    gan = unpack(networks)
+    gan = shipment.unpack_gan(networks)
+    callbacks, physics_score = shipment.unpack(functions, FUNCTIONS)
     data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
     report = _Report()
     parallel = None if job.meeting is None else communicator.Communicator(job.meeting)
@@ -245,7 +257,7 @@ def train_rank(
             gan,
             data,
             **job.options,
-            physics_score=training.PhysicsScore(scores[0], job.judged_by) if scores else None,
+            physics_score=physics_score,
             callbacks=(report, *callbacks),
             parallel=parallel,
             should_stop=communicator.stop_asked.is_set,
@@ -298,23 +310,6 @@ class _Report:
 
         publish_data(message)
         self.sent = time.monotonic()
-
-
-def pack(gan) -> np.ndarray:
-    """A GAN as bytes: engines need no file of ours."""
-    with tempfile.TemporaryDirectory() as folder:
-        gan.save(Path(folder, "sent.gan"))
-        return np.frombuffer(Path(folder, "sent.gan").read_bytes(), dtype=np.uint8)
-
-
-def unpack(networks: np.ndarray):
-    """The GAN that `pack` has made bytes of."""
-    from calolab import models
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "received.gan")
-        path.write_bytes(np.asarray(networks).tobytes())
-        return models.load(path)
 
 
 def _digest(weights: dict[str, list[np.ndarray]]) -> str:

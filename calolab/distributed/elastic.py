@@ -19,7 +19,7 @@ from calolab.distributed.training_run import (
     in_words,
     wait_for,
 )
-from calolab.training.history import History, Progress
+from calolab.training.history import ASKED_TO_PAUSE, History, Progress
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ranks
 NEW_ENGINES_EVERY = 2.0  # seconds between two looks for engines that have come
@@ -70,7 +70,7 @@ class ElasticRun:
     Its stretches, each on unchanging ranks, are `TrainingRun`s; a thread looks after them and starts the next one.
 
     Args:
-        start: starts a stretch on engines, given their ids and whether to resume.
+        start: starts a stretch on engines, given their ids, whether to resume, and the time since the first one began.
         look: what the checkpoint says of itself, as the engine of an id sees it; None if there is none.
         ids: the engines of the first stretch.
         resume: whether that one resumes from a checkpoint.
@@ -82,7 +82,7 @@ class ElasticRun:
 
     def __init__(
         self,
-        start: Callable[[Sequence[int], bool], TrainingRun],
+        start: Callable[[Sequence[int], bool, float], TrainingRun],
         look: Callable[[int], dict | None],
         ids: Sequence[int],
         resume: bool,
@@ -90,7 +90,7 @@ class ElasticRun:
         most: int,
     ):
         self._start, self._look, self._min_ranks, self._most = start, look, min_ranks, most
-        self._told: tuple[list[dict], TrainingRun] = ([], start(ids, resume))  # losses before the stretch, and it
+        self._told: tuple[list[dict], TrainingRun] = ([], start(ids, resume, 0.0))  # losses before the stretch, and it
         self.engines, self.gan = self._stretch.engines, self._stretch.gan
         self.interruptions: tuple[Interruption, ...] = ()
         self._begun = resume  # whether a checkpoint in the folder is of this training
@@ -185,7 +185,7 @@ class ElasticRun:
                 stretch.pause()
             time.sleep(LOOK_EVERY)
         if stretch.status == "stopped":
-            return self._paused and not self._stop_asked
+            return stretch.reason == ASKED_TO_PAUSE and not self._stop_asked
         return stretch.lost is not None
 
     def _newcomers(self, ids: Sequence[int]) -> list[int]:
@@ -259,7 +259,7 @@ class ElasticRun:
                 f"Engines were lost {MOST_LOSSES} times after epoch {epoch}: `%ipcluster logs` may tell why. "
                 f"{self._reason(self._stretch)}"
             )
-        before, stretch = self._stretch, self._start(ids, found is not None)
+        before, stretch = self._stretch, self._start(ids, found is not None, time.monotonic() - self._began)
         self._told = ([step for step in self.losses if step["epoch"] < epoch], stretch)
         self._stretch_began, self._paused = time.monotonic(), False
         self.interruptions += (Interruption(time.time(), lost, joined, len(before.ids), len(ids), epoch),)

@@ -11,7 +11,7 @@ import ipyparallel
 import numpy as np
 from tqdm import tqdm
 
-from calolab.distributed import data_parallel, scaling_rank
+from calolab.distributed import data_parallel, scaling_rank, shipment
 from calolab.distributed.cluster import Engines
 from calolab.distributed.network_model import fit_network, moved_bytes
 from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
@@ -106,7 +106,7 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
         "strong": ("together", ids, batch // size),
     }
     shards = _shards(data, BATCHES * batch * options["recipe"].discriminator_passes, size)
-    networks, found = data_parallel.pack(gan), {kind: [] for kind in turns}
+    networks, found = shipment.pack_gan(gan), {kind: [] for kind in turns}
     try:
         with tqdm(total=(1 + rounds) * len(turns), disable=not progress, unit="block", dynamic_ncols=True) as bar:
             bar.set_description(f"{size} ranks", refresh=False)

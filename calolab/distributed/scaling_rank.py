@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calolab.distributed import communicator, data_parallel
+from calolab.distributed import communicator, data_parallel, shipment
 from calolab.distributed.communicator import Meeting
 from calolab.samples import Sample
 
@@ -54,7 +54,7 @@ def begin(task: Task, networks: np.ndarray, values, labels) -> None:
 
     Args:
         task: what to measure.
-        networks: the bytes of a GAN's file.
+        networks: the GAN, as `shipment.pack_gan` gives it.
         values, labels: of the events that this rank trains on.
     """
     global _session
@@ -63,10 +63,10 @@ def begin(task: Task, networks: np.ndarray, values, labels) -> None:
     end()
     data_parallel.choose_device(task.meeting)
     data = Sample(np.asarray(values), labels, task.space, task.origin)
-    alone = StepTimer(data_parallel.unpack(networks), data, **task.options)
+    alone = StepTimer(shipment.unpack_gan(networks), data, **task.options)
     parallel = communicator.Communicator(task.meeting)
     try:
-        together = StepTimer(data_parallel.unpack(networks), data, **task.options, parallel=parallel)
+        together = StepTimer(shipment.unpack_gan(networks), data, **task.options, parallel=parallel)
     except BaseException:
         parallel.shutdown()
         raise

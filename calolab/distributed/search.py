@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping
 from html import escape
 from pathlib import Path
 
-import cloudpickle
-
-from calolab.distributed import search_space
+from calolab.distributed import search_space, shipment, trial_worker
 from calolab.distributed.cluster import Engines
 from calolab.distributed.search_driver import SearchDriver
 from calolab.distributed.search_proposals import METHODS, PRUNERS, Proposer
@@ -89,10 +87,7 @@ def search(
         raise ValueError(f"ranks expects 1 to {len(engines)}, the engines that are alive; received {ranks}.")
     if not callable(train):
         raise TypeError(f"A search expects a function of a trial, received {type(train).__name__}.")
-    try:
-        shipment = cloudpickle.dumps((train, data))
-    except Exception as error:  # whatever the function refers to says no in its own way
-        raise TypeError(f"The training function and its data cannot be sent to the engines: {error}") from error
+    sent = shipment.pack((train, data), trial_worker.SHIPPED)
     settings = {
         "token": secrets.token_hex(8),
         "space": search_space.to_dict(space),
@@ -111,7 +106,7 @@ def search(
     store = TrialStore(folder, settings)
     path = _shipment(store)
     part = path.with_suffix(".part")
-    part.write_bytes(shipment)
+    part.write_bytes(sent.tobytes())
     os.replace(part, path)
     return _begin(store, engines)
 

@@ -90,6 +90,11 @@ class TrainingRun:
                 return "stopped" if self._history.stopped else "finished"
             return "stopping" if self._stop_asked else "running"
 
+    @property
+    def reason(self) -> str:
+        """Why it stopped, as in `History.reason`; empty while it runs, and if it was not stopped."""
+        return self._history.reason if self._history is not None else ""
+
     def stop(self) -> None:
         """Ask all ranks to stop after the pass they are in; `wait` then returns, with what was learnt so far."""
         with self._lock:

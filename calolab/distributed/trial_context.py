@@ -130,7 +130,8 @@ class TrialContext:
             gan: the networks to train.
             data: a `Sample` or `EventStream`, all events; by default the search's own. Ranks take their shards.
             physics_score, callbacks, options: as for `training.fit`; `epochs` and `seed` are the search's by default,
-                and leave `epochs` so: a promotion sets it.
+                and leave `epochs` so: a promotion sets it. `time_limit` holds for each attempt; the losses of an epoch
+                that it cuts short are reported.
 
         Returns:
             The `History`.
@@ -140,6 +141,7 @@ class TrialContext:
         """
         from calolab import training
         from calolab.training.checkpoints import FILE
+        from calolab.training.history import OUT_OF_TIME
         from calolab.training.ranks import Alone, from_rank_0
 
         if refused := sorted(set(WIRED) & set(options)):
@@ -152,7 +154,7 @@ class TrialContext:
         parallel = self._parallel or Alone()
         resume = from_rank_0(parallel, lambda: bool(self.resume and os.path.isfile(self.folder / FILE)))
         try:
-            return training.fit(
+            history = training.fit(
                 gan,
                 data if self.size == 1 else data.shard(self.rank, self.size),
                 **{"epochs": self.epochs, "seed": self.seed, **options},
@@ -167,6 +169,9 @@ class TrialContext:
         except training.TrainingDiverged as error:
             self.divergence = f"The trial diverged: {error}"
             raise
+        if history.reason == OUT_OF_TIME and history.unfinished is not None:
+            epochs.close(history.unfinished)
+        return history
 
     def join(self) -> None:
         """Meet the other ranks, where there are some."""
@@ -232,6 +237,11 @@ class _Epochs:
             self._sums[name] = self._sums.get(name, 0.0) + value
         if progress.step + 1 == progress.steps:
             self._report({name: total / self._steps for name, total in self._sums.items()})
+
+    def close(self, unfinished: Mapping) -> None:
+        """Report the losses of an epoch that was cut short by the time limit, over the steps done of it."""
+        self._epoch = unfinished["epoch"]
+        self._report(unfinished["losses"])
 
     def judged_by(self, score: Callable) -> Callable:
         """The function that judges an epoch, which also reports what it finds."""

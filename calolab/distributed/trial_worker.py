@@ -12,15 +12,15 @@ from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import cloudpickle
 import numpy as np
 
-from calolab.distributed import communicator
+from calolab.distributed import communicator, shipment
 from calolab.distributed.communicator import Meeting
 from calolab.distributed.trial_context import TrialContext
 from calolab.distributed.trial_memory import MemoryBound
 from calolab.distributed.trials import log_path, trial_folder
 
+SHIPPED = "The training function and its data"
 KEPT = 2  # searches whose code and data an engine keeps
 _shipped: dict[str, tuple[Callable, object]] = {}  # the training function and the data of a search, by its token
 
@@ -100,9 +100,9 @@ def holds(token: str, folder: str, mark: str) -> tuple[bool, bool]:
     return token in _shipped, os.path.isfile(path)
 
 
-def receive(token: str, shipment: np.ndarray) -> None:
+def receive(token: str, sent: np.ndarray) -> None:
     """Run on an engine: take in a search's code and data, once for all its trials."""
-    _shipped[token] = cloudpickle.loads(np.asarray(shipment).tobytes())
+    _shipped[token] = shipment.unpack(sent, SHIPPED)
     for old in list(_shipped)[:-KEPT]:
         del _shipped[old]
 

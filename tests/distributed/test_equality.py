@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calolab import datasets
-from calolab.distributed import data_parallel
+from calolab.distributed import data_parallel, shipment
 from calolab.training import passes
 from calolab.training.recipe import Recipe
 
@@ -23,7 +23,7 @@ def test_the_ranks_meet_over_the_controller_that_fits_their_engines(either, meet
     assert {meeting.controller for meeting in meetings(either)} == {"gloo" if either.launcher == "local" else "mpi"}
 
 
-def watched_training(job, networks, values, labels):
+def watched_training(job, networks, functions, values, labels):
     """`train_rank`, with a look at all variables and at the random numbers of the first pass."""
     from calolab.distributed import data_parallel
     from calolab.training import trainer
@@ -46,7 +46,7 @@ def watched_training(job, networks, values, labels):
 
     trainer.draw, trainer.store.variables = watched_draw, watched_variables
     try:
-        seen["digest"] = data_parallel.train_rank(job, networks, [], [], values, labels)["digest"]
+        seen["digest"] = data_parallel.train_rank(job, networks, functions, values, labels)["digest"]
     finally:
         trainer.draw, trainer.store.variables = draw, variables
     for kind in ("weights", "slots"):
@@ -65,7 +65,8 @@ def ranks(either, on_all, meetings, make_electrons):
     options = {"epochs": 1, "batch_size": 2, "seed": 3}
     jobs = [data_parallel.Job(m, options, sample.space, {}) for m in meetings(either)]
     values, labels = [shard.values for shard in shards], [dict(shard.labels) for shard in shards]
-    return on_all(either, watched_training, per_rank=(jobs, [data_parallel.pack(gan)] * 2, values, labels))
+    sent = [shipment.pack_gan(gan)] * 2, [shipment.pack(((), None), "nothing")] * 2
+    return on_all(either, watched_training, per_rank=(jobs, *sent, values, labels))
 
 
 def test_weights_and_optimizer_slots_are_bit_equal_on_all_ranks(ranks):
@@ -83,7 +84,7 @@ def one_pass(meeting, networks, seen, targets):
     import keras
     import numpy as np
 
-    from calolab.distributed import communicator, data_parallel
+    from calolab.distributed import communicator, shipment
     from calolab.training import passes
     from calolab.training.ranks import Alone
     from calolab.training.recipe import Recipe
@@ -91,7 +92,7 @@ def one_pass(meeting, networks, seen, targets):
     communicating, found = communicator.Communicator(meeting), []
     try:
         for parallel in (communicating, Alone()):
-            gan = data_parallel.unpack(networks)
+            gan = shipment.unpack_gan(networks)
             optimizers = {name: keras.optimizers.RMSprop(0.001) for name in ("generator", "discriminator")}
             for name, optimizer in optimizers.items():
                 optimizer.build(getattr(gan, name).trainable_variables)
@@ -109,7 +110,7 @@ def test_moving_statistics_are_averaged_over_ranks(either, on_all, meetings, gan
     energies = [sample.labels["energy"].astype(np.float32)[:, None] for sample in samples]
     targets = [{"generation": np.ones((2, 1), np.float32), "auxiliary": e / 100, "ecal": e / 40} for e in energies]
     seen = [{"image": sample.values[..., None], "energy": e} for sample, e in zip(samples, energies)]
-    packed = data_parallel.pack(gan)
+    packed = shipment.pack_gan(gan)
     first, second = on_all(either, one_pass, per_rank=(meetings(either), [packed] * 2, seen, targets))
     assert any(np.any(own != other) for own, other in zip(first[1], second[1], strict=True))
     for mean, same, own, other in zip(first[0], second[0], first[1], second[1], strict=True):
@@ -127,11 +128,11 @@ def averaged_gradients(meeting, networks, batch):
     """Both networks' gradients on this rank's events, averaged over the ranks; dropout off, moving statistics."""
     import tensorflow as tf
 
-    from calolab.distributed import communicator, data_parallel
+    from calolab.distributed import communicator, shipment
     from calolab.training import passes
     from calolab.training.recipe import Recipe
 
-    gan = data_parallel.unpack(networks)
+    gan = shipment.unpack_gan(networks)
     ranks = communicator.Communicator(meeting)
     try:
 
@@ -171,7 +172,7 @@ def test_averaged_gradient_is_the_gradient_of_the_joined_batch(either, on_all, m
         ]
 
     parts = [batch(slice(0, 3), 3 * 2 / 5), batch(slice(3, 5), 2 * 2 / 5)]
-    packed = data_parallel.pack(gan)
+    packed = shipment.pack_gan(gan)
     answers = on_all(either, averaged_gradients, per_rank=(meetings(either), [packed] * 2, parts))
     joined, own = gradients(slice(0, 5)), gradients(slice(0, 3))
     for expected, alone, first, second in zip(joined, own, *answers, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calolab import distributed, models, spaces
-from calolab.distributed import communicator, data_parallel, network_model, scaling, scaling_rank
+from calolab.distributed import communicator, network_model, scaling, scaling_rank, shipment
 from calolab.distributed.network_model import Network
 from calolab.distributed.scaling_record import ScalingReport
 from calolab.samples import Sample
@@ -113,7 +113,7 @@ def wait_for_rank_1(task, networks, values, labels):
 def test_the_faster_rank_waits_for_the_slower_one(two, on_all, meetings, events, small):
     options = {"batch_size": 24, "precision": "float32", "seed": 0, "recipe": Recipe.published("rpv")}
     tasks = [scaling_rank.Task(meeting, options, events.space, {}) for meeting in meetings(two)]
-    given = ([data_parallel.pack(small)] * 2, [events.values] * 2, [{}] * 2)
+    given = ([shipment.pack_gan(small)] * 2, [events.values] * 2, [{}] * 2)
     (first, seconds), (second, _) = on_all(two, wait_for_rank_1, per_rank=(tasks, *given))
     had, got = (np.array([first, second])[:, :, k:stop:2] for k, stop in ((1, -1), (2, -1)))
     assert np.all(had[0] < had[1]), "rank 0 has its gradients first, in every pass"
