@@ -5,6 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+# What to do about a full disk under the cache.
+REMEDY = "Free some space, or set CALOLAB_CACHE to a folder on another disk."
+
 
 def cache_dir(name: str) -> Path:
     """The folder of the user's cache for `name`, made if missing.

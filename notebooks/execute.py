@@ -7,7 +7,6 @@ here; what the kernel itself says (TensorFlow about this machine, say) is kept i
 """
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -16,6 +15,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from tqdm import tqdm
+
+from calolab.files import complete
 
 
 def execute(path, timeout, log):
@@ -64,9 +65,8 @@ def page(notebook, title):
 
 def write(path, text):
     """Write beside the target, then rename: a reader never meets half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text)
-    temporary.replace(path)
+    with complete(path, len(text)) as partial:
+        partial.write_text(text)
 
 
 def summary(notebook):

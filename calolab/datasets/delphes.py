@@ -23,7 +23,8 @@ import uproot
 from calolab import particles
 from calolab.datasets import images
 from calolab.datasets.layouts import DESCRIPTION, Layout
-from calolab.datasets.saving import complete, description
+from calolab.datasets.saving import description
+from calolab.files import complete
 from calolab.particles import Particles
 
 TREE = "Delphes"
@@ -95,7 +96,8 @@ def write(path: Path, towers: Particles, layout: Layout) -> None:
     types = {name: f"var * {{{', '.join(f'{branch}: float32' for branch in branches)}}}"}
     types |= dict.fromkeys(towers.labels, "float64")
     text = description(path, layout=layout.name, origin=dict(towers.origin))
-    with complete(path) as partial, uproot.recreate(partial) as file:
+    size = 4 * len(branches) * int(towers.counts.sum()) + 8 * (len(towers.labels) + 1) * len(towers)
+    with complete(path, size) as partial, uproot.recreate(partial) as file:
         tree = file.mktree(
             TREE,
             types,

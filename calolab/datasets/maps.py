@@ -14,7 +14,7 @@ from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
 from calolab import spaces
-from calolab.datasets.saving import complete
+from calolab.files import complete
 from calolab.samples import Sample, concatenate
 from calolab.spaces import Space
 
@@ -86,7 +86,8 @@ def write(path: Path, sample: Sample) -> None:
     image.header["ITYPE"] = ("ConvergenceMap", "Image type")
     columns = [fits.Column(name=name, format="D", array=column) for name, column in sample.labels.items()]
     table = [fits.BinTableHDU.from_columns(columns, name="LABELS")] if columns else []
-    with complete(path) as partial, open(partial, "wb") as file:
+    size = sample.values.nbytes + sum(column.nbytes for column in sample.labels.values())
+    with complete(path, size) as partial, open(partial, "wb") as file:
         fits.HDUList([image, *table]).writeto(file, checksum=True)
 
 

@@ -1,10 +1,10 @@
-"""Events into HDF5 files and npz archives, under a temporary name until they are complete."""
+"""Events into HDF5 files and npz archives."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -16,6 +16,7 @@ import numpy as np
 from calolab.datasets import archives, images
 from calolab.datasets.layouts import CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
 from calolab.datasets.streaming import EventStream
+from calolab.files import complete, reserve
 from calolab.samples import LABEL_UNITS, Sample
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES = 2_000_000
 _CHUNK_BYTES = 500_000
+# What HDF5 may write besides the data at hand: a megabyte of chunks that it holds back, and what it says about them.
+_MARGIN_BYTES = 1_500_000
 
 
 def fitting_layout(path: Path, sample: Sample | EventStream | Particles) -> str:
@@ -82,23 +85,6 @@ def write_images(path: Path, sample: Sample | EventStream, layout: Layout) -> No
     _write(path, {layout.cells: sample}, layout, {layout.cells, layout.cells.split("/")[0], DESCRIPTION})
 
 
-@contextmanager
-def complete(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`; what is written there takes its place when the block ends well.
-
-    Raises:
-        FileNotFoundError: if the directory is missing.
-    """
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such directory to save {path.name} in. Make it first.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield partial
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
 def description(path: Path, **content) -> str:
     """What a file says of itself, as JSON in ASCII.
 
@@ -123,7 +109,9 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
         spaces={name: part.space.to_dict() for name, part in parts.items()},
         origin=dict(sample.origin),
     )
-    with complete(path) as partial:
+    size = sum(4 * len(part) * part.space.n_cells for part in parts.values())
+    size += sum(column.nbytes for column in sample.labels.values())
+    with complete(path, size) as partial:
         if layout.container == "npz":
             with archives.written(partial) as archive:
                 for name, part in parts.items():
@@ -133,18 +121,49 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
                 content = np.array([text.encode()])
                 archive.write(DESCRIPTION, content.shape, content.dtype, [content])
             return
-        with h5py.File(partial, "w") as handle:
+        with _hdf5(partial) as (handle, make_room):
             for name, part in parts.items():
-                _write_cells(handle, path, name, part, layout)
+                _write_cells(handle, make_room, path, name, part, layout)
             for name, column in _columns(path, sample, layout):
+                make_room(column.nbytes)
                 dataset = handle.create_dataset(name, data=column, chunks=True, fletcher32=True)
                 label = "energy" if name == layout.energy else name
                 dataset.attrs["unit"] = LABEL_UNITS.get(dict(layout.labels).get(name, label), "")
             # ASCII, so bytes are characters; the checksum finds what is damaged later.
+            make_room(len(text))
             handle.create_dataset(DESCRIPTION, data=np.array([text.encode()]), compression="gzip", fletcher32=True)
 
 
-def _write_cells(handle: h5py.File, path: Path, name: str, sample: Sample | EventStream, layout: Layout) -> None:
+@contextmanager
+def _hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[int], None]]]:
+    """A new HDF5 file, and what must be called with the bytes that are to be written next.
+
+    A full disk in the middle of a write ends in a crash when HDF5 closes the file (h5py's file objects as well), so
+    the bytes are allocated before HDF5 writes them.
+    """
+    with open(path, "wb") as disk:
+        reserve(disk.fileno(), 0, _MARGIN_BYTES)
+    with open(path, "r+b") as disk:
+        with h5py.File(path, "w") as handle:
+
+            def make_room(size: int) -> None:
+                reserve(disk.fileno(), handle.id.get_filesize(), 2 * size + _MARGIN_BYTES)
+
+            make_room(0)
+            yield handle, make_room
+            handle.flush()
+            written = handle.id.get_filesize()
+        disk.truncate(min(written, path.stat().st_size))
+
+
+def _write_cells(
+    handle: h5py.File,
+    make_room: Callable[[int], None],
+    path: Path,
+    name: str,
+    sample: Sample | EventStream,
+    layout: Layout,
+) -> None:
     shape = sample.space.shape
     rows = max(1, _CHUNK_BYTES // (4 * sample.space.n_cells))
     cells = handle.create_dataset(
@@ -160,6 +179,7 @@ def _write_cells(handle: h5py.File, path: Path, name: str, sample: Sample | Even
     cells.attrs.update(axes=axes, unit=known.get(layout.factor, f"GeV x {layout.factor:g}"))
     start = 0
     for values in _pieces(path, name, sample, layout):
+        make_room(values.nbytes)
         cells[start : start + len(values)] = values
         start += len(values)
 

@@ -15,7 +15,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -32,6 +31,7 @@ from traitlets import Dict, Float, Integer, List, Unicode
 from calolab.distributed import client_lock, hub, slurm
 from calolab.distributed.communicator import own_address
 from calolab.distributed.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
+from calolab.files import complete
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -69,10 +69,9 @@ class EngineCluster(ipyparallel.Cluster):
         """Readable by its owner alone, and never half written."""
         path = Path(self.cluster_file)
         path.parent.mkdir(parents=True, exist_ok=True)
-        file, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # with mode 0600
-        with os.fdopen(file, "w") as text:
-            json.dump(self.to_dict(), text)
-        os.replace(temporary, path)
+        with complete(path) as partial:
+            partial.touch(mode=0o600)
+            partial.write_text(json.dumps(self.to_dict()))
 
 
 def path_of(name: str) -> Path:

@@ -16,6 +16,7 @@ from calolab.distributed.search_proposals import METHODS, PRUNERS, Proposer
 from calolab.distributed.search_table import SearchTable, best_first, make_table
 from calolab.distributed.trial_store import TrialStore
 from calolab.distributed.trials import ENDED, Trial, trial_folder
+from calolab.files import complete
 from calolab.names import check_name
 
 _at_work: dict[Path, Search] = {}  # the searches of this process, by their folders
@@ -105,9 +106,8 @@ def search(
     }
     store = TrialStore(folder, settings)
     path = _shipment(store)
-    part = path.with_suffix(".part")
-    part.write_bytes(sent.tobytes())
-    os.replace(part, path)
+    with complete(path, sent.nbytes, remedy="Free some space, or search in a folder= on another disk.") as partial:
+        partial.write_bytes(sent.tobytes())
     return _begin(store, engines)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from calolab.files import complete, scratch
 from calolab.samples import LABEL_UNITS, Sample
 from calolab.spaces import Space
 
@@ -177,15 +178,17 @@ class GAN:
             "provenance": self.provenance,
             "keras": keras.__version__,
         }
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            whole = Path(folder, path.name)
+        weights = sum(4 * getattr(self, network).count_params() for network in NETWORKS)
+        # The archive, and beside it one network.
+        with complete(path, 2 * weights) as whole, scratch(path) as folder:
+            folder.mkdir()
             with zipfile.ZipFile(whole, "w") as archive:
                 archive.writestr("gan.json", json.dumps(description, indent=1))
                 for network in NETWORKS:
                     part = Path(folder, f"{network}.keras")
                     getattr(self, network).save(part)
                     archive.write(part, part.name)
-            os.replace(whole, path)
+                    part.unlink()
 
     def _checked(self, labels: Mapping[str, np.ndarray] | int) -> tuple[int, dict[str, np.ndarray]]:
         """How many events are wanted and the labels of `conditions` as float64 columns, or a ValueError."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -27,7 +26,8 @@ import numpy as np
 from scipy.sparse import csr_array, vstack
 
 from calolab import spaces
-from calolab.cache import cache_dir
+from calolab.cache import REMEDY, cache_dir
+from calolab.files import complete
 from calolab.particles import Particles, images, merge
 from calolab.samples import Sample
 from calolab.simulate import atlas_card, pdg, pythia, solenoid, towers
@@ -279,13 +279,12 @@ def _write(path: Path, collisions: Particles, wanted: Mapping[str, object]) -> N
     }
     about = json.dumps({**wanted, "origin": collisions.origin})
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f"{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            np.savez(file, about=about, counts=collisions.counts.astype(np.int32), **columns)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    size = collisions.counts.nbytes + sum(column.nbytes for column in columns.values())
+    with (
+        complete(path, size, remedy=f"{REMEDY} Or name another file with path=.") as partial,
+        partial.open("wb") as file,
+    ):
+        np.savez(file, about=about, counts=collisions.counts.astype(np.int32), **columns)
 
 
 def _read(path: Path) -> tuple[PileupLibrary, dict]:

@@ -7,7 +7,6 @@ the same settings, so that an event and its pile-up come from one model. Stable 
 
 from __future__ import annotations
 
-import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,8 @@ import numpy as np
 from tqdm import tqdm
 
 from calolab import spaces
-from calolab.cache import cache_dir
+from calolab.cache import REMEDY, cache_dir
+from calolab.files import complete, reserve
 from calolab.names import check_name
 from calolab.particles import Particles
 from calolab.samples import Sample
@@ -41,6 +41,7 @@ CHUNK = 50
 SEEDS = 900_000_000
 STRIDE = 472_882_027
 BEAM_ENERGY = 13_000.0
+TABLES_BYTES = 100_000  # more than the tables of multiparton interactions take
 LEAST_PT = 10.0
 W_MASS, Z_MASS = 80.4, 91.2
 
@@ -253,13 +254,11 @@ def _minimum_bias() -> Setup:
     key = zlib.crc32("\n".join((version("pythia8mc"), *lines)).encode())
     file = cache_dir("pythia") / f"minimum-bias-{key:08x}.tables"
     if not file.exists():
-        part = file.with_name(f"{file.name}.{os.getpid()}.part")
-        making = Setup((*lines, "MultipartonInteractions:reuseInit = 1"), tables=str(part))
-        try:
+        with complete(file, TABLES_BYTES, remedy=REMEDY) as partial:
+            with open(partial, "wb") as disk:  # Pythia does not notice a full one
+                reserve(disk.fileno(), 0, TABLES_BYTES)
+            making = Setup((*lines, "MultipartonInteractions:reuseInit = 1"), tables=str(partial))
             _run([making], [], lambda position, result: None, "particles", 1)
-            part.replace(file)
-        finally:
-            part.unlink(missing_ok=True)
     return Setup((*lines, "MultipartonInteractions:reuseInit = 2"), tables=str(file))
 
 

@@ -12,15 +12,14 @@ import importlib.metadata
 import importlib.util
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from calolab.cache import cache_dir
+from calolab.cache import REMEDY, cache_dir
+from calolab.files import complete
 
 INSTALL = 'pip install "calolab[geant4]"'
 ELEMENTS = range(1, 93)
@@ -87,20 +86,11 @@ def made_tables() -> Path:
     folder = cache / f"tables-{EDITION}-xpecgen-{_version('xpecgen')}-xraydb-{_version('xraydb')}"
     if folder.is_dir():
         return folder
-    draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=cache))
-    try:
+    with complete(folder, remedy=REMEDY) as draft:
         _write_bremsstrahlung(draft / "brem_SB")
         _write_photoelectric(draft / "epics2017" / "phot")
         # Excited states of nuclei: no nucleus is ever excited here, but the file must exist.
         (draft / "ENSDFSTATE.dat").touch()
-        draft.chmod(0o755)
-        try:
-            draft.rename(folder)
-        except OSError:
-            if not folder.is_dir():
-                raise
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
     return folder
 
 

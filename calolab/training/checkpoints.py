@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -14,6 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from calolab.files import complete, remove_abandoned
 from calolab.models import GAN
 from calolab.training.recipe import Recipe
 from calolab.training.standing import Standing
@@ -22,10 +21,9 @@ FORMAT = "calolab-checkpoint"
 VERSION = 1
 FILE = "checkpoint.npz"
 BEST = "best.npz"
-# A full disk, a quota that is used up, a file larger than the process may write.
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 PREVIOUS = "previous.npz"
 PREVIOUS_BEST = "previous_best.npz"
+REMEDY = "Free some space, then continue with resume=True."
 
 
 def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) -> dict[str, keras.Variable]:
@@ -71,37 +69,15 @@ def save(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     header = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "standing": asdict(standing)}
-    part = folder / f".{file_name}.{os.getpid()}"
-    size = sum(array.nbytes for array in arrays.values())
-    try:
-        with open(part, "wb") as file:
-            np.savez(file, header=np.array(json.dumps(header)), **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, folder / file_name)
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        # What was written of it still takes room.
-        part.unlink(missing_ok=True)
-        raise OSError(error.errno, _told(error.errno, folder, file_name, size)) from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _told(number: int, folder: Path, file_name: str, size: int) -> str:
-    """Why a checkpoint does not fit, and what now, in words."""
-    reason = {errno.ENOSPC: "the disk is full", errno.EDQUOT: "the quota is used up"}.get(number)
-    free = shutil.disk_usage(folder).free
-    kept = f"{file_name} there is still the one before it" if (folder / file_name).exists() else "none was there before"
-    return (
-        f"No room for a checkpoint in {folder}: {reason or 'files may not become so large here'}. It takes "
-        f"{size / 1e6:.1f} MB, {free / 1e6:.1f} MB are free; {kept}. Make room, then go on with resume=True"
-    )
+    text = np.array(json.dumps(header))
+    size = text.nbytes + sum(array.nbytes for array in arrays.values())
+    with complete(folder / file_name, size, remedy=REMEDY, durable=True) as partial, open(partial, "wb") as file:
+        np.savez(file, header=text, **arrays)
 
 
 def set_aside(folder: str | os.PathLike) -> None:
     """Keep an earlier training's checkpoints as `previous.npz` and `previous_best.npz`, out of a new one's way."""
+    remove_abandoned(folder)
     if Path(folder, FILE).exists():
         os.replace(Path(folder, FILE), Path(folder, PREVIOUS))
     if Path(folder, BEST).exists():
