@@ -145,6 +145,13 @@ class Space:
         """Where each layer's cells begin in a flat array, with the end as the last entry."""
         return (0, *np.cumsum([layer.n_cells for layer in self.layers]).tolist())
 
+    @property
+    def noun(self) -> str:
+        """What its events are called, in the plural: showers, events, maps or images."""
+        if self.has_depth:
+            return "showers"
+        return {"tower energy": "events", "convergence": "maps"}.get(self.quantity, "images")
+
     def edges(self, axis: str) -> np.ndarray:
         """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; layer borders for the depth.
 

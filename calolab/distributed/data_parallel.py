@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -165,6 +165,7 @@ def fit(
         settings={
             "checkpoints": folder,
             "progress": progress,
+            "judged_by": "" if physics_score is None else physics_score.by,
             "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
         },
     )
@@ -249,7 +250,7 @@ def train_rank(job: Job, networks: np.ndarray, functions: np.ndarray, values=Non
     gan = shipment.unpack_gan(networks)
     callbacks, physics_score = shipment.unpack(functions, FUNCTIONS)
     data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
-    report = _Report()
+    report = _Report(partial(training.Snapshots.of, gan, data, job.options["seed"]))
     parallel = None if job.meeting is None else communicator.Communicator(job.meeting)
     history, diverged = None, ""
     try:
@@ -262,6 +263,7 @@ def train_rank(job: Job, networks: np.ndarray, functions: np.ndarray, values=Non
             parallel=parallel,
             should_stop=communicator.stop_asked.is_set,
             should_pause=communicator.pause_asked.is_set,
+            on_epoch=report.end_epoch if rank == 0 else None,
             progress=False,
         )
     except training.TrainingDiverged as error:
@@ -285,10 +287,15 @@ def _unasked(gan):
 
 
 class _Report:
-    """Callback that sends a rank's progress, and the losses of rank 0, to the client a few times per second."""
+    """Sends a rank's progress to the client a few times per second; from rank 0 also the losses and what an epoch left.
 
-    def __init__(self):
+    Args:
+        make_snapshots: makes the `Snapshots` of rank 0, once an epoch has ended.
+    """
+
+    def __init__(self, make_snapshots: Callable):
         self.latest, self.losses, self.chunks, self.sent = None, [], 0, 0.0
+        self.make_snapshots, self.snapshots = make_snapshots, None
 
     def __call__(self, progress: Progress) -> None:
         self.latest = progress
@@ -296,6 +303,15 @@ class _Report:
             self.losses.append({"epoch": progress.epoch, "step": progress.step, **progress.losses})
         if time.monotonic() - self.sent > REPORT_EVERY:
             self.flush()
+
+    def end_epoch(self, epochs: Sequence[Mapping], gan) -> None:
+        """Send the scores of all epochs so far and an event generated after the last one."""
+        from ipyparallel.engine.datapub import publish_data
+
+        scores = [{"epoch": epoch["epoch"], "scores": dict(epoch.get("scores", {}))} for epoch in epochs]
+        self.snapshots = self.snapshots or self.make_snapshots()
+        event = self.snapshots.take(gan)
+        publish_data({"example": self.snapshots.example, "epochs": scores, f"event {scores[-1]['epoch']}": event})
 
     def flush(self) -> None:
         """Send what has not been sent."""

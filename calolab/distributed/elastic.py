@@ -90,7 +90,8 @@ class ElasticRun:
         most: int,
     ):
         self._start, self._look, self._min_ranks, self._most = start, look, min_ranks, most
-        self._told: tuple[list[dict], TrainingRun] = ([], start(ids, resume, 0.0))  # losses before the stretch, and it
+        # Losses and epochs before the stretch, and the stretch itself.
+        self._told: tuple[list[dict], list[dict], TrainingRun] = ([], [], start(ids, resume, 0.0))
         self.engines, self.gan = self._stretch.engines, self._stretch.gan
         self.interruptions: tuple[Interruption, ...] = ()
         self._begun = resume  # whether a checkpoint in the folder is of this training
@@ -103,7 +104,7 @@ class ElasticRun:
 
     @property
     def _stretch(self) -> TrainingRun:
-        return self._told[1]
+        return self._told[-1]
 
     @property
     def ids(self) -> tuple[int, ...]:
@@ -129,8 +130,28 @@ class ElasticRun:
     @property
     def losses(self) -> list[dict]:
         """The losses of every step so far, without those that were lost with engines and done again."""
-        earlier, stretch = self._told
+        earlier, _, stretch = self._told
         return [*earlier, *stretch.losses]
+
+    @property
+    def epochs(self) -> list[dict]:
+        """What each finished epoch left, as `TrainingRun.epochs`, with the events of earlier stretches."""
+        _, earlier, stretch = self._told
+        told = {one["epoch"]: one for one in earlier}
+        for one in stretch.epochs:
+            before = told.get(one["epoch"], {})
+            told[one["epoch"]] = one if one["event"] is not None else {**one, "event": before.get("event")}
+        return [told[epoch] for epoch in sorted(told)]
+
+    @property
+    def example(self) -> dict:
+        """The training event whose labels the generated events have, as `TrainingRun.example`."""
+        return self._stretch.example
+
+    @property
+    def judged_by(self) -> str:
+        """Name of the score that decides which epoch is the best; empty without a physics score."""
+        return self._stretch.judged_by
 
     @property
     def status(self) -> str:
@@ -260,7 +281,8 @@ class ElasticRun:
                 f"{self._reason(self._stretch)}"
             )
         before, stretch = self._stretch, self._start(ids, found is not None, time.monotonic() - self._began)
-        self._told = ([step for step in self.losses if step["epoch"] < epoch], stretch)
+        earlier = ([one for one in told if one["epoch"] < epoch] for told in (self.losses, self.epochs))
+        self._told = (*earlier, stretch)
         self._stretch_began, self._paused = time.monotonic(), False
         self.interruptions += (Interruption(time.time(), lost, joined, len(before.ids), len(ids), epoch),)
         if self._stop_asked:

@@ -75,6 +75,26 @@ class TrainingRun:
         return [entry for k in range(published.get("chunks", 0)) for entry in published.get(f"losses {k}", ())]
 
     @property
+    def epochs(self) -> list[dict]:
+        """What each finished epoch left: `epoch`, its physics `scores` by name, and `event`.
+
+        `event` is the image of one event, generated after every epoch from the same latent vector and labels (see
+        `training.snapshots`); None for epochs before a resumption.
+        """
+        published = self._published(self._results[0])
+        return [{**one, "event": published.get(f"event {one['epoch']}")} for one in published.get("epochs", ())]
+
+    @property
+    def example(self) -> dict:
+        """The training event whose labels the generated `event` of each epoch has: `labels` and `event`; or empty."""
+        return dict(self._published(self._results[0]).get("example", {}))
+
+    @property
+    def judged_by(self) -> str:
+        """Name of the score that decides which epoch is the best; empty without a physics score."""
+        return self._settings["judged_by"]
+
+    @property
     def shows_progress(self) -> bool:
         """Whether `wait` shows a progress bar."""
         return self._settings["progress"]

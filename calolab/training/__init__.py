@@ -6,8 +6,9 @@ from calolab.training.divergence import TrainingDiverged
 from calolab.training.history import History, Progress
 from calolab.training.recipe import Recipe
 from calolab.training.selection import PhysicsScore
+from calolab.training.snapshots import Snapshots
 
-__all__ = ["History", "PhysicsScore", "Progress", "Recipe", "TrainingDiverged", "fastest_precision", "fit"]
+__all__ = ["History", "PhysicsScore", "Progress", "Recipe", "Snapshots", "TrainingDiverged", "fastest_precision", "fit"]
 
 
 def __getattr__(name):

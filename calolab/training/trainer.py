@@ -72,6 +72,7 @@ def fit(
     parallel=None,
     should_stop: Callable[[], bool] | None = None,
     should_pause: Callable[[], bool] | None = None,
+    on_epoch: Callable[[Sequence[Mapping], GAN], None] | None = None,
     progress: bool = True,
 ) -> History:
     """Train a GAN in place, by default as published.
@@ -105,6 +106,8 @@ def fit(
         should_stop: asked between the passes; once it says True on any rank, all stop after the same pass.
         should_pause: asked after every epoch; once it says True on any rank, all stop there, where another number of
             ranks can go on. Given on all ranks or on none.
+        on_epoch: called after every epoch with the epochs so far, as in `History.epochs`, and the GAN, which it must
+            not change.
         progress: whether to show a progress bar on rank 0.
 
     Returns:
@@ -151,6 +154,7 @@ def fit(
             wish=lambda: interrupted() or (should_stop is not None and bool(should_stop())),
             pause=should_pause,
             callbacks=(bar, *callbacks),
+            on_epoch=on_epoch,
         )
     if best is not None:
         store.assign(run.changing, best)
@@ -239,6 +243,7 @@ def _train(
     wish: Callable,
     pause: Callable | None,
     callbacks: Sequence[Callable],
+    on_epoch: Callable | None,
 ) -> tuple[str, dict[str, np.ndarray] | None]:
     """Go through the epochs that are left; why it stopped before their end, and the best epoch's variables."""
     good = store.values(run.changing)
@@ -274,6 +279,9 @@ def _train(
                     best = good
                     resumption.write(run, standing, best, store.BEST)
                 resumption.write(run, standing, good, store.FILE)
+            if ended and on_epoch is not None:
+                with computing_in("float32", run.gan.generator):
+                    on_epoch(standing.history, run.gan)
             if ended:
                 # The physics score takes time, too.
                 reason = reason or _out_of_time(run, limit)
