@@ -1,4 +1,4 @@
-"""One generated event per epoch, always from the same latent vector and labels, as a small image for whoever watches."""
+"""One generated event per epoch, always from the same latent vector and labels, as a small image to watch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def plane_of(space: Space) -> Plane:
     if not space.has_depth:
         names = ("column", "row") if space.axes == ("row", "column") else space.axes
         edges = [_coarse(space.edges(name)) for name in names]
-        note = "" if space.shape[0] <= LARGEST else f"mean of {_factor(space.shape[0])} x {_factor(space.shape[1])} cells"
+        coarse = " x ".join(str(_factor(cells)) for cells in space.shape[:2])
+        note = "" if space.shape[0] <= LARGEST else f"mean of {coarse} cells"
     elif space.regular:
         names = (space.axes[2], space.axes[1])
         edges, note = [_coarse(space.edges(name)) for name in names], f"sum along {space.axes[0]}"
@@ -91,7 +92,7 @@ class Snapshots:
 
     @classmethod
     def of(cls, gan, data, seed: int) -> Snapshots:
-        """For a `GAN` that learns from a `Sample` or an `EventStream`: its first event, and a latent vector of `seed`."""
+        """For a GAN that learns from a `Sample` or `EventStream`: its first event, and a latent vector of `seed`."""
         first = data.select(slice(0, 1)) if isinstance(data, Sample) else data.head(1)
         return cls(first, np.random.default_rng(seed).standard_normal((1, gan.latent_size), dtype=np.float32))
 
