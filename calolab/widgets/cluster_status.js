@@ -1,7 +1,8 @@
 // ClusterStatus: the engines of a cluster, its place in a queue, Restart and Stop.
 
 import { number } from "./drawing.js";
-import { armed, element, frame, watch } from "./controls.js";
+import { armed, element, watch } from "./controls.js";
+import { frame } from "./frame.js";
 
 const STALE = 15; // seconds after which a look is old
 
@@ -25,7 +26,7 @@ function render({ model, el }) {
   const looked = element("div", { class: "calolab-note" });
   const root = frame(
     el,
-    "Cluster status",
+    { name: "Cluster status" },
     element("div", { class: "calolab-controls" }, state, summary, restart.node, stop.node),
     note,
     message,

@@ -1,4 +1,4 @@
-// Sliders, buttons and keys: the controls of every widget, tied to the traits of its Python side.
+// Sliders, buttons and lists: the controls of every widget, tied to the traits of its Python side.
 
 /** An element with attributes and children; `on...` attributes become listeners. */
 export function element(tag, attributes = {}, ...children) {
@@ -8,17 +8,6 @@ export function element(tag, attributes = {}, ...children) {
     else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children);
-  return node;
-}
-
-/** The frame of a widget, inside `el`; JupyterLab's own shortcuts leave its keys alone. */
-export function frame(el, name, ...children) {
-  const node = element(
-    "section",
-    { class: "calolab", "aria-label": name, "data-lm-suppress-shortcuts": "true" },
-    ...children,
-  );
-  el.append(node);
   return node;
 }
 
@@ -50,14 +39,20 @@ export function slider({ label, title, describe, onmove }) {
   };
 }
 
-let groups = 0;
-
-/** One of several: a row of radio buttons; `options` are [value, text] pairs. */
+/** One of several: a row of radio buttons; `options` are [value, text] pairs.
+ *
+ * The buttons have no common name, so that the arrow keys are the widget's: Tab goes from one to the next, Space and
+ * Enter choose.
+ */
 export function choice({ label, options, onpick }) {
-  const group = `calolab-choice-${(groups += 1)}-${Math.random().toString(36).slice(2)}`;
-  const inputs = options.map(([value]) =>
-    element("input", { type: "radio", name: group, onchange: () => onpick(value) }),
-  );
+  const inputs = options.map(([value]) => element("input", { type: "radio", onchange: () => pick(value) }));
+  function show(value) {
+    inputs.forEach((input, k) => (input.checked = options[k][0] === value));
+  }
+  function pick(value) {
+    show(value);
+    onpick(value);
+  }
   const buttons = options.map(([, text], k) => element("label", {}, inputs[k], element("span", {}, text)));
   const node = element(
     "span",
@@ -65,12 +60,7 @@ export function choice({ label, options, onpick }) {
     element("span", { class: "calolab-caption" }, label),
     ...buttons,
   );
-  return {
-    node,
-    show(value) {
-      inputs.forEach((input, k) => (input.checked = options[k][0] === value));
-    },
-  };
+  return { node, show };
 }
 
 /** A logarithmic or a linear scale, as the model's `log` says. */
@@ -169,19 +159,4 @@ export function assign(model, changes) {
 export function watch(model, names, react) {
   for (const name of names) model.on(`change:${name}`, react);
   return () => names.forEach((name) => model.off(`change:${name}`, react));
-}
-
-/** Call the entry of `keys` that a pressed key names, unless a control has use for it itself. */
-export function onKeys(node, keys) {
-  node.addEventListener("keydown", (event) => {
-    // JupyterLab's notebook swallows arrow keys that reach it, those of a slider too.
-    event.stopPropagation();
-    if (event.target.tagName === "INPUT" && event.key.startsWith("Arrow")) return;
-    // A list is walked through by arrows and letters, and a field of text takes all but Escape.
-    if (event.target.tagName === "SELECT") return;
-    if (/^(search|text|number)$/.test(event.target.type) && event.key !== "Escape") return;
-    if (event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
-    event.preventDefault();
-    keys[event.key]();
-  });
 }

@@ -2,7 +2,8 @@
 
 import { axes, clipped, line, number, steps, surface } from "./drawing.js";
 import { cut, planeSums, unpack } from "./showers.js";
-import { assign, button, choice, element, frame, onKeys, slider, watch } from "./controls.js";
+import { assign, button, choice, element, slider, watch } from "./controls.js";
+import { frame } from "./frame.js";
 import { slicing } from "./slicing.js";
 
 async function render({ model, el }) {
@@ -154,23 +155,21 @@ async function render({ model, el }) {
     play.textContent = "▶ play";
   }
 
-  const root = frame(
+  const keys = {
+    energy: { ArrowUp: go(1), ArrowDown: go(-1) },
+    average: { a: () => assign(model, { average: !model.get("average") }) },
+    play: { p: toggle },
+    ...view.keys,
+  };
+  frame(
     el,
-    "Energy interpolation",
+    { name: "Energy interpolation", keys, note },
     element("div", { class: "calolab-controls" }, energySlider.node, play),
     response.node,
     element("div", { class: "calolab-controls" }, latentSlider.node, shown.node),
     element("div", { class: "calolab-controls" }, ...view.controls),
     ...view.body,
-    element("div", { class: "calolab-note" }, `${note} Keys: ↑ ↓ energy, a average, p play, ${view.hint}.`),
   );
-  onKeys(root, {
-    ...view.keys,
-    ArrowUp: go(1),
-    ArrowDown: go(-1),
-    a: () => assign(model, { average: !model.get("average") }),
-    p: toggle,
-  });
 
   function show() {
     const at = point();

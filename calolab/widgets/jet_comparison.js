@@ -4,7 +4,8 @@
 import { axes, clipped, number, steps, surface } from "./drawing.js";
 import { cellAt, colourScale, cut, drawCells, drawColourBar, planeValues, unpack } from "./showers.js";
 import { drawBand, drawRatio } from "./ratios.js";
-import { assign, choice, dropdown, element, frame, onKeys, slider, watch } from "./controls.js";
+import { assign, choice, dropdown, element, slider, watch } from "./controls.js";
+import { frame } from "./frame.js";
 
 const CHOICE = ["sample", "mass_point", "signal", "pileup", "mu"];
 const ROLES = ["reference", "generated"];
@@ -15,6 +16,7 @@ const RIM = "rgba(0, 0, 0, 0.65)";
 async function render({ model, el }) {
   const { space, generated, points, pileup, mus, radius } = model.get("about");
   const samples = Object.keys(points);
+  const severalPoints = samples.some((name) => points[name].length > 1);
   const plane = cut(space, space.axes[1]).planes[0];
   const size = space.starts.at(-1);
   let scene = null;
@@ -48,7 +50,6 @@ async function render({ model, el }) {
       scales[which] = drawCells(pen, width, height, plane, cells, colours, space, look, hovered);
       drawJets(pen, scales[which], scene.jets[found][event], radius, plane.rows, look);
     });
-    panel.node.tabIndex = 0;
     panel.node.addEventListener("pointermove", (event) => {
       if (scales[which]) hover(cellAt(plane, scales[which], event.offsetX, event.offsetY));
     });
@@ -134,14 +135,30 @@ async function render({ model, el }) {
     const { label } = model.get("distributions").variables[which];
     return figure(element("b", {}, label), [distances[which]], panel);
   });
+  const turn = (change) => () =>
+    assign(model, { event: Math.min(Math.max(shownEvent() + change, 0), scene.events - 1) });
+  const shift = (change) => () =>
+    piled() && assign(model, { mu: mus[Math.min(Math.max(muIndex() + change, 0), mus.length - 1)] });
+  const next = (options, value) => options[(options.indexOf(value) + 1) % options.length];
+  const keys = {
+    event: { ArrowUp: turn(1), ArrowDown: turn(-1) },
+    ...(pileup.length && {
+      "μ": { ArrowLeft: shift(-1), ArrowRight: shift(1) },
+      "pile-up": { p: () => assign(model, { pileup: next(["none", ...pileup], model.get("pileup")) }) },
+    }),
+    ...(severalPoints && {
+      "mass point": { m: () => assign(model, { mass_point: next(points[model.get("sample")], model.get("mass_point")) }) },
+    }),
+    colours: { l: () => assign(model, { log: !model.get("log") }) },
+  };
   const root = frame(
     el,
-    "Jet comparison",
+    { name: "Jet comparison", keys },
     element(
       "div",
       { class: "calolab-controls" },
       ...(samples.length > 1 ? [sampleList.node] : []),
-      ...(samples.some((name) => points[name].length > 1) ? [pointList.node] : []),
+      ...(severalPoints ? [pointList.node] : []),
       ...(pileup.length ? [pileupChoice.node] : []),
       ...(pileup.includes("generated") && generated.length ? [signalChoice.node] : []),
       ...(pileup.length ? [muSlider.node] : []),
@@ -152,26 +169,7 @@ async function render({ model, el }) {
     element("div", { class: "calolab-panels" }, ...pictures, ...charts),
     bar.node,
     readout,
-    element(
-      "div",
-      { class: "calolab-note" },
-      `Keys: ↑ ↓ event, ${pileup.length ? "← → μ, p pile-up, " : ""}m mass point, l colours.`,
-    ),
   );
-  const turn = (change) => () =>
-    assign(model, { event: Math.min(Math.max(shownEvent() + change, 0), scene.events - 1) });
-  const shift = (change) => () =>
-    piled() && assign(model, { mu: mus[Math.min(Math.max(muIndex() + change, 0), mus.length - 1)] });
-  const next = (options, value) => options[(options.indexOf(value) + 1) % options.length];
-  onKeys(root, {
-    ArrowUp: turn(1),
-    ArrowDown: turn(-1),
-    ArrowRight: shift(1),
-    ArrowLeft: shift(-1),
-    p: () => assign(model, { pileup: next(["none", ...pileup], model.get("pileup")) }),
-    m: () => assign(model, { mass_point: next(points[model.get("sample")], model.get("mass_point")) }),
-    l: () => assign(model, { log: !model.get("log") }),
-  });
 
   function hover(cell) {
     if (String(cell) === String(hovered)) return;

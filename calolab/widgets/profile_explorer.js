@@ -3,7 +3,8 @@
 import { axes, clipped, measured, number, steps, surface } from "./drawing.js";
 import { drawBand, drawRatio } from "./ratios.js";
 import { axisLabel, unpack } from "./showers.js";
-import { assign, choice, element, frame, onKeys, watch } from "./controls.js";
+import { assign, choice, element, watch } from "./controls.js";
+import { frame } from "./frame.js";
 import { roundRange, statistics, summary, unfold } from "./statistics.js";
 
 async function render({ model, el }) {
@@ -74,9 +75,13 @@ async function render({ model, el }) {
     onpick: (spread) => assign(model, { spread }),
   });
 
-  const root = frame(
+  const keys = {
+    scale: { l: () => assign(model, { log: !model.get("log") }) },
+    band: { b: () => assign(model, { spread: !model.get("spread") }) },
+  };
+  frame(
     el,
-    "Profile explorer",
+    { name: "Profile explorer", keys, note: `${note} Arrows move a range handle once it is clicked.` },
     element("div", { class: "calolab-controls" }, legend, bandChoice.node, scaleChoice.node),
     element("div", { class: "calolab-panels" }, ...panels.map((panel) => element("figure", {}, panel.node))),
     readout,
@@ -89,16 +94,7 @@ async function render({ model, el }) {
     element("div", { class: "calolab-range" }, ...handles),
     spectrum.node,
     table,
-    element(
-      "div",
-      { class: "calolab-note" },
-      `${note} Keys: l scale, b band; arrows move a range handle once it is clicked.`,
-    ),
   );
-  onKeys(root, {
-    l: () => assign(model, { log: !model.get("log") }),
-    b: () => assign(model, { spread: !model.get("spread") }),
-  });
 
   /** Half the height of the band at each point: the error of the mean, or the spread of single showers. */
   const half = ({ spread, error }) => (model.get("spread") ? spread : error);

@@ -1,7 +1,8 @@
 // SearchDashboard: the trials of a search as table, learning curves and parallel coordinates, and buttons to steer it.
 
 import { number } from "./drawing.js";
-import { armed, assign, button, dropdown, element, frame, logChoice, onKeys, watch } from "./controls.js";
+import { armed, assign, button, dropdown, element, logChoice, watch } from "./controls.js";
+import { frame, hint } from "./frame.js";
 import { learningCurves } from "./learning_curves.js";
 import { epochsForm } from "./epochs_form.js";
 import { insideBrushes, parallelAxes, parallelCoordinates } from "./parallel_coordinates.js";
@@ -115,9 +116,17 @@ function render({ model, el }) {
   });
 
   const bar = (...children) => element("div", { class: "calolab-controls" }, ...children);
+  const keys = {
+    filter: { "/": () => filter.focus() },
+    scale: { l: () => assign(model, { log: !model.get("log") }) },
+    "shows all": { Escape: () => !(clear.disabled && asking.node.hidden) && clearAll() },
+  };
+  const note =
+    "Drag along an axis to filter, click on it to show all again. A click on a row or a curve selects. " +
+    hint("Keys in the table", table.keys);
   const root = frame(
     el,
-    "Search dashboard",
+    { name: "Search dashboard", keys, note },
     bar(state, counts, halt.node),
     bar(pulse.node),
     message,
@@ -132,19 +141,8 @@ function render({ model, el }) {
     answers.node,
     chosen,
     ten.node,
-    element(
-      "div",
-      { class: "calolab-note" },
-      "Drag along an axis to filter, click on it to show all again. A click on a row or a curve selects. " +
-        "Keys in the table: ↑ ↓ row, Enter selects, s stops, r restarts, p promotes; / filter, l scale, Escape shows all.",
-    ),
   );
   root.classList.add("calolab-search");
-  onKeys(root, {
-    l: () => assign(model, { log: !model.get("log") }),
-    "/": () => filter.focus(),
-    Escape: clearAll,
-  });
 
   function receive() {
     const { serial: now, ...payload } = model.get("trials");

@@ -2,7 +2,8 @@
 
 import { number } from "./drawing.js";
 import { unpack } from "./showers.js";
-import { assign, element, frame, onKeys, slider, watch } from "./controls.js";
+import { assign, element, slider, watch } from "./controls.js";
+import { frame } from "./frame.js";
 import { slicing } from "./slicing.js";
 
 async function render({ model, el }) {
@@ -28,14 +29,13 @@ async function render({ model, el }) {
   const turn = (change) => () =>
     assign(model, { event: Math.min(Math.max(model.get("event") + change, 0), nEvents - 1) });
 
-  const root = frame(
+  const keys = { event: { ArrowUp: turn(1), ArrowDown: turn(-1) }, ...view.keys };
+  frame(
     el,
-    "Slice viewer",
+    { name: "Slice viewer", keys, note },
     element("div", { class: "calolab-controls" }, events.node, ...view.controls),
     ...view.body,
-    element("div", { class: "calolab-note" }, `${note} Keys: ↑ ↓ event, ${view.hint}.`),
   );
-  onKeys(root, { ...view.keys, ArrowUp: turn(1), ArrowDown: turn(-1) });
 
   function show() {
     const event = model.get("event");

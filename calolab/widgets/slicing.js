@@ -21,8 +21,8 @@ const clamp = (index, length) => Math.min(Math.max(index, 0), length - 1);
 /** Build the panels. `showers()` returns one array of an event's values per name, or null for a panel with nothing to show;
  * `largest(showers)` the value at the top of the colours; `behind` draws under the lines of the strip of slice energies.
  *
- * Returns {controls, body, keys, hint, show, remove}: nodes to place, keys to bind and what to say of them; `show(facts)`
- * repaints after `showers` changed and writes a line of facts under each name.
+ * Returns {controls, body, keys, show, remove}: nodes to place and the keys for `frame`; `show(facts)` repaints after
+ * `showers` changed and writes a line of facts under each name.
  */
 export function slicing({ model, space, names, showers, largest = brightest, behind = () => {} }) {
   const turns = space.hasDepth && space.regular;
@@ -58,7 +58,6 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
       const cells = scene.cells[which] ?? [];
       scales[which] = drawCells(pen, width, height, scene.plane, cells, scene.colours, space, look, hovered);
     });
-    panel.node.tabIndex = 0;
     panel.node.addEventListener("pointermove", (event) => {
       if (scales[which]) hover(cellAt(scene.plane, scales[which], event.offsetX, event.offsetY));
     });
@@ -177,13 +176,15 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
   }
   const unwatch = watch(model, TRAITS, show);
 
-  const keys = { l: () => assign(model, { log: !model.get("log") }) };
-  if (space.hasDepth)
-    Object.assign(keys, { ArrowLeft: move(-1), ArrowRight: move(1), Home: move(-Infinity), End: move(Infinity) });
-  if (turns) {
-    keys.s = () => assign(model, { total: !scene.total });
-    for (const axis of space.axes) keys[axis] = () => lay(axis);
-  }
+  const slices = { ArrowLeft: move(-1), ArrowRight: move(1), Home: move(-Infinity), End: move(Infinity) };
+  const keys = {
+    ...(space.hasDepth && { slice: slices }),
+    ...(turns && {
+      axis: Object.fromEntries(space.axes.map((axis) => [axis, () => lay(axis)])),
+      sum: { s: () => assign(model, { total: !scene.total }) },
+    }),
+    colours: { l: () => assign(model, { log: !model.get("log") }) },
+  };
   const figures = panels.map((panel, which) => {
     const name = element("b", { class: `calolab-${names[which]}` }, names[which]);
     return element("figure", {}, element("figcaption", { class: "calolab-title" }, name, lines[which]), panel.node);
@@ -198,7 +199,6 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
       ...(space.hasDepth ? [row, strip.node] : []),
     ],
     keys,
-    hint: `${space.hasDepth ? "← → slice, " : ""}${turns ? `${space.axes.join(" ")} axis, s sum, ` : ""}l colours`,
     show(facts) {
       facts.forEach((text, which) => (lines[which].textContent = text));
       show();

@@ -1,7 +1,8 @@
 // TrainingMonitor: a bar for each rank, the losses step by step, and a Stop button.
 
 import { axes, clipped, line, number, surface } from "./drawing.js";
-import { assign, button, chips, element, frame, logChoice, onKeys, watch } from "./controls.js";
+import { assign, button, chips, element, logChoice, watch } from "./controls.js";
+import { frame } from "./frame.js";
 
 function render({ model, el }) {
   const state = element("b", { class: "calolab-status" });
@@ -21,9 +22,9 @@ function render({ model, el }) {
   let hovered = null;
   let rows = [];
 
-  const root = frame(
+  frame(
     el,
-    "Training monitor",
+    { name: "Training monitor", keys: { scale: { l: () => assign(model, { log: !model.get("log") }) } } },
     element("div", { class: "calolab-controls" }, state, pace, stop),
     bars,
     message,
@@ -31,7 +32,6 @@ function render({ model, el }) {
     chart.node,
     readout,
   );
-  onKeys(root, { l: () => assign(model, { log: !model.get("log") }) });
   chart.node.addEventListener("pointermove", (event) => {
     hovered = rows.length ? chart.pick(event.offsetX) : null;
     chart.redraw();

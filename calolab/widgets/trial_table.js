@@ -1,6 +1,7 @@
 // A table of thousands of trials, of which only those in sight stand in the page.
 
 import { button, element } from "./controls.js";
+import { bindKeys } from "./frame.js";
 
 const ROW = 26; // pixels, as in search_dashboard.css
 const SPARE = 6; // rows kept ready above and below
@@ -176,27 +177,26 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     if (row && !shown.disabled && shown.actions(row).includes(action)) onact(action, row.number);
   }
 
+  const pickCurrent = () => current != null && pick(current);
   const keys = {
-    ArrowDown: () => go(1),
-    ArrowUp: () => go(-1),
-    PageDown: () => go(10),
-    PageUp: () => go(-10),
-    Home: () => go(-Infinity),
-    End: () => go(Infinity),
-    " ": () => current != null && pick(current),
-    Enter: () => current != null && pick(current),
-    s: () => act("stop"),
-    r: () => act("restart"),
-    p: () => act("promote"),
+    row: {
+      ArrowUp: () => go(-1),
+      ArrowDown: () => go(1),
+      PageUp: () => go(-10),
+      PageDown: () => go(10),
+      Home: () => go(-Infinity),
+      End: () => go(Infinity),
+    },
+    selects: { Enter: pickCurrent, " ": pickCurrent },
+    stops: { s: () => act("stop") },
+    restarts: { r: () => act("restart") },
+    promotes: { p: () => act("promote") },
   };
-  node.addEventListener("keydown", (event) => {
-    if (event.target !== node || event.ctrlKey || event.metaKey || event.altKey || !(event.key in keys)) return;
-    event.preventDefault();
-    keys[event.key]();
-  });
+  bindKeys(node, keys);
 
   return {
     node,
+    keys,
     show(next) {
       shown = next;
       showHead(next);
