@@ -38,7 +38,7 @@ lab: $(READY)
 	@$(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)
-	@$(BIN)/python tests/benchmarks.py --out $(OUT)
+	@$(BIN)/python tests/benchmarks --out $(OUT)
 
 kernel: $(READY)
 	@$(BIN)/python -m ipykernel install --user --name calolab --display-name "calolab"
