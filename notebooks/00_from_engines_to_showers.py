@@ -221,6 +221,7 @@ print(f"speed-up on the same cores   {geant4_seconds / generation_seconds:8.1f}"
 print(f"training, one engine         {on_one:8.1f} samples/s")
 print(f"training, {len(engines)} engines          {on_all:8.1f} samples/s ({on_all / on_one:.2f} times one engine)")
 print(f"trained for                  {history.steps:8d} steps, {seen / len(train):.1f} times through {len(train)} showers")
+print(f"on                           {cl.cpu.report()}")
 print(f"published training           {published / on_all / 86400:8.1f} days on these engines")
 print(f"energy estimate is off by    {last_error:8.0f} % in the last steps, {first_error:.0f} % in the first (blind guess {guess:.0f} %)")
 print(f"generated / Geant4 energy    {response:8.2f}")

@@ -184,7 +184,8 @@ def _start(plan: Plan, ids: Sequence[int], resume: bool, spent: float = 0.0) -> 
     check_versions(ids, facts)
     meetings, note = arrange_meetings(engines, ids, facts)
     limit = plan.options["time_limit"]
-    limit = None if limit is None else max(limit - spent, MOMENT)
+    if limit is not None and spent > 0:
+        limit = max(limit - spent, MOMENT)
     results = []
     for rank, engine in enumerate(ids):
         shard = plan.data.shard(rank, len(ids))

@@ -22,10 +22,10 @@ def test_every_cell_runs_and_nothing_leaves_the_machine(notebook):
     notebook.check_quiet()
 
 
-def test_the_summary_holds_ten_measured_lines(notebook):
+def test_the_summary_holds_eleven_measured_lines(notebook):
     (summary,) = [cell for cell in notebook.cells() if "summary" in cell.metadata.get("tags", [])]
     lines = "".join(output.text for output in summary.outputs).strip().splitlines()
-    assert len(lines) == 10
+    assert len(lines) == 11
     assert all(re.search(r"\d", line) for line in lines)
     assert "nan" not in "".join(lines)
 
@@ -53,7 +53,9 @@ def test_the_widget_is_painted(notebook, name):
 
 
 def test_the_monitor_saw_the_training_to_its_end(notebook):
-    assert notebook.run("print(monitor.status, len(monitor.ranks), run.status)") == "finished 2 finished"
+    said = notebook.run("print(monitor.status, len(monitor.ranks), run.status, len(run.losses) == history.steps > 0)")
+    # By its last step or by its time limit: which of them depends on the machine.
+    assert said in ("finished 2 finished True", "stopped 2 stopped True")
 
 
 def test_no_engine_is_left(notebook):

@@ -1,12 +1,12 @@
 """Real engines for all tests of this folder, in an IPython folder of their own."""
 
 import ipyparallel
-import numpy as np
 import pytest
 
-from calolab import Sample, distributed, models, spaces
+from calolab import distributed
 from calolab.distributed import communicator, data_parallel, launchers
 from tests.helpers import allow_root
+from tests.tiny import tiny_gan, tiny_sample
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -68,26 +68,16 @@ def engines_survive(request):
             pytest.fail(f"an engine died:\n{words}")
 
 
-def electrons(events, seed=0):
-    """Smooth blobs of energy, good enough to take gradients of."""
-    space = spaces.space("clic-ecal")
-    random = np.random.default_rng(seed)
-    energy = random.uniform(10, 50, events)
-    across = np.exp(-((np.arange(25) - 12) ** 2) / 4)
-    along = np.exp(-((np.arange(25) - 8) ** 2) / 20)
-    shape = across[:, None, None] * across[:, None] * along
-    values = shape / shape.sum() * 0.025 * energy[:, None, None, None] * random.gamma(3, 1 / 3, (events, *space.shape))
-    return Sample(values, {"energy": energy}, space, {"simulation": "blobs"})
-
-
 @pytest.fixture(scope="session")
 def make_electrons():
-    return electrons
+    """Makes samples of so many events, so small that what a test waits for is the engines."""
+    return tiny_sample
 
 
 @pytest.fixture
 def gan():
-    return models.build("3dgan", spaces.space("clic-ecal"))
+    """A GAN for them."""
+    return tiny_gan()
 
 
 @pytest.fixture(scope="session")

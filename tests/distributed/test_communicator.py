@@ -202,15 +202,16 @@ def wait_until_it_moves(run, epoch=0, seconds=300):
 
 
 def test_training_over_mpi(by_mpi, gan, make_electrons, tmp_path):
+    gentle = {"recipe": Recipe(learning_rate=1e-7), "progress": False}
     run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=1, batch_size=2, progress=False)
     assert "MPI" in run.note
     assert run.wait(timeout=300).ranks == 2
-    run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=10_000, batch_size=2, progress=False)
+    run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=100_000, batch_size=2, **gentle)
     wait_until_it_moves(run)
     run.stop()
     assert run.wait(timeout=60).stopped
-    kept = {"checkpoints": tmp_path, "recipe": Recipe(learning_rate=1e-5), "elastic": True, "progress": False}
-    run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=10_000, batch_size=2, **kept)
+    kept = {"checkpoints": tmp_path, "elastic": True, **gentle}
+    run = distributed.fit(by_mpi, gan, make_electrons(4), epochs=100_000, batch_size=2, **kept)
     wait_until_it_moves(run, epoch=1)
     by_mpi.client[:].apply_async(lambda: None)  # waits behind the training; must not disturb
     content = launch.read(launch.path_of(by_mpi.name))

@@ -18,6 +18,8 @@ from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoint
 from calolab.training.recipe import Recipe
 from tests.helpers import wait_for
 
+GENTLE = Recipe(learning_rate=1e-7)  # nothing diverges, however long it takes
+
 
 def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, make_electrons):
     before = [w.copy() for w in gan.generator.get_weights()]
@@ -49,10 +51,21 @@ def test_one_of_two_engines_trains_by_itself(two, gan, make_electrons):
     assert run.ids == two.ids[:1] and len(run.digests) == 1
 
 
+def test_a_time_limit_stops_all_ranks_after_the_same_step(two, gan, make_electrons, tmp_path):
+    sample, options = make_electrons(8), {"epochs": 100_000, "batch_size": 2, "time_limit": 1e-6, "progress": False}
+    # The second one resumes, and is elastic: the end of its time is no loss, after which it would go on.
+    for number, more in ((1, {}), (2, {"resume": True, "elastic": True})):
+        run = distributed.fit(two, gan, sample, checkpoints=tmp_path, **options, **more)
+        history = run.wait(timeout=120)
+        assert run.status == "stopped" and history.stopped and history.reason == "time limit"
+        assert history.steps == history.unfinished["steps"] == number and len(set(run.digests)) == 1
+        assert [now.time_limit for now in run.progress] == [1e-6, 1e-6]
+    with pytest.raises(ValueError, match="time_limit expects a positive number of seconds"):
+        distributed.fit(two, gan, sample, epochs=1, time_limit=0)
+
+
 def test_ctrl_c_leaves_a_running_run_which_stop_ends_on_all_ranks(two, gan, make_electrons):
-    run = distributed.fit(
-        two, gan, make_electrons(4), epochs=10_000, batch_size=2, recipe=Recipe(learning_rate=1e-7), progress=False
-    )
+    run = distributed.fit(two, gan, make_electrons(4), epochs=100_000, batch_size=2, recipe=GENTLE, progress=False)
     wait_for(lambda: run.progress)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
@@ -68,9 +81,9 @@ def test_ctrl_c_leaves_a_running_run_which_stop_ends_on_all_ranks(two, gan, make
 def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make_electrons, tmp_path):
     sample, keywords = (
         make_electrons(4),
-        {"batch_size": 2, "seed": 2, "checkpoints": tmp_path / "kept", "progress": False},
+        {"batch_size": 2, "seed": 2, "recipe": GENTLE, "checkpoints": tmp_path / "kept", "progress": False},
     )
-    run = distributed.fit(two, gan, sample, epochs=10_000, **keywords)
+    run = distributed.fit(two, gan, sample, epochs=100_000, **keywords)
     wait_for(lambda: run.progress and run.progress[0].epoch >= 2)
     content = launch.read(launch.path_of(two.name))
     victim = launch.processes(content, ("engines",))[0]
@@ -118,10 +131,10 @@ def test_an_error_on_one_rank_frees_the_other_and_is_told(two, gan, make_electro
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 64 MB, to be filled up; where none can be mounted, the folder itself, and engines limited."""
+    """A file system of 8 MB, to be filled up; where none can be mounted, the folder itself, and engines limited."""
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", folder], capture_output=True)
     yield folder, mounted.returncode == 0
     if mounted.returncode == 0:
         subprocess.run(["umount", folder], check=True)
@@ -131,15 +144,28 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(two, gan, make_elect
     folder, mounted = small_disk
     writer = two.client[two.ids[0]].apply_sync(os.getpid)
     run = distributed.fit(
-        two, gan, make_electrons(4), epochs=10_000, batch_size=2, checkpoints=folder / "kept", progress=False
+        two,
+        gan,
+        make_electrons(4),
+        epochs=100_000,
+        batch_size=2,
+        recipe=GENTLE,
+        checkpoints=folder / "kept",
+        progress=False,
     )
     wait_for(lambda: checkpoints.read_header(folder / "kept") is not None, 300)
-    if mounted:
-        with open(folder / "filler", "wb") as file, contextlib.suppress(OSError):
+
+    def filled():
+        with open(folder / "filler", "ab", buffering=0) as file, contextlib.suppress(OSError):
             while True:
-                file.write(bytes(100_000))
+                file.write(bytes(10_000))
+        return run.status == "failed"
+
+    if mounted:
+        # A checkpoint that was replaced meanwhile has left room for one more.
+        wait_for(filled, 60)
     else:
-        before = resource.prlimit(writer, resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+        before = resource.prlimit(writer, resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
     try:
         with pytest.raises(distributed.TrainingFailed, match=r"(?s)No room .*kept.* MB.*resume=True") as raised:
             run.wait(timeout=60)
@@ -150,7 +176,7 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(two, gan, make_elect
     assert [file.name for file in (folder / "kept").iterdir()] == ["checkpoint.npz"]
     assert checkpoints.read_header(folder / "kept")["standing"]["epoch"] >= 1
     (folder / "filler").unlink(missing_ok=True)
-    options = {"batch_size": 2, "checkpoints": folder / "kept", "resume": True, "progress": False}
+    options = {"batch_size": 2, "recipe": GENTLE, "checkpoints": folder / "kept", "resume": True, "progress": False}
     epochs = checkpoints.read_header(folder / "kept")["standing"]["epoch"] + 1
     history = distributed.fit(two, gan, make_electrons(4), epochs=epochs, **options).wait(timeout=90)
     assert len(history.epochs) == epochs
@@ -184,7 +210,7 @@ def test_nothing_to_resume_from_is_told_as_on_one_rank(two, gan, make_electrons,
 def test_a_dead_controller_ends_the_waiting_also_for_an_elastic_training(gan, make_electrons, tmp_path):
     with distributed.cluster(1) as engines:
         options = {"batch_size": 2, "checkpoints": tmp_path, "elastic": True, "progress": False}
-        run = distributed.fit(engines, gan, make_electrons(4), epochs=10_000, **options)
+        run = distributed.fit(engines, gan, make_electrons(4), epochs=100_000, **options)
         for process in launch.processes(launch.read(launch.path_of(engines.name)), ("controller",)):
             process.kill()
         with pytest.raises(distributed.TrainingFailed, match=r"controller has died.*resume=True"):

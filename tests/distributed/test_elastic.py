@@ -8,12 +8,13 @@ import signal
 import numpy as np
 import pytest
 
-from calolab import distributed, models, widgets
+from calolab import distributed, widgets
 from calolab.distributed import elastic
 from calolab.training import Recipe, checkpoints
 from tests.helpers import wait_for
+from tests.tiny import tiny_gan
 
-GENTLE = Recipe(learning_rate=1e-5)  # nothing diverges, however long it takes
+GENTLE = Recipe(learning_rate=1e-7)  # nothing diverges, however long it takes
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,10 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
     three, make_electrons, tmp_path, monkeypatch
 ):
     sample = make_electrons(6)
-    build = lambda: models.build("3dgan", sample.space)  # noqa: E731
     options = {"batch_size": 1, "seed": 1, "recipe": GENTLE, "progress": False}
     pids = dict(zip(three.ids, three.client[:].apply_sync(os.getpid), strict=True))
     kept = {"checkpoints": tmp_path / "kept", "elastic": True, **options}
-    run = distributed.fit(three, build(), sample, epochs=10_000, min_ranks=2, **kept)
+    run = distributed.fit(three, tiny_gan(), sample, epochs=100_000, min_ranks=2, **kept)
     with stopped_at_the_end(run):
         until(run, lambda: run.progress and run.progress[0].epoch >= 1)
         os.kill(pids[0], signal.SIGKILL)
@@ -92,7 +92,7 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
             run.wait(timeout=300)
         assert run.status == "failed"
     epochs = epochs_done(tmp_path / "kept") + 1
-    resumed = distributed.fit(three, build(), sample, epochs=epochs, resume=True, **kept)
+    resumed = distributed.fit(three, tiny_gan(), sample, epochs=epochs, resume=True, **kept)
     history = resumed.wait(timeout=300)
     assert resumed.status == "finished" and resumed.interruptions == () and history.ranks == 1
     assert [epoch["epoch"] for epoch in history.epochs] == list(range(epochs))
@@ -101,7 +101,7 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
     distributed.scale(2, "three")
     distributed.fit(
         three,
-        build(),
+        tiny_gan(),
         sample,
         epochs=grown.epoch,
         ranks=2,
@@ -130,7 +130,7 @@ def test_slurm_engines_that_die_are_survived(gan, make_electrons, tmp_path):
     with distributed.cluster(2, "slurm", cores=1) as engines:
         first, last = engines.ids
         pid = engines.client[first].apply_sync(os.getpid)
-        run = distributed.fit(engines, gan, make_electrons(4), epochs=10_000, **options)
+        run = distributed.fit(engines, gan, make_electrons(4), epochs=100_000, **options)
         with stopped_at_the_end(run):
             until(run, lambda: run.progress and run.progress[0].epoch >= 1)
             os.kill(pid, signal.SIGKILL)

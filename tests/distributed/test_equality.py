@@ -7,10 +7,22 @@ is that of all their events together.
 import numpy as np
 import pytest
 
-from calolab import datasets
+from calolab import Sample, datasets, models, spaces
 from calolab.distributed import data_parallel, shipment
 from calolab.training import passes
 from calolab.training.recipe import Recipe
+
+
+def electrons(events, seed=0):
+    """Smooth blobs of energy, good enough to take gradients of."""
+    space = spaces.space("clic-ecal")
+    random = np.random.default_rng(seed)
+    energy = random.uniform(10, 50, events)
+    across = np.exp(-((np.arange(25) - 12) ** 2) / 4)
+    along = np.exp(-((np.arange(25) - 8) ** 2) / 20)
+    shape = across[:, None, None] * across[:, None] * along
+    values = shape / shape.sum() * 0.025 * energy[:, None, None, None] * random.gamma(3, 1 / 3, (events, *space.shape))
+    return Sample(values, {"energy": energy}, space, {"simulation": "blobs"})
 
 
 @pytest.fixture(scope="module", params=["gloo", "mpi"])
@@ -21,6 +33,16 @@ def either(request):
 
 def test_the_ranks_meet_over_the_controller_that_fits_their_engines(either, meetings):
     assert {meeting.controller for meeting in meetings(either)} == {"gloo" if either.launcher == "local" else "mpi"}
+
+
+@pytest.fixture(scope="module")
+def make_electrons():
+    return electrons
+
+
+@pytest.fixture
+def gan():
+    return models.build("3dgan", spaces.space("clic-ecal"))
 
 
 def watched_training(job, networks, functions, values, labels):
@@ -57,8 +79,6 @@ def watched_training(job, networks, functions, values, labels):
 @pytest.fixture(scope="module")
 def ranks(either, on_all, meetings, make_electrons):
     """Both ranks after two steps on different events, seen from inside."""
-    from calolab import models
-
     sample = make_electrons(7)
     gan = models.build("3dgan", sample.space)
     shards = [sample.shard(rank, 2) for rank in range(2)]

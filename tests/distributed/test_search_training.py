@@ -119,6 +119,24 @@ def test_two_engines_train_one_trial_together_and_stop_together(searchers, train
     assert search.trial(0).status == "finished" and search.trial(0).attempts == 2
 
 
+def test_a_trial_with_a_time_limit_reports_the_epoch_that_it_cut_short(searchers, events, tmp_path):
+    def train(trial):
+        from calolab import models
+
+        history = trial.fit(models.build("rpv", trial.data.space), batch_size=16, time_limit=1e-6)
+        return {"steps": history.steps, "generator": history.losses("generator")[0]}
+
+    search = distributed.search(
+        searchers, train, {"score": Choice("none")}, folder=tmp_path, data=events, trials=1, metric="generator"
+    )
+    search.wait(120)
+    trial = search.trial(0)
+    assert trial.status == "finished" and trial.error == ""
+    (epoch,) = trial.epochs
+    assert epoch["steps"] == 1 and trial.value == epoch["generator"] and np.isfinite(epoch["discriminator"])
+    assert search.gan(0).space == events.space
+
+
 def test_a_trial_that_fills_the_memory_with_tensors_fails(searchers, tmp_path):
     def train(trial):
         import time
