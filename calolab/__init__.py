@@ -5,7 +5,7 @@
 
 import importlib
 
-from calolab import cpu
+from calolab import cpu, tensorflow_log
 
 __version__ = "0.1.0"
 
@@ -28,6 +28,7 @@ __all__ = ["Particles", "Sample", "Space", "__version__", "load_ipython_extensio
 
 # Before anything of calolab can load TensorFlow, which reads the environment only once.
 cpu.prepare()
+tensorflow_log.prepare()
 
 
 def __getattr__(name):

@@ -37,6 +37,7 @@ THREAD_VARIABLES = (
     "TF_NUM_INTRAOP_THREADS",
     "TF_NUM_INTEROP_THREADS",
 )
+GPUS = Path("/proc/driver/nvidia/gpus")  # one entry per GPU of this machine
 # Names as users know them, and the flag of /proc/cpuinfo that stands for each.
 FEATURES = {
     "AVX2": "avx2",

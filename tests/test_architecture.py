@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # Import only from lower rows; siblings of a row do not know each other.
 ROWS = [
-    {"cpu", "files", "cache", "names", "spaces", "samples", "particles", "jets"},
+    {"cpu", "files", "cache", "tensorflow_log", "progress", "names", "spaces", "samples", "particles", "jets"},
     {"plots"},
     {"datasets", "simulate", "models"},
     {"training", "validation"},
@@ -19,9 +19,8 @@ ROWS = [
     {"widgets"},
     {"calolab_magics"},
 ]
-# Within row 0 imports follow the arrows spaces <- samples <- particles <- jets.
-# The CPU, files, the cache folder and names know nobody.
-NOUNS = ["cpu", "files", "cache", "names", "spaces", "samples", "particles", "jets"]
+# Within row 0 imports follow the order of this list, as in spaces <- samples <- particles <- jets.
+NOUNS = ["cpu", "files", "cache", "tensorflow_log", "progress", "names", "spaces", "samples", "particles", "jets"]
 # `calolab/__init__.py` exports lazily and loads the magics on request.
 FREE = {"calolab"}
 

@@ -16,10 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from tqdm.auto import tqdm
-
 from calolab import cache
 from calolab.datasets.public_sets import PublicSet, RemoteFile, catalogue
+from calolab.progress import Bar, bar
 
 _ATTEMPTS = 3
 _TIMEOUT = 60.0  # seconds without a byte
@@ -112,8 +111,8 @@ def _fetch_file(url: str, directory: Path, file: RemoteFile, progress: bool) -> 
         free = shutil.disk_usage(directory).free
         if missing > free:
             raise OSError(f"{directory} has {free / 1e9:.1f} GB free, {file.name} needs {missing / 1e9:.1f} GB more.")
-    with tqdm(desc=file.name, total=file.size, unit="B", unit_scale=True, disable=not progress) as bar:
-        _insist(url, part, file, bar)
+    with bar(desc=file.name, total=file.size, unit="B", unit_scale=True, show=progress) as shown:
+        _insist(url, part, file, shown)
     try:
         _check(part, file, f"What {url} sent is deleted; fetch again, and if it stays so, the source has changed.")
     except ValueError:
@@ -127,7 +126,7 @@ def _fetch_file(url: str, directory: Path, file: RemoteFile, progress: bool) -> 
     return path
 
 
-def _insist(url: str, part: Path, file: RemoteFile, bar: tqdm) -> None:
+def _insist(url: str, part: Path, file: RemoteFile, bar: Bar) -> None:
     """Transfer, and where the connection breaks, go on from there a few times."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
@@ -143,7 +142,7 @@ def _insist(url: str, part: Path, file: RemoteFile, bar: tqdm) -> None:
         time.sleep(attempt - 1)
 
 
-def _transfer(url: str, part: Path, file: RemoteFile, bar: tqdm) -> None:
+def _transfer(url: str, part: Path, file: RemoteFile, bar: Bar) -> None:
     """Bring `part` to its full length; ask only for what is missing, if the file there is still the same."""
     done = part.stat().st_size if part.exists() else 0
     tag = _tag(part).read_text() if _tag(part).exists() else ""

@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
+from calolab import cpu
 from calolab.distributed.rendezvous import Rendezvous, meet
 
 # A rank that no longer answers must not keep the others for ever. Ranks may well wait for one that writes a checkpoint.
@@ -28,7 +29,6 @@ PATIENCE = {
     "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
 }
 
-GPUS = Path("/proc/driver/nvidia/gpus")  # one entry per GPU of this machine
 NEEDED = "HOROVOD_GPU_OPERATIONS=NCCL"  # what Horovod must be built with for gradients to stay on the GPUs
 
 # Seconds in which all ranks must come to each attempt at a meeting; a failed one holds some for Gloo's timeout.
@@ -161,7 +161,7 @@ def describe(towards: str) -> EngineFacts:
         "address": own_address(towards),
         "versions": versions(),
         "controllers": built(),
-        "gpus": count_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), len(list(GPUS.glob("*")))),
+        "gpus": count_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), len(list(cpu.GPUS.glob("*")))),
         "nccl": has_nccl(),
     }
     if "mpi4py.MPI" in sys.modules:

@@ -28,18 +28,14 @@ import psutil
 import zmq
 from traitlets import Dict, Float, Integer, List, Unicode
 
+from calolab import cpu, tensorflow_log
 from calolab.distributed import client_lock, hub, slurm
 from calolab.distributed.communicator import own_address
 from calolab.distributed.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
 from calolab.files import complete
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "TF_NUM_INTRAOP_THREADS",
-    "TF_NUM_INTEROP_THREADS",
-)
+# Before anything that is sent to an engine loads TensorFlow; it leaves no name on the engine.
+ENGINE = ["--IPEngine.startup_command=__import__('calolab')"]
 # The hub greets an engine at a heartbeat: ipyparallel's 3 s make every start wait. 30 misses keep its 30 s of patience.
 HEARTBEAT = ("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=30")
 
@@ -193,8 +189,10 @@ def engines(cluster: EngineCluster, n: int | None = None) -> None:
     except (psutil.NoSuchProcess, AttributeError):
         raise RuntimeError("The cluster was stopped meanwhile, or its controller has died: start it again.") from None
     options = launcher_options(cluster.launcher, cluster.cores, slurm.Request(**cluster.request), cluster.hosts)
-    environment = {name: str(cluster.cores) for name in THREAD_VARIABLES}
-    _outside_loops(lambda: cluster.start_engines_sync(n or cluster.n, environment=environment, **options))
+    environment = cpu.environment(cluster.cores) | tensorflow_log.environment()
+    _outside_loops(
+        lambda: cluster.start_engines_sync(n or cluster.n, environment=environment, engine_args=ENGINE, **options)
+    )
 
 
 def stop(path: Path) -> None:

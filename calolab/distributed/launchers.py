@@ -22,6 +22,7 @@ from ipyparallel.cluster.launcher import (
 )
 from traitlets import Dict, Integer, List, Unicode, default
 
+from calolab import cpu
 from calolab.distributed import communicator, slurm
 
 HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
@@ -213,10 +214,5 @@ def cores_per_engine(launcher: str, n: int) -> int:
         return 1
     allocated = os.environ.get("SLURM_CPUS_ON_NODE", "") if launcher == "srun" else ""
     nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
-    total = int(allocated) * int(nodes) if allocated.isdigit() and nodes.isdigit() else available_cores()
+    total = int(allocated) * int(nodes) if allocated.isdigit() and nodes.isdigit() else cpu.cores()
     return max(1, total // n)
-
-
-def available_cores() -> int:
-    """Processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 
 import ipyparallel
 import numpy as np
-from tqdm import tqdm
 
 from calolab.distributed import data_parallel, scaling_rank, shipment
 from calolab.distributed.cluster import Engines
 from calolab.distributed.network_model import fit_network, moved_bytes
 from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
+from calolab.progress import bar
 from calolab.samples import Sample
 from calolab.training.recipe import Recipe
 
@@ -108,8 +108,8 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
     shards = _shards(data, BATCHES * batch * options["recipe"].discriminator_passes, size)
     networks, found = shipment.pack_gan(gan), {kind: [] for kind in turns}
     try:
-        with tqdm(total=(1 + rounds) * len(turns), disable=not progress, unit="block", dynamic_ncols=True) as bar:
-            bar.set_description(f"{size} ranks", refresh=False)
+        with bar(total=(1 + rounds) * len(turns), unit="block", show=progress) as shown:
+            shown.set_description(f"{size} ranks", refresh=False)
             tasks = [scaling_rank.Task(meeting, options, data.space, {}) for meeting in meetings]
             given = [(task, networks, shard.values, dict(shard.labels)) for task, shard in zip(tasks, shards)]
             _call(engines, ids, scaling_rank.begin, given)
@@ -120,7 +120,7 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
                     taken = _call(engines, members, scaling_rank.take, given)
                     if number:  # the first steps compile
                         found[kind].append(taken)
-                    bar.update()
+                    shown.update()
             averages = np.array(_call(engines, ids, scaling_rank.averages, [(SIZES, 20)] * size))
             port = _call(engines, ids[:1], scaling_rank.answer_pings, [(facts[0].address,)])[0]
             latency = _call(engines, ids[-1:], scaling_rank.ping, [(facts[0].address, port)])[0]

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from ipyparallel.error import EngineError, RemoteError
-from tqdm import tqdm
 
+from calolab import progress
 from calolab.distributed import launch
 from calolab.distributed.cluster import Engines
 from calolab.training.history import History, Progress
@@ -304,7 +304,7 @@ def wait_for(run, timeout: float | None, bar: bool) -> None:
         TimeoutError: if it still runs after `timeout` seconds.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    with tqdm(unit="step", disable=not bar or run.status in FINAL, dynamic_ncols=True) as shown:
+    with progress.bar(unit="step", show=bar and run.status not in FINAL) as shown:
         while run.status not in FINAL:
             _show(shown, run)
             if deadline is not None and time.monotonic() > deadline:

@@ -17,8 +17,9 @@ import importlib.util
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from tqdm import tqdm
 
+from calolab import cpu
+from calolab.progress import bar
 from calolab.simulate import workers
 from calolab.simulate.readout import in_cells, layer_of
 from calolab.simulate.tables import INSTALL, Tables, tables
@@ -100,15 +101,13 @@ def _run(space, labels, receive, particle, seed, processes, progress, physics) -
     data = tables()
     _check_physics(physics, data)
     tasks = _tasks(labels, seed)
-    processes = workers.cores() if processes is None else processes
-    bar = tqdm(
-        total=len(tasks), unit="shower", desc=f"Geant4 (tables: {data.name})", disable=not progress, smoothing=0.05
-    )
-    with bar:
+    processes = cpu.cores() if processes is None else processes
+    name = f"Geant4 (tables: {data.name})"
+    with bar(total=len(tasks), unit="shower", desc=name, smoothing=0.05, show=progress) as shown:
 
         def receive_one(event: int, result: object) -> None:
             receive(event, result)
-            bar.update()
+            shown.update()
 
         about = workers.run(
             "calolab.simulate.geant4_worker",

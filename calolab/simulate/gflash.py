@@ -31,8 +31,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.special import gammainc, gammaincinv, gammaln
-from tqdm import tqdm
 
+from calolab.progress import bar
 from calolab.simulate.materials import Section, sections
 from calolab.simulate.readout import in_cells
 from calolab.spaces import Space
@@ -112,13 +112,13 @@ def _batches(space, labels, particle, seed, progress) -> Iterator[tuple]:
     matter = sections(space)
     energies = labels["energy"]
     angles = labels.get("theta", np.full(len(energies), np.pi / 2))
-    with tqdm(total=len(energies), unit="shower", desc="GFlash", disable=not progress) as bar:
+    with bar(total=len(energies), unit="shower", desc="GFlash", show=progress) as shown:
         for number, start in enumerate(range(0, len(energies), BATCH)):
             chosen = slice(start, min(start + BATCH, len(energies)))
             seeds = np.random.SeedSequence(seed, spawn_key=(1, number))
             generator = np.random.Generator(np.random.SFC64(seeds))
             yield chosen, *_spots(space, matter, energies[chosen], angles[chosen], particle, generator)
-            bar.update(chosen.stop - chosen.start)
+            shown.update(chosen.stop - chosen.start)
 
 
 def _spots(space, matter, energy, angle, particle, generator) -> tuple[np.ndarray, ...]:

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 
 import numpy as np
-from tqdm import tqdm
 
-from calolab import spaces
+from calolab import cpu, spaces
 from calolab.cache import REMEDY, cache_dir
 from calolab.files import complete, reserve
 from calolab.names import check_name
 from calolab.particles import Particles
+from calolab.progress import bar
 from calolab.samples import Sample
 from calolab.simulate import slha, workers
 
@@ -168,11 +168,11 @@ def collisions(
     points = _points(process, events, settings)
     tasks, places = _tasks(points, seed)
     results: list = [None] * len(tasks)
-    with tqdm(total=events, unit="collision", desc=f"Pythia ({process})", disable=not progress, smoothing=0.05) as bar:
+    with bar(total=events, unit="collision", desc=f"Pythia ({process})", smoothing=0.05, show=progress) as shown:
 
         def receive(position: int, result: object) -> None:
             results[position] = result
-            bar.update(tasks[position].events)
+            shown.update(tasks[position].events)
 
         about = _run([point.setup for point in points], tasks, receive, output, processes)
     results, sections = results[: -len(points)], results[-len(points) :]
@@ -268,7 +268,7 @@ def _run(setups, tasks, receive, output, processes) -> dict[str, str]:
         {"setups": setups, "output": output},
         tasks,
         receive,
-        processes=workers.cores() if processes is None else processes,
+        processes=cpu.cores() if processes is None else processes,
         environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         chunk=1,
     )

@@ -39,11 +39,6 @@ class _Failure:
     error: Exception
 
 
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run(
     module: str,
     job: object,

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tqdm import tqdm
-
+from calolab.progress import bar
 from calolab.training.history import Progress
 
 
@@ -20,12 +19,12 @@ def progress_bar(epochs: int, steps: int, done: int, show: bool = True) -> Itera
         done: steps done before this run.
         show: whether to show the bar at all.
     """
-    with tqdm(total=epochs * steps, initial=done, unit="step", disable=not show, dynamic_ncols=True) as bar:
+    with bar(total=epochs * steps, initial=done, unit="step", show=show) as shown:
 
         def move(progress: Progress) -> None:
-            bar.set_description(f"epoch {progress.epoch + 1}/{progress.epochs}", refresh=False)
-            shown = {name: f"{progress.losses[name]:.3g}" for name in ("discriminator", "generator")}
-            bar.set_postfix({**shown, "events/s": f"{progress.samples_per_second:.3g}"}, refresh=False)
-            bar.update()
+            shown.set_description(f"epoch {progress.epoch + 1}/{progress.epochs}", refresh=False)
+            losses = {name: f"{progress.losses[name]:.3g}" for name in ("discriminator", "generator")}
+            shown.set_postfix({**losses, "events/s": f"{progress.samples_per_second:.3g}"}, refresh=False)
+            shown.update()
 
         yield move

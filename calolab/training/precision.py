@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import keras
 import tensorflow as tf
+
+from calolab import cpu
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
 def fastest_precision() -> str:
-    """`"bfloat16"` where the hardware multiplies it (a GPU, or a CPU with AMX), `"float32"` elsewhere."""
-    if tf.config.list_physical_devices("GPU"):
-        return "bfloat16"
-    description = Path("/proc/cpuinfo")
-    return "bfloat16" if description.exists() and "amx_bf16" in description.read_text() else "float32"
+    """`"bfloat16"` where the hardware multiplies it (a GPU, or a CPU with AMX), `"float32"` elsewhere.
+
+    What else decides the speed on a CPU, its vector instructions, oneDNN and the number of threads, `cpu.report` says.
+    """
+    return "bfloat16" if tf.config.list_physical_devices("GPU") or cpu.multiplies_bfloat16() else "float32"
 
 
 def check_precision(precision: str) -> None:
@@ -28,10 +30,17 @@ def check_precision(precision: str) -> None:
 
 
 def warn_where_slow(precision: str) -> None:
-    """Warn the caller's caller where bfloat16 costs time instead of saving it."""
+    """Warn the caller's caller where bfloat16 costs time instead of saving it, or a GPU is left unused."""
+    if cpu.GPUS.exists() and "CUDA_VISIBLE_DEVICES" not in os.environ and not tf.config.list_physical_devices("GPU"):
+        warnings.warn(
+            "This machine has a GPU, but TensorFlow finds none and computes on the CPU: `pip install "
+            "'tensorflow[and-cuda]'`. If it is installed, TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow lacks.",
+            stacklevel=3,
+        )
     if precision == "bfloat16" and fastest_precision() == "float32":
         warnings.warn(
-            "This machine has neither a GPU nor a CPU with AMX: training in bfloat16 will be slower than in float32.",
+            "This machine has neither a GPU nor a CPU with AMX: training in bfloat16 will be slower than in float32. "
+            f"{cpu.report()}.",
             stacklevel=3,
         )
 

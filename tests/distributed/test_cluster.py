@@ -9,7 +9,7 @@ import time
 import psutil
 import pytest
 
-from calolab import distributed
+from calolab import cpu, distributed
 from calolab.distributed import client_lock, hub, launch, watchdog
 from tests.helpers import alive, allow_root, wait_for
 
@@ -181,7 +181,7 @@ def test_a_with_block_stops_its_own():
 
 
 def test_engines_that_do_not_come_are_told_with_their_log(monkeypatch):
-    monkeypatch.setattr(launch, "THREAD_VARIABLES", ("PYTHONHOME",))  # no Python starts with such a home
+    monkeypatch.setattr(cpu, "THREAD_VARIABLES", ("PYTHONHOME",))  # no Python starts with such a home
     with pytest.raises(RuntimeError, match=r"(?s)did not start: the engines have ended.*No module named .encodings"):
         distributed.start(1, name="lost")
     assert distributed.status("lost").state == "not running"

@@ -1,0 +1,124 @@
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError
+
+import pytest
+
+from calolab import cpu
+
+AVX2 = ("AVX2",)
+AVX512 = ("AVX2", "AVX-512", "AVX-512 VNNI", "AVX-512 BF16")
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A CPU with these features, and none of the variables that `prepare` sets."""
+
+    def make(features):
+        monkeypatch.setattr(cpu, "features", lambda: features)
+        for name in (cpu.ONEDNN, cpu.LIMIT, *cpu.THREAD_VARIABLES):
+            monkeypatch.delenv(name, raising=False)
+
+    return make
+
+
+@pytest.mark.parametrize("features", [AVX2, AVX512])
+def test_onednn_is_switched_on_with_avx2(machine, features):
+    machine(features)
+    assert cpu.environment()[cpu.ONEDNN] == "1"
+
+
+@pytest.mark.parametrize("features", [(), ("NEON", "SVE")])
+def test_tensorflow_decides_where_the_gain_is_not_known(machine, features):
+    machine(features)
+    assert cpu.ONEDNN not in cpu.environment()
+
+
+def test_the_users_choice_stays(machine, monkeypatch):
+    machine(AVX2)
+    monkeypatch.setenv(cpu.ONEDNN, "0")
+    monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
+    cpu.prepare()
+    assert cpu.environment()[cpu.ONEDNN] == "0"
+    assert cpu._onednn({cpu.ONEDNN: "0"}) == "off (TF_ENABLE_ONEDNN_OPTS=0)" or "tensorflow" in sys.modules
+    assert cpu._threads({"TF_NUM_INTRAOP_THREADS": "3"}) == 3 or "tensorflow" in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("files", "limit"),
+    [
+        ({"proc": "0::/\n", "cpu.max": "150000 100000\n"}, 1.5),
+        ({"proc": "0::/a/b\n", "a/cpu.max": "200000 100000\n", "a/b/cpu.max": "max 100000\n"}, 2.0),
+        ({"proc": "0::/gone\n", "cpu.max": "max 100000\n"}, None),
+        ({"proc": "4:cpu,cpuacct:/a\n", "cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "100000"}, 0.5),
+        ({"proc": "4:cpu:/\n3:memory:/\n", "cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
+    ],
+    ids=["container", "group above", "no limit", "version 1", "version 1 without limit", "no control groups"],
+)
+def test_the_limit_of_a_container_is_seen(tmp_path, files, limit):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content)
+    assert cpu._container_limit(tmp_path, tmp_path / "proc") == limit
+
+
+def test_threads_follow_the_limit_of_a_container(machine, monkeypatch):
+    machine(AVX2)
+    monkeypatch.setattr(cpu, "_schedulable", lambda: 64)
+    monkeypatch.setattr(cpu, "_container_limit", lambda root, membership: 1.5)
+    assert cpu.cores() == 2
+    assert {cpu.environment()[name] for name in cpu.THREAD_VARIABLES} == {"2"}
+    monkeypatch.setattr(cpu, "_container_limit", lambda root, membership: None)
+    assert cpu.cores() == 64
+    assert not set(cpu.THREAD_VARIABLES) & set(cpu.environment())
+    assert cpu.environment(4)["OMP_NUM_THREADS"] == "4"
+
+
+def test_a_report_is_one_frozen_line_and_a_table():
+    found = cpu.report()
+    assert found.cores >= 1 and found.threads >= 1 and found.model in str(found)
+    assert found.onednn.partition(" ")[0] in ("on", "off") and f"oneDNN {found.onednn}" in str(found)
+    assert "\n" not in str(found) and found.onednn in found._repr_html_()
+    with pytest.raises(FrozenInstanceError):
+        found.cores = 3
+
+
+STATE = """
+import os, sys, warnings
+{before}
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import calolab
+print(calolab.cpu.report().onednn)
+import tensorflow
+from tensorflow.python.util import _pywrap_util_port
+print(_pywrap_util_port.IsMklEnabled(), [str(warning.message)[:46] for warning in caught])
+print(calolab.cpu.report().onednn)
+"""
+LATE = "TensorFlow was imported before calolab and run"
+
+
+@pytest.mark.skipif("AVX2" not in cpu.features(), reason="oneDNN is TensorFlow's own choice without AVX2")
+@pytest.mark.parametrize(
+    ("before", "expected"),
+    [
+        ("", ["on (TF_ENABLE_ONEDNN_OPTS=1)", "True []", "on (TF_ENABLE_ONEDNN_OPTS=1)"]),
+        (
+            # As on a CPU with AVX2 alone, where TensorFlow does not switch oneDNN on.
+            "os.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'; import tensorflow; del os.environ['TF_ENABLE_ONEDNN_OPTS']",
+            [
+                "off (TensorFlow was imported before calolab, too late to choose)",
+                f"False ['{LATE}']",
+                "off (TensorFlow was imported before calolab, too late to choose)",
+            ],
+        ),
+    ],
+    ids=["calolab first", "too late"],
+)
+def test_what_is_reported_is_what_tensorflow_does(before, expected, monkeypatch):
+    for name in (cpu.ONEDNN, cpu.LIMIT):
+        monkeypatch.delenv(name, raising=False)
+    code = STATE.format(before=before)
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert said.splitlines() == expected
