@@ -39,8 +39,6 @@
 import os
 from importlib.util import find_spec
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
-
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_events, energies, n_checks, epochs, time_limit, batch_size, learning_rate, n_engines = {
     "test": (25, (10, 50), 25, 2, 12, 2, 3e-4, 2),

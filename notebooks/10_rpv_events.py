@@ -37,8 +37,6 @@
 import os
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
-
 size = os.environ.get("CALOLAB_SIZE", "demo")
 quick = {"power": 0.3}, {"learning_rate": 5e-4}
 best_of_scan = {"latent_size": 16, "filters": 128}, {"learning_rate": 1e-4, "batch_flip": 0.135}

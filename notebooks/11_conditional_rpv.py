@@ -39,8 +39,6 @@
 # %% tags=["parameters"]
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
-
 size = os.environ.get("CALOLAB_SIZE", "demo")
 published_check = [(1400, 850), (1800, 850)]
 published_grid = [(gluino, neutralino) for gluino in (1400, 1600, 1700, 1800, 1900) for neutralino in (250, 850)]

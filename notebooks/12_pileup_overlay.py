@@ -39,8 +39,6 @@
 # %% tags=["parameters"]
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
-
 size = os.environ.get("CALOLAB_SIZE", "demo")
 quick = {"power": 0.3}
 n_library, n_train, n_choose, n_test, n_rpv, n_compare, epochs, batch_size, networks = {

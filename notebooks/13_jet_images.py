@@ -38,8 +38,6 @@
 # %% tags=["parameters"]
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
-
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_w_boson, n_qcd, kept_aside, epochs, batch_size = {
     "test": (200, 1_100, 0.3, 2, 50),

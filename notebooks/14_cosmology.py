@@ -38,8 +38,6 @@
 # %% tags=["parameters"]
 import os
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
-
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_train, n_test, epochs, batch_size = {
     "test": (4, 12, 2, 2),

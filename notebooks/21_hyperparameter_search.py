@@ -40,8 +40,6 @@ import os
 import tempfile
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's remarks about this machine are not for here
-
 size = os.environ.get("CALOLAB_SIZE", "demo")
 engine_options = os.environ.get("CALOLAB_ENGINES", "-n 2 -c 1")
 n_train, n_judge, n_trials, epochs, filters, batch_sizes, rates = {

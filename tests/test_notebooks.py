@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -21,6 +22,9 @@ def test_runs_at_test_size(name, tmp_path):
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert (tmp_path / f"{name}.html").stat().st_size > 10_000
+    cells = nbformat.read(tmp_path / f"{name}.ipynb", 4).cells
+    streams = [output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "stream"]
+    assert [stream.text for stream in streams if stream.name == "stderr"] == []  # JupyterLab shows it in red
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

@@ -12,7 +12,7 @@ from calolab import tensorflow_log
 SCRIPT = """
 import calolab as cl
 train = cl.simulate.showers("clic-ecal", events=4, energy=(10, 50), seed=7, method="gflash", progress=False)
-gan = cl.models.build("3dgan", train.space, filters=2)
+gan = cl.models.build("3dgan", train.space)
 cl.training.fit(gan, train, epochs=1, batch_size=2, seed=7, progress={progress})
 gan.generate(train.labels, seed=7)
 print(cl.tensorflow_log.path())
@@ -55,7 +55,7 @@ def test_the_users_log_level_wins(clean, monkeypatch):
 
 
 FATAL = "os.write(2, b'F0000 a check failed\\n'); os.abort()"
-ERROR = "os.write(2, b'E0000 a remark\\n'); raise ImportError('a library is missing')"
+ERROR = "os.write(2, b'E0000 a ' + b'remark\\n'); raise ImportError('a library is missing')"
 
 
 @pytest.mark.parametrize(

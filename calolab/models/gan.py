@@ -91,11 +91,17 @@ class GAN:
     ) -> Sample:
         """One generated event for every entry of the labels; the same seed gives the same events.
 
+        The latent vectors are those of the seed, whatever else changes; those of fewer events are the first of those
+        of more. The same call gives equal bits on the same kind of CPU with as many threads and oneDNN on or off alike.
+        With another batch size or number of events, or elsewhere, the network adds up its float32 numbers in another
+        order, and cells may differ by some 1e-6 of an event's largest one.
+
         Args:
             labels: an array of shape `(event,)` for each of `conditions`, e.g. `energy` [GeV]; others are left out.
                 For a GAN without conditions the number of events, or labels of which only the number counts.
             seed: seed of the latent vectors.
-            batch_size: events that the generator makes at a time; it bounds the memory and does not change the events.
+            batch_size: events that the generator makes at a time; it bounds the memory and changes
+                the events by rounding only.
             latent: latent vectors of shape `(event, latent_size)` to use instead of drawing them.
 
         Returns:

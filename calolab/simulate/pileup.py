@@ -142,7 +142,7 @@ def library(
 
     Args:
         events: number of collisions. A crossing at mu = 200 draws 200 of them, so take thousands.
-        seed: the same seed gives the same library.
+        seed: the same seed gives the same library on the same kind of CPU.
         kind: `"towers"`, fast and approximate, or `"particles"`, exact; see the module.
         path: its file; by default one in the cache, whose name follows from all that decides what is in it.
         processes, progress: as for `simulate.collisions`.

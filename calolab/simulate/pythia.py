@@ -141,7 +141,7 @@ def collisions(
     Args:
         process: which collisions.
         events: how many.
-        seed: the same seed gives the same collisions, whatever the number of processes.
+        seed: the same seed gives the same collisions on the same kind of CPU, whatever the number of processes.
         output: `"particles"`, the stable ones; `"towers"`, what the calorimeter makes of them (see
             `calolab.simulate.towers`); `"images"`, the towers' energies in the space `"whole-detector"`.
         processes: how many run at once; by default one per core.

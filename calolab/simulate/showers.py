@@ -79,7 +79,8 @@ def showers(
             spectrum; or an array of shape `(events,)`.
         particle: `"e-"`, `"e+"` or `"gamma"`.
         angle: incident angle [rad], pi/3 to 2 pi/3, given like `energy`; None for normal incidence.
-        seed: the same seed gives the same showers, whatever the number of processes.
+        seed: the same seed gives the same showers, whatever the number of processes. On another kind of CPU functions
+            such as `exp` may round differently, by which a random choice may, rarely, come out differently.
         method: `"geant4"`, particle by particle, or `"gflash"`, parametrised and some thousand times faster.
         processes: how many run at once; by default one per core. GFlash needs one only.
         progress: whether to show a progress bar.

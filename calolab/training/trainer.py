@@ -79,7 +79,10 @@ def fit(
 
     In a step of 3DGAN's recipe (arXiv:1912.06794) the discriminator learns from a real batch, then from a generated
     one; then the generator learns twice. All randomness is a function of `seed`, the rank, the epoch, the step and the
-    pass.
+    pass. So the same training gives the same weights, and a resumed one those of one that never stopped: bit by bit on
+    the same kind of CPU with as many ranks and threads and oneDNN on or off alike (see `calolab.cpu`). Otherwise sums
+    are rounded differently, and two trainings drift apart as trainings with other seeds do. Ranks of one training hold
+    equal weights in any case, since all apply the same averaged gradients.
 
     Args:
         gan: the networks; they start from their present weights, on several ranks from those of rank 0.
