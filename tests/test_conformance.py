@@ -90,9 +90,10 @@ def test_generation_depends_on_the_seed_and_not_on_the_batch_size(name, built):
     assert set(events.labels) == set(gan.conditions)
     assert all(np.array_equal(events.labels[label], asked[label]) for label in gan.conditions)
     np.testing.assert_array_equal(gan.generate(asked, seed=3).values, events.values)
-    np.testing.assert_allclose(
-        gan.generate(asked, seed=3, batch_size=2).values, events.values, rtol=1e-4, atol=1e-6 * events.values.max()
-    )
+    # Another batch size adds float32 numbers in another order. Through all layers that is worth at most 5e-6 of the
+    # largest cell (3DGAN with AVX2), some 40 roundings of 1.2e-7.
+    tolerance = 1e-5 * np.abs(events.values).max()
+    np.testing.assert_allclose(gan.generate(asked, seed=3, batch_size=2).values, events.values, rtol=0, atol=tolerance)
     assert not np.array_equal(gan.generate(asked, seed=4).values, events.values)
 
 

@@ -94,7 +94,7 @@ class GAN:
         The latent vectors are those of the seed, whatever else changes; those of fewer events are the first of those
         of more. The same call gives equal bits on the same kind of CPU with as many threads and oneDNN on or off alike.
         With another batch size or number of events, or elsewhere, the network adds up its float32 numbers in another
-        order, and cells may differ by some 1e-6 of an event's largest one.
+        order, and cells differ by some 1e-6 of the largest one (at most 5e-6 for the registered architectures).
 
         Args:
             labels: an array of shape `(event,)` for each of `conditions`, e.g. `energy` [GeV]; others are left out.

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 from ipyparallel import RemoteError
 
-from calolab import distributed
+from calolab import cpu, distributed, tensorflow_log
 from calolab.distributed import launch, launchers
 from tests.helpers import alive_engines, allow_root, wait_for
 
@@ -114,11 +114,18 @@ def engines(kind):
         assert not own_jobs(started.name)
 
 
-def test_engines_run_this_kernels_interpreter_each_with_its_cores(engines, kind):
-    facts = engines.client[:].apply_sync(
-        lambda: (__import__("sys").executable, __import__("os").environ["OMP_NUM_THREADS"])
-    )
-    assert facts == [(sys.executable, "1")] * 2 and engines.ids == (0, 1)
+def surroundings(names):
+    import os
+    import sys
+
+    return sys.executable, {name: os.environ.get(name) for name in names}, "calolab" in sys.modules
+
+
+def test_engines_run_this_kernels_interpreter_each_with_its_cores_and_this_kernels_tensorflow(engines, kind):
+    expected = {cpu.ONEDNN: os.environ.get(cpu.ONEDNN), tensorflow_log.LEVEL: os.environ[tensorflow_log.LEVEL]}
+    expected |= dict.fromkeys(cpu.THREAD_VARIABLES, "1")
+    facts = engines.client[:].apply_sync(surroundings, list(expected))
+    assert facts == [(sys.executable, expected, True)] * 2 and engines.ids == (0, 1)
     if kind.name in launchers.TOGETHER:
         ranks = engines.client[:].apply_sync(lambda: __import__("mpi4py.MPI").MPI.COMM_WORLD.Get_rank())
         assert ranks == [0, 1]

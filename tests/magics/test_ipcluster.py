@@ -27,6 +27,9 @@ def test_the_verbs_call_one_function_and_return_its_value(shell, capsys):
     engines = run("start -n 1 -c 1 --id lab --idle 5 --engines local")
     assert isinstance(engines, distributed.Engines) and len(engines) == 1
     assert engines.client[:].apply_sync(lambda: __import__("os").environ["OMP_NUM_THREADS"]) == ["1"]
+    loading = engines.client[0].execute("import tensorflow")
+    loading.get(timeout=60)
+    assert loading.stdout == loading.stderr == ""  # what TensorFlow prints there is in a log
     assert "already running" in run("start --id lab").note
     with pytest.raises(UsageError, match="already runs with 1 engines"):
         run("start --id lab -n 2")
