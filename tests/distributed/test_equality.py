@@ -7,7 +7,7 @@ is that of all their events together.
 import numpy as np
 import pytest
 
-from calolab import Sample, datasets, models, spaces
+from calolab import Sample, datasets, distributed, models, spaces
 from calolab.distributed import data_parallel, shipment
 from calolab.training import passes
 from calolab.training.recipe import Recipe
