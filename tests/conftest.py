@@ -5,6 +5,8 @@ import signal
 
 import pytest
 
+import calolab  # noqa: F401 - before a test loads TensorFlow: oneDNN, threads and TensorFlow's log as for users
+
 # Notebooks run at the size made for tests, also where pytest is called by hand.
 os.environ.setdefault("CALOLAB_SIZE", "test")
 # A shell that starts pytest in the background makes it deaf to Ctrl-C, which some tests press.

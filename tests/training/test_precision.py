@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from calolab import cpu
 from calolab.training import precision
 from calolab.training.precision import check_precision, computing_in, warn_where_slow
 
@@ -43,3 +44,18 @@ def test_a_warning_where_bfloat16_is_slow_and_none_elsewhere(monkeypatch, recwar
     assert not recwarn
     with pytest.warns(UserWarning, match="slower than in float32"):
         warn_where_slow("bfloat16")
+
+
+def test_a_gpu_that_tensorflow_does_not_find_is_told(monkeypatch, tmp_path, recwarn):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    monkeypatch.setattr(precision.tf.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(cpu, "GPUS", tmp_path / "none")
+    warn_where_slow("float32")
+    assert not recwarn
+    monkeypatch.setattr(cpu, "GPUS", tmp_path)
+    with pytest.warns(UserWarning, match="This machine has a GPU, but TensorFlow finds none"):
+        warn_where_slow("float32")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    recwarn.clear()
+    warn_where_slow("float32")
+    assert not recwarn
