@@ -78,7 +78,7 @@ def stderr_in_log() -> Iterator[None]:
     try:
         log = path()
         _forget_old(log.parent)
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         usual = os.dup(2)
     except OSError:  # a full or read-only disk, or no standard error stream
         yield
@@ -101,8 +101,9 @@ def stderr_in_log() -> Iterator[None]:
         if watcher is not None:
             with contextlib.suppress(OSError):
                 watcher.communicate(b"alive\n")
-        if log.stat().st_size == 0:
-            log.unlink()
+        with contextlib.suppress(FileNotFoundError):
+            if log.stat().st_size == 0:
+                log.unlink()
 
 
 def _watch(log: Path) -> subprocess.Popen | None:

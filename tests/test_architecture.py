@@ -40,6 +40,7 @@ DOORS = {
     "geant4_pybind": ("calolab.simulate.geant4_worker",),
     "pythia8mc": ("calolab.simulate.pythia",),
     "fastjet": ("calolab.jets",),
+    "tqdm": ("calolab.progress", "calolab.training.interrupts"),
     "matplotlib": ("calolab.plots.",),
     "mplhep": ("calolab.plots.",),
     "anywidget": ("calolab.widgets.",),

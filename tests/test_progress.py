@@ -1,11 +1,8 @@
-import ast
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-import calolab
 from calolab import progress
 
 CODE = "from calolab.progress import bar\nwith bar(total=1, desc='word') as shown: shown.update()"
@@ -26,12 +23,3 @@ def test_a_notebook_has_it_on_the_standard_output_and_an_engine_nowhere(monkeypa
         shown.update()
     said = capsys.readouterr()
     assert ("word: 100%" in said.out) == stdout and said.err == ""
-
-
-def test_bars_are_made_in_one_place():
-    root = Path(calolab.__file__).parent
-    users = set()
-    for path in root.rglob("*.py"):
-        nodes = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ImportFrom)]
-        users |= {path.relative_to(root).as_posix() for node in nodes if (node.module or "").startswith("tqdm")}
-    assert users <= {"progress.py", "training/interrupts.py"}  # which writes a line around the bars
