@@ -35,10 +35,20 @@ def test_the_page_holds_everything_and_asks_nobody(tmp_path):
     assert nbformat.read(tmp_path / "out" / "small.ipynb", 4).cells[2].outputs[0].text == "42\n"
 
 
-def test_a_progress_bar_leaves_one_line(tmp_path):
-    assert run(tmp_path, code("print('1 of 2', end='\\r')\nprint('2 of 2')")).returncode == 0
+def test_a_progress_bar_leaves_one_line_that_is_not_red(tmp_path):
+    bar = """
+from calolab.progress import bar
+with bar(total=3, desc="showers", mininterval=0) as shown:
+    for _ in range(3):
+        shown.update()
+print("2 of 2")
+"""
+    assert run(tmp_path, code(bar)).returncode == 0
     (output,) = nbformat.read(tmp_path / "out" / "small.ipynb", 4).cells[0].outputs
-    assert output.text == "2 of 2\n"
+    assert output.name == "stdout"
+    first, second = output.text.splitlines()
+    assert first.startswith("showers: 100%") and "3/3" in first and second == "2 of 2"
+    assert "vnd.jupyter.stderr" not in (tmp_path / "out" / "small.html").read_text().partition("<body")[2]
 
 
 def test_an_error_is_told_and_the_page_is_kept(tmp_path):
