@@ -190,7 +190,7 @@ def cluster(
         for piece in _pieces(particles)
     ]
     columns = ak.to_packed(ak.concatenate(pieces))
-    how = f"{algorithm} R = {radius:g}, pt > {minimum_pt:g} GeV, |eta| < {maximum_eta:g}"
+    how = f"{algorithm} R = {radius:g}, pt > {minimum_pt:g} GeV, |η| < {maximum_eta:g}"
     origin = {**source.origin, "jets": how}
     return Jets(columns, source.labels, origin, float(radius))
 

@@ -9,8 +9,17 @@ from itertools import accumulate, cycle, islice
 
 import numpy as np
 
-from calolab.spaces import Space
+from calolab.spaces import SYMBOLS, Space
 
+# How a label is written beside a number, e.g. "E 50 GeV"; others by their names.
+LABEL_SYMBOLS = {
+    **SYMBOLS,
+    "energy": "E",
+    "mtheta": "θ measured",
+    "gluino_mass": "m(g̃)",
+    "neutralino_mass": "m(χ̃)",
+    "mu": "μ",
+}
 LABEL_UNITS = {
     "energy": "GeV",
     "theta": "rad",
@@ -21,6 +30,8 @@ LABEL_UNITS = {
     "pt": "GeV",
     "mass": "GeV",
 }
+# Simulations under the names that their `origin` has.
+SIMULATIONS = {"geant4": "Geant4", "gflash": "GFlash", "pythia": "Pythia"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,6 +138,28 @@ class Sample:
         told = {name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in self.origin.items()}
         origin = escape(", ".join(f"{name} {value}" for name, value in told.items()))
         return f"<b>{len(self)} events</b> in {self.space._repr_html_()}<table>{rows}</table><small>{origin}</small>"
+
+
+def side_names(reference: object, generated: object, names: Sequence[str] | None = None) -> tuple[str, str]:
+    """What two samples that are shown side by side are called.
+
+    Args:
+        reference, generated: the two, or what else stands in their places.
+        names: the two names, or None: the simulations that made them, if their origins name two different ones, e.g.
+            `("Geant4", "GFlash")`, or else `("reference", "generated")`.
+
+    Raises:
+        ValueError: unless `names` are two different, not empty texts.
+    """
+    if names is not None:
+        found = tuple(names) if not isinstance(names, str) else (names,)
+        if len(found) != 2 or len(set(found)) != 2 or not all(isinstance(name, str) and name for name in found):
+            raise ValueError(f'names must be two different texts, such as ("Geant4", "GFlash"), received {names!r}.')
+        return found
+    made = [getattr(sample, "origin", {}).get("simulation") for sample in (reference, generated)]
+    if all(made) and made[0] != made[1]:
+        return tuple(SIMULATIONS.get(name, str(name)) for name in made)
+    return "reference", "generated"
 
 
 def concatenate(samples: Sequence[Sample]) -> Sample:

@@ -12,6 +12,9 @@ import numpy as np
 
 from calolab.names import check_name
 
+# How an axis or a label is written where a symbol is meant.
+SYMBOLS = {"eta": "η", "phi": "φ", "theta": "θ"}
+
 
 @dataclass(frozen=True)
 class Slab:
@@ -174,10 +177,14 @@ class Space:
         edges = self.edges(axis)
         return (edges[1:] + edges[:-1]) / 2
 
+    @property
+    def rows_first(self) -> bool:
+        """Whether this is a picture of rows and columns: its first axis is vertical and runs down."""
+        return not self.has_depth and self.axes[0] == "row"
+
     def axis_label(self, axis: str) -> str:
-        """The axis with its unit, as it stands on a plot, e.g. `x [mm]`."""
-        unit = self.units[self.axes.index(axis)]
-        return f"{axis} [{unit}]" if unit else axis
+        """The axis with its unit, as it stands on a plot, e.g. `x [mm]` or `φ [rad]`."""
+        return with_unit(SYMBOLS.get(axis, axis), self.units[self.axes.index(axis)])
 
     def to_dict(self) -> dict:
         """The space as plain numbers and strings that JSON can hold; `Space.from_dict` reads it back."""
@@ -197,15 +204,20 @@ class Space:
         return cls(**{**content, "layers": tuple(layers)})
 
     def __repr__(self):
-        return f"Space({self.name!r}, shape={self.shape}, {self.quantity} [{self.unit}])"
+        return f"Space({self.name!r}, shape={self.shape}, {with_unit(self.quantity, self.unit)})"
 
     def _repr_html_(self):
         where = f"{len(self.layers)} layers, " if self.has_depth else ""
         return (
             f"<b>{escape(self.name)}</b>: {where}{' x '.join(map(str, self.shape))} cells "
             f"({', '.join(escape(self.axis_label(axis)) for axis in self.axes)}), "
-            f"{escape(self.quantity)} [{escape(self.unit)}]"
+            f"{escape(with_unit(self.quantity, self.unit))}"
         )
+
+
+def with_unit(text: str, unit: str) -> str:
+    """A quantity as it stands on an axis or in a table: `energy [GeV]`, and without brackets where it has no unit."""
+    return f"{text} [{unit}]" if unit else text
 
 
 def pad_edges(n_cells: int, size: float) -> tuple[float, ...]:

@@ -42,8 +42,8 @@ def test_an_image_is_a_space_without_depth():
     edges = tuple(np.linspace(-2.5, 2.5, 65)), tuple(np.linspace(-np.pi, np.pi, 65))
     image = Space("rpv", ("eta", "phi"), ("", "rad"), (Layer(edges),), "transverse energy", "GeV")
     assert image.shape == (64, 64)
-    assert image.axis_label("eta") == "eta"
-    assert image.axis_label("phi") == "phi [rad]"
+    assert image.axis_label("eta") == "η"
+    assert image.axis_label("phi") == "φ [rad]"
     with pytest.raises(ValueError, match="axes"):
         image.edges("z")
 

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from calolab.plots.ratios import Histogram, draw, number, ratio_grid, ratio_points, stacked
+from calolab.plots import scales
+from calolab.plots.ratios import Histogram, both, draw, number, ratio_grid, ratio_label, ratio_points, stacked
 from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, REFERENCE_FILL, add_label, hep, new_figure
+from calolab.spaces import SYMBOLS, with_unit
 
 MAIN = (
     "visible_fraction",
@@ -43,9 +45,9 @@ def observables(comparison, names: Sequence[str] | None = None) -> Figure:
         names = [name for name in wanted if name in comparison.observables][: len(MAIN)]
     chosen = [comparison[name] for name in names]
     columns = min(3, len(chosen))
-    figure, cells = ratio_grid(-(-len(chosen) // columns), columns, _subject(comparison))
+    figure, cells = ratio_grid(-(-len(chosen) // columns), columns, _subject(comparison), names=comparison.names)
     for observable, cell in zip(chosen, cells):
-        _panel(figure, cell, observable, comparison.threshold)
+        _panel(figure, cell, observable, comparison.threshold, comparison.names)
     return figure
 
 
@@ -63,7 +65,7 @@ def correlations(comparison) -> Figure:
     panels = figure.subplots(1, 3)
     difference = found.generated - found.reference
     most = max(0.1, np.nanmax(np.abs(difference), initial=0.0))
-    titles = ("reference", "generated", "generated − reference")
+    titles = (*comparison.names, " − ".join(reversed(comparison.names)))
     for panel, title, matrix, limit in zip(
         panels, titles, (found.reference, found.generated, difference), (1, 1, most)
     ):
@@ -95,31 +97,43 @@ def response(comparison) -> Figure:
     figure, cells = ratio_grid(1, 2, _subject(comparison), width=6.5, height=5.0, legend=None)
     quantities = (("fraction", "mean visible fraction"), ("resolution", "resolution σ / mean"))
     for cell, (quantity, label) in zip(cells, quantities):
-        upper, lower = stacked(figure, cell)
+        upper, lower = stacked(figure, cell, ratio_label(comparison.names))
         for curve, name, colour, marker in zip(
-            comparison.responses, ("reference", "generated"), (REFERENCE, GENERATED), ("o", "s")
+            comparison.responses, comparison.names, (REFERENCE, GENERATED), ("o", "s")
         ):
             values, errors = getattr(curve, quantity), getattr(curve, f"{quantity}_error")
             text = name
             if quantity == "resolution" and np.isfinite(curve.stochastic + curve.constant):
                 energy = np.geomspace(curve.energy.min(), curve.energy.max(), 200)
                 fit = np.sqrt(curve.stochastic**2 / energy + curve.constant**2)
-                upper.plot(energy, fit, color=colour, linewidth=1.2, linestyle="--" if name == "generated" else "-")
+                upper.plot(energy, fit, color=colour, linewidth=1.2, linestyle="--" if marker == "s" else "-")
                 text += f": {100 * curve.stochastic:.1f} % / √(E/GeV) ⊕ {100 * curve.constant:.1f} %"
             upper.errorbar(curve.energy, values, errors, fmt=marker, color=colour, markersize=5, label=text)
         upper.set_ylabel(label)
         upper.margins(x=0.04, y=0.3)
+        _limit(upper, comparison, quantity)
         upper.legend(loc="upper right")
         _response_ratio(lower, *comparison.responses, quantity)
         lower.set_xlabel("incident energy [GeV]")
     return figure
 
 
-def _panel(figure, cell, observable, threshold):
+def _limit(panel, comparison, quantity):
+    """A second curve far above the reference leaves the panel, with a mark, and does not flatten the first."""
+    found = [getattr(curve, quantity) for curve in comparison.responses]
+    tops = [float(np.nanmax(values)) if np.isfinite(values).any() else 0.0 for values in found]
+    high = scales.top(*tops)
+    if tops[1] > high:
+        panel.set_ylim(0, 1.3 * high)
+        energies = comparison.responses[1].energy
+        scales.mark_beyond(panel, energies, found[1], 1.3 * high, comparison.names[1], GENERATED)
+
+
+def _panel(figure, cell, observable, threshold, names):
     """Reference and generated contents above, their ratio below."""
-    upper, lower = stacked(figure, cell)
+    upper, lower = stacked(figure, cell, ratio_label(names))
     edges = observable.edges
-    reference, generated = (Histogram(*observable.histogram(which)) for which in ("reference", "generated"))
+    reference, generated = both(observable, names)
     filled = reference.contents[reference.contents > 0]
     # Where the reference spans decades.
     steep = observable.is_profile and len(filled) > 0 and filled.max() > 500 * filled.min()
@@ -130,8 +144,8 @@ def _panel(figure, cell, observable, threshold):
         place = {"xycoords": upper.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 10.5}
         upper.annotate("hits", (threshold, 0.03), xytext=(4, 0), **place)
     upper.set_ylabel(observable.height or "fraction of events")
-    unit = f" [{observable.unit}]" if observable.unit else ""
-    lower.set_xlabel("cell energy" + unit if observable.name == "cell_spectrum" else _along(observable) + unit)
+    along = "cell energy" if observable.name == "cell_spectrum" else _along(observable)
+    lower.set_xlabel(with_unit(along, observable.unit))
 
 
 def _response_ratio(panel, reference, generated, quantity):
@@ -169,7 +183,7 @@ def _along(observable):
     if not observable.is_profile:
         return observable.label
     axis = observable.name.rpartition("_")[2]
-    return "depth z" if "longitudinal" in observable.label else axis
+    return "depth z" if "longitudinal" in observable.label else SYMBOLS.get(axis, axis)
 
 
 def _subject(comparison):
@@ -178,6 +192,7 @@ def _subject(comparison):
     if comparison.energies is not None:
         low, high = comparison.energies[0]
         parts.append(f"{low:.3g}–{high:.3g} GeV" if high > low else f"{low:.3g} GeV")
-    parts.append(f"N = {comparison.events[0]:,} reference, {comparison.events[1]:,} generated")
+    (first, second), (a, b) = comparison.names, comparison.events
+    parts.append(f"N = {a:,} {first}, {b:,} {second}")
     parts.append(f"hits > {comparison.threshold:g} {comparison.space.unit}".rstrip())
     return ", ".join(parts)

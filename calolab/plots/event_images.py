@@ -6,21 +6,23 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LogNorm, Normalize, SymLogNorm
+from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from calolab.plots import ratios
-from calolab.plots.style import DIFFERENCE_MAP, ENERGY_MAP, GENERATED, REFERENCE, SERIES, add_label, hep, new_figure
-from calolab.samples import LABEL_UNITS, Sample
+from calolab.plots import ratios, scales
+from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, SERIES, add_label, hep, new_figure
+from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS, Sample
+from calolab.spaces import with_unit
 
 JET = "#56b4e9"
-# Pixels below this fraction of the largest are drawn alike on the logarithmic scale.
-FAINTEST = 1e-4
-SYMBOLS = {"gluino_mass": "m(g̃)", "neutralino_mass": "m(χ̃)", "mu": "μ"}
+# Labels that are told over an event.
+TOLD = ("gluino_mass", "neutralino_mass", "mu")
 BINS = 50
+# A spectrum of pixels reaches to so many times the largest real one.
+MOST_ABOVE = 10
 
 
 @hep()
@@ -50,11 +52,12 @@ def gallery(
     samples, jets = dict(samples), dict(jets or {})
     chosen = list(range(events)) if isinstance(events, int) else list(events)
     space = _checked(samples, max(chosen, default=-1), jets)
-    largest = max(float(sample.values[chosen].max()) for sample in samples.values()) or 1.0
+    tops = [float(sample.values[chosen].max()) for sample in samples.values()]
+    largest = _largest(list(samples), tops)
     filled = [sample.values[chosen][sample.values[chosen] > 0].min(initial=largest) for sample in samples.values()]
-    faintest = max(float(min(filled)), FAINTEST * largest)
+    faintest = max(float(min(filled)), scales.FAINTEST * largest)
     # The scale ends just below the faintest pixel there is, which is seen on the black of the empty ones.
-    lowest = faintest * (faintest / largest) ** 0.2 if faintest < largest else FAINTEST * largest
+    lowest = faintest * (faintest / largest) ** 0.2 if faintest < largest else scales.FAINTEST * largest
     rows, columns = len(samples), len(chosen)
     figure = new_figure(1.1 + 2.75 * columns + 1.1, 3.5 * rows + 0.95)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
@@ -78,7 +81,7 @@ def gallery(
                 panel.annotate(fixed, (0, 0), xytext=(-37, 0), fontsize=10, va="bottom", **aside)
             if row == rows - 1:
                 panel.set_xlabel(space.axis_label("eta"))
-    _bar(figure, image, panels, f"{space.quantity} per pixel [{space.unit}]", rows)
+    _bar(figure, image, panels, with_unit(f"{space.quantity} per pixel", space.unit), rows)
     add_label(figure, space.name)
     return figure
 
@@ -103,14 +106,14 @@ def averages(reference: Sample, generated: Sample) -> Figure:
     errors = [np.var(sample.values, axis=0, dtype=np.float64) / len(sample) for sample in samples.values()]
     figure = new_figure(13.5, 4.7)
     panels = figure.subplots(1, 3)
-    largest = max(mean.max() for mean in means) or 1.0
+    largest = scales.top(*(float(mean.max()) for mean in means))
     filled = np.concatenate([mean[mean > 0] for mean in means])
     # Averages span fewer decades than events: those of nearly all pixels.
-    lowest = max(np.quantile(filled, 0.01), 1e-3 * largest) if len(filled) else FAINTEST * largest
+    lowest = max(np.quantile(filled, 0.01), 1e-3 * largest) if len(filled) else scales.FAINTEST * largest
     for panel, mean, (name, sample) in zip(panels, means, samples.items()):
         image = draw(panel, mean, space, largest, log=True, lowest=lowest)
         panel.set_title(f"{name}, average of {len(sample):,} events", loc="left")
-        figure.colorbar(image, ax=panel, pad=0.015, label=f"average {space.quantity} [{space.unit}]")
+        figure.colorbar(image, ax=panel, pad=0.015, label=with_unit(f"average {space.quantity}", space.unit))
     error = np.sqrt(sum(errors))
     pull = np.divide(means[1] - means[0], error, out=np.full(error.shape, np.nan), where=error > 0)
     known = pull[np.isfinite(pull)]
@@ -157,11 +160,15 @@ def pixel_spectrum(reference: Sample, generated: Sample | Mapping[str, Sample], 
         raise ValueError(f"No pixel above zero in {[name for name, pixels in filled.items() if not len(pixels)]}.")
     # A generator may leave traces far below all real pixels: they count in the first bin.
     low, high = filled["real"].min(), max(pixels.max() for pixels in filled.values())
+    # Far above all real pixels they count in the last bin.
+    high = min(high, MOST_ABOVE * filled["real"].max())
     edges = np.geomspace(low * 0.999, max(high * 1.001, 2 * low), BINS + 1)
     drawn, lines = [], list(notes)
     for (name, sample), colour in zip(samples.items(), SERIES):
-        counts = np.histogram(np.maximum(filled[name], low), edges)[0]
-        drawn.append(ratios.Histogram(counts / len(sample), np.sqrt(counts) / len(sample), colour))
+        counts = np.histogram(np.clip(filled[name], low, edges[-1]), edges)[0]
+        beyond = float(np.mean(filled[name] < low)), float(np.mean(filled[name] > edges[-1]))
+        look = {"colour": colour, "beyond": beyond, "name": name}
+        drawn.append(ratios.Histogram(counts / len(sample), np.sqrt(counts) / len(sample), **look))
         lines.append(f"{name}: {100 * np.mean(sample.values == 0):.3g} % of pixels empty")
     handles = [*ratios.reference_handles("real", "statistical uncertainty"), *_handles(list(others))]
     events = ", ".join(f"{len(sample):,} {name}" for name, sample in samples.items())
@@ -169,12 +176,14 @@ def pixel_spectrum(reference: Sample, generated: Sample | Mapping[str, Sample], 
     upper, lower = ratios.stacked(figure, cells[0], "ratio to real")
     ratios.draw(upper, lower, edges, drawn[0], drawn[1:], notes=lines, logarithmic=(True, True))
     upper.set_ylabel("pixels per event and bin")
-    lower.set_xlabel(f"{space.quantity} per pixel [{space.unit}]" if space.unit else f"{space.quantity} per pixel")
+    lower.set_xlabel(with_unit(f"{space.quantity} per pixel", space.unit))
     return figure
 
 
 def draw(panel: Axes, values: np.ndarray, space, largest: float, log: bool = True, lowest: float | None = None):
     """Draw one image into a panel, black where it is empty; returns what a colour bar needs.
+
+    Pixels beyond `largest` have a colour of their own and are counted in the corner.
 
     Args:
         panel: where.
@@ -184,11 +193,8 @@ def draw(panel: Axes, values: np.ndarray, space, largest: float, log: bool = Tru
         log: whether the colours are logarithmic.
         lowest: the value of the lowest colour of a logarithmic scale.
     """
-    largest = largest if largest > 0 else 1.0
-    lowest = FAINTEST * largest if lowest is None else lowest
-    norm = LogNorm(lowest, largest, clip=True) if log else Normalize(0, largest, clip=True)
-    panel.set_facecolor("black")
-    image = panel.pcolormesh(*space.layers[0].edges, np.ma.masked_less_equal(values.T, 0), norm=norm, cmap=ENERGY_MAP)
+    norm = scales.colour_norm(largest if largest > 0 else 1.0, log, low=lowest)
+    image = scales.draw_cells(panel, space.layers[0].edges, values, norm, space.unit)
     _frame(panel, space)
     return image
 
@@ -232,13 +238,20 @@ def _bar(figure, image, panels, label, rows):
 def _told(sample, chosen):
     """What the labels say: in words where it holds for all chosen events, and the symbols of labels that vary."""
     fixed, varying = [], {}
-    for name, text in SYMBOLS.items():
+    for name in TOLD:
+        text = LABEL_SYMBOLS[name]
         column = sample.labels[name][chosen] if name in sample.labels else ()
         if len(column) and np.all(column == column[0]):
             fixed.append(f"{text} = {column[0]:.4g} {LABEL_UNITS.get(name, '')}".strip())
         elif len(column):
             varying[name] = text
     return fixed, varying
+
+
+def _largest(names, tops):
+    """The end of the colours: generated events extend the scale of the others to at most twice its largest value."""
+    others = [top for name, top in zip(names, tops) if not name.startswith("generated")] or tops
+    return scales.top(max(others), max(tops))
 
 
 def _large(value):

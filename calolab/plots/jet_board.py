@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from calolab.plots import event_images, ratios
+from calolab.plots import event_images, ratios, scales
 from calolab.plots.ratios import Histogram, number
 from calolab.plots.style import GENERATED, REFERENCE, SERIES, hep
-from calolab.spaces import Space
+from calolab.spaces import Space, with_unit
 
 COLOURS = {"reference": REFERENCE, "generated": GENERATED}
 
@@ -24,8 +24,11 @@ def show(
     variables: Sequence[Mapping],
     *,
     radius: float,
+    colours: Mapping[str, float],
     log: bool = True,
     title: str = "",
+    names: Mapping[str, str],
+    events: Mapping[str, int],
 ) -> Figure:
     """Event images with their jets, then histograms of the jets of many events, each over its ratio.
 
@@ -34,49 +37,54 @@ def show(
         images: for "reference" and perhaps "generated" an image, shape `space.shape`, and its jets, one
             (pt, eta, phi, mass) [GeV] each.
         variables: one dictionary per histogram: `label`, `unit`, `per` (what it holds fractions of), `edges`, and under
-            "reference", perhaps "generated" and "alone" the `contents` and `errors`; perhaps `ks` and `floor`.
+            "reference", perhaps "generated" and "alone" the `contents` and `errors` and the fractions `beyond` the
+            edges; perhaps `ks` and `floor`.
         radius: of the jets.
+        colours: `high`, the end of the colour scale, and over how many `decades` it goes where it is logarithmic.
         log: whether the colours are logarithmic.
         title: what all have in common.
+        names: what "reference", "generated" and "alone" are called.
+        events: how many of each the histograms hold.
     """
     columns = 3
-    handles = [
-        *ratios.reference_handles("real", "statistical uncertainty"),
-        Line2D([], [], color=GENERATED, linewidth=1.8, label="generated"),
-    ]
-    if any("alone" in variable for variable in variables):
-        handles.append(Line2D([], [], color=SERIES[2], linewidth=1.8, linestyle="--", label="real, without pile-up"))
+    texts = {role: f"{names[role]}, {number:,} event{'' if number == 1 else 's'}" for role, number in events.items()}
+    handles = ratios.reference_handles(texts["reference"], "statistical uncertainty")
+    if "generated" in texts:
+        handles.append(Line2D([], [], color=GENERATED, linewidth=1.8, label=texts["generated"]))
+    if "alone" in texts:
+        handles.append(Line2D([], [], color=SERIES[2], linewidth=1.8, linestyle="--", label=texts["alone"]))
     rows = -(-(len(images) + len(variables)) // columns)
     figure, cells = ratios.ratio_grid(rows, columns, title, legend=handles, titles=True)
-    largest = max(float(values.max()) for values, _ in images.values()) or 1.0
+    high = colours["high"]
     for cell, (role, (values, jets)) in zip(cells, images.items()):
         panel = figure.add_subplot(cell[:])
-        drawn = event_images.draw(panel, values, space, largest, log)
+        drawn = event_images.draw(panel, values, space, high, log, high * 10 ** -colours["decades"])
         found = np.asarray(jets, dtype=float).reshape(-1, 4)
         event_images.circles(panel, found[:, 1], found[:, 2], radius)
         panel.set(xlabel=space.axis_label("eta"), ylabel=space.axis_label("phi"), anchor="W")
-        panel.set_title(role if role == "generated" else "real", loc="left", color=COLOURS[role], fontweight="bold")
+        panel.set_title(names[role], loc="left", color=COLOURS[role], fontweight="bold")
         panel.set_title(
             f"{len(found)} jet{'' if len(found) == 1 else 's'}, Σm {found[:, 3].sum():,.0f} {space.unit}",
             loc="right",
             fontsize=11,
         )
-        bar = figure.colorbar(drawn, cax=panel.inset_axes((1.03, 0, 0.05, 1)))
-        bar.set_label(f"{space.quantity} per pixel [{space.unit}]")
+        ends = scales.extended([values], drawn.norm, signed=False)
+        bar = figure.colorbar(drawn, cax=panel.inset_axes((1.03, 0, 0.05, 1)), extend=ends)
+        bar.set_label(with_unit(f"{space.quantity} per pixel", space.unit))
     for cell, variable in zip(cells[len(images) :], variables):
-        upper, lower = ratios.stacked(figure, cell)
+        upper, lower = ratios.stacked(figure, cell, ratios.ratio_label(list(names.values())))
         edges = np.asarray(variable["edges"])
-        looks = {"generated": {}, "alone": {"colour": SERIES[2], "line": "--", "marker": "s"}}
-        histograms = {
-            role: Histogram(*(np.asarray(variable[role][part]) for part in ("contents", "errors")), **look)
-            for role, look in {"reference": {}, **looks}.items()
-            if role in variable
-        }
+        looks = {"reference": {}, "generated": {}, "alone": {"colour": SERIES[2], "line": "--", "marker": "s"}}
+        histograms = {}
+        for role in (role for role in looks if role in variable):
+            found = variable[role]
+            look = {**looks[role], "beyond": tuple(found["beyond"]), "name": names[role]}
+            histograms[role] = Histogram(np.asarray(found["contents"]), np.asarray(found["errors"]), **look)
         reference = histograms.pop("reference")
         notes = [f"KS {number(variable['ks'])} (floor {number(variable['floor'])})"] if "ks" in variable else []
         ratios.draw(upper, lower, edges, reference, list(histograms.values()), notes=notes)
         upper.set_ylabel(f"fraction of {variable['per']}")
-        lower.set_xlabel(f"{variable['label']} [{variable['unit']}]" if variable["unit"] else variable["label"])
+        lower.set_xlabel(with_unit(variable["label"], variable["unit"]))
         if variable["name"] == "multiplicity":
             lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     return figure

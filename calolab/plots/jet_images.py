@@ -10,10 +10,10 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from calolab.plots import event_images
-from calolab.plots.ratios import Histogram, draw, number, ratio_grid, stacked
+from calolab.plots import event_images, scales
+from calolab.plots.ratios import both, draw, number, ratio_grid, ratio_label, stacked
 from calolab.plots.style import DIFFERENCE_MAP, SERIES, add_label, hep, new_figure
-from calolab.spaces import Space
+from calolab.spaces import Space, with_unit
 
 # Means below this fraction of the largest are black; differences below ten times that are drawn on a linear scale.
 FAINTEST = 1e-4
@@ -42,10 +42,10 @@ def means(rows: Mapping[str, Mapping[str, np.ndarray]], space: Space) -> Figure:
             )
     figure = new_figure(15.5, 4.25 * len(rows) + 0.55)
     panels = figure.subplots(len(rows), 3, squeeze=False)
-    what = f"mean {space.quantity} [{space.unit}]"
+    what = with_unit(f"mean {space.quantity}", space.unit)
     for line, (name, pair) in zip(panels, rows.items()):
         (first, second), images = pair, list(pair.values())
-        largest = max(float(np.max(mean)) for mean in images) or 1.0
+        largest = scales.top(*(float(np.max(mean)) for mean in images))
         for panel, title, mean in zip(line, pair, images):
             image = event_images.draw(panel, mean, space, largest, lowest=FAINTEST * largest)
             panel.set_title(_title(name, title), loc="left")
@@ -61,7 +61,7 @@ def means(rows: Mapping[str, Mapping[str, np.ndarray]], space: Space) -> Figure:
         # Powers of ten that do not crowd around zero.
         powers = 10.0 ** np.arange(np.ceil(np.log10(20 * FAINTEST * most)), np.floor(np.log10(most)) + 1)
         ticks = [*-powers[::-1], 0, *powers]
-        bar = figure.colorbar(image, ax=line[2], pad=0.015, label=f"difference [{space.unit}]", ticks=ticks)
+        bar = figure.colorbar(image, ax=line[2], pad=0.015, label=with_unit("difference", space.unit), ticks=ticks)
         bar.ax.set_yticklabels([f"{tick:g}".replace("-", "−") for tick in ticks])
         for panel in line:
             panel.set(xlabel=space.axis_label("eta"), ylabel=space.axis_label("phi"))
@@ -82,19 +82,21 @@ def comparison(comparison) -> Figure:
         The figure. Grey is the reference with its statistical band; under- and overflow stand in the outermost bins.
     """
     names = list(comparison.classes)
-    numbers = "; ".join(f"{name}: {a:,} reference, {b:,} generated" for name, (a, b) in comparison.events.items())
-    figure, cells = ratio_grid(len(names), len(PANELS), f"{comparison.space.name}, {numbers}", width=4.7)
+    first, second = comparison.names
+    numbers = "; ".join(f"{name}: {a:,} {first}, {b:,} {second}" for name, (a, b) in comparison.events.items())
+    subject = f"{comparison.space.name}, {numbers}"
+    figure, cells = ratio_grid(len(names), len(PANELS), subject, width=4.7, names=comparison.names)
     for position, cell in enumerate(cells):
         row, column = divmod(position, len(PANELS))
         observable = comparison[names[row]][PANELS[column]]
-        upper, lower = stacked(figure, cell)
-        reference, generated = (Histogram(*observable.histogram(which)) for which in ("reference", "generated"))
+        upper, lower = stacked(figure, cell, ratio_label(comparison.names))
+        reference, generated = both(observable, comparison.names)
         notes = [names[row], *_numbers(observable)]
         logarithmic = (observable.logarithmic,) * 2
         draw(upper, lower, observable.edges, reference, [generated], notes=notes, logarithmic=logarithmic)
         upper.set_ylabel(observable.height or "fraction of images")
         label = "pt per pixel" if observable.is_profile else observable.label
-        lower.set_xlabel(f"{label} [{observable.unit}]" if observable.unit else label)
+        lower.set_xlabel(with_unit(label, observable.unit))
     return figure
 
 

@@ -13,11 +13,14 @@ from calolab.names import check_name
 from calolab.plots import ratios
 from calolab.plots.ratios import Histogram, number
 from calolab.plots.style import GENERATED, REFERENCE, SERIES, add_label, hep, new_figure
+from calolab.spaces import with_unit
 
 MAIN = ("multiplicity", "summed_mass", "jet_pt", "jet_eta", "jet_phi", *(f"leading_mass_{k}" for k in range(1, 5)))
 OVERLAID = ("multiplicity", "summed_mass", "jet_pt")
 ALONE, HELD_OUT = SERIES[2], SERIES[3]
 BINS = 25
+# So many jets more than twice the reference's most have bins of their own.
+FEW_JETS = 2
 # What a legend has room for.
 DISTANCES = {"ks": "KS", "separation": "χ²", "minus_log_p": "−log p"}
 
@@ -40,10 +43,11 @@ def comparison(report, names: Sequence[str] | None = None) -> Figure:
     names = [name for name in MAIN if name in report.variables] if names is None else list(names)
     chosen = [report[name] for name in names]
     columns = min(3, len(chosen))
-    figure, cells = ratios.ratio_grid(-(-len(chosen) // columns), columns, _subject(report))
+    figure, cells = ratios.ratio_grid(-(-len(chosen) // columns), columns, _subject(report), names=report.names)
+    label = ratios.ratio_label(report.names)
     for variable, cell in zip(chosen, cells):
-        pair = [Histogram(*variable.histogram(which)) for which in ("reference", "generated")]
-        _panel(figure, cell, variable, variable.edges, pair[0], pair[1:], _notes(variable))
+        pair = ratios.both(variable, report.names)
+        _panel(figure, cell, variable, variable.edges, pair[0], pair[1:], _notes(variable), label)
     return figure
 
 
@@ -77,12 +81,12 @@ def pileup(report, alone=None, names: Sequence[str] = OVERLAID, mu: float | None
     for name, cell in zip(names, cells):
         variable = report[name]
         columns = [variable.reference, variable.generated]
-        looks = [{}, {}]
+        looks = [{}, {"name": "generated"}]
         if alone is not None:
             columns.append(_column(alone, name))
-            looks.append({"colour": ALONE, "line": "--", "marker": "s"})
-        edges = binning(name, *columns)
-        drawn = [Histogram(*contents(column, edges), **look) for column, look in zip(columns, looks)]
+            looks.append({"colour": ALONE, "line": "--", "marker": "s", "name": "without pile-up"})
+        edges = binning(name, columns[:1], columns[1:])
+        drawn = [_histogram(column, edges, **look) for column, look in zip(columns, looks)]
         _panel(figure, cell, variable, edges, drawn[0], drawn[1:], _notes(variable), "ratio to real")
     return figure
 
@@ -112,8 +116,8 @@ def masses(
     figure, cells = ratios.ratio_grid(len(names), len(reports), f"jets, {first.clustering}", width=4.9, titles=True)
     for row, name in enumerate(names):
         sides = [(report[name].reference, report[name].generated) for report in reports.values()]
-        edges = binning(name, *(column for side in sides for column in side))
-        histograms = [[Histogram(*contents(column, edges)) for column in side] for side in sides]
+        edges = binning(name, *zip(*sides))
+        histograms = [[_histogram(column, edges) for column in side] for side in sides]
         tops = []
         for column, (point, report) in enumerate(reports.items()):
             reference, generated = histograms[column]
@@ -192,26 +196,37 @@ def selection(
     return figure
 
 
-def binning(name: str, *columns: np.ndarray) -> np.ndarray:
-    """Edges that several samples share: one bin per number of jets from zero on, else from zero or the least value.
+def binning(name: str, references: Sequence[np.ndarray], others: Sequence[np.ndarray] = ()) -> np.ndarray:
+    """Edges that several samples share and that the references set: the others extend them to at most twice the width.
+
+    There is one bin per number of jets from zero on; else they begin at zero or the references' least value.
 
     Args:
         name: `"multiplicity"`, or a variable with a mass or a momentum [GeV].
-        columns: the samples' values; those that are not finite do not count.
+        references: the reference samples' values; those that are not finite do not count.
+        others: those of the samples that are compared with them.
     """
-    values = np.concatenate([column[np.isfinite(column)] for column in columns])
-    if not len(values):
+    references, others = ([column[np.isfinite(column)] for column in columns] for columns in (references, others))
+    references, others = ([column for column in columns if len(column)] for columns in (references, others))
+    if not references:
+        references, others = others, []
+    if not references:
         return np.array([0.0, 1.0])
     if name == "multiplicity":
-        return np.arange(values.max() + 2) - 0.5
-    low = 0.0 if "mass" in name else values.min()
+        most, beside = (max((column.max() for column in columns), default=0) for columns in (references, others))
+        return np.arange(max(most, min(beside, 2 * most + FEW_JETS)) + 2) - 0.5
+    low = 0.0 if "mass" in name else min(column.min() for column in references)
     # Few events far out would leave the others in few bins; they stand in the last one.
-    high = max(np.quantile(column[np.isfinite(column)], 0.995) for column in columns if np.isfinite(column).any())
-    width = max(high - low, 1e-6) / BINS
+    high, beside = (
+        max((np.quantile(column, 0.995) for column in columns), default=low) for columns in (references, others)
+    )
+    span = max(high - low, 1e-6)
+    width = span / BINS
     power = 10.0 ** np.floor(np.log10(width))
     width = next(step * power for step in (1, 2, 2.5, 4, 5, 10) if step * power >= 0.999 * width)
     first = np.floor(low / width + 1e-9)
-    return width * np.arange(first, max(np.ceil(high / width - 1e-9), first + 1) + 1)
+    last = np.ceil(max(high, min(beside, high + span)) / width - 1e-9)
+    return width * np.arange(first, max(last, first + 1) + 1)
 
 
 def contents(column: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,12 +236,22 @@ def contents(column: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndar
     return counts / max(1, len(values)), np.sqrt(counts) / max(1, len(values))
 
 
+def beyond(column: np.ndarray, edges: np.ndarray) -> tuple[float, float]:
+    """Fractions of the finite values below the first and above the last edge."""
+    values = column[np.isfinite(column)]
+    return (float(np.mean(values < edges[0])), float(np.mean(values > edges[-1]))) if len(values) else (0.0, 0.0)
+
+
+def _histogram(column, edges, **look):
+    return Histogram(*contents(column, edges), beyond=beyond(column, edges), **look)
+
+
 def _panel(figure, cell, variable, edges, reference, others, notes, label="gen. / ref."):
     upper, lower = ratios.stacked(figure, cell, label)
     ratios.draw(upper, lower, edges, reference, others, notes=notes)
     per = "jets" if variable.name.startswith("jet_") else "events"
     upper.set_ylabel(f"fraction of {per}")
-    lower.set_xlabel(f"{variable.label} [{variable.unit}]" if variable.unit else variable.label)
+    lower.set_xlabel(with_unit(variable.label, variable.unit))
     if variable.name == "multiplicity":
         lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         lower.xaxis.set_minor_locator(MaxNLocator(1))
@@ -263,4 +288,5 @@ def _spelt(name):
 
 def _subject(report):
     """What all panels have in common."""
-    return f"jets, {report.clustering}, N = {report.events[0]:,} reference, {report.events[1]:,} generated events"
+    (first, second), (a, b) = report.names, report.events
+    return f"jets, {report.clustering}, N = {a:,} {first}, {b:,} {second} events"

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from calolab.plots import scales
 from calolab.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, add_label, new_figure
+
+# Smaller fractions beyond the edges are what any sample has in its tails.
+LEAST_BEYOND = 0.02
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +27,8 @@ class Histogram:
     Args:
         contents, errors: shape `(bins,)`.
         colour, line, marker: of its steps and of its points in the ratio.
+        beyond: fractions of its entries below the first and above the last edge; they stand in the outermost bins.
+        name: what it is called where it leaves the panel.
     """
 
     contents: np.ndarray
@@ -29,6 +36,21 @@ class Histogram:
     colour: str = GENERATED
     line: str = "-"
     marker: str = "o"
+    beyond: tuple[float, float] = (0.0, 0.0)
+    name: str = "generated"
+
+
+def both(observable, names: Sequence[str]) -> list[Histogram]:
+    """The histograms of an observable's two samples, of the reference first, under their names.
+
+    Args:
+        observable: a `validation.Observable`, or what has its attributes.
+        names: of the two samples.
+    """
+    return [
+        Histogram(*observable.histogram(which), beyond=observable.beyond(which), name=name)
+        for which, name in zip(("reference", "generated"), names)
+    ]
 
 
 def ratio_grid(
@@ -39,6 +61,7 @@ def ratio_grid(
     height: float = 4.6,
     legend: Sequence | None = (),
     titles: bool = False,
+    names: Sequence[str] = ("reference", "generated"),
 ) -> tuple[Figure, list]:
     """A figure with its label and legend on top, and cells for pairs of panels that touch; all measures in inches.
 
@@ -48,6 +71,7 @@ def ratio_grid(
         width, height: of a cell with what stands around it.
         legend: handles; by default those of a reference and a generated sample, None for no legend.
         titles: whether the upper panels of the first row have titles.
+        names: of these two samples.
     """
     # One column is too narrow for the label and the subject in one line.
     lines = 1 + (legend is not None) + (columns == 1)
@@ -68,11 +92,13 @@ def ratio_grid(
         hspace=gap / inner[1],
     )
     if legend is not None:
-        handles = list(legend) or [*reference_handles(), Line2D([], [], color=GENERATED, linewidth=1.8)]
-        names = [handle.get_label() for handle in handles] if legend else [*_REFERENCE_NAMES, "generated"]
+        handles = list(legend) or [
+            *reference_handles(names[0], "statistical uncertainty"),
+            Line2D([], [], color=GENERATED, linewidth=1.8, label=names[1]),
+        ]
         figure.legend(
             handles,
-            names,
+            [handle.get_label() for handle in handles],
             loc="lower left",
             bbox_to_anchor=(0.05 / total[0] if columns == 1 else left / total[0], 1 - header / total[1]),
             ncols=len(handles),
@@ -87,16 +113,17 @@ def ratio_grid(
     return figure, [grid[place].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0) for place in places]
 
 
-_REFERENCE_NAMES = ("reference", "statistical uncertainty")
-
-
-def reference_handles(*names: str) -> list[Patch]:
+def reference_handles(reference: str, uncertainty: str) -> list[Patch]:
     """What a legend shows for the reference and for its statistical band."""
-    reference, uncertainty = names or _REFERENCE_NAMES
     return [
         Patch(facecolor=REFERENCE_FILL, edgecolor=REFERENCE, label=reference),
         Patch(facecolor=REFERENCE, alpha=0.35, label=uncertainty),
     ]
+
+
+def ratio_label(names: Sequence[str]) -> str:
+    """What stands at a ratio panel: `gen. / ref.`, or where the samples have names of their own, the reference's."""
+    return "gen. / ref." if names[0] in ("reference", "real") else f"ratio to {names[0]}"
 
 
 def stacked(figure: Figure, cell, label: str = "gen. / ref.") -> tuple[Axes, Axes]:
@@ -133,8 +160,11 @@ def draw(
     band(upper, edges, reference.contents, reference.errors, color=REFERENCE, alpha=0.35)
     for other in others:
         upper.stairs(other.contents, edges, color=other.colour, linewidth=1.8, linestyle=other.line)
-    highest = np.max([reference.contents + reference.errors, *(other.contents for other in others)], axis=0)
-    _scale(upper, edges, reference.contents, highest, logarithmic, len(notes))
+    centres = np.sqrt(edges[1:] * edges[:-1]) if logarithmic[0] else (edges[1:] + edges[:-1]) / 2
+    _scale(upper, edges, reference, others, logarithmic, len(notes))
+    for other in others:
+        scales.mark_beyond(upper, centres, other.contents, upper.get_ylim()[1], other.name, other.colour)
+    _mark_overflow(upper, edges, [reference, *others])
     if notes:
         upper.legend(
             handles=[Line2D([], [], color="none", label=line) for line in notes],
@@ -150,7 +180,6 @@ def draw(
             error = np.where(shown & (other.contents > 0), other.errors / reference.contents, np.nan)
             ratios.append((ratio, error, other))
     band(lower, edges, np.where(shown, 1.0, np.nan), uncertain, color=REFERENCE, alpha=0.3)
-    centres = np.sqrt(edges[1:] * edges[:-1]) if logarithmic[0] else (edges[1:] + edges[:-1]) / 2
     ratio_points(lower, centres, ratios, uncertain, size=2.8)
 
 
@@ -192,13 +221,17 @@ def number(value: float) -> str:
     return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.1e}".replace("e-0", "e-")
 
 
-def _scale(panel, edges, reference, highest, logarithmic, lines):
-    """Limits with room for the notes above the curves."""
-    top = highest.max() or 1.0
+def _scale(panel, edges, reference, others, logarithmic, lines):
+    """Limits that the reference sets, with room for the notes above the curves."""
+    # Bands count where they belong to a bin that others can be compared with.
+    top = scales.top(
+        float((reference.contents + reference.errors).max()),
+        max((float(other.contents.max()) for other in others), default=0.0),
+    )
     panel.set_xlim(edges[0], edges[-1])
     if logarithmic[0]:
         panel.set_xscale("log")
-    filled = reference[reference > 0]
+    filled = reference.contents[reference.contents > 0]
     if logarithmic[1] and len(filled):
         bottom = max(filled.min() / 3, 1e-7 * top)
         panel.set_yscale("log")
@@ -207,3 +240,21 @@ def _scale(panel, edges, reference, highest, logarithmic, lines):
         panel.set_ylim(0, (1.5 if lines < 4 else 1.3 + 0.07 * lines) * top)
         # The zero would stand in the ratio panel's highest label.
         panel.yaxis.set_major_locator(MaxNLocator(6, prune="lower"))
+
+
+def _mark_overflow(panel, edges, histograms):
+    """Arrows at the ends of the axis, with the fraction of the entries that stand in the outermost bins from beyond."""
+    for line, one in enumerate(one for one in histograms if max(one.beyond) >= LEAST_BEYOND):
+        look = {"transform": panel.get_xaxis_transform(), "fontsize": 9.5, "color": one.colour, "va": "center"}
+        look["path_effects"] = [patheffects.withStroke(linewidth=2.5, foreground="white")]
+        height = 0.5 - 0.08 * line
+        # Beside the outermost bin, in which they stand.
+        if one.beyond[1] >= LEAST_BEYOND:
+            panel.text(edges[-2], height, f"{percent(one.beyond[1])} beyond ▸ ", ha="right", **look)
+        if one.beyond[0] >= LEAST_BEYOND:
+            panel.text(edges[1], height, f" ◂ {percent(one.beyond[0])} beyond", ha="left", **look)
+
+
+def percent(fraction: float) -> str:
+    """A fraction in per cent with two digits, as it stands in a panel."""
+    return f"{100 * fraction:.0f} %" if fraction >= 0.095 else f"{100 * fraction:.2g} %"

@@ -8,9 +8,11 @@ import numpy as np
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 
+from calolab.plots import scales
 from calolab.plots.slices import draw, plane
 from calolab.plots.style import DIFFERENCE_MAP, REFERENCE_FILL, SERIES, add_label, hep, new_figure
 from calolab.samples import Sample
+from calolab.spaces import with_unit
 
 
 @hep()
@@ -45,12 +47,17 @@ def views(samples: Sample | Mapping[str, Sample], event: int | None = None) -> F
     rows, columns = len(images) + compared, len(sides)
     figure = new_figure(4.9 * columns + 0.9, 3.9 * rows + 0.6)
     panels = figure.subplots(rows, columns, squeeze=False)
-    largest = [max(float(row[column][0].max()) for row in planes) for column in range(columns)]
+    signed = min(float(image.min()) for image in images[:1]) < 0
+    tops = [[float(np.abs(p[0]).max() if signed else p[0].max()) for p in row] for row in planes]
+    largest = [scales.top(column[0], max(column)) for column in zip(*tops)]
+    label = with_unit(space.quantity, space.unit)
     for row, (name, sample), colour in zip(range(rows), samples.items(), SERIES):
         for column in range(columns):
             # Sums along different axes differ in height: a scale per column, the same for all samples.
-            image = draw([panels[row, column]], [planes[row][column]], space, largest[column], log=True)
-            figure.colorbar(image, ax=panels[row, column], pad=0.015, label=f"{space.quantity} [{space.unit}]")
+            shown = panels[row, column], planes[row][column]
+            image = draw(shown[:1], shown[1:], space, largest[column], log=True, signed=signed)
+            ends = scales.extended([shown[1][0]], image.norm, signed)
+            figure.colorbar(image, ax=panels[row, column], pad=0.015, label=label, extend=ends)
         who = f"{name}, {len(sample):,} events" if event is None else f"{name}, {_facts(sample, event)}"
         panels[row, 0].set_title(who, loc="left", color=colour)
     if compared:

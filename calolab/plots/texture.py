@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from calolab.plots.ratios import Histogram, ratio_points, stacked
+from calolab.plots.ratios import Histogram, ratio_label, ratio_points, stacked
 from calolab.plots.style import ENERGY_MAP, GENERATED, REFERENCE, REFERENCE_FILL, add_label, hep, new_figure
 from calolab.samples import LABEL_UNITS, Sample
+from calolab.spaces import with_unit
 
 WORDS = {"pixels": "KS", "power_spectrum": "rms ln ratio", **dict.fromkeys(("v0", "v1", "v2"), "relative rms")}
 
@@ -34,12 +35,12 @@ def comparison(comparison) -> Figure:
     upper = figure.add_gridspec(1, 2, left=left, right=right, top=1 - 1.0 / height, bottom=0.5, wspace=0.17)
     lower = figure.add_gridspec(1, 3, left=left, right=right, top=0.5 - 0.85 / height, bottom=0.7 / height, wspace=0.28)
     for name, cell in zip(("pixels", "power_spectrum"), upper):
-        _with_ratio(figure, cell, comparison[name])
+        _with_ratio(figure, cell, comparison[name], ratio_label(comparison.names))
     for name, cell in zip(("v0", "v1", "v2"), lower):
         panel = figure.add_subplot(cell)
         curve = comparison[name]
         _curves(panel, curve)
-        low, high = panel.get_ylim()
+        low, high = _limits(curve)
         panel.set(xlabel=curve.axis, xlim=curve.positions[[0, -1]], ylim=(low, high + 0.3 * (high - low)))
         panel.set_ylabel(curve.height)
         if low < 0 < high:
@@ -49,11 +50,11 @@ def comparison(comparison) -> Figure:
         (Line2D([], [], color=REFERENCE, linewidth=1.6), Patch(facecolor=REFERENCE_FILL)),
         (Line2D([], [], color=GENERATED, linewidth=1.8), Patch(facecolor=GENERATED, alpha=0.25)),
     ]
-    words = ["reference ± standard error", "generated ± standard error"]
+    words = [f"{name} ± standard error" for name in comparison.names]
     place = (left, 1 - 0.78 / height)
     figure.legend(handles, words, loc="lower left", bbox_to_anchor=place, ncols=2, borderpad=0, borderaxespad=0)
-    events = comparison.events
-    add_label(figure, f"{comparison.space.name}, N = {events[0]:,} reference, {events[1]:,} generated maps")
+    (first, second), (a, b) = comparison.names, comparison.events
+    add_label(figure, f"{comparison.space.name}, N = {a:,} {first}, {b:,} {second} maps")
     return figure
 
 
@@ -98,14 +99,14 @@ def gallery(samples: Mapping[str, Sample], events: int | Sequence[int] = 4, labe
         panel.yaxis.set_major_locator(MaxNLocator(5, prune="both"))
     figure.get_layout_engine().set(h_pad=0.03, hspace=0.0)
     bar = figure.colorbar(image, ax=panels, extend="both", fraction=0.05, pad=0.012, aspect=14 * rows)
-    bar.set_label(f"{space.quantity}{f' [{space.unit}]' if space.unit else ''}")
+    bar.set_label(with_unit(space.quantity, space.unit))
     add_label(figure, f"{space.shape[0]} × {space.shape[1]} pixels")
     return figure
 
 
-def _with_ratio(figure, cell, curve):
+def _with_ratio(figure, cell, curve, label):
     """Both curves above, the ratio of the generated to the reference below."""
-    upper, lower = stacked(figure, cell.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0))
+    upper, lower = stacked(figure, cell.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0), label)
     _curves(upper, curve, spectrum=curve.name == "power_spectrum")
     reference, generated = curve.reference, curve.generated
     # Nothing is expected of bins that the reference leaves all but empty.
@@ -146,6 +147,18 @@ def _curves(panel, curve, spectrum=False):
         # An empty bin has no place on a logarithmic axis.
         mean = np.where(mean > 0, mean, np.nan) if curve.name == "pixels" else mean
         panel.plot(x, mean, color=colour, linewidth=1.8 if name == "generated" else 1.6)
+
+
+def _limits(curve):
+    """The range of the reference with its band; the generated curve extends it by at most its width on each side."""
+    ends = []
+    for name in ("reference", "generated"):
+        mean, error = getattr(curve, name), getattr(curve, f"{name}_error")
+        ends.append((float(np.min(mean - error)), float(np.max(mean + error))))
+    (low, high), (below, above) = ends
+    span = (high - low) or abs(high) or 1.0
+    low, high = max(min(low, below), low - span), min(max(high, above), high + span)
+    return low - 0.05 * (high - low), high + 0.05 * (high - low)
 
 
 def _distance(panel, curve):

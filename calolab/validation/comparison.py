@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calolab.names import check_name
-from calolab.samples import Sample
+from calolab.samples import Sample, side_names
 from calolab.spaces import Space
 from calolab.validation.metrics import Distance, draw_like, kolmogorov_smirnov, projected_axes
 from calolab.validation.observables import Observable, floored, measure, observe
@@ -49,6 +49,7 @@ class Comparison:
         correlations: between layers; None for a plain image.
         responses: linearity and resolution of (reference, generated); None without incident energies.
         notes: what a reader must know before believing the numbers.
+        names: what the two samples are called in tables and figures.
     """
 
     space: Space
@@ -63,6 +64,7 @@ class Comparison:
     correlations: Correlations | None
     responses: tuple[Response, Response] | None
     notes: tuple[str, ...] = ()
+    names: tuple[str, str] = ("reference", "generated")
 
     def __getitem__(self, name: str) -> Observable:
         check_name("observable", name, self.observables)
@@ -114,6 +116,7 @@ class Comparison:
                 "seed": self.seed,
                 "repetitions": self.repetitions,
                 "notes": list(self.notes),
+                "names": list(self.names),
                 "observables": {name: one.to_dict() for name, one in self.observables.items()},
                 "projection_error": self.projection_error.to_dict(),
                 "correlations": correlations,
@@ -133,7 +136,13 @@ class Comparison:
 
 
 def compare(
-    reference: Sample, generated: Sample, threshold: float = 3e-4, seed: int = 0, repetitions: int = 100
+    reference: Sample,
+    generated: Sample,
+    threshold: float = 3e-4,
+    seed: int = 0,
+    repetitions: int = 100,
+    *,
+    names: Sequence[str] | None = None,
 ) -> Comparison:
     """Compare a generated sample with a reference in all observables that their space allows.
 
@@ -147,6 +156,8 @@ def compare(
         threshold: cell energy above which a cell counts as hit [`space.unit`].
         seed: of the draws for the floors.
         repetitions: how many draws.
+        names: what the two samples are called in tables and figures, e.g. `("Geant4", "GFlash")`; by default the
+            simulations that made them, if they are two different ones, or else `("reference", "generated")`.
 
     Returns:
         The comparison; same arguments, same numbers.
@@ -197,6 +208,7 @@ def compare(
         correlations=_correlations(reference, generated, draw()) if len(reference.space.layers) > 1 else None,
         responses=_responses(reference, generated) if energies else None,
         notes=tuple(notes),
+        names=side_names(reference, generated, names),
     )
 
 

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
 from calolab.names import check_name
-from calolab.samples import Sample
+from calolab.samples import Sample, side_names
 from calolab.spaces import Space
 from calolab.validation.cells import spectrum
 from calolab.validation.jet_images import image_mass, image_pt, image_tau_21
 from calolab.validation.metrics import draw_like
 from calolab.validation.observables import Observable, histogram_edges, measure
-from calolab.validation.table import HEADER, rows
+from calolab.validation.table import header, rows
 
 CLASSES = {1.0: "W boson", 0.0: "QCD"}
 VARIABLES = {
@@ -38,6 +38,7 @@ class JetImageComparison:
             each of shape `space.shape` [GeV].
         seed, repetitions: of the draws that give the floors.
         notes: what a reader must know before believing the numbers.
+        names: what the two samples are called in tables and figures.
     """
 
     space: Space
@@ -47,6 +48,7 @@ class JetImageComparison:
     seed: int
     repetitions: int
     notes: tuple[str, ...] = ()
+    names: tuple[str, str] = ("reference", "generated")
 
     def __getitem__(self, name: str) -> Mapping[str, Observable]:
         check_name("class", name, self.classes)
@@ -62,7 +64,7 @@ class JetImageComparison:
         """Mean images of both and their difference, one row per class: a matplotlib figure."""
         from calolab.plots import jet_images
 
-        means = {name: {"real": pair[0], "generated": pair[1]} for name, pair in self.means.items()}
+        means = {name: dict(zip(self.names, pair[:2])) for name, pair in self.means.items()}
         return jet_images.means(means, self.space)
 
     def to_dict(self) -> dict:
@@ -72,6 +74,7 @@ class JetImageComparison:
             "seed": self.seed,
             "repetitions": self.repetitions,
             "notes": list(self.notes),
+            "names": list(self.names),
             "classes": {
                 name: {
                     "events": list(self.events[name]),
@@ -84,18 +87,18 @@ class JetImageComparison:
 
     def _rows(self):
         for name, observables in self.classes.items():
-            for row in rows(_Named(observables)):
+            for row in rows(_Named(observables, self.names)):
                 yield [name, *row]
 
     def __repr__(self):
-        table = [["class", *HEADER], *self._rows()]
+        table = [["class", *header(self)], *self._rows()]
         widths = [max(map(len, column)) for column in zip(*table)]
         lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in table]
         return "\n".join([self._heading(), *lines, *self.notes])
 
     def _repr_html_(self):
         style = 'style="padding:1px 6px;text-align:left;white-space:nowrap;font-size:12px"'
-        head = "".join(f"<th {style}>{escape(text)}</th>" for text in ("class", *HEADER))
+        head = "".join(f"<th {style}>{escape(text)}</th>" for text in ("class", *header(self)))
         body = "".join(
             f"<tr>{''.join(f'<td {style}>{escape(text)}</td>' for text in row)}</tr>" for row in self._rows()
         )
@@ -109,7 +112,8 @@ class JetImageComparison:
         )
 
     def _heading(self):
-        numbers = "; ".join(f"{name}: {a:,} real and {b:,} generated" for name, (a, b) in self.events.items())
+        first, second = self.names
+        numbers = "; ".join(f"{name}: {a:,} {first} and {b:,} {second}" for name, (a, b) in self.events.items())
         return f"{self.space.name}, {numbers}"
 
 
@@ -118,10 +122,16 @@ class _Named:
     """What a table reads its rows from."""
 
     observables: Mapping[str, Observable]
+    names: tuple[str, str]
 
 
 def compare_jet_images(
-    reference: Sample, generated: Sample, *, seed: int = 0, repetitions: int = 100
+    reference: Sample,
+    generated: Sample,
+    *,
+    seed: int = 0,
+    repetitions: int = 100,
+    names: Sequence[str] | None = None,
 ) -> JetImageComparison:
     """Compare generated jet images with real ones in what LAGAN is judged by (arXiv:1701.05927), for each class.
 
@@ -134,6 +144,8 @@ def compare_jet_images(
         generated: images in the same space.
         seed: of the draws for the floors.
         repetitions: how many draws.
+        names: what the two samples are called in tables and figures, e.g. `("Geant4", "GFlash")`; by default the
+            simulations that made them, if they are two different ones, or else `("reference", "generated")`.
 
     Returns:
         The comparison, by the label `signal` (1 for W bosons, 0 for QCD), or of `"all"` images where one sample has no
@@ -164,7 +176,8 @@ def compare_jet_images(
         classes[name] = _observables(*pair, repetitions, seed)
         error = np.sqrt(sum(np.var(one.values, axis=0, dtype=np.float64) / len(one) for one in pair))
         means[name] = (*(np.mean(one.values, axis=0, dtype=np.float64) for one in pair), error)
-    return JetImageComparison(reference.space, events, classes, means, seed, repetitions, tuple(notes))
+    names = side_names(reference, generated, names)
+    return JetImageComparison(reference.space, events, classes, means, seed, repetitions, tuple(notes), names)
 
 
 def _classes(reference: Sample, generated: Sample):

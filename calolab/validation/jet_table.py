@@ -8,8 +8,6 @@ from html import escape
 
 from calolab.validation import table
 
-HEADER = ["variable", "unit", "reference", "generated", "−log p (floor)", "KS (floor)", "χ² (floor)", "verdict"]
-
 
 def verdict(observable) -> str:
     """How a variable stands against its floor by KS distance and separation: minus log p only tells of the numbers."""
@@ -20,9 +18,10 @@ def verdict(observable) -> str:
 def heading(comparison) -> str:
     """What was compared: the algorithm, events and jets."""
     (events, generated_events), (jets, generated_jets) = comparison.events, comparison.jets
+    first, second = comparison.names
     return (
-        f"Jets, {comparison.clustering}: {jets} in {events} reference events, {generated_jets} in {generated_events} "
-        "generated events"
+        f"Jets, {comparison.clustering}: {jets} in {events} {first} events, {generated_jets} in {generated_events} "
+        f"{second} events"
     )
 
 
@@ -34,7 +33,7 @@ def summary_lines(comparison) -> list[str]:
     )
     return [
         f"ks_comb = {_measured(combined)}: minus log p of jet pt, multiplicity and summed mass",
-        f"Fraction of events in the signal regions, reference | generated: {regions}",
+        f"Fraction of events in the signal regions, {' | '.join(comparison.names)}: {regions}",
         *comparison.notes,
     ]
 
@@ -52,8 +51,13 @@ def footing(comparison) -> str:
     )
 
 
+def header(comparison) -> list[str]:
+    """The heads of the columns of `rows`."""
+    return ["variable", "unit", *comparison.names, "−log p (floor)", "KS (floor)", "χ² (floor)", "verdict"]
+
+
 def rows(comparison) -> list[list[str]]:
-    """One list of texts per variable, in the order of `HEADER`."""
+    """One list of texts per variable, in the order of `header`."""
     return [
         [
             one.label,
@@ -68,8 +72,8 @@ def rows(comparison) -> list[list[str]]:
 
 def text_table(comparison) -> str:
     """The table for a terminal."""
-    lines = [HEADER, *rows(comparison)]
-    widths = [max(len(row[column]) for row in lines) for column in range(len(HEADER))]
+    lines = [header(comparison), *rows(comparison)]
+    widths = [max(map(len, column)) for column in zip(*lines)]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in lines]
     return "\n".join([heading(comparison), *lines, *summary_lines(comparison)])
 
@@ -90,7 +94,7 @@ def html_table(comparison) -> str:
     return (
         f"<div><b>{escape(heading(comparison))}</b>"
         f'<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
-        f"<thead>{row(HEADER, 'th')}</thead><tbody>{body}</tbody></table>{notes}"
+        f"<thead>{row(header(comparison), 'th')}</thead><tbody>{body}</tbody></table>{notes}"
         f"<small>{escape(footing(comparison))}</small></div>"
     )
 

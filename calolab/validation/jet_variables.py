@@ -20,6 +20,8 @@ ANGLES = ("jet_eta", "jet_phi")  # the published score leaves them out
 LEADING = 4
 # With fewer reference events than this, a variable has no floor worth the name.
 FEWEST = 10
+# A generated sample's multiplicities beyond twice the reference's most, and these, stand in the last bin.
+FEW_JETS = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,8 @@ def variables(jets: Jets) -> dict[str, Variable]:
         "multiplicity": Variable("jets per event", "", jets.multiplicity.astype(np.float64), every),
         "summed_mass": Variable("summed jet mass", "GeV", jets.summed_mass, every),
         "jet_pt": Variable("jet pt", "GeV", jets.flat("pt"), owner),
-        "jet_eta": Variable("jet eta", "", jets.flat("eta"), owner),
-        "jet_phi": Variable("jet phi", "rad", jets.flat("phi"), owner),
+        "jet_eta": Variable("jet η", "", jets.flat("eta"), owner),
+        "jet_phi": Variable("jet φ", "rad", jets.flat("phi"), owner),
         "leading_pt": Variable("leading jet's pt", "GeV", np.nan_to_num(jets.leading("pt")[:, 0]), every),
     }
     for number, masses in enumerate(np.nan_to_num(jets.leading("mass", LEADING)).T, start=1):
@@ -61,10 +63,12 @@ def variables(jets: Jets) -> dict[str, Variable]:
 def edges(name: str, reference: np.ndarray, generated: np.ndarray) -> np.ndarray:
     """Histogram edges of a variable: a bin for each number of jets, all of the circle, else the range of the values.
 
+    The reference sets the range, the generated sample extends it to at most twice its width.
     Masses and the hardest jet's pt are 0 where an event has too few jets; that number has a bin of its own.
     """
     if name == "multiplicity":
-        return np.arange(max(reference.max(), generated.max(initial=0)) + 2) - 0.5
+        most = reference.max()
+        return np.arange(max(most, min(generated.max(initial=0), 2 * most + FEW_JETS)) + 2) - 0.5
     if name == "jet_phi":
         return np.linspace(-np.pi, np.pi, 33)
     if name in ("jet_pt", "jet_eta"):

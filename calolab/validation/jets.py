@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from calolab.jets import Jets, cluster, signal_regions
 from calolab.names import check_name
 from calolab.particles import Particles
-from calolab.samples import Sample
+from calolab.samples import Sample, side_names
 from calolab.validation.jet_table import html_table, text_table
 from calolab.validation.jet_variables import ANGLES, CAP, COMBINED, FEWEST, Halves, distances, edges, observe, variables
 from calolab.validation.metrics import Distance, kolmogorov_smirnov
@@ -38,6 +38,7 @@ class JetReport:
         regions: fractions of (reference, generated) events in each signal region.
         halves: between which real events the floors were measured.
         notes: what a reader must know before believing the numbers.
+        names: what the two samples are called in tables and figures.
     """
 
     clustering: str
@@ -48,6 +49,7 @@ class JetReport:
     regions: Mapping[str, tuple[float, float]]
     halves: Halves
     notes: tuple[str, ...] = ()
+    names: tuple[str, str] = ("reference", "generated")
 
     def __getitem__(self, name: str) -> Observable:
         check_name("variable", name, self.variables)
@@ -85,6 +87,7 @@ class JetReport:
                 "regions": {name: list(fractions) for name, fractions in self.regions.items()},
                 "floor": {**vars(self.halves), "events": self.halves.events, "scale": self.halves.scale},
                 "notes": list(self.notes),
+                "names": list(self.names),
             }
         )
 
@@ -105,6 +108,7 @@ def compare_jets(
     *,
     seed: int = 0,
     repetitions: int = 100,
+    names: Sequence[str] | None = None,
     **clustering,
 ) -> JetReport:
     """Compare the jets of generated events with those of real ones, as the RPV GANs are judged.
@@ -118,6 +122,8 @@ def compare_jets(
         generated: events to judge, of any kind, best with the same labels.
         seed: of the draws for the floors.
         repetitions: how many draws.
+        names: what the two samples are called in tables and figures, e.g. `("Geant4", "GFlash")`; by default the
+            simulations that made them, if they are two different ones, or else `("reference", "generated")`.
         **clustering: of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV]; not for jets already found.
 
     Returns:
@@ -149,6 +155,7 @@ def compare_jets(
         regions={name: tuple(float(one[name].mean()) for one in inside) for name in inside[0]},
         halves=halves,
         notes=tuple(_notes(found, observed, halves)),
+        names=side_names(reference, generated, names),
     )
 
 

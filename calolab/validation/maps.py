@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
 import numpy as np
 
 from calolab.names import check_name
-from calolab.samples import Sample
-from calolab.spaces import Space
+from calolab.samples import Sample, side_names
+from calolab.spaces import Space, with_unit
 from calolab.validation.metrics import Distance, draw_like
 from calolab.validation.observables import floored
 from calolab.validation.texture import check_image, minkowski, pixel_contents, power_spectrum
@@ -66,6 +66,7 @@ class MapComparison:
         seed, repetitions: of the draws that give the floors.
         curves: by name: `pixels`, `power_spectrum`, `v0`, `v1`, `v2`.
         notes: what a reader must know before believing the numbers.
+        names: what the two samples are called in tables and figures.
     """
 
     space: Space
@@ -74,6 +75,7 @@ class MapComparison:
     repetitions: int
     curves: Mapping[str, Curve]
     notes: tuple[str, ...] = ()
+    names: tuple[str, str] = ("reference", "generated")
 
     def __getitem__(self, name: str) -> Curve:
         check_name("curve", name, self.curves)
@@ -98,6 +100,7 @@ class MapComparison:
             "seed": self.seed,
             "repetitions": self.repetitions,
             "notes": list(self.notes),
+            "names": list(self.names),
             "curves": {name: curve.to_dict() for name, curve in self.curves.items()},
         }
         return json.loads(json.dumps(content), parse_constant=lambda _: None)
@@ -110,7 +113,8 @@ class MapComparison:
             yield curve.label, MEASURES[curve.name], f"{one.value:.3g}", floor, verdict
 
     def _heading(self):
-        return f"{self.space.name}, {self.events[0]} reference and {self.events[1]} generated maps"
+        (first, second), (a, b) = self.names, self.events
+        return f"{self.space.name}, {a} {first} and {b} {second} maps"
 
     def __repr__(self):
         table = [("curve", "distance", "value", "floor", "verdict"), *self._rows()]
@@ -130,7 +134,13 @@ class MapComparison:
 
 
 def compare_maps(
-    reference: Sample, generated: Sample, *, seed: int = 0, repetitions: int = 100, thresholds: np.ndarray | None = None
+    reference: Sample,
+    generated: Sample,
+    *,
+    seed: int = 0,
+    repetitions: int = 100,
+    thresholds: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
 ) -> MapComparison:
     """Compare two samples of maps in their pixels, angular power spectra and Minkowski functionals.
 
@@ -146,6 +156,8 @@ def compare_maps(
         generated: maps in the same space.
         seed: of the draws for the floors.
         repetitions: how many draws.
+        names: what the two samples are called in tables and figures, e.g. `("Geant4", "GFlash")`; by default the
+            simulations that made them, if they are two different ones, or else `("reference", "generated")`.
         thresholds: of the functionals [`space.unit`]; by default 41 within -2.5 to 5 standard deviations about the
             reference's mean, as far as its pixels reach.
 
@@ -179,19 +191,18 @@ def compare_maps(
     rng = np.random.default_rng(seed)
     draws = [_draw(slots[0], slot, repetitions, rng) for slot in slots]
 
-    unit = f" [{reference.space.unit}]" if reference.space.unit else ""
-    value, degree = f"{reference.space.quantity}{unit}", reference.space.units[0]
+    value, degree = with_unit(reference.space.quantity, reference.space.unit), reference.space.units[0]
     multipoles, spectra = power_spectrum(reference)
     functionals = zip(*(minkowski(sample, thresholds) for sample in (reference, generated)))
     measured = {
         "power_spectrum": ("power spectrum", "multipole ℓ", "Cℓ", multipoles, spectra, power_spectrum(generated)[1]),
     }
-    names = (
+    functions = (
         ("v0", "area V₀", "V₀"),
         ("v1", "boundary V₁", f"V₁ [1/{degree}]"),
         ("v2", "genus V₂", f"V₂ [1/{degree}²]"),
     )
-    for (name, label, height), pair in zip(names, functionals):
+    for (name, label, height), pair in zip(functions, functionals):
         measured[name] = (label, value, height, thresholds, *pair)
     curves = {"pixels": _pixels(reference, generated, draws, value)}
     for name, content in measured.items():
@@ -203,6 +214,7 @@ def compare_maps(
         repetitions,
         curves,
         tuple(_notes(reference, generated, slots, labelled)),
+        side_names(reference, generated, names),
     )
 
 

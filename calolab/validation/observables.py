@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from calolab.samples import Sample
+from calolab.spaces import SYMBOLS, with_unit
 from calolab.validation import cells, profiles, response
 from calolab.validation.metrics import Distance, event_distances, kolmogorov_smirnov, projected_axes
 
@@ -67,6 +68,14 @@ class Observable:
         values = values[np.isfinite(values)]
         counts = np.bincount(self.bins(values), minlength=len(self.edges) - 1)
         return counts / max(1, len(values)), np.sqrt(counts) / max(1, len(values))
+
+    def beyond(self, which: str) -> tuple[float, float]:
+        """Fractions of the events below the first and above the last edge, which stand in the outermost bins."""
+        values = getattr(self, which)
+        values = values[np.isfinite(values)]
+        if self.is_profile or not len(values):
+            return 0.0, 0.0
+        return float(np.mean(values < self.edges[0])), float(np.mean(values > self.edges[-1]))
 
     def bins(self, values: np.ndarray) -> np.ndarray:
         """Which bin each value falls in; outside values in the outermost."""
@@ -130,15 +139,16 @@ def observe(reference: Sample, generated: Sample, threshold: float) -> Iterator[
     depth = space.axes[-1] if space.has_depth else None
     # The depth comes first: it is what showers are judged by.
     for axis in sorted(projected_axes(space), key=lambda a: a != depth):
-        label, per = ("longitudinal profile", "layer") if axis == depth else (f"{axis} profile", f"bin of {axis}")
+        symbol = SYMBOLS.get(axis, axis)
+        label, per = ("longitudinal profile", "layer") if axis == depth else (f"{symbol} profile", f"bin of {symbol}")
         what = space.quantity.removeprefix("deposited ")
-        height = f"{what} per {per}{f' [{space.unit}]' if space.unit else ''}"
+        height = with_unit(f"{what} per {per}", space.unit)
         unit = space.units[space.axes.index(axis)]
         yield both(
             f"profile_{axis}", label, unit, lambda s, a=axis: profiles.profile(s, a), space.edges(axis), height=height
         )
     for axis in sorted(space.axes, key=lambda a: a != depth):
-        yield from _moments(reference, generated, axis, "depth" if axis == depth else axis)
+        yield from _moments(reference, generated, axis, "depth" if axis == depth else SYMBOLS.get(axis, axis))
     if depth:
         unit = space.units[-1]
         yield both("maximum", "shower maximum", unit, lambda s: profiles.maximum(s, depth), space.edges(depth))

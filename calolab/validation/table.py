@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from html import escape
 
+from calolab.spaces import SYMBOLS, with_unit
+
 _DISTANCES = (("ks", "KS"), ("w1", "W₁/σ"), ("separation", "S"))
 
 
@@ -21,7 +23,8 @@ def verdict(observable) -> str:
 
 def heading(comparison) -> str:
     """What was compared: space, events, energies, threshold."""
-    where = f"{comparison.space.name}, {comparison.events[0]} reference and {comparison.events[1]} generated events"
+    (first, second), (a, b) = comparison.names, comparison.events
+    where = f"{comparison.space.name}, {a} {first} and {b} {second} events"
     if comparison.energies:
         low, high = comparison.energies[0]
         where += f", {low:.3g} to {high:.3g} GeV" if high > low else f", {low:.3g} GeV"
@@ -51,18 +54,21 @@ def rows(comparison) -> list[list[str]]:
     return table
 
 
-HEADER = ["observable", "unit", "reference", "generated", "p(KS)", *(name for _, name in _DISTANCES), "verdict"]
+def header(comparison) -> list[str]:
+    """The heads of the columns of `rows`."""
+    return ["observable", "unit", *comparison.names, "p(KS)", *(name for _, name in _DISTANCES), "verdict"]
 
 
 def summary_lines(comparison) -> list[str]:
     """The numbers that belong to no single observable, and the notes."""
     errors = [
-        f"{name.removeprefix('profile_')} {_distance(observable.distances['mse'])}"
+        f"{_along(name)} {_distance(observable.distances['mse'])}"
         for name, observable in comparison.observables.items()
         if "mse" in observable.distances
     ]
     total = _distance(comparison.projection_error)
-    lines = [f"MSE of mean projections [{comparison.space.unit}²]: {', '.join(errors)}; sum {total}"]
+    unit = comparison.space.unit
+    lines = [f"{with_unit('MSE of mean projections', f'{unit}²' if unit else '')}: {', '.join(errors)}; sum {total}"]
     if comparison.correlations is not None:
         lines.append(f"Layer correlations: mean |Δρ| {_distance(comparison.correlations.distance)}")
     return lines + list(comparison.notes)
@@ -70,8 +76,8 @@ def summary_lines(comparison) -> list[str]:
 
 def text_table(comparison) -> str:
     """The table for a terminal."""
-    table = [HEADER, *rows(comparison)]
-    widths = [max(len(row[column]) for row in table) for column in range(len(HEADER))]
+    table = [header(comparison), *rows(comparison)]
+    widths = [max(map(len, column)) for column in zip(*table)]
     lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in table]
     return "\n".join([heading(comparison), *lines, *summary_lines(comparison)])
 
@@ -93,7 +99,7 @@ def html_table(comparison) -> str:
     return (
         f"<div><b>{escape(heading(comparison))}</b>"
         f'<table style="border-collapse:collapse;font-variant-numeric:tabular-nums">'
-        f"<thead>{row(HEADER, 'th')}</thead><tbody>{body}</tbody></table>{notes}"
+        f"<thead>{row(header(comparison), 'th')}</thead><tbody>{body}</tbody></table>{notes}"
         f"<small>{escape(footing(comparison))}</small></div>"
     )
 
@@ -109,6 +115,12 @@ def _spread(mean, deviation):
         return f"{mean:.3g} ± {deviation:.2g}"
     # Adding zero turns a rounded minus zero into zero.
     return f"{round(mean, digits) + 0.0:.{digits}f} ± {deviation:.{digits}f}"
+
+
+def _along(profile):
+    """The axis of a profile, as it is written."""
+    axis = profile.removeprefix("profile_")
+    return SYMBOLS.get(axis, axis)
 
 
 def _distance(distance):

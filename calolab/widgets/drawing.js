@@ -1,43 +1,4 @@
-// Canvases, scales, axes, colours and numbers: what every widget draws with.
-
-const INFERNO = [
-  [0, 0, 4],
-  [5, 4, 23],
-  [17, 10, 48],
-  [33, 12, 74],
-  [50, 10, 94],
-  [69, 10, 105],
-  [87, 16, 110],
-  [103, 22, 110],
-  [120, 28, 109],
-  [138, 34, 106],
-  [154, 40, 101],
-  [171, 47, 94],
-  [188, 55, 84],
-  [202, 64, 74],
-  [216, 76, 62],
-  [228, 90, 49],
-  [237, 105, 37],
-  [245, 123, 23],
-  [249, 142, 9],
-  [252, 161, 8],
-  [251, 182, 26],
-  [249, 203, 53],
-  [244, 223, 83],
-  [242, 242, 125],
-  [252, 255, 164],
-];
-// Empty cells are black; the faintest deposit starts visibly above it.
-const FAINTEST = 0.14;
-export const EMPTY = "rgb(0, 0, 4)";
-
-/** Colour of a fraction between 0 (faintest deposit) and 1, as a CSS string. */
-export function inferno(fraction) {
-  const place = (FAINTEST + (1 - FAINTEST) * Math.min(Math.max(fraction, 0), 1)) * (INFERNO.length - 1);
-  const below = Math.min(Math.floor(place), INFERNO.length - 2);
-  const mixed = INFERNO[below].map((c, k) => Math.round(c + (place - below) * (INFERNO[below + 1][k] - c)));
-  return `rgb(${mixed.join(", ")})`;
-}
+// Canvases, scales, axes and numbers: what every widget draws with.
 
 /** A canvas that stays sharp on every screen and repaints when its size or JupyterLab's theme changes.
  *
@@ -94,15 +55,30 @@ function look(node) {
   return { ...Object.fromEntries(colours), series, font: (size) => `${size}px ${style.fontFamily}` };
 }
 
-/** Map `range` = {low, high, log} onto the pixels from `start` to `end`. */
-export function scale({ low, high, log }, start, end) {
-  const bend = log ? (value) => Math.log10(Math.max(value, low * 1e-6)) : (value) => value;
+/** Map `range` = {low, high, log, linear} onto the pixels from `start` to `end`.
+ *
+ * With `linear` it is logarithmic on both sides of zero and linear up to about this value.
+ */
+export function scale({ low, high, log, linear }, start, end) {
+  const bend = linear
+    ? (value) => Math.asinh(value / linear)
+    : log
+      ? (value) => Math.log10(Math.max(value, low * 1e-6))
+      : (value) => value;
   const [first, last] = [bend(low), bend(high)];
   return (value) => start + ((bend(value) - first) / (last - first)) * (end - start);
 }
 
 /** Round values for the ticks of `range`, about `count` of them. */
-export function ticks({ low, high, log }, count = 5) {
+export function ticks({ low, high, log, linear }, count = 5) {
+  if (low > high) return ticks({ low: high, high: low, log, linear }, count);
+  if (linear) {
+    const first = Math.ceil(Math.log10(linear) - 1e-9);
+    const powers = Array.from({ length: Math.floor(Math.log10(high) + 1e-9) - first + 1 }, (_, k) =>
+      Number(`1e${first + k}`),
+    );
+    return [...powers.map((power) => -power).reverse(), 0, ...powers];
+  }
   if (log) {
     const [first, last] = [Math.floor(Math.log10(low)), Math.ceil(Math.log10(high))];
     const step = Math.ceil((last - first) / (count + 1));
@@ -132,6 +108,11 @@ export function number(value, digits = 3) {
   return `${sign(mantissa)}×10${superscript(Number(exponent))}`;
 }
 
+/** A number of things: "1 event", "2,000 events". */
+export function plural(count, thing) {
+  return `${count.toLocaleString("en")} ${thing}${count === 1 ? "" : "s"}`;
+}
+
 /** A measured mean with its error, both to the error's second digit: 52.50 ± 0.30. */
 export function measured(mean, error) {
   if (!(error > 0) || !Number.isFinite(mean)) return number(mean, 4);
@@ -155,46 +136,90 @@ function superscript(exponent) {
   return String(exponent).replace(/./g, (c) => (c === "-" ? "⁻" : "⁰¹²³⁴⁵⁶⁷⁸⁹"[Number(c)]));
 }
 
+/** A quantity as it stands on an axis or in a table, "energy [GeV]", and without brackets where it has no unit. */
+export function withUnit(text, unit) {
+  return unit ? `${text} [${unit}]` : text;
+}
+
+/** The texts of ticks that are at most `room` pixels wide, and the power of ten that they leave to the axis's title. */
+function tickTexts(pen, marks, range, room) {
+  const plain = marks.map((value) => tickText(value, range));
+  const isWide = (text) => pen.measureText(text).width > room;
+  if (!plain.some((text) => isWide(text) || text.includes("×"))) return { texts: plain, exponent: 0 };
+  // A logarithmic axis has its powers of ten; what stands between them needs no number.
+  if (range.log || range.linear) return { texts: plain.map((text) => (isWide(text) ? "" : text)), exponent: 0 };
+  const exponent = Math.floor(Math.log10(Math.max(...marks.map(Math.abs))));
+  const texts = marks.map((value) => String(Number((value / 10 ** exponent).toPrecision(6))).replace("-", "−"));
+  return { texts, exponent };
+}
+
+/** The title of an axis with its unit, and with the power of ten that its ticks leave out. */
+function axisTitle({ label, unit }, exponent) {
+  const power = exponent ? `10${superscript(exponent)}` : "";
+  return withUnit(label, `${power} ${unit ?? ""}`.trim());
+}
+
 /** Draw frame, ticks and titles around `box` = {left, top, right, bottom}; returns the two scales {x, y}. */
 export function axes(pen, box, horizontal, vertical, look) {
   const x = scale(horizontal, box.left, box.right);
   const y = scale(vertical, box.bottom, box.top);
+  const { clientWidth: width, clientHeight: height } = pen.canvas;
   pen.lineWidth = 1;
   pen.strokeStyle = look.faint;
   pen.fillStyle = look.ink;
   pen.font = look.font(11);
   pen.textAlign = "center";
   pen.textBaseline = "top";
-  for (const value of horizontal.ticks ?? ticks(horizontal, Math.max(2, Math.round((box.right - box.left) / 70)))) {
+  const across = horizontal.ticks ?? ticks(horizontal, Math.max(2, Math.round((box.right - box.left) / 70)));
+  const below = tickTexts(pen, across, horizontal, 60);
+  let free = 0;
+  across.forEach((value, k) => {
     line(pen, x(value), box.bottom, x(value), box.bottom + 4);
-    if (!horizontal.bare) pen.fillText(tickText(value, horizontal), x(value), box.bottom + 6);
-  }
+    if (horizontal.bare) return;
+    const half = pen.measureText(below.texts[k]).width / 2;
+    // No number is cut off at the end of the canvas or runs into the one before.
+    const middle = Math.min(Math.max(x(value), half + 1), width - half - 1);
+    if (middle - half < free) return;
+    pen.fillText(below.texts[k], middle, box.bottom + 6);
+    free = middle + half + 4;
+  });
   pen.textAlign = "right";
   pen.textBaseline = "middle";
-  for (const value of vertical.ticks ?? ticks(vertical, Math.max(2, Math.round((box.bottom - box.top) / 45)))) {
+  const up = vertical.ticks ?? ticks(vertical, Math.max(2, Math.round((box.bottom - box.top) / 45)));
+  const beside = tickTexts(pen, up, vertical, box.left - 21);
+  up.forEach((value, k) => {
     line(pen, box.left - 4, y(value), box.left, y(value));
-    pen.fillText(tickText(value, vertical), box.left - 6, y(value));
-  }
+    pen.fillText(beside.texts[k], box.left - 6, y(value));
+  });
   pen.strokeRect(
     Math.round(box.left) - 0.5,
     Math.round(box.top) - 0.5,
     Math.round(box.right - box.left) + 1,
     Math.round(box.bottom - box.top) + 1,
   );
-  pen.font = look.font(12);
   if (!horizontal.bare) {
-    pen.textAlign = "center";
     pen.textBaseline = "bottom";
-    pen.fillText(horizontal.label, (box.left + box.right) / 2, box.bottom + 34);
+    drawTitle(pen, axisTitle(horizontal, below.exponent), (box.left + box.right) / 2, box.bottom + 34, width, look);
   }
   pen.save();
-  pen.translate(box.left - 50, (box.top + box.bottom) / 2);
+  pen.translate(Math.max(box.left - 54, 0), 0);
   pen.rotate(-Math.PI / 2);
-  pen.textAlign = "center";
   pen.textBaseline = "top";
-  pen.fillText(vertical.label, 0, 0);
+  // Turned by a quarter, what was up is now to the right.
+  pen.translate(-height, 0);
+  drawTitle(pen, axisTitle(vertical, beside.exponent), height - (box.top + box.bottom) / 2, 0, height, look);
   pen.restore();
   return { x, y };
+}
+
+/** A title about a place of a line that is `room` pixels long, of which it leaves neither end; smaller if it must be. */
+function drawTitle(pen, text, place, baseline, room, look) {
+  pen.font = look.font(12);
+  const full = pen.measureText(text).width;
+  if (full > room - 2) pen.font = look.font(Math.max((12 * (room - 2)) / full, 8));
+  const half = Math.min(pen.measureText(text).width, room - 2) / 2;
+  pen.textAlign = "center";
+  pen.fillText(text, Math.min(Math.max(place, half + 1), room - half - 1), baseline);
 }
 
 export function line(pen, x1, y1, x2, y2) {

@@ -1,13 +1,15 @@
 // EnergyInterpolation: the shower of one latent vector while the incident energy moves, beside the mean of ten and reference showers.
 
 import { axes, clipped, line, number, steps, surface } from "./drawing.js";
+import { amount, scaleTop } from "./colours.js";
 import { cut, planeSums, unpack } from "./showers.js";
+import { markBeyond } from "./ratios.js";
 import { assign, button, choice, element, slider, watch } from "./controls.js";
 import { frame } from "./frame.js";
 import { slicing } from "./slicing.js";
 
 async function render({ model, el }) {
-  const { space, energies, latents, visible, reference, note } = model.get("about");
+  const { space, energies, latents, visible, reference, names, tops, note } = model.get("about");
   const numbers = await unpack(model.get("showers"));
   const size = space.starts.at(-1);
   const shower = (index) => numbers.subarray(index * size, (index + 1) * size);
@@ -28,18 +30,7 @@ async function render({ model, el }) {
   const point = () => nearest(energies, model.get("energy"));
   const current = (at) => (model.get("average") ? means[at] : generated(model.get("latent"), at));
   // One scale for the whole traversal, so that a rising energy is seen to rise.
-  const top = { latent: null, value: 0 };
-  function largest() {
-    const key = model.get("average") ? "average" : model.get("latent");
-    if (top.latent !== key) {
-      const shown = [...everyPoint.map(current), ...(reference ? everyPoint.map(referenceMean) : [])];
-      Object.assign(top, {
-        latent: key,
-        value: Math.max(...shown.map((values) => values.reduce((a, b) => Math.max(a, b), 0))),
-      });
-    }
-    return top.value;
-  }
+  const largest = () => scaleTop(...tops[model.get("average") ? "mean" : "single"]);
 
   const sums = new Map();
   /** Slice energies of all latents at the current energy, kept per axis and point. */
@@ -68,7 +59,7 @@ async function render({ model, el }) {
     space,
     largest,
     behind,
-    names: reference ? ["reference", "generated"] : ["generated"],
+    sides: [...(reference ? [{ name: names[0], role: "reference" }] : []), { name: names[1], role: "generated" }],
     showers: () => [
       ...(reference ? [reference.counts[point()] ? referenceMean(point()) : null] : []),
       current(point()),
@@ -80,15 +71,10 @@ async function render({ model, el }) {
     "calolab-strip",
     (pen, width, height, look) => {
       const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
-      const values = [...responses.flat(), ...(reference ? reference.visible.filter(Number.isFinite) : [])];
-      const range = { low: energies[0], high: energies.at(-1), label: "incident energy [GeV]" };
-      const at = axes(
-        pen,
-        box,
-        range,
-        { low: 0, high: Math.max(...values) * 1.08 || 1, label: `visible [${space.unit}]` },
-        look,
-      );
+      const highest = (values) => values.filter(Number.isFinite).reduce((most, value) => Math.max(most, value), 0);
+      const high = 1.08 * scaleTop(highest(reference?.visible ?? []), highest(responses.flat()));
+      const range = { low: energies[0], high: energies.at(-1), label: "incident energy", unit: "GeV" };
+      const at = axes(pen, box, range, { low: 0, high, label: "visible", unit: space.unit }, look);
       const trace = (heights) => {
         pen.beginPath();
         heights.forEach((height, k) => Number.isFinite(height) && pen.lineTo(at.x(energies[k]), at.y(height)));
@@ -102,7 +88,9 @@ async function render({ model, el }) {
         responses.forEach(trace);
         pen.globalAlpha = 1;
         pen.lineWidth = 2;
-        trace(model.get("average") ? meanResponse : responses[model.get("latent")]);
+        const shown = model.get("average") ? meanResponse : responses[model.get("latent")];
+        trace(shown);
+        markBeyond(pen, box, energies.map(at.x), shown, high, names[1], look.generated, look, { unit: space.unit });
         if (reference) {
           pen.strokeStyle = look.reference;
           trace(reference.visible.map((value) => value ?? NaN));
@@ -179,11 +167,11 @@ async function render({ model, el }) {
     shown.show(average);
     const seen = average ? meanResponse[at] : responses[model.get("latent")][at];
     const what = average ? `mean of ${latents} latents` : `latent ${model.get("latent")}`;
-    const facts = [`${what}, E ${number(energies[at])} GeV, visible ${number(seen)} ${space.unit}`];
+    const facts = [`${what}, E ${number(energies[at])} GeV, visible ${amount(seen, space.unit)}`];
     if (reference) {
       const [low, high] = reference.windows[at];
       const count = reference.counts[at];
-      const found = count ? `mean of ${count}, visible ${number(reference.visible[at])} ${space.unit}` : "no shower";
+      const found = count ? `mean of ${count}, visible ${amount(reference.visible[at], space.unit)}` : "no shower";
       facts.unshift(`${found}, E ${number(low)} to ${number(high)} GeV`);
     }
     response.redraw();

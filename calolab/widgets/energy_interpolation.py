@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import anywidget
 import numpy as np
 import traitlets
 
-from calolab.plots import slices
-from calolab.samples import Sample
+from calolab.plots import scales, slices
+from calolab.samples import Sample, side_names
 from calolab.widgets import frontend
 from calolab.widgets.slicing import Slicing, slice_energies, within
 
@@ -20,7 +20,7 @@ class EnergyInterpolation(Slicing, anywidget.AnyWidget):
 
     A GAN that has learnt physics moves smoothly along such a traversal; one that has learnt examples by heart jumps.
     All showers are generated once, here, and reach the browser in one binary transfer; the slider moves without the
-    kernel.
+    kernel. The reference sets the scales.
 
     Args:
         traverse: `traverse(labels, seed=, latents=) -> Sample`, such as `gan.traverse`: the same latent vectors at
@@ -31,6 +31,7 @@ class EnergyInterpolation(Slicing, anywidget.AnyWidget):
         points: number of energies, equally spaced.
         latents: number of latent vectors; the average is over all of them.
         seed: seed of the latent vectors.
+        names: what the reference and the generated showers are called, by default `("reference", "generated")`.
 
     Raises:
         ValueError: for energies that do not rise, fewer than two points or one latent, a `traverse` whose sample does
@@ -57,7 +58,9 @@ class EnergyInterpolation(Slicing, anywidget.AnyWidget):
         points: int = 19,
         latents: int = 10,
         seed: int = 0,
+        names: Sequence[str] | None = None,
     ):
+        self._names = side_names(None, None, names)
         low, high = energies
         if not 0 < low < high:
             raise ValueError(f"energies must be (lowest, highest) in GeV, received {energies}.")
@@ -75,6 +78,8 @@ class EnergyInterpolation(Slicing, anywidget.AnyWidget):
         if reference is not None:
             self._reference = _means_around(self.energies, reference, space)
             sent.append(self._reference["means"])
+        visible = self.traversal.values.reshape(latents, points, -1).sum(axis=2, dtype=float)
+        self._visible, self._tops = visible, _tops(self.traversal, latents, reference, self._reference)
         middle = self.traversal.select(np.arange(latents) * points + points // 2)
         sums = slice_energies(middle)
         self.slices = {name: len(energy) for name, energy in sums.items()}
@@ -82,7 +87,9 @@ class EnergyInterpolation(Slicing, anywidget.AnyWidget):
             "space": frontend.describe_space(space),
             "energies": self.energies.tolist(),
             "latents": latents,
-            "visible": self.traversal.values.reshape(points * latents, -1).sum(axis=1, dtype=float).tolist(),
+            "names": list(self._names),
+            "tops": self._tops,
+            "visible": visible.ravel().tolist(),
             "reference": self._reference and {k: v for k, v in self._reference.items() if k != "means"},
             "note": f"{points * latents:,} showers of {latents} latent vectors, generated in {seconds:.3g} s.",
         }
@@ -106,15 +113,55 @@ class EnergyInterpolation(Slicing, anywidget.AnyWidget):
 
     def _repr_png_(self):
         point, latents = self._point(self.energy), self.about["latents"]
+        space, (reference, generated) = self.traversal.space, self._names
         rows = np.arange(latents) if self.average else np.array([self.latent])
-        values = self.traversal.values[rows * len(self.energies) + point].mean(axis=0, keepdims=True)
+        every = self.traversal.values[np.arange(latents) * len(self.energies) + point]
         label = {"energy": self.energies[[point]]}
-        samples = {"generated": Sample(values, label, self.traversal.space)}
-        if self._reference and self._reference["counts"][point]:
-            means = self._reference["means"][[point]]
-            samples = {"reference": Sample(means, label, self.traversal.space), **samples}
-        position = None if self.total else self.position
-        return slices.show(samples, 0, axis=self.axis, position=position, log=self.log)._repr_png_()
+        samples = {generated: Sample(every[rows].mean(axis=0, keepdims=True), label, space)}
+        what = f"mean of {latents} latents" if self.average else f"latent {self.latent}"
+        facts = {generated: _told(what, label["energy"], samples[generated])}
+        lines = [*self._visible, self._visible.mean(axis=0) if self.average else self._visible[self.latent]]
+        response = {"energies": self.energies, "at": self.energy, generated: lines}
+        if self._reference:
+            response = {reference: [np.array(self._reference["visible"], dtype=float)], **response}
+            if self._reference["counts"][point]:
+                mean = Sample(self._reference["means"][[point]], label, space)
+                samples = {reference: mean, **samples}
+                count = f"mean of {self._reference['counts'][point]}"
+                facts[reference] = _told(count, self._reference["windows"][point], mean)
+        return slices.show(
+            samples,
+            0,
+            axis=self.axis,
+            position=None if self.total else self.position,
+            log=self.log,
+            signed=False,
+            largest=None if self.total else scales.top(*self._tops["mean" if self.average else "single"]),
+            facts=facts,
+            curves={generated: np.array([slices.slice_sums(space, one, self.axis) for one in every])},
+            response=response,
+        )._repr_png_()
+
+
+def _told(what, energies, sample):
+    """What stands over a panel: whose showers, of which incident energy, with which visible energy."""
+    where = " to ".join(f"{energy:.3g}" for energy in energies)
+    visible = f"visible {sample.values.sum(dtype=float):.3g} {sample.space.unit}".rstrip()
+    return f"{what}, E {where} GeV, {visible}"
+
+
+def _tops(traversal, latents, reference, means):
+    """The largest cells of the reference and of the generated showers: of single showers, and of means of several."""
+    values = traversal.values
+    mean = values.reshape(latents, -1, *values.shape[1:]).mean(axis=0, dtype=float)
+    # The panel of the reference shows a mean also beside a single shower, whose cells are those of single ones.
+    found = {"single": [0.0, float(values.max())], "mean": [0.0, float(mean.max())]}
+    if means is not None and any(means["counts"]):
+        low, high = means["windows"][0][0], means["windows"][-1][1]
+        column = reference.labels["energy"]
+        inside = reference.values[(column >= low) & (column <= high)]
+        found["single"][0], found["mean"][0] = float(inside.max()), float(means["means"].max())
+    return found
 
 
 def _check_order(traversal, energies, latents):

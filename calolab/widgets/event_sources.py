@@ -12,17 +12,12 @@ from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.spaces import Space
 
-# Events clustered at first: few enough for an answer at once. With twice as many the overhead of a call counts less.
-PIECE = 32
+# Events clustered at first: few enough for an answer at once, also under the pile-up of 200 collisions.
+FIRST = 8
+# Events clustered at a time after that: few enough that a piece keeps the kernel busy for a fraction of a second only,
+# and enough that the overhead of a call counts little. Pile-up, overlaid event by event, takes most of the time.
+PIECE = {"piled": 16, "alone": 64}
 MASSES = ("gluino_mass", "neutralino_mass")
-# Name: in words, unit, what each bin holds a fraction of.
-VARIABLES = {
-    "multiplicity": ("jets per event", "", "events"),
-    "summed_mass": ("summed jet mass", "GeV", "events"),
-    "leading_mass": ("leading jet mass", "GeV", "events"),
-    "jet_pt": ("jet pt", "GeV", "jets"),
-}
-DRAWS = 30
 ALL = "all"
 
 
@@ -35,6 +30,11 @@ class View:
     signal: str = "real"
     pileup: str = "none"
     mu: float = 0.0
+
+    @property
+    def is_piled(self) -> bool:
+        """Whether there is pile-up on its events."""
+        return self.pileup != "none" and self.mu > 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,8 +107,9 @@ class Sources:
         return len(like)
 
     def piece(self, view: View, start: int) -> Sample:
-        """The next events from `start` on, at most `PIECE` first and then twice that, with their pile-up."""
-        chosen = slice(start, min(start + (2 * PIECE if start else PIECE), self.count(view)))
+        """The next events from `start` on, at most `FIRST` at first and then `PIECE`, with their pile-up."""
+        size = PIECE["piled" if view.is_piled else "alone"] if start else FIRST
+        chosen = slice(start, min(start + size, self.count(view)))
         source = self.signal(view)
         if not isinstance(source, Sample):
             labels = self.signal(replace(view, signal="real")).select(chosen).labels
@@ -116,7 +117,7 @@ class Sources:
             source = _like(made, f"generated={view.sample!r}", self.space, chosen.stop - chosen.start)
         else:
             source = source.select(chosen)
-        if view.pileup == "none" or view.mu == 0:
+        if not view.is_piled:
             return source
         laid = self.pile_up(view.pileup, len(source), view.mu, self._seed(view, start, 1))
         return replace(source, values=source.values + laid.values)
@@ -139,7 +140,7 @@ class Sources:
 
 @dataclass(eq=False)
 class Clustered:
-    """What is known of a view so far: `columns` by variable, the first events' values, and each one's jets."""
+    """What is known of a view so far: `columns` by variable, and the first events' values, labels and jets."""
 
     total: int
     images: np.ndarray
@@ -154,21 +155,26 @@ class Clustered:
         return np.repeat(every, self.columns["multiplicity"].astype(int)) if name == "jet_pt" else every
 
 
-def cluster_more(found: Clustered | None, sources: Sources, view: View) -> Clustered:
-    """Cluster the next piece of a view, or the first."""
+def cluster_more(found: Clustered | None, sources: Sources, view: View, images: int) -> Clustered:
+    """Cluster the next piece of a view, or the first; the first `images` events are kept with their jets."""
     found = found or Clustered(sources.count(view), np.zeros((0, *sources.space.shape), np.float32))
     piece = sources.piece(view, found.done)
     made = jets.cluster(piece, **sources.clustering)
-    columns = observed(made)
-    if not found.done:
-        found.images, found.labels, found.columns = piece.values, dict(piece.labels), columns
+    wanted = min(images - len(found.images), len(piece))
+    if wanted > 0:
         flat = np.column_stack([made.flat(name) for name in ("pt", "eta", "phi", "mass")])
-        found.jets = [rows.tolist() for rows in np.split(flat, np.cumsum(made.multiplicity)[:-1])]
-    else:
-        # One number per event, or per jet.
-        found.columns = {name: np.concatenate([found.columns[name], column]) for name, column in columns.items()}
+        rows = np.split(flat, np.cumsum(made.multiplicity)[:-1])
+        found.images = np.concatenate([found.images, piece.values[:wanted]])
+        found.jets = [*found.jets, *(one.tolist() for one in rows[:wanted])]
+        found.labels = _appended(found.labels, {name: column[:wanted] for name, column in piece.labels.items()})
+    # One number per event, or per jet.
+    found.columns = _appended(found.columns, observed(made))
     found.done += len(piece)
     return found
+
+
+def _appended(columns, more):
+    return {name: np.concatenate([columns[name], column]) if columns else column for name, column in more.items()}
 
 
 def observed(made: jets.Jets) -> dict[str, np.ndarray]:
@@ -179,30 +185,6 @@ def observed(made: jets.Jets) -> dict[str, np.ndarray]:
         "leading_mass": np.nan_to_num(made.leading("mass")[:, 0]),
         "jet_pt": made.flat("pt"),
     }
-
-
-def floor(column: np.ndarray, owners: np.ndarray, n_reference: int, n_generated: int) -> float:
-    """The KS distance that chance alone makes: the mean over random halves of real events, scaled to the numbers.
-
-    Args:
-        column: one variable of the real events, one value per event or per jet.
-        owners: which event each value belongs to, same shape.
-        n_reference, n_generated: numbers of the events that are compared.
-    """
-    half = n_reference // 2
-    if not half:
-        return 1.0
-    order = np.argsort(column, kind="stable")
-    values, owners = column[order], owners[order]
-    shuffled = np.argsort(np.random.default_rng(0).random((DRAWS, n_reference)), axis=1)
-    first, second = (part[:, owners] for part in (shuffled < half, (shuffled >= half) & (shuffled < 2 * half)))
-    counts = [np.maximum(part.sum(axis=1, keepdims=True), 1) for part in (first, second)]
-    difference = np.cumsum(first / counts[0] - second / counts[1], axis=1)
-    # Within ties the cumulative difference has no meaning before the last of them.
-    apart = np.append(np.diff(values) > 0, True)
-    # It goes with the root of 1/n1 + 1/n2.
-    scale = np.sqrt((1 / n_reference + 1 / n_generated) * half / 2)
-    return float(scale * np.abs(difference[:, apart]).max(axis=1).mean())
 
 
 def mass_points(sample: Sample) -> dict[str, np.ndarray]:

@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from calolab.samples import LABEL_UNITS, Sample
-from calolab.spaces import Space
+from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS, Sample, side_names
+from calolab.spaces import SYMBOLS, Space
 
 _FOLDER = Path(__file__).parent
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./(\w+)\.js";\n', re.MULTILINE)
-SYMBOLS = {
-    "energy": "E",
-    "theta": "θ",
-    "mtheta": "θ measured",
-    "gluino_mass": "m(g̃)",
-    "neutralino_mass": "m(χ̃)",
-    "mu": "μ",
-}
 
 
 def module(name: str) -> str:
@@ -58,6 +51,8 @@ def describe_space(space: Space) -> dict:
     layers = space.layers[:1] if space.regular else space.layers
     return {
         "axes": list(space.axes),
+        "symbols": [SYMBOLS.get(axis, axis) for axis in space.axes],
+        "rowsFirst": space.rows_first,
         "units": list(space.units),
         "quantity": space.quantity,
         "unit": space.unit,
@@ -73,30 +68,35 @@ def describe_events(name: str, sample: Sample) -> dict:
     """A sample's name, its labels with symbol, unit and values, and the visible energy of each event."""
     return {
         "name": name,
-        "labels": [
-            {"symbol": SYMBOLS.get(label, label), "unit": LABEL_UNITS.get(label, ""), "values": column.tolist()}
-            for label, column in sample.labels.items()
-        ],
+        "labels": describe_labels(sample.labels),
         "visible": sample.values.reshape(len(sample), -1).sum(axis=1, dtype=float).tolist(),
     }
 
 
-def samples_of(reference: Sample, generated: Sample | None) -> dict[str, Sample]:
-    """The given samples under their names, checked to be showable side by side.
+def describe_labels(labels: Mapping[str, np.ndarray]) -> list[dict]:
+    """Labels as the browser writes them: each with its symbol, unit and values."""
+    return [
+        {"symbol": LABEL_SYMBOLS.get(name, name), "unit": LABEL_UNITS.get(name, ""), "values": column.tolist()}
+        for name, column in labels.items()
+    ]
+
+
+def samples_of(reference: Sample, generated: Sample | None, names: Sequence[str] | None = None) -> dict[str, Sample]:
+    """The given samples under their names (those of `side_names`), the reference first, fit to be shown side by side.
 
     Raises:
         TypeError: if one of them is not a Sample.
-        ValueError: if one has no events, or they lie in different spaces.
+        ValueError: if one has no events, they lie in different spaces, or the names are not two different ones.
     """
-    samples = {"reference": reference} if generated is None else {"reference": reference, "generated": generated}
-    for name, sample in samples.items():
+    given = {"reference": reference} if generated is None else {"reference": reference, "generated": generated}
+    for role, sample in given.items():
         if not isinstance(sample, Sample):
-            raise TypeError(f"{name} must be a Sample, received {type(sample).__name__}.")
+            raise TypeError(f"{role} must be a Sample, received {type(sample).__name__}.")
         if not len(sample):
-            raise ValueError(f"{name} holds no events: there is nothing to show.")
+            raise ValueError(f"{role} holds no events: there is nothing to show.")
     if generated is not None and reference.space != generated.space:
         raise ValueError(
             f"reference lies in space {reference.space.name!r} and generated in {generated.space.name!r}: "
             "only samples of one space can be shown side by side."
         )
-    return samples
+    return dict(zip(side_names(reference, generated, names), given.values()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
@@ -12,17 +13,22 @@ import numpy as np
 import traitlets
 
 from calolab.names import nearest
-from calolab.plots import jet_board
-from calolab.plots.jets import binning, contents
-from calolab.samples import LABEL_UNITS, Sample
-from calolab.validation.metrics import kolmogorov_smirnov
+from calolab.plots import jet_board, scales
+from calolab.samples import Sample, side_names
 from calolab.widgets import frontend
-from calolab.widgets.event_sources import ALL, VARIABLES, Clustered, Sources, View, cluster_more, floor
+from calolab.widgets.event_sources import ALL, Clustered, Sources, View, cluster_more
+from calolab.widgets.jet_histograms import VARIABLES, histogram
 from calolab.widgets.slicing import within
 
-# An answer has one piece of events of each kind, and more while so much time has not passed [s].
+# Where there is an event loop, an answer has one piece of events of each kind, and more while less time has passed [s].
 PATIENCE = 0.1
-# Choices whose jets are kept, each with a few images.
+# So long it waits for a further choice before it begins to cluster: a slider that is drawn sends many [s].
+PAUSE = 0.03
+# Between two pieces the kernel hears what else there is to do [s].
+BREATH = 0.02
+# Steps of mu in each direction that are clustered beforehand while the kernel is idle.
+NEIGHBOURS = 2
+# Choices whose jets are kept, each with a few images: some 50 MB at most with 32 images of 64 x 64 pixels.
 KEPT = 96
 CHOICE = ("sample", "mass_point", "signal", "pileup", "mu")
 
@@ -31,12 +37,14 @@ class JetComparison(anywidget.AnyWidget):
     """Events as images with their jets drawn in, beside multiplicity, masses and pt of the jets, real over generated.
 
     Controls choose the sample, its mass point, the pile-up and how much of it. The distributions follow, first from a
-    few events and then, while the kernel is idle, from more; what was clustered once is kept. The first events of each
-    choice reach the browser with their jets, where their images turn over without the kernel. Keys, once it is clicked:
-    up and down move the event, left and right mu; `p` changes the pile-up, `m` the mass point, `l` the colours.
+    few events and then, while the kernel is idle, from more, and after these the neighbouring steps of mu; what was
+    clustered once is kept. The first events of each choice reach the browser with their jets, where their images turn
+    over without the kernel. Keys, once it is clicked: up and down move the event, left and right mu; `p` changes the
+    pile-up, `m` the mass point, `l` the colours.
 
     The reference, in grey, are the real events, under real pile-up where there is pile-up. Compared with them are
-    generated events under the chosen pile-up, or with `signal="real"` real events under generated pile-up.
+    generated events under the chosen pile-up, or with `signal="real"` real events under generated pile-up. The
+    reference sets all scales; the others extend them to at most twice its range, and what lies beyond is counted.
 
     Args:
         real: images in eta and phi, one sample or several of one space under their names. The labels `gluino_mass` and
@@ -47,13 +55,16 @@ class JetComparison(anywidget.AnyWidget):
         generated_pileup: the same, made by a GAN; or None.
         mus: mean numbers of pile-up collisions that the slider takes, rising.
         events: at most so many events of each are clustered, spread over all there are.
+        images: of so many of them, the first ones, the images can be looked at.
+        names: what the two are called, e.g. `("Pythia", "GAN")`; by default `("real", "generated")`.
         seed: of what is generated and of the pile-up.
         **clustering: of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV].
 
     Raises:
         TypeError: if a sample is no Sample, or a source no function.
         ValueError: if samples are empty, no images in eta and phi, of different spaces, or without the mass labels that
-            their counterpart has; if pile-up does not fit the events; or if `mus` or `events` are out of range.
+            their counterpart has; if pile-up does not fit the events; if `mus`, `events` or `images` are out of range;
+            or if `names` are not two.
     """
 
     _esm = frontend.module("jet_comparison")
@@ -83,11 +94,16 @@ class JetComparison(anywidget.AnyWidget):
         generated_pileup: Callable | None = None,
         mus: Sequence[float] = range(0, 201, 5),
         events: int = 500,
+        images: int = 32,
+        names: Sequence[str] = ("real", "generated"),
         seed: int = 0,
         **clustering,
     ):
-        if events < 1:
-            raise ValueError(f"events must be at least 1, received {events}.")
+        for name, number in (("events", events), ("images", images)):
+            if number < 1:
+                raise ValueError(f"{name} must be at least 1, received {number}.")
+        first, second = side_names(real, generated, names)
+        self._images, self._names = images, {"reference": first, "generated": second, "alone": f"{first}, no pile-up"}
         self.mus = np.array(list(mus), dtype=float)
         if not len(self.mus) or not self.mus[0] >= 0 or not np.all(np.diff(self.mus) > 0):
             raise ValueError(f"mus must be numbers from 0 on that rise, received {list(mus)}.")
@@ -111,9 +127,11 @@ class JetComparison(anywidget.AnyWidget):
             "points": self._points,
             "pileup": list(given),
             "mus": self.mus.tolist(),
+            "names": self._names,
             "radius": float(clustering.get("radius", 1.0)),
         }
         self.set_trait("about", about)
+        self._views = self._choice()
         self._start()
         super().__init__()
         self.observe(self._follow, names=CHOICE)
@@ -136,40 +154,60 @@ class JetComparison(anywidget.AnyWidget):
 
     @traitlets.validate("event")
     def _event_at_hand(self, proposal):
-        return within("event", proposal.value, self.scene["events"])
+        return within("event", proposal.value, self.scene["images"])
 
     def _follow(self, _):
         """What the browser and a cell may bring about is told in the widget, since the browser sees no exception."""
         try:
-            self._start()
+            self._turn_to_choice()
             self.message = ""
         except Exception as error:
-            self._views = {}
-            self.message = f"{type(error).__name__}: {error}"
+            self._fail(error)
 
-    def _start(self):
-        """Show the current choice: the first events at once, more later."""
-        began = time.perf_counter()
+    def _fail(self, error):
+        self._views = {}
+        self.message = f"{type(error).__name__}: {error}"
+
+    def _turn_to_choice(self):
+        """Show the current choice: at once if it is known, else when no other choice follows within a moment."""
         self._turn += 1
         if self.mass_point not in self._points[self.sample]:
             # This comes back here with the new point where the trait is observed.
             self.mass_point = self._points[self.sample][0]
-            if self._views:
-                return
+            return
+        loop = _running_loop()
         self._views, self._edges = self._choice(), {}
-        for view in self._views.values():
-            if view not in self._known:
-                self._advance(view)
-        while self._behind() and time.perf_counter() - began < PATIENCE:
+        if loop is None or all(view in self._known for view in self._views.values()):
+            self._start()
+        else:
+            loop.call_later(PAUSE, self._in_turn, self._turn, self._start)
+
+    def _in_turn(self, turn, do):
+        """Do something from the event loop, unless another choice was made since or the widget is closed."""
+        if turn != self._turn or not self._views or self.comm is None:
+            return
+        try:
+            do()
+        except Exception as error:  # An event loop's callback has nobody to raise to: the widget says it.
+            self._fail(error)
+
+    def _start(self):
+        """Show the current choice: the first events at once, more later."""
+        began = time.perf_counter()
+        new = [view for view in self._views.values() if view not in self._known]
+        for view in new:
+            self._advance(view)
+        while new and self._behind() and time.perf_counter() - began < PATIENCE:
             self._advance(self._behind())
         with self.hold_sync():
             self._show_events()
             self._show_distributions()
-        self._go_on(self._turn)
+        self._go_on()
 
-    def _choice(self):
-        """Which sets of events are shown, by their roles."""
-        mu, pileup = (self.mu, self.pileup) if self.mu > 0 and self.pileup != "none" else (0.0, "none")
+    def _choice(self, mu=None):
+        """Which sets of events are shown, by their roles, at the current or another mu."""
+        mu = self.mu if mu is None else mu
+        mu, pileup = (mu, self.pileup) if mu > 0 and self.pileup != "none" else (0.0, "none")
         signal = self.signal if self.sample in self._sources.generated else "real"
         views = {"reference": View(self.sample, self.mass_point, "real", "none" if pileup == "none" else "real", mu)}
         other = View(self.sample, self.mass_point, signal, pileup, mu)
@@ -180,7 +218,7 @@ class JetComparison(anywidget.AnyWidget):
         return views
 
     def _advance(self, view):
-        self._known[view] = cluster_more(self._known.get(view), self._sources, view)
+        self._known[view] = cluster_more(self._known.get(view), self._sources, view, self._images)
         while len(self._known) > KEPT:
             self._known.popitem(last=False)
 
@@ -191,82 +229,117 @@ class JetComparison(anywidget.AnyWidget):
         unfinished = [view for view in self._views.values() if self._known[view].done < self._known[view].total]
         return min(unfinished, key=lambda view: self._known[view].done, default=None)
 
-    def _go_on(self, turn):
-        """Cluster more: between what else the kernel does, or at once where there is no event loop."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            while view := self._behind():
-                self._advance(view)
-            self._show_distributions()
-            return
-        if self._behind():
-            loop.call_later(0.02, self._refine, turn)
+    def _ahead(self):
+        """A set at a neighbouring mu of which not all images are known, the nearest first; None if there is none."""
+        if self.pileup == "none":
+            return None
+        here = int(np.abs(self.mus - self.mu).argmin())
+        steps = [here + sign * step for step in range(1, NEIGHBOURS + 1) for sign in (1, -1)]
+        for mu in (self.mus[step] for step in steps if 0 <= step < len(self.mus)):
+            for view in self._choice(float(mu)).values():
+                found = self._known.get(view)
+                if found is None or found.done < min(self._images, found.total):
+                    return view
+        return None
 
-    def _refine(self, turn):
-        if turn != self._turn or not self._views or self.comm is None:
+    def _go_on(self):
+        """Cluster more: between what else the kernel does, or at once where there is no event loop."""
+        loop = _running_loop()
+        if loop is not None:
+            loop.call_later(BREATH, self._in_turn, self._turn, self._refine)
             return
-        try:
-            self._advance(self._behind())
-            self._show_distributions()
-            self._go_on(turn)
-        except Exception as error:  # An event loop's callback has nobody to raise to: the widget says it.
-            self.message = f"{type(error).__name__}: {error}"
+        while view := self._behind():
+            self._advance(view)
+        self._show_events()
+        self._show_distributions()
+
+    def _refine(self):
+        """One more piece of what is shown, or else of what may be shown next."""
+        if view := self._behind():
+            self._advance(view)
+            with self.hold_sync():
+                self._show_events()
+                self._show_distributions()
+        elif view := self._ahead():
+            self._advance(view)
+        else:
+            return
+        self._go_on()
 
     def _shown(self):
         return {role: self._known[view] for role, view in self._views.items() if role != "alone"}
 
     def _show_events(self):
+        """Send the images: the first ones, and once more when all that are wanted are there."""
         shown = self._shown()
         events = min(len(found.images) for found in shown.values())
+        wanted = min(self._images, *(found.total for found in shown.values()))
+        if self.scene.get("choice") == self._current() and (events < wanted or events == self.scene["events"]):
+            return
+        images = [found.images[:events] for found in shown.values()]
         self.scene = {
             "choice": self._current(),
             "events": events,
+            "images": wanted,
+            "of": max(found.total for found in shown.values()),
             "names": list(shown),
             "jets": [found.jets[:events] for found in shown.values()],
-            "labels": [_labels(found, events) for found in shown.values()],
+            "labels": [
+                frontend.describe_labels({name: column[:events] for name, column in found.labels.items()})
+                for found in shown.values()
+            ],
+            "colours": _colours(images),
         }
-        self.pictures = frontend.pack(*(found.images[:events] for found in shown.values()))
-        self.event = min(self.event, events - 1)
+        self.pictures = frontend.pack(*images)
+        self.event = min(self.event, wanted - 1)
 
     def _show_distributions(self):
         known = {role: self._known[view] for role, view in self._views.items()}
+        found = [histogram(name, known, self._edges.get(name)) for name in VARIABLES]
+        self._edges = {one["name"]: np.array(one["edges"]) for one in found}
         self.distributions = {
             "choice": self._current(),
             "events": {role: found.done for role, found in known.items()},
             "of": {role: found.total for role, found in known.items()},
-            "variables": [self._variable(name, known) for name in VARIABLES],
+            "variables": found,
         }
-
-    def _variable(self, name, known):
-        """One variable of all sets in one binning, which holds still while more events come in, as long as they fit."""
-        columns = {role: found.columns[name] for role, found in known.items()}
-        if name not in self._edges or not _fit(self._edges[name], name, columns.values()):
-            self._edges[name] = binning(name, *columns.values())
-        edges = self._edges[name]
-        label, unit, per = VARIABLES[name]
-        found = {"name": name, "label": label, "unit": unit, "per": per, "edges": edges.tolist()}
-        for role, column in columns.items():
-            fractions, errors = contents(column, edges)
-            found[role] = {"contents": fractions.tolist(), "errors": errors.tolist()}
-        if "generated" in columns and all(len(columns[role]) for role in ("reference", "generated")):
-            found["ks"] = kolmogorov_smirnov(columns["reference"], columns["generated"])[0]
-            numbers = known["reference"].done, known["generated"].done
-            found["floor"] = floor(columns["reference"], known["reference"].owners(name), *numbers)
-        return found
 
     def _current(self):
         return {name: getattr(self, name) for name in CHOICE}
 
     def _repr_png_(self):
-        shown = self._shown()
-        images = {role: (found.images[self.event], found.jets[self.event]) for role, found in shown.items()}
+        if self._views and self.scene["choice"] != self._current():
+            # A cell that makes a choice and shows the widget at once: what is left in the page is that choice.
+            self._turn += 1
+            self._start()
+        scene, radius = self.scene, self.about["radius"]
+        pictures = np.frombuffer(zlib.decompress(self.pictures), "<f4")
+        pictures = pictures.reshape(len(scene["names"]), scene["events"], *self._sources.space.shape)
+        event = min(self.event, scene["events"] - 1)
+        images = {
+            role: (values[event], jets[event]) for role, values, jets in zip(scene["names"], pictures, scene["jets"])
+        }
         words = ", ".join(str(word) for word in (self.sample, self.mass_point) if word != ALL)
         words += "" if self.pileup == "none" else f", {self.pileup} pile-up, μ = {self.mu:g}"
-        variables = self.distributions["variables"]
         return jet_board.show(
-            self._sources.space, images, variables, radius=self.about["radius"], log=self.log, title=words
+            self._sources.space,
+            images,
+            self.distributions["variables"],
+            radius=radius,
+            colours=scene["colours"],
+            log=self.log,
+            title=f"{words}, event {event}",
+            names=self._names,
+            events=self.distributions["events"],
         )._repr_png_()
+
+
+def _running_loop():
+    """The event loop that runs this code, or None."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def _one_of(name, value, known):
@@ -276,18 +349,9 @@ def _one_of(name, value, known):
     return value
 
 
-def _fit(edges, name, columns):
-    """Whether the edges hold all multiplicities, or nearly all values of another variable."""
-    most = 0 if name == "multiplicity" else 0.01
-    return all(np.mean((column < edges[0]) | (column > edges[-1])) <= most for column in columns if len(column))
-
-
-def _labels(found, events):
-    return [
-        {
-            "symbol": frontend.SYMBOLS.get(label, label),
-            "unit": LABEL_UNITS.get(label, ""),
-            "values": c[:events].tolist(),
-        }
-        for label, c in found.labels.items()
-    ]
+def _colours(images):
+    """Both ends of the colour scale of some events, the reference first: it sets them for all of them."""
+    high = scales.top(*(float(values.max()) for values in images[:2]))
+    filled = images[0][images[0] > 0]
+    low = float(filled.min()) if len(filled) else high
+    return {"high": high, "decades": float(np.clip(np.log10(high / low) if low < high else 1, 1, 4))}

@@ -1,8 +1,9 @@
 // ProfileExplorer: mean profiles with bands and ratio, and moments, of the showers in a range of incident energies.
 
-import { axes, clipped, measured, number, steps, surface } from "./drawing.js";
-import { drawBand, drawRatio } from "./ratios.js";
-import { axisLabel, unpack } from "./showers.js";
+import { axes, clipped, measured, number, plural, steps, surface, withUnit } from "./drawing.js";
+import { scaleTop } from "./colours.js";
+import { drawBand, drawRatio, markBeyond, ratioLabel } from "./ratios.js";
+import { axisLabel, axisSymbol, unpack } from "./showers.js";
 import { assign, choice, element, watch } from "./controls.js";
 import { frame } from "./frame.js";
 import { roundRange, statistics, summary, unfold } from "./statistics.js";
@@ -15,6 +16,8 @@ async function render({ model, el }) {
     profiles,
     samples.map(({ energies }) => energies.length),
   );
+  const names = samples.map(({ name }) => name);
+  const roles = ["reference", "generated"];
   const whole = roundRange(samples.flatMap(({ energies }) => energies));
   let scene = null;
 
@@ -30,7 +33,7 @@ async function render({ model, el }) {
   }
 
   const panels = profiles.map((profile, axis) => {
-    const label = `mean profile along ${profile.axis}${samples.length > 1 ? " and ratio of generated to reference" : ""}`;
+    const label = `mean profile along ${axisSymbol(space, profile.axis)}${samples.length > 1 ? ` and ratio of ${names[1]} to ${names[0]}` : ""}`;
     const panel = surface(label, "calolab-profile", (pen, width, height, look) =>
       drawProfile(pen, width, height, look, profile, axis, panel),
     );
@@ -104,23 +107,28 @@ async function render({ model, el }) {
     const ratio = samples.length > 1;
     const lower = ratio ? 92 : 0;
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 42 - lower };
-    const along = { low: edges[0], high: edges.at(-1), label: axisLabel(space, axis), bare: ratio };
-    const tops = shown.flatMap((one) => one.mean.map((mean, k) => mean + half(one)[k])).filter(Number.isFinite);
-    const top = Math.max(0, ...tops) || 1;
+    const along = { low: edges[0], high: edges.at(-1), ...axisLabel(space, axis), bare: ratio };
+    const tops = shown.map((one) => Math.max(0, ...one.mean.map((mean, k) => mean + (half(one)[k] || 0)).filter(Number.isFinite)));
+    const top = scaleTop(...tops);
     const vertical = {
-      label: `mean per slice [${space.unit}]`,
+      label: "mean per slice",
+      unit: space.unit,
       ...(model.get("log") ? { low: top * 1e-4, high: top * 2, log: true } : { low: 0, high: top * 1.06 }),
     };
     const at = axes(pen, box, along, vertical, look);
     panel.pick = (pixel) => Math.min(Math.max(edges.findIndex((edge) => pixel < at.x(edge)) - 1, 0), edges.length - 2);
     clipped(pen, box, () => {
-      shown.forEach((one, k) => drawBand(pen, edges, one.mean, half(one), at, look, samples[k].name));
+      const middles = edges.slice(1).map((edge, k) => (at.x(edges[k]) + at.x(edge)) / 2);
+      shown.forEach((one, k) => {
+        drawBand(pen, edges, one.mean, half(one), at, look, roles[k]);
+        markBeyond(pen, box, middles, one.mean, vertical.high, names[k], look[roles[k]], look, { unit: space.unit });
+      });
     });
     if (!ratio) return;
     const below = { ...box, top: box.bottom + 10, bottom: box.bottom + 10 + lower - 14 };
     const [reference, generated] = shown;
     const sides = [reference, generated].map((one) => ({ middle: one.mean, half: half(one) }));
-    drawRatio(pen, below, { ...along, bare: false }, edges, ...sides, look);
+    drawRatio(pen, below, { ...along, bare: false }, edges, ...sides, look, ratioLabel(names));
   }
 
   function tell(axis, bin) {
@@ -128,9 +136,10 @@ async function render({ model, el }) {
     const unit = space.units[space.axes.indexOf(name)];
     const found = samples.map((sample, which) => {
       const { mean, error } = scene.shown[axis][which];
-      return `${sample.name} ${measured(mean[bin], error[bin])} ${space.unit}`;
+      return `${sample.name} ${measured(mean[bin], error[bin])} ${space.unit}`.trim();
     });
-    readout.textContent = `${name} = ${bin}: ${number(edges[bin])} to ${number(edges[bin + 1])} ${unit} · ${found.join(" · ")}`;
+    const place = `${axisSymbol(space, name)} = ${bin}: ${number(edges[bin])} to ${number(edges[bin + 1])} ${unit}`.trim();
+    readout.textContent = `${place} · ${found.join(" · ")}`;
   }
 
   function drawSpectrum(pen, width, height, look) {
@@ -146,15 +155,15 @@ async function render({ model, el }) {
     const at = axes(
       pen,
       box,
-      { ...whole, label: "incident energy [GeV]" },
-      { low: 0, high: Math.max(...counts.flat()) * 1.1, label: "events", ticks: [] },
+      { ...whole, label: "incident energy", unit: "GeV" },
+      { low: 0, high: Math.max(...counts.flat()) * 1.1, label: "showers", ticks: [] },
       look,
     );
     clipped(pen, box, () => {
       pen.fillStyle = look.grid;
       pen.fillRect(at.x(scene.low), box.top, at.x(scene.high) - at.x(scene.low), box.bottom - box.top);
       counts.forEach((bins, which) => {
-        pen.strokeStyle = look[samples[which].name];
+        pen.strokeStyle = look[roles[which]];
         pen.lineWidth = 1.5;
         steps(pen, edges, bins, at);
       });
@@ -165,8 +174,8 @@ async function render({ model, el }) {
     const rows = [];
     profiles.forEach(({ axis, unit }, k) =>
       rows.push(
-        [`mean ${axis}`, unit, (which) => columns[which][k].first],
-        [`width in ${axis}`, unit, (which) => columns[which][k].width],
+        [`mean ${axisSymbol(space, axis)}`, unit, (which) => columns[which][k].first],
+        [`width in ${axisSymbol(space, axis)}`, unit, (which) => columns[which][k].width],
       ),
     );
     rows.push(["visible energy", space.unit, (which) => columns[which].visible]);
@@ -178,12 +187,16 @@ async function render({ model, el }) {
       if (compared) {
         const difference = found[1].mean - found[0].mean;
         const error = Math.hypot(found[0].error, found[1].error);
-        cells.push(measured(difference, error), `${(difference / error).toFixed(1).replace("-", "−")} σ`);
+        const significance = difference / error;
+        cells.push(
+          measured(difference, error),
+          Number.isFinite(significance) ? `${significance.toFixed(1).replace(/^-0\.0$/, "0.0").replace("-", "−")} σ` : "–",
+        );
       }
       return element(
         "tr",
         {},
-        element("th", { scope: "row" }, `${name} [${unit}]`),
+        element("th", { scope: "row" }, withUnit(name, unit)),
         ...cells.map((cell) => element("td", {}, cell)),
       );
     });
@@ -201,9 +214,9 @@ async function render({ model, el }) {
       ...samples.map(({ name }, which) =>
         element(
           "span",
-          { class: `calolab-${name}` },
+          { class: `calolab-${roles[which]}` },
           element("b", {}, `― ${name}`),
-          ` ${scene.chosen[which].length.toLocaleString("en")} showers`,
+          ` ${plural(scene.chosen[which].length, "shower")}`,
         ),
       ),
     );

@@ -1,6 +1,7 @@
 // Showers in the browser: unpacked from one binary transfer, cut into planes, summed to profiles, drawn as cells.
 
-import { axes, clipped, EMPTY, inferno, scale, ticks } from "./drawing.js";
+import { axes, clipped } from "./drawing.js";
+import { beyond, drawLines, EMPTY } from "./colours.js";
 
 /** The float32 numbers of a trait that Python's `frontend.pack` filled. */
 export async function unpack(view) {
@@ -11,21 +12,36 @@ export async function unpack(view) {
 /** How one event falls into planes along an axis: where each begins and how its cells lie.
  *
  * A plane is {start, columns, rows, columnStep, rowStep, columnAxis, rowAxis}: cell (i, j) of an event stands at
- * start + i * columnStep + j * rowStep, between the edges columns[i], columns[i + 1] and rows[j], rows[j + 1] [mm].
+ * start + i * columnStep + j * rowStep, between the edges columns[i], columns[i + 1] and rows[j], rows[j + 1] [mm];
+ * with `down` its rows run down.
  */
 export function cut(space, axis) {
   const last = space.axes.length - 1;
   const names = space.hasDepth ? space.axes.slice(0, last) : space.axes;
   if (!space.hasDepth || !space.regular) {
-    const planes = space.layers.map(([columns, rows], k) => ({
-      start: space.starts[k],
-      columns,
-      rows,
-      columnStep: rows.length - 1,
-      rowStep: 1,
-      columnAxis: names[0],
-      rowAxis: names[1],
-    }));
+    const planes = space.layers.map(([first, second], k) => {
+      const upright = {
+        start: space.starts[k],
+        columns: first,
+        rows: second,
+        columnStep: second.length - 1,
+        rowStep: 1,
+        columnAxis: names[0],
+        rowAxis: names[1],
+      };
+      if (!space.rowsFirst) return upright;
+      // A picture: its columns to the right, its rows down.
+      return {
+        ...upright,
+        columns: second,
+        rows: first,
+        columnStep: 1,
+        rowStep: second.length - 1,
+        columnAxis: names[1],
+        rowAxis: names[0],
+        down: true,
+      };
+    });
     return { axis: space.hasDepth ? space.axes[last] : null, borders: space.depth ?? [0, 1], planes, summable: false };
   }
   const edges = [...space.layers[0], space.depth];
@@ -74,42 +90,41 @@ export function planeSums(values, planes) {
   return planes.map((plane) => planeValues(values, plane).reduce((sum, value) => sum + value, 0));
 }
 
-/** One colour scale for all panels: from the largest value down `decades`, or linear from zero. */
-export function colourScale(largest, log, decades = 4) {
-  const high = largest > 0 ? largest : 1;
-  return log ? { low: high * 10 ** -decades, high, log } : { low: 0, high, log };
-}
-
 /** A panel of cells with axes; `cells` over (column, row); returns the scales and the box for hovering. */
 export function drawCells(pen, width, height, plane, cells, colours, space, look, marked) {
   const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
-  const label = (name) => axisLabel(space, name);
-  pen.fillStyle = EMPTY;
+  pen.fillStyle = colours.signed ? look.grid : EMPTY;
   pen.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
   const scales = axes(
     pen,
     box,
-    { low: plane.columns[0], high: plane.columns.at(-1), label: label(plane.columnAxis) },
-    { low: plane.rows[0], high: plane.rows.at(-1), label: label(plane.rowAxis) },
+    { low: plane.columns[0], high: plane.columns.at(-1), ...axisLabel(space, plane.columnAxis) },
+    // The rows of a picture run down.
+    {
+      low: plane.rows.at(plane.down ? -1 : 0),
+      high: plane.rows.at(plane.down ? 0 : -1),
+      ...axisLabel(space, plane.rowAxis),
+    },
     look,
   );
-  const fraction = scale(colours, 0, 1);
   // Cells end on whole pixels, so that no seam shows between them.
   const xs = plane.columns.map((edge) => Math.round(scales.x(edge)));
   const ys = plane.rows.map((edge) => Math.round(scales.y(edge)));
   const nRows = ys.length - 1;
+  const place = (i, j) => [xs[i], Math.min(ys[j], ys[j + 1]), xs[i + 1] - xs[i], Math.abs(ys[j] - ys[j + 1])];
   clipped(pen, box, () => {
     cells.forEach((value, k) => {
-      if (!(value > 0)) return;
-      const [i, j] = [Math.floor(k / nRows), k % nRows];
-      pen.fillStyle = inferno(fraction(value));
-      pen.fillRect(xs[i], ys[j + 1], xs[i + 1] - xs[i], ys[j] - ys[j + 1]);
+      const colour = colours.colour(value);
+      if (!colour) return;
+      pen.fillStyle = colour;
+      pen.fillRect(...place(Math.floor(k / nRows), k % nRows));
     });
+    drawLines(pen, box, beyond(cells, colours, space.unit), colours, look);
     if (marked) {
-      const [i, j] = marked;
-      pen.strokeStyle = "white";
+      const [left, up, wide, tall] = place(...marked);
+      pen.strokeStyle = colours.signed ? "black" : "white";
       pen.lineWidth = 1.5;
-      pen.strokeRect(xs[i] + 0.5, ys[j + 1] + 0.5, xs[i + 1] - xs[i] - 1, ys[j] - ys[j + 1] - 1);
+      pen.strokeRect(left + 0.5, up + 0.5, wide - 1, tall - 1);
     }
   });
   return { box, ...scales };
@@ -117,31 +132,19 @@ export function drawCells(pen, width, height, plane, cells, colours, space, look
 
 /** The cell [column, row] of `plane` under a pixel of a panel drawn by `drawCells`, or null. */
 export function cellAt(plane, { x, y }, pixelX, pixelY) {
+  // Where the rows run down, they rise with the pixels.
+  const before = (edge) => (plane.down ? pixelY < y(edge) : pixelY > y(edge));
   const column = plane.columns.findIndex((edge, k) => k > 0 && pixelX < x(edge)) - 1;
-  const row = plane.rows.findIndex((edge, k) => k > 0 && pixelY > y(edge)) - 1;
-  return column < 0 || row < 0 || pixelX < x(plane.columns[0]) || pixelY > y(plane.rows[0]) ? null : [column, row];
+  const row = plane.rows.findIndex((edge, k) => k > 0 && before(edge)) - 1;
+  return column < 0 || row < 0 || pixelX < x(plane.columns[0]) || before(plane.rows[0]) ? null : [column, row];
 }
 
-/** The colour bar: horizontal, with its ticks and title. */
-export function drawColourBar(pen, width, height, colours, title, look) {
-  const box = { left: 56, top: 2, right: width - 12, bottom: 16 };
-  const place = scale(colours, box.left, box.right);
-  for (let pixel = box.left; pixel < box.right; pixel += 1) {
-    pen.fillStyle = inferno((pixel - box.left) / (box.right - box.left));
-    pen.fillRect(pixel, box.top, 1.5, box.bottom - box.top);
-  }
-  axes(
-    pen,
-    box,
-    { ...colours, label: title, ticks: ticks(colours, width > 420 ? 6 : 4) },
-    { low: 0, high: 1, label: "", ticks: [] },
-    look,
-  );
-  return place;
+/** How an axis is written: η for eta. */
+export function axisSymbol(space, name) {
+  return space.symbols[space.axes.indexOf(name)];
 }
 
-/** An axis with its unit, e.g. "x [mm]". */
+/** An axis with its unit, as `axes` takes it. */
 export function axisLabel(space, name) {
-  const unit = space.units[space.axes.indexOf(name)];
-  return unit ? `${name} [${unit}]` : name;
+  return { label: axisSymbol(space, name), unit: space.units[space.axes.indexOf(name)] };
 }

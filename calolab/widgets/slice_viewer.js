@@ -1,13 +1,13 @@
 // SliceViewer: slices of reference and generated showers side by side.
 
-import { number } from "./drawing.js";
+import { amount } from "./colours.js";
 import { unpack } from "./showers.js";
 import { assign, element, slider, watch } from "./controls.js";
 import { frame } from "./frame.js";
 import { slicing } from "./slicing.js";
 
 async function render({ model, el }) {
-  const { space, samples, note } = model.get("about");
+  const { space, samples, signed, note } = model.get("about");
   const numbers = await unpack(model.get("showers"));
   const nEvents = samples[0].visible.length;
   const size = space.starts.at(-1);
@@ -17,7 +17,8 @@ async function render({ model, el }) {
   const view = slicing({
     model,
     space,
-    names: samples.map(({ name }) => name),
+    signed,
+    sides: samples.map(({ name }, which) => ({ name, role: which ? "generated" : "reference" })),
     showers: () => samples.map((_, which) => shower(which, model.get("event"))),
   });
   const events = slider({
@@ -42,8 +43,8 @@ async function render({ model, el }) {
     events.show(event, 0, nEvents - 1);
     view.show(
       samples.map(({ labels, visible }) => {
-        const facts = labels.map(({ symbol, unit, values }) => `${symbol} ${number(values[event])} ${unit}`.trim());
-        facts.push(`${space.hasDepth ? "visible" : "sum"} ${number(visible[event])} ${space.unit}`.trim());
+        const facts = labels.map(({ symbol, unit, values }) => `${symbol} ${amount(values[event], unit)}`);
+        facts.push(`${space.hasDepth ? "visible" : "sum"} ${amount(visible[event], space.unit)}`);
         return facts.join(", ");
       }),
     );

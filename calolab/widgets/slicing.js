@@ -2,30 +2,25 @@
 // The traits axis, position, log and total belong to it; calolab/widgets/slicing.py is its other half.
 
 import { axes, clipped, number, steps, surface } from "./drawing.js";
-import {
-  axisLabel,
-  cellAt,
-  colourScale,
-  cut,
-  drawCells,
-  drawColourBar,
-  planeSums,
-  planeValues,
-  projection,
-} from "./showers.js";
+import { amount, colourScale, drawColourBar, scaleTop, sharedTop } from "./colours.js";
+import { axisLabel, axisSymbol, cellAt, cut, drawCells, planeSums, planeValues, projection } from "./showers.js";
+import { markBeyond } from "./ratios.js";
 import { assign, choice, element, slider, watch } from "./controls.js";
 
 const TRAITS = ["axis", "position", "log", "total"];
 const clamp = (index, length) => Math.min(Math.max(index, 0), length - 1);
 
-/** Build the panels. `showers()` returns one array of an event's values per name, or null for a panel with nothing to show;
- * `largest(showers)` the value at the top of the colours; `behind` draws under the lines of the strip of slice energies.
+/** Build the panels. `sides` are {name, role}: what a panel is called, and whether it is the "reference" or "generated".
+ * `showers()` returns one array of an event's values per side, or null for a panel with nothing to show; `largest(showers)`
+ * the value at the end of the colours; `behind` draws under the lines of the strip of slice energies. The quantity is
+ * `signed` where it can be negative.
  *
  * Returns {controls, body, keys, show, remove}: nodes to place and the keys for `frame`; `show(facts)` repaints after
  * `showers` changed and writes a line of facts under each name.
  */
-export function slicing({ model, space, names, showers, largest = brightest, behind = () => {} }) {
+export function slicing({ model, space, sides, showers, signed = false, largest = sharedTop, behind = () => {} }) {
   const turns = space.hasDepth && space.regular;
+  const symbol = (axis) => axisSymbol(space, axis);
   let scene = null;
   let hovered = null;
 
@@ -39,7 +34,7 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
       (values) => values && (total ? projection(values, cuts.planes) : planeValues(values, plane)),
     );
     // The scale holds still while the slider moves: it belongs to the whole event, not to the slice.
-    const colours = colourScale(total ? brightest(cells) : largest(events), model.get("log"));
+    const colours = colourScale((total ? sharedTop : largest)(total ? cells : events, signed), model.get("log"), { signed });
     scene = {
       cuts,
       total,
@@ -51,9 +46,9 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     };
   }
 
-  const lines = names.map(() => element("span", {}));
+  const lines = sides.map(() => element("span", {}));
   const scales = [];
-  const panels = names.map((name, which) => {
+  const panels = sides.map(({ name }, which) => {
     const panel = surface(`${name}: cells of the slice`, "calolab-panel", (pen, width, height, look) => {
       const cells = scene.cells[which] ?? [];
       scales[which] = drawCells(pen, width, height, scene.plane, cells, scene.colours, space, look, hovered);
@@ -65,8 +60,13 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     return panel;
   });
   const bar = surface("colour scale", "calolab-bar", (pen, width, height, look) => {
-    const what = scene.total ? `${space.quantity}, summed along ${scene.cuts.axis}` : `${space.quantity} per cell`;
-    drawColourBar(pen, width, height, scene.colours, `${what} [${space.unit}]`, look);
+    const what = scene.total
+      ? `${space.quantity}, summed along ${symbol(scene.cuts.axis)}`
+      : `${space.quantity} per cell`;
+    const { high, low } = scene.colours;
+    const some = (test) => scene.cells.some((cells) => cells?.some(test));
+    const ends = { over: some((value) => value > high * (1 + 1e-6)), under: some((value) => value < Math.min(low, 0)) };
+    drawColourBar(pen, width, height, scene.colours, what, space.unit, look, ends);
   });
   const readout = element("output", { class: "calolab-readout" });
   const strip = surface("energy in each slice", "calolab-strip", drawStrip);
@@ -94,10 +94,10 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     const at = space.axes.filter((axis) => axis in index);
     const places = at.map((axis) => {
       const middle = (edges[axis][index[axis]] + edges[axis][index[axis] + 1]) / 2;
-      return `${axis} ${number(middle)} ${space.units[space.axes.indexOf(axis)]}`.trim();
+      return `${symbol(axis)} ${amount(middle, space.units[space.axes.indexOf(axis)])}`;
     });
-    const found = names.map(
-      (name, which) => cells[which] && `${name} ${number(cells[which][column * nRows + row], 4)} ${space.unit}`,
+    const found = sides.map(
+      ({ name }, which) => cells[which] && `${name} ${amount(cells[which][column * nRows + row], space.unit, 4)}`,
     );
     readout.textContent = `cell (${at.map((axis) => index[axis]).join(", ")}) · ${places.join(", ")} · ${found.filter(Boolean).join(" · ")}`;
   }
@@ -105,9 +105,11 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
   function drawStrip(pen, width, height, look) {
     const { cuts, position, sums, total } = scene;
     const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
-    const high = Math.max(...sums.filter(Boolean).flat(), behind.highest?.(cuts) ?? 0) * 1.08 || 1;
-    const depth = { low: cuts.borders[0], high: cuts.borders.at(-1), label: axisLabel(space, cuts.axis) };
-    const at = axes(pen, box, depth, { low: 0, high, label: `per slice [${space.unit}]` }, look);
+    const highest = (values) => values.reduce((most, value) => Math.max(most, value), 0);
+    const [first, ...others] = sums.map((one) => highest(one ?? []));
+    const high = 1.08 * scaleTop(first, Math.max(...others, behind.highest?.(cuts) ?? 0));
+    const depth = { low: cuts.borders[0], high: cuts.borders.at(-1), ...axisLabel(space, cuts.axis) };
+    const at = axes(pen, box, depth, { low: 0, high, label: "per slice", unit: space.unit }, look);
     strip.pick = (pixel) => clamp(cuts.borders.findIndex((edge) => pixel < at.x(edge)) - 1, cuts.planes.length);
     clipped(pen, box, () => {
       if (!total) {
@@ -116,11 +118,13 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
         pen.fillRect(left, box.top, right - left, box.bottom - box.top);
       }
       behind(pen, cuts, at, look);
-      names.forEach((name, which) => {
+      const middles = cuts.planes.map((_, k) => (at.x(cuts.borders[k]) + at.x(cuts.borders[k + 1])) / 2);
+      sides.forEach(({ name, role }, which) => {
         if (!sums[which]) return;
-        pen.strokeStyle = look[name];
+        pen.strokeStyle = look[role];
         pen.lineWidth = 2;
         steps(pen, cuts.borders, sums[which], at);
+        markBeyond(pen, box, middles, sums[which], high, name, look[role], look, { unit: space.unit });
       });
     });
   }
@@ -143,11 +147,11 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     onmove: (position) => assign(model, { position, total: false }),
     describe: (position) => {
       const { axis, borders } = scene.cuts;
-      const place = `${number(borders[position])} to ${number(borders[position + 1])} ${space.units[space.axes.indexOf(axis)]}`;
-      return scene.total ? `all along ${axis}` : `${axis} = ${position}: ${place}`;
+      const place = `${number(borders[position])} to ${amount(borders[position + 1], space.units[space.axes.indexOf(axis)])}`;
+      return scene.total ? `all along ${symbol(axis)}` : `${symbol(axis)} = ${position}: ${place}`;
     },
   });
-  const along = choice({ label: "along", options: space.axes.map((name) => [name, name]), onpick: lay });
+  const along = choice({ label: "along", options: space.axes.map((name) => [name, symbol(name)]), onpick: lay });
   const what = choice({
     label: "show",
     options: [
@@ -170,7 +174,7 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     if (space.hasDepth) slicer.show(scene.position, 0, scene.cuts.planes.length - 1);
     along.show(model.get("axis"));
     what.show(scene.total);
-    colour.show(scene.colours.log);
+    colour.show(model.get("log"));
     [...panels, bar, strip].forEach((canvas) => canvas.redraw());
     tell();
   }
@@ -186,7 +190,7 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
     colours: { l: () => assign(model, { log: !model.get("log") }) },
   };
   const figures = panels.map((panel, which) => {
-    const name = element("b", { class: `calolab-${names[which]}` }, names[which]);
+    const name = element("b", { class: `calolab-${sides[which].role}` }, sides[which].name);
     return element("figure", {}, element("figcaption", { class: "calolab-title" }, name, lines[which]), panel.node);
   });
   const row = element("div", { class: "calolab-controls" }, slicer.node);
@@ -208,9 +212,4 @@ export function slicing({ model, space, names, showers, largest = brightest, beh
       [...panels, bar, strip].forEach((canvas) => canvas.remove());
     },
   };
-}
-
-/** The largest of all values. */
-function brightest(arrays) {
-  return arrays.filter(Boolean).reduce((high, values) => values.reduce((a, b) => Math.max(a, b), high), 0);
 }

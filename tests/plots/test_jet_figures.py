@@ -61,7 +61,7 @@ def test_the_main_figure_has_a_ratio_under_each_variable(report):
     assert ink(figure).std() > 0.05
     uppers, lowers = figure.axes[::2], figure.axes[1::2]
     labels = [panel.get_xlabel() for panel in lowers]
-    assert labels[:5] == ["jets per event", "summed jet mass [GeV]", "jet pt [GeV]", "jet eta", "jet phi [rad]"]
+    assert labels[:5] == ["jets per event", "summed jet mass [GeV]", "jet pt [GeV]", "jet η", "jet φ [rad]"]
     assert labels[5].startswith("mass of jet 1") and len(uppers) == len(lowers) >= 6
     ks = report["multiplicity"].distances["ks"]
     assert any(t.startswith(f"KS {number(ks.value)} (floor {number(ks.floor)} ±") for t in texts(figure))
@@ -212,14 +212,23 @@ def test_empty_images_can_be_shown():
 
 
 def test_the_board_has_images_and_histograms(samples):
-    one = {"contents": [0.5, 0.5], "errors": [0.1, 0.1]}
+    one = {"contents": [0.5, 0.5], "errors": [0.1, 0.1], "beyond": [0.0, 0.0]}
+    far = {**one, "beyond": [0.0, 0.5]}
     variable = {"name": "summed_mass", "label": "summed jet mass", "unit": "GeV", "per": "events", "edges": [0, 1, 2]}
     images = {"reference": (samples[0].values[0], []), "generated": (samples[1].values[1], [[300.0, 0, 3.0, 90.0]])}
     figure = jet_board.show(
-        SPACE, images, [{**variable, "reference": one, "generated": one, "ks": 0.1, "floor": 0.05}], radius=1.0
+        SPACE,
+        images,
+        [{**variable, "reference": one, "generated": far, "ks": 0.1, "floor": 0.05}],
+        radius=1.0,
+        colours={"high": 50.0, "decades": 2.0},
+        names={"reference": "Pythia", "generated": "GAN", "alone": "Pythia, no pile-up"},
+        events={"reference": 80, "generated": 60},
     )
     assert ink(figure).std() > 0.05
     assert {"KS 0.100 (floor 0.050)", "1 jet, Σm 90 GeV", "0 jets, Σm 0 GeV"} <= set(texts(figure))
+    assert {"Pythia", "GAN", "Pythia, 80 events", "GAN, 60 events", "50 % beyond ▸ "} <= set(texts(figure))
+    assert {"η", "φ [rad]"} <= {text for panel in figure.axes for text in (panel.get_xlabel(), panel.get_ylabel())}
     assert "summed jet mass [GeV]" in [panel.get_xlabel() for panel in figure.axes]
 
 

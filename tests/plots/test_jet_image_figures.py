@@ -50,7 +50,7 @@ def test_means_show_both_images_and_the_second_less_the_first():
     assert (meshes[0].norm.vmin, meshes[0].norm.vmax) == (meshes[1].norm.vmin, meshes[1].norm.vmax)
     assert meshes[2].norm.vmin == -meshes[2].norm.vmax
     written = texts(figure)
-    assert {"jets: QCD", "jets: W boson", "jets: W boson − QCD", "eta", "phi [rad]"} <= set(written)
+    assert {"jets: QCD", "jets: W boson", "jets: W boson − QCD", "η", "φ [rad]"} <= set(written)
     assert "difference [GeV]" in written and "mean transverse momentum [GeV]" in written
 
 
@@ -85,7 +85,7 @@ def test_the_comparison_has_a_row_per_class_with_its_numbers(report):
 def test_mean_images_of_a_comparison(report):
     figure = report.plot_means()
     titles = [text for text in texts(figure) if ": " in text]
-    assert {"W boson: real", "W boson: generated", "QCD: generated − real"} <= set(titles)
+    assert {"W boson: reference", "W boson: generated", "QCD: generated − reference"} <= set(titles)
 
 
 def test_distributions_are_fractions_in_the_given_limits():

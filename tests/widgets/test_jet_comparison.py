@@ -9,8 +9,10 @@ from scipy.stats import ks_2samp
 from calolab import jets, spaces
 from calolab.samples import Sample, concatenate
 from calolab.widgets import JetComparison
-from calolab.widgets.event_sources import PIECE, floor, mass_points
+from calolab.widgets.event_sources import FIRST, mass_points
+from calolab.widgets.jet_histograms import floor
 
+IMAGES = 32
 SPACE = spaces.space("whole-detector")
 
 
@@ -86,8 +88,8 @@ def test_the_floor_is_the_distance_of_like_samples():
 
 def test_the_browser_gets_images_and_jets_of_the_first_events(real, generated):
     widget = JetComparison(real, generated)
-    received = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, *SPACE.shape)
-    assert np.array_equal(received, [real.values[:PIECE], generated.values[:PIECE]])
+    received = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, IMAGES, *SPACE.shape)
+    assert np.array_equal(received, [real.values[:IMAGES], generated.values[:IMAGES]])
     assert widget.scene["names"] == ["reference", "generated"] and widget.scene["jets"][0][0] == []
     one = jets.cluster(real.select([5]))
     expected = np.column_stack([one.flat(name) for name in ("pt", "eta", "phi", "mass")])
@@ -103,8 +105,8 @@ def test_pileup_is_added_to_both_and_shown_beside_events_alone(real, generated):
     edges = np.array(shown["edges"])
     means = {role: np.dot(shown[role]["contents"], (edges[1:] + edges[:-1]) / 2) for role in ("reference", "alone")}
     assert means["reference"] > 1.2 * means["alone"]
-    received = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, -1)
-    added = received - [s.values[:PIECE].reshape(PIECE, -1) for s in (real, generated)]
+    received = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, IMAGES, -1)
+    added = received - [s.values[:IMAGES].reshape(IMAGES, -1) for s in (real, generated)]
     assert np.all(added >= -1e-3) and np.all(added.sum(axis=2) > 100)
     # Each gets pile-up of its own.
     assert not np.allclose(added[0], added[1])
@@ -122,12 +124,12 @@ def test_generated_pileup_is_compared_with_real_pileup(real, generated):
 
     widget = JetComparison(real, generated, pileup=make_pileup, generated_pileup=generate, mus=[100])
     widget.pileup = "generated"
-    first = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, -1)
+    first = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, IMAGES, -1)
     widget.signal = "real"
-    second = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, PIECE, -1)
+    second = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, IMAGES, -1)
     assert np.array_equal(first[0], second[0]) and not np.array_equal(first[1], second[1])
-    assert np.all(second[1] >= real.values[:PIECE].reshape(PIECE, -1) - 1e-3)
-    assert second[1].sum() > second[0].sum() and set(asked[1:]) == {(PIECE, 100), (8, 100)}
+    assert np.all(second[1] >= real.values[:IMAGES].reshape(IMAGES, -1) - 1e-3)
+    assert second[1].sum() > second[0].sum() and set(asked[1:]) == {(8, 100), (16, 100)}
     widget.pileup = "real"
     # Real events under real pile-up are the reference: nothing is left to compare.
     assert set(widget.distributions["events"]) == {"reference", "alone"} and widget.scene["names"] == ["reference"]
@@ -183,7 +185,7 @@ def test_a_conditional_generator_gets_the_labels_of_the_point(real):
 
     widget = JetComparison(concatenate([real, other_mass(real)]), generate)
     widget.mass_point = "1800, 850"
-    assert [len(labels["gluino_mass"]) for labels in asked] == [32, 48, 32, 8]
+    assert [len(labels["gluino_mass"]) for labels in asked] == [8, 64, 8, 8, 32]
     assert set(asked[-1]["gluino_mass"]) == {1800.0} and widget.distributions["events"]["generated"] == 40
 
 
@@ -213,7 +215,7 @@ def test_in_a_running_loop_the_first_answer_comes_before_the_rest(real, generate
 
     first, last = asyncio.run(live())
     at_once = JetComparison(make_events(200), make_events(200, seed=5)).distributions
-    assert first == {"reference": PIECE, "generated": PIECE}
+    assert first == {"reference": FIRST, "generated": FIRST}
     assert last["events"] == at_once["events"] == {"reference": 200, "generated": 200}
     for one, other in zip(last["variables"], at_once["variables"]):
         assert one.get("ks") == other.get("ks")

@@ -1,0 +1,150 @@
+"""Scales that the reference sets: axes and colours on which a bad generator cannot hide what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.colors import AsinhNorm, Colormap, ListedColormap, LogNorm, Normalize
+
+from calolab.plots.style import DIFFERENCE_MAP, ENERGY_MAP
+
+# A generated sample extends the scale of its reference to at most this multiple.
+REACH = 2.0
+# Energies below this fraction of the largest are drawn alike on the logarithmic scale.
+FAINTEST = 1e-4
+# Cells beyond the scale: above its end, and below it or, where nothing should be negative, below zero.
+OVER, UNDER = "#1fd6b5", "#8a3ffc"
+# Up to this fraction of its end a signed logarithmic scale is linear.
+LINEAR = 0.01
+# Empty cells are black; the faintest deposit starts visibly above it.
+_DIMMEST = 0.14
+
+
+def top(reference: float, others: float = 0.0) -> float:
+    """Upper end of a scale: the largest value, but at most twice that of the reference.
+
+    Args:
+        reference: largest value of the reference; 0 if it has none above zero.
+        others: largest value of what is compared with it.
+    """
+    if reference > 0:
+        return float(min(max(reference, others), REACH * reference))
+    return float(others) if others > 0 else 1.0
+
+
+def colour_map(signed: bool = False) -> Colormap:
+    """The colours of cells, those beyond either end of the scale included."""
+    if signed:
+        return matplotlib.colormaps[DIFFERENCE_MAP].with_extremes(over=OVER, under=UNDER)
+    # What is fainter than the faintest colour has this colour, too.
+    return ListedColormap(matplotlib.colormaps[ENERGY_MAP](np.linspace(_DIMMEST, 1, 256))).with_extremes(over=OVER)
+
+
+def colour_norm(high: float, log: bool, *, low: float | None = None, signed: bool = False) -> Normalize:
+    """How values become colours, from `low` or zero, or of a signed quantity from `-high`, to `high`.
+
+    Args:
+        high: value of the last colour, positive.
+        log: whether the colours are logarithmic; of a signed quantity on both sides of a linear middle.
+        low: value of the first logarithmic colour; by default four decades below `high`.
+        signed: whether the quantity can be negative.
+    """
+    if signed:
+        return AsinhNorm(LINEAR * high, -high, high) if log else Normalize(-high, high)
+    return LogNorm(FAINTEST * high if low is None else low, high) if log else Normalize(0, high)
+
+
+def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize, unit: str = "", signed: bool = False):
+    """Draw cells into a panel, black where they are empty, and say how many lie beyond the scale.
+
+    Args:
+        panel: where.
+        edges: cell edges along the horizontal and the vertical axis.
+        cells: shape `(column, row)`.
+        norm: of `colour_norm`.
+        unit: of the cells.
+        signed: whether the quantity can be negative.
+
+    Returns:
+        What a colour bar needs.
+    """
+    shown = cells
+    if not signed:
+        panel.set_facecolor("black")
+        shown = np.ma.masked_less_equal(cells, 0)
+        if np.any(cells < 0):
+            panel.pcolormesh(*edges, np.ma.masked_greater_equal(cells, 0).T, cmap=ListedColormap([UNDER]))
+    image = panel.pcolormesh(*edges, shown.T, norm=norm, cmap=colour_map(signed))
+    panel.tick_params(which="both", top=False, right=False, direction="out")
+    panel.minorticks_off()
+    lines = beyond(cells, norm.vmax, unit, signed)
+    if lines:
+        colour, edge = ("black", "white") if signed else ("white", "black")
+        text = panel.text(
+            0.02, 0.98, "\n".join(lines), transform=panel.transAxes, ha="left", va="top", fontsize=9, color=colour
+        )
+        text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground=edge)])
+    return image
+
+
+def beyond(cells: np.ndarray, high: float, unit: str = "", signed: bool = False) -> list[str]:
+    """In words, how many cells lie beyond either end of a colour scale, and how far; empty if none does."""
+    low = -high if signed else 0.0
+    # An end that is a cell's own value can be rounded.
+    above, below = np.sum(cells > high * (1 + 1e-6)), np.sum(cells < low * (1 + 1e-6))
+    lines = []
+    if above:
+        lines.append(f"{_cells(above)} above the scale, up to {cells.max():.3g} {unit}".rstrip())
+    if below:
+        where = "below the scale" if signed else "below zero"
+        lines.append(f"{_cells(below)} {where}, down to {cells.min():.3g} {unit}".rstrip().replace("-", "−"))
+    return lines
+
+
+def extended(cells: Sequence[np.ndarray], norm: Normalize, signed: bool) -> str:
+    """Which ends of a colour bar are to be extended, as matplotlib names them."""
+    low, high = min(float(one.min()) for one in cells), max(float(one.max()) for one in cells)
+    ends = signed and low < norm.vmin * (1 + 1e-6), high > norm.vmax * (1 + 1e-6)
+    return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[ends]
+
+
+def mark_zero(bar) -> None:
+    """Mark zero on the colour bar of a signed quantity, and label it with few numbers on either side."""
+    high = bar.norm.vmax
+    if isinstance(bar.norm, AsinhNorm):
+        powers = 10.0 ** np.arange(np.ceil(np.log10(LINEAR * high)), np.floor(np.log10(high)) + 1)
+        ticks = [*-powers[::-1], 0, *powers]
+        bar.set_ticks(ticks, labels=[f"{tick:g}".replace("-", "−") for tick in ticks])
+    bar.ax.minorticks_off()
+    bar.ax.axhline(0, color="black", linewidth=1.4)
+
+
+def mark_beyond(panel: Axes, positions, heights: np.ndarray, high: float, name: str, colour, unit: str = "") -> None:
+    """Mark what lies above a panel's vertical scale by arrows at its border, and say how far it reaches.
+
+    Args:
+        panel: where, with a linear or logarithmic scale that ends at `high`.
+        positions, heights: of the points or bins, shape `(point,)`.
+        high: upper end of the scale.
+        name, colour: whose heights they are.
+        unit: of the heights.
+    """
+    heights = np.asarray(heights, dtype=float)
+    outside = heights > high * (1 + 1e-6)
+    if not outside.any():
+        return
+    where = np.asarray(positions)[outside]
+    panel.plot(where, np.full(len(where), 0.97), "^", color=colour, markersize=4, transform=panel.get_xaxis_transform())
+    text = panel.text(
+        0.015, 0.92, f"{name} up to {heights[outside].max():.3g} {unit}".rstrip(), transform=panel.transAxes, ha="left", va="top",
+        fontsize=9.5, color=colour,
+    )  # fmt: skip
+    text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+
+
+def _cells(number):
+    return f"{number:,} cell{'' if number == 1 else 's'}"
