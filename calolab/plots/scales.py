@@ -139,10 +139,8 @@ def mark_beyond(panel: Axes, positions, heights: np.ndarray, high: float, name: 
         return
     where = np.asarray(positions)[outside]
     panel.plot(where, np.full(len(where), 0.97), "^", color=colour, markersize=4, transform=panel.get_xaxis_transform())
-    text = panel.text(
-        0.015, 0.92, f"{name} up to {heights[outside].max():.3g} {unit}".rstrip(), transform=panel.transAxes, ha="left", va="top",
-        fontsize=9.5, color=colour,
-    )  # fmt: skip
+    words = f"{name} up to {heights[outside].max():.3g} {unit}".rstrip()
+    text = panel.text(0.015, 0.92, words, transform=panel.transAxes, va="top", fontsize=9.5, color=colour)
     text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
 
