@@ -3,12 +3,59 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from calolab.plots.style import REFERENCE, SERIES, hep, new_figure
+
+SUMS = ("discriminator", "generator")  # what is minimised
+# What the losses in front of whose names a word stands are computed on.
+GROUPS = {"": "minimised", "real": "on real events", "fake": "on generated events", "generator": "of the generator"}
+COLOURS = (*SERIES[1:], "#7f7f7f", "#6a3d9a", "#000000")  # of style.css: --calolab-series-1 to -8
+# Lengths of dashes and gaps in line widths, of the groups in their order, and again where a group has many losses.
+DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (2, 4), (9, 3), (9, 2, 1, 2, 1, 2), (1, 3))
+
+
+@dataclass(frozen=True)
+class Style:
+    """How one loss is drawn: no two losses alike.
+
+    Args:
+        name: the loss.
+        text: its name within its group, e.g. `auxiliary`.
+        group: what it is computed on.
+        colour: index in `COLOURS`; losses of the same head have the same.
+        dash: index in `DASHES`; losses of one group have the same.
+    """
+
+    name: str
+    text: str
+    group: str
+    colour: int
+    dash: int
+
+
+def styles(names: Sequence[str]) -> list[Style]:
+    """How losses are drawn, in the order of their names: a colour for each head, a dash for each group."""
+    split = []
+    for name in names:
+        word, _, rest = name.partition("_")
+        split.append((word, rest) if rest and word in GROUPS else ("", name))
+    # The two sums have colours of their own; heads take the others in the order in which they come.
+    kept = [name for name in SUMS if name in names]
+    others = [name for word, name in split if not word and name not in kept]
+    heads = [*kept, *others, *dict.fromkeys(name for word, name in split if word)]
+    groups = list(GROUPS)
+    found = []
+    for name, (word, text) in zip(names, split, strict=True):
+        turn, colour = divmod(heads.index(text), len(COLOURS))
+        dash = (groups.index(word) + len(groups) * turn) % len(DASHES)
+        found.append(Style(name, text.replace("_", " "), GROUPS[word], colour, dash))
+    return found
 
 
 @hep()
@@ -32,22 +79,40 @@ def show(
         step: what the first column counts.
     """
     figure = new_figure(7.0, 3.6)
-    panel = figure.subplots()
+    draw(figure.subplots(), curve, names, shown, status, log=log, step=step)
+    return figure
+
+
+def draw(
+    panel: Axes,
+    curve: np.ndarray,
+    names: Sequence[str],
+    shown: Sequence[str],
+    status: str = "",
+    *,
+    log: bool = True,
+    step: str = "training step",
+) -> None:
+    """Draw the losses into a panel; arguments as of `show`."""
     panel.set(xlabel=step, ylabel="loss")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
-    for k, name in enumerate(names):
-        if name in shown:
-            colour = SERIES[1:][k % len(SERIES[1:])]
+    for k, style in enumerate(styles(names)):
+        if style.name in shown:
             marker = "o" if len(curve) < 30 else ""
-            panel.plot(curve[:, 0], curve[:, 1 + k], color=colour, marker=marker, label=name.replace("_", " "))
+            dashes = (0, DASHES[style.dash]) if style.dash else "solid"
+            label = style.name.replace("_", " ")
+            colour = COLOURS[style.colour]
+            panel.plot(curve[:, 0], curve[:, 1 + k], color=colour, linestyle=dashes, marker=marker, label=label)
     if not len(curve):
         panel.text(0.5, 0.5, f"training {status}: no step done yet", transform=panel.transAxes, ha="center")
-        return figure
-    if log:
+        return
+    drawn = curve[:, [1 + k for k, name in enumerate(names) if name in shown]]
+    if log and drawn.size:
         # A critic's loss may have either sign.
-        panel.set_yscale("log" if np.all(curve[:, 1:] > 0) else "symlog")
-    panel.legend(title=f"training {status}" if status else None)
-    return figure
+        panel.set_yscale("log" if np.all(drawn > 0) else "symlog")
+    if drawn.size:
+        outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if drawn.shape[1] > 5 else {}
+        panel.legend(title=f"training {status}" if status else None, handlelength=2.6, **outside)
 
 
 @hep()

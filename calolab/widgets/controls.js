@@ -98,13 +98,13 @@ export function dropdown({ label, title, onpick }) {
   };
 }
 
-/** Any number of several: a row of check boxes, each with a key line in `--calolab-key`; `onpick` gets the checked names. */
+/** Any number of several: a row of check boxes, each with the `key` of its line; `onpick` gets the checked names. */
 export function chips({ label, options, onpick }) {
   const inputs = options.map(({ checked }) => element("input", { type: "checkbox", checked, onchange: tell }));
   function tell() {
     onpick(options.filter((_, k) => inputs[k].checked).map(({ name }) => name));
   }
-  const nodes = options.map(({ text, style }, k) => element("label", { style }, inputs[k], element("span", {}, text)));
+  const nodes = options.map(({ text, key }, k) => element("label", {}, inputs[k], key, element("span", {}, text)));
   return element("span", { class: "calolab-chips", role: "group", "aria-label": label }, ...nodes);
 }
 

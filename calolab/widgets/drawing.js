@@ -51,7 +51,7 @@ function look(node) {
     "accent",
   ];
   const colours = names.map((name) => [name, style.getPropertyValue(`--calolab-${name}`).trim()]);
-  const series = [1, 2, 3, 4, 5, 6].map((n) => style.getPropertyValue(`--calolab-series-${n}`).trim());
+  const series = [1, 2, 3, 4, 5, 6, 7, 8].map((n) => style.getPropertyValue(`--calolab-series-${n}`).trim());
   return { ...Object.fromEntries(colours), series, font: (size) => `${size}px ${style.fontFamily}` };
 }
 
@@ -103,7 +103,9 @@ export function number(value, digits = 3) {
   if (value === 0) return "0";
   const size = Math.abs(value);
   const sign = (text) => text.replace("-", "−");
-  if (size >= 1e-2 && size < 1e5) return sign(size < 10 ** digits ? value.toPrecision(digits) : value.toFixed(0));
+  // Rounded first: 999.6 has four digits, and toPrecision(3) would write it as 1.00e+3.
+  const rounded = Math.abs(Number(value.toPrecision(digits)));
+  if (rounded >= 1e-2 && size < 1e5) return sign(rounded < 10 ** digits ? value.toPrecision(digits) : value.toFixed(0));
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
   return `${sign(mantissa)}×10${superscript(Number(exponent))}`;
 }

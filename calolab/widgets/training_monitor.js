@@ -1,12 +1,17 @@
-// TrainingMonitor: a bar for each rank, the losses step by step, and a Stop button.
+// TrainingMonitor: a bar for each rank, the losses step by step, what each epoch left, and a Stop button.
 
-import { axes, clipped, line, number, surface } from "./drawing.js";
-import { assign, button, chips, element, logChoice, watch } from "./controls.js";
+import { number } from "./drawing.js";
+import { assign, button, element, watch } from "./controls.js";
+import { epochResults } from "./epoch_results.js";
 import { frame } from "./frame.js";
+import { lossChart } from "./loss_chart.js";
+import { clock, duration } from "./trials.js";
+
+const QUIET = 20_000; // milliseconds without a word from the kernel after which the monitor says so
 
 function render({ model, el }) {
   const state = element("b", { class: "calolab-status" });
-  const pace = element("span", { class: "calolab-grow" });
+  const pace = element("span", { class: "calolab-grow", role: "timer" });
   const stop = button({
     label: "Stop",
     title: "stop all ranks after their running step",
@@ -15,12 +20,10 @@ function render({ model, el }) {
   });
   const bars = element("div", { class: "calolab-bars" });
   const message = element("pre", { class: "calolab-message", role: "alert" });
-  const legend = element("span", { class: "calolab-grow" });
-  const readout = element("output", { class: "calolab-readout" });
-  const chart = surface("losses against training steps", "calolab-profile", drawLosses);
-  const scaleChoice = logChoice(model);
-  let hovered = null;
-  let rows = [];
+  const losses = lossChart(model);
+  const epochs = epochResults(model);
+  let heard = Date.now();
+  let told = Date.now(); // when the time left was told
 
   frame(
     el,
@@ -28,20 +31,9 @@ function render({ model, el }) {
     element("div", { class: "calolab-controls" }, state, pace, stop),
     bars,
     message,
-    element("div", { class: "calolab-controls" }, legend, scaleChoice.node),
-    chart.node,
-    readout,
+    ...losses.nodes,
+    ...epochs.nodes,
   );
-  chart.node.addEventListener("pointermove", (event) => {
-    hovered = rows.length ? chart.pick(event.offsetX) : null;
-    chart.redraw();
-    tell();
-  });
-  chart.node.addEventListener("pointerleave", () => {
-    hovered = null;
-    chart.redraw();
-    tell();
-  });
 
   function halt() {
     stop.disabled = true;
@@ -51,9 +43,10 @@ function render({ model, el }) {
 
   function showBars() {
     bars.replaceChildren(
-      ...model.get("ranks").map(({ rank, epoch, epochs, step, steps, samples_per_second: speed }) => {
-        const percent = (100 * (epoch * steps + step + 1)) / (epochs * steps);
-        const text = `epoch ${epoch + 1} of ${epochs}, step ${step + 1} of ${steps}, ${number(speed)} showers/s`;
+      ...model.get("ranks").map(({ rank, epoch, epochs: all, step, steps, samples_per_second: speed }) => {
+        const percent = (100 * (epoch * steps + step + 1)) / (all * steps);
+        const text =
+          `epoch ${epoch + 1} of ${all}, step ${step + 1} of ${steps}, ` + `${number(speed)} ${model.get("noun")}/s`;
         return element(
           "div",
           { class: "calolab-rank" },
@@ -75,121 +68,70 @@ function render({ model, el }) {
     );
   }
 
+  // Between two words from the kernel the clock runs here.
+  function showClock() {
+    const status = model.get("status");
+    const running = ["running", "stopping"].includes(status);
+    const silent = running && Date.now() - heard > QUIET;
+    const elapsed = model.get("elapsed") + (running ? (Date.now() - heard) / 1000 : 0);
+    pace.textContent = [
+      duration(elapsed),
+      status === "running" ? expected() : "",
+      silent ? `nothing heard from the kernel since ${clock(heard / 1000)}` : "",
+    ]
+      .filter(Boolean)
+      .join(", ");
+    pace.classList.toggle("calolab-silent", silent);
+  }
+
+  function expected() {
+    const [first, remaining] = [model.get("ranks")[0], model.get("remaining")];
+    if (!first) return "preparing: the first step also compiles the networks";
+    if (first.epoch + 1 >= first.epochs && first.step + 1 >= first.steps) return "finishing";
+    if (remaining == null) return "estimating the time left";
+    return `about ${duration(remaining - (Date.now() - told) / 1000)} left`;
+  }
+
   function showState() {
     const status = model.get("status");
     state.textContent = status;
     state.dataset.status = status;
-    const [elapsed, remaining] = [model.get("elapsed"), model.get("remaining")];
-    const left = status === "running" && remaining != null ? `, about ${duration(remaining)} left` : "";
-    pace.textContent = elapsed
-      ? `${duration(elapsed)}${left}`
-      : status === "running"
-        ? "waiting for the first step"
-        : "";
     stop.disabled = status !== "running";
     stop.textContent = status === "stopping" ? "Stopping …" : "Stop";
     message.textContent = model.get("message");
     message.hidden = !message.textContent;
     showBars();
+    showClock();
   }
 
-  function showLosses() {
-    const names = model.get("loss_names");
-    const bytes = model.get("losses");
-    const numbers = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
-    const width = names.length + 1;
-    rows = Array.from({ length: numbers.length / width }, (_, k) =>
-      Array.from(numbers.subarray(k * width, (k + 1) * width)),
-    );
-    const shown = model.get("shown");
-    legend.replaceChildren(
-      chips({
-        label: "losses",
-        options: names.map((name, k) => ({
-          name,
-          text: name.replaceAll("_", " "),
-          checked: shown.includes(name),
-          style: `--calolab-key: var(--calolab-series-${(k % 6) + 1})`,
-        })),
-        onpick: (picked) => assign(model, { shown: picked }),
-      }),
-    );
-    scaleChoice.show(model.get("log"));
-    chart.redraw();
-    tell();
+  function hear() {
+    heard = Date.now();
+    showState();
   }
 
-  const drawn = () =>
-    model
-      .get("loss_names")
-      .flatMap((name, k) => (model.get("shown").includes(name) ? [{ name, column: k + 1, series: k % 6 }] : []));
-
-  function drawLosses(pen, width, height, look) {
-    const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
-    const values = drawn().flatMap(({ column }) => rows.map((row) => row[column]));
-    const log = model.get("log");
-    const usable = values.filter((value) => Number.isFinite(value) && (!log || value > 0));
-    if (!usable.length) {
-      pen.fillStyle = look.faint;
-      pen.font = look.font(13);
-      pen.textAlign = "center";
-      pen.fillText(rows.length ? "choose a loss above" : "no step done yet", width / 2, height / 2);
-      return;
-    }
-    const [low, high] = usable.reduce(
-      ([a, b], value) => [Math.min(a, value), Math.max(b, value)],
-      [Infinity, -Infinity],
-    );
-    const vertical = log
-      ? { low: low / 1.3, high: high * 1.3, log }
-      : { low: Math.min(0, low), high: high * 1.06 || 1 };
-    const along = { low: 0, high: Math.max(rows.at(-1)[0], 2), label: bucketText() };
-    const at = axes(pen, box, along, { ...vertical, label: "loss" }, look);
-    chart.pick = (pixel) =>
-      rows.reduce(
-        (best, row, k) => (Math.abs(at.x(row[0]) - pixel) < Math.abs(at.x(rows[best][0]) - pixel) ? k : best),
-        0,
-      );
-    clipped(pen, box, () => {
-      for (const { column, series } of drawn()) {
-        pen.strokeStyle = look.series[series];
-        pen.lineWidth = 1.8;
-        pen.beginPath();
-        for (const row of rows) if (Number.isFinite(row[column])) pen.lineTo(at.x(row[0]), at.y(row[column]));
-        pen.stroke();
-      }
-      if (hovered != null && rows[hovered]) {
-        pen.strokeStyle = look.faint;
-        pen.lineWidth = 1;
-        line(pen, at.x(rows[hovered][0]), box.top, at.x(rows[hovered][0]), box.bottom);
-      }
-    });
-  }
-  const bucketText = () =>
-    model.get("bucket") > 1 ? `training step (each point: mean of ${model.get("bucket")} steps)` : "training step";
-
-  function tell() {
-    const row = hovered == null ? null : rows[hovered];
-    const found = row && drawn().map(({ name, column }) => `${name.replaceAll("_", " ")} ${number(row[column], 4)}`);
-    readout.textContent = row ? `step ${number(row[0], 6)} · ${found.join(" · ")}` : "";
+  function hearTimeLeft() {
+    told = Date.now();
+    showClock();
   }
 
+  const timer = setInterval(showClock, 500);
   const unwatch = [
-    watch(model, ["status", "ranks", "message", "elapsed", "remaining"], showState),
-    watch(model, ["losses", "shown", "log"], showLosses),
+    watch(model, ["status", "ranks", "message", "elapsed", "noun"], hear),
+    watch(model, ["remaining"], hearTimeLeft),
+    watch(model, ["losses", "styles", "shown", "log"], losses.show),
+    watch(model, ["scores", "score", "score_epochs", "best_epoch", "judged_by"], epochs.showScores),
+    watch(model, ["events", "event_epochs", "event_epoch", "labels", "plane"], epochs.showEvents),
   ];
   showState();
-  showLosses();
+  losses.show();
+  epochs.showScores();
+  epochs.showEvents();
   return () => {
+    clearInterval(timer);
     unwatch.forEach((end) => end());
-    chart.remove();
+    losses.remove();
+    epochs.remove();
   };
-}
-
-function duration(seconds) {
-  if (seconds < 60) return `${seconds.toFixed(0)} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ${Math.round(seconds % 60)} s`;
-  return `${Math.floor(seconds / 3600)} h ${Math.round((seconds % 3600) / 60)} min`;
 }
 
 export default { render };

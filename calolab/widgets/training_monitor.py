@@ -1,57 +1,86 @@
-"""TrainingMonitor: how far each rank of a training is, how its losses go, and a Stop button."""
+"""TrainingMonitor: progress of each rank, losses, physics score and a generated event by epoch, and a Stop button."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
+import time
+from collections import deque
+from dataclasses import asdict
 
 import numpy as np
 import traitlets
 
 from calolab.plots import losses as loss_figure
+from calolab.plots import training as training_figure
+from calolab.samples import LABEL_UNITS
+from calolab.training.snapshots import plane_of
 from calolab.widgets import frontend
 from calolab.widgets.live import LiveWidget
 
 FINAL = ("finished", "stopped", "failed")
 # The curve is sent anew with each look at the run; so many points show all that a screen can.
 POINTS = 600
+EVENTS = 40  # generated events that are kept for looking at, evenly chosen from all epochs
 # What a rank's bar shows of its Progress; the losses go as curves.
 BAR = ("rank", "epoch", "epochs", "step", "steps", "samples_per_second")
 
 
 class TrainingMonitor(LiveWidget):
-    """Bars for the ranks of a running training, its losses, and a button that stops it.
+    """Bars for the ranks of a running training, its losses and scores, generated events, and a button that stops it.
 
     A thread looks at the run and sets traits, nothing else, so that the monitor moves on while a cell is busy. It ends
     with the run, or when the widget is closed. While a cell works, or waits by `run.wait()`, the button is heard where
     the kernel has subshells (JupyterLab 4.4, ipykernel 7); `history = await monitor.wait()` leaves it alive everywhere.
 
     Args:
-        run: a `TrainingRun`, or anything with its `progress`, `losses`, `status`, `stop()` and `wait()`.
+        run: a `TrainingRun`, an `ElasticRun`, or anything with their `progress`, `losses`, `status`, `stop()` and
+            `wait()`. With `epochs`, `example`, `judged_by` and `gan.space` it also shows the physics score and an event
+            generated after each epoch.
         interval: seconds between two looks at the run.
     """
 
     _esm = frontend.module("training_monitor")
-    _css = frontend.style()
+    _css = frontend.style("training_monitor")
 
     status = traitlets.Unicode(help="running, stopping, finished, stopped or failed").tag(sync=True)
     message = traitlets.Unicode(help="why the training failed").tag(sync=True)
+    noun = traitlets.Unicode("events", help="what the events are called").tag(sync=True)
     ranks = traitlets.List(help="the latest `Progress` of each rank").tag(sync=True)
-    elapsed = traitlets.Float(0.0, help="time since training began [s]").tag(sync=True)
+    elapsed = traitlets.Float(0.0, help="time since training began, or since the monitor looks [s]").tag(sync=True)
     remaining = traitlets.Float(None, allow_none=True, help="estimated time left [s]").tag(sync=True)
     loss_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
+    styles = traitlets.List(help="how each loss is drawn: the fields of `plots.losses.Style`").tag(sync=True)
+    dashes = traitlets.List([list(dash) for dash in loss_figure.DASHES]).tag(sync=True)
     losses = traitlets.Bytes(help="float32 rows: step, then each loss").tag(sync=True)
     bucket = traitlets.Int(1, help="steps whose mean makes one point of the curves").tag(sync=True)
     shown = traitlets.List(traitlets.Unicode(), help="losses that are drawn").tag(sync=True)
     log = traitlets.Bool(True, help="logarithmic losses").tag(sync=True)
+    score_epochs = traitlets.List(traitlets.Int(), help="epochs that have scores, from 1").tag(sync=True)
+    scores = traitlets.Dict(help="lists by name, an entry per epoch; None where it is not finite").tag(sync=True)
+    score = traitlets.Unicode(help="the score that is drawn").tag(sync=True)
+    judged_by = traitlets.Unicode(help="the score that decides which epoch is the best").tag(sync=True)
+    best_epoch = traitlets.Int(None, allow_none=True, help="the epoch with the lowest of it, from 1").tag(sync=True)
+    plane = traitlets.Dict(help="edges, axis labels and note of the events' images, and the unit").tag(sync=True)
+    event_epochs = traitlets.List(traitlets.Int(), help="epochs whose event can be looked at, from 1").tag(sync=True)
+    events = traitlets.Bytes(help="float32 images of the reference, then of each of these epochs").tag(sync=True)
+    event_epoch = traitlets.Int(0, help="the epoch whose event is shown; 0 for the latest").tag(sync=True)
+    labels = traitlets.Unicode(help="the labels of reference and generated event").tag(sync=True)
 
     def __init__(self, run, *, interval: float = 0.5):
         if not interval > 0:
             raise ValueError(f"interval must be positive [s], received {interval}.")
         self._run, self._interval, self._lock = run, interval, threading.RLock()
-        self._first = None
-        self._curve = np.empty((0, 1))
+        self._pace, self._clock = Pace(), Clock()
+        self._curve, self._images = np.empty((0, 1)), {}
         super().__init__()
+        space = getattr(getattr(run, "gan", None), "space", None)
+        if space is not None:
+            plane = plane_of(space)
+            axes = [space.axis_label(axis) for axis in plane.axes]
+            self.noun = space.noun
+            self.plane = {"edges": plane.edges, "labels": axes, "note": plane.note, "unit": space.unit}
         self.refresh()
         self.on_msg(self._on_message)
         threading.Thread(target=self._watch, name="TrainingMonitor", daemon=True).start()
@@ -82,17 +111,42 @@ class TrainingMonitor(LiveWidget):
         with self.hold_sync():
             self.ranks = [{name: getattr(one, name) for name in BAR} for one in progress]
             if progress:
-                self._first = self._first or progress[0]
-                self.elapsed = progress[0].time
-                self.remaining = _time_left(self._first, progress[0])
+                self.remaining = self._pace.time_left(progress[0], len(progress))
+            self.elapsed = self._clock.elapsed(progress[0].time if progress else None, status in FINAL)
             if names != self.loss_names:
+                self.styles = [asdict(style) for style in loss_figure.styles(names)]
                 self.loss_names = names
                 # The sums that are minimised, where they go by their names; each head's own on request.
-                self.shown = [name for name in names if name in ("discriminator", "generator")] or names
+                self.shown = [name for name in names if name in loss_figure.SUMS] or names
             self.bucket = bucket
             self.losses = self._curve.astype("<f4").tobytes()
+            self._show_epochs(list(getattr(self._run, "epochs", ())))
             self.message = _failure(self._run) if status == "failed" else ""
             self.status = status
+
+    def _show_epochs(self, epochs):
+        scored = [one for one in epochs if one["scores"]]
+        names = dict.fromkeys(name for one in scored for name in one["scores"])
+        self.judged_by = getattr(self._run, "judged_by", "")
+        self.scores = {name: [_finite(one["scores"].get(name)) for one in scored] for name in names}
+        self.score_epochs = [one["epoch"] + 1 for one in scored]
+        self.score = self.score if self.score in names else self.judged_by if self.judged_by in names else ""
+        values = zip(self.scores.get(self.judged_by, ()), self.score_epochs, strict=False)
+        self.best_epoch = min(((value, epoch) for value, epoch in values if value is not None), default=(0, None))[1]
+        images = {one["epoch"] + 1: one["event"] for one in epochs if one.get("event") is not None}
+        example = getattr(self._run, "example", {})
+        known = [*self._images] == [*images] and all(images[one] is self._images[one] for one in images)
+        if images and example and self.plane and not known:
+            self._images = images
+            kept = list(images)[:: -(-len(images) // EVENTS)]
+            kept += [] if kept[-1] == list(images)[-1] else [list(images)[-1]]
+            self.labels = ", ".join(
+                f"{frontend.SYMBOLS.get(name, name)} {value:.4g} {LABEL_UNITS.get(name, '')}".strip()
+                for name, value in example["labels"].items()
+            )
+            shown = [example["event"], *(images[epoch] for epoch in kept)]
+            self.events = np.asarray(shown, dtype="<f4").tobytes()
+            self.event_epochs = kept
 
     def _watch(self):
         pause = threading.Event()
@@ -109,7 +163,86 @@ class TrainingMonitor(LiveWidget):
             self.refresh()
 
     def _repr_png_(self):
-        return loss_figure.show(self._curve, self.loss_names, self.shown, self.status, log=self.log)._repr_png_()
+        scores, events = None, None
+        values = self.scores.get(self.score)
+        if values:
+            floor = self.scores.get(f"floor_{self.score}", [])
+            scores = {
+                "name": self.score,
+                "epochs": self.score_epochs,
+                "values": [math.nan if value is None else value for value in values],
+                "floor": [math.nan if value is None else value for value in floor] or [math.nan] * len(values),
+                "best": self.best_epoch if self.score == self.judged_by else None,
+            }
+        if self.event_epochs:
+            epoch = self.event_epoch if self.event_epoch in self._images else self.event_epochs[-1]
+            events = {
+                f"reference, {self.labels}".rstrip(", "): self._run.example["event"],
+                f"generated after epoch {epoch}": self._images[epoch],
+            }
+        figure = training_figure.show(
+            self._curve,
+            self.loss_names,
+            self.shown,
+            self.status,
+            log=self.log,
+            scores=scores,
+            events=events,
+            edges=self.plane.get("edges", ()),
+            labels=self.plane.get("labels", ("", "")),
+        )
+        return figure._repr_png_()
+
+
+class Pace:
+    """How fast a training goes, from its steps after the first, in which the networks are traced and compiled."""
+
+    def __init__(self):
+        self._seen, self._ranks = deque(), 0  # (steps done, time) of the latest steps
+
+    def time_left(self, latest, ranks: int) -> float | None:
+        """Seconds that the remaining steps take, epoch ends included, or None while that cannot be told.
+
+        Args:
+            latest: rank 0's `Progress`.
+            ranks: number of ranks; another number means that the ranks have started again, and compile again.
+        """
+        done = latest.epoch * latest.steps + latest.step + 1
+        if ranks != self._ranks or (self._seen and done < self._seen[-1][0]):
+            self._seen.clear()
+        self._ranks = ranks
+        if not self._seen or done > self._seen[-1][0]:
+            self._seen.append((done, latest.time))
+        # Two epochs, so that what is done at an epoch's end counts in its proportion.
+        while len(self._seen) > 2 and self._seen[1][0] <= done - max(2 * latest.steps, 20):
+            self._seen.popleft()
+        (before, began), (now, ended) = self._seen[0], self._seen[-1]
+        if now - before < 2:
+            return None
+        return (latest.epochs * latest.steps - now) * (ended - began) / (now - before)
+
+
+class Clock:
+    """Time since a training began, which also runs between its steps."""
+
+    def __init__(self):
+        self._began, self._latest, self._ended = time.monotonic(), 0.0, False
+
+    def elapsed(self, told: float | None, ended: bool) -> float:
+        """Seconds since the training began; until it tells of a step, since the monitor looks at it.
+
+        Args:
+            told: when its latest step ended, as the run tells it [s].
+            ended: whether the run has ended, with which the clock stops.
+        """
+        now = time.monotonic()
+        # A run that began before the monitor looked says so.
+        self._began = min(self._began, now - (told or 0.0))
+        if not self._ended:
+            # One that had ended by the first look took no longer than its last step tells.
+            self._latest = (told or 0.0) if ended and not self._latest else now - self._began
+        self._ended = ended
+        return self._latest
 
 
 def curve(losses: list[dict], points: int = POINTS) -> tuple[list[str], np.ndarray, int]:
@@ -135,12 +268,9 @@ def curve(losses: list[dict], points: int = POINTS) -> tuple[list[str], np.ndarr
     return names, np.column_stack([middles, means]), bucket
 
 
-def _time_left(first, latest):
-    """Seconds that the remaining steps take at the pace of those seen so far, or None before there is a pace."""
-    done, before = (one.epoch * one.steps + one.step for one in (latest, first))
-    if done <= before:
-        return None
-    return (latest.epochs * latest.steps - 1 - done) * (latest.time - first.time) / (done - before)
+def _finite(value):
+    """A score as JSON can hold it."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _failure(run):

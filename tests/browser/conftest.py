@@ -1,5 +1,6 @@
 """A running JupyterLab and Debian's Chromium: open a notebook, run it, look at it, and note every request and error."""
 
+import base64
 import json
 import os
 import re
@@ -311,4 +312,58 @@ def open_notebook(lab, browser):
     for context in contexts:
         for page in context.pages:
             page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+        context.close()
+
+
+# A widget without JupyterLab: its own JavaScript and style in an empty page, its traits as Python has them now.
+ALONE = """async ({ source, style, state, buffers, theme }) => {
+    const traits = { ...state };
+    for (const [name, text] of Object.entries(buffers))
+        traits[name] = new DataView(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+    document.body.dataset.jpThemeLight = theme === "light";
+    document.body.style.background = theme === "light" ? "white" : "#111";
+    if (theme === "dark") {
+        const colours = { "content-font-color1": "#fff", "content-font-color2": "#bbb", "layout-color0": "#111" };
+        const more = { "layout-color2": "#424242", "border-color1": "#616161", "brand-color1": "#1976d2" };
+        for (const [name, colour] of Object.entries({ ...colours, ...more }))
+            document.body.style.setProperty(`--jp-${name}`, colour);
+    }
+    document.head.append(Object.assign(document.createElement("style"), { textContent: style }));
+    const listeners = {};
+    window.sent = [];
+    window.model = {
+        get: (name) => traits[name],
+        set(name, value) { traits[name] = value; (listeners[`change:${name}`] ?? []).forEach((hear) => hear()); },
+        save_changes() {},
+        on: (name, hear) => (listeners[name] ??= []).push(hear),
+        off: (name, hear) => (listeners[name] = (listeners[name] ?? []).filter((one) => one !== hear)),
+        send: (message) => window.sent.push(message),
+    };
+    const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));
+    const { default: widget } = await import(url);
+    document.body.replaceChildren();
+    await widget.render({ model: window.model, el: document.body });
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+}"""
+
+
+@pytest.fixture
+def show_alone(browser):
+    """A function that shows a widget in an empty page, without JupyterLab and a kernel, and returns a `Page`."""
+    contexts = []
+
+    def show(widget, theme: str = "light", width: int = 1000, height: int = 1000) -> Page:
+        contexts.append(browser.new_context(viewport={"width": width, "height": height}))
+        page = Page(contexts[-1].new_page())
+        # `_anywidget_id` and the rest are anywidget's; the code and the style are traits of their own there.
+        state = {name: value for name, value in widget.get_state().items() if not name.startswith("_")}
+        packed = {name: bytes(value) for name, value in state.items() if isinstance(value, (bytes, memoryview))}
+        buffers = {name: base64.b64encode(value).decode() for name, value in packed.items()}
+        state = {name: value for name, value in state.items() if name not in {*packed, "layout", "tabbable"}}
+        content = {"source": str(widget._esm), "style": str(widget._css), "state": state, "buffers": buffers}
+        page.page.evaluate(ALONE, {**content, "theme": theme})
+        return page
+
+    yield show
+    for context in contexts:
         context.close()

@@ -274,3 +274,11 @@ def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
     assert history.scores("ks_comb") == [3, 1, 2]
     assert gan.provenance["trainings"][-1]["best"] == {"epoch": 1, "score": 1.0, "by": "ks_comb"}
     assert len(set(run.digests)) == 1
+    # What a monitor shows of it: every epoch's score, and one event that follows the weights.
+    assert [(one["epoch"], one["scores"]) for one in run.epochs] == [
+        (k, {"ks_comb": v}) for k, v in enumerate((3, 1, 2))
+    ]
+    assert run.judged_by == "ks_comb"
+    events = [one["event"] for one in run.epochs]
+    assert {event.shape for event in events} == {(25, 25)} and not np.array_equal(events[0], events[2])
+    assert run.example["event"].shape == (25, 25) and list(run.example["labels"]) == ["energy"]

@@ -80,6 +80,9 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
         until(run, lambda: run.progress and run.progress[0].epoch > grown.epoch)
         steps = [(loss["epoch"], loss["step"]) for loss in run.losses]
         assert steps == sorted(set(steps)) and set(steps) >= {(e, s) for e in range(grown.epoch) for s in range(2)}
+        # Each epoch's event is kept, also of those before the engine was lost.
+        assert [one["epoch"] for one in run.epochs][: grown.epoch + 1] == list(range(grown.epoch + 1))
+        assert all(one["event"].shape == (25, 25) for one in run.epochs)
         monitor = widgets.TrainingMonitor(run)
         assert monitor.status == "running" and len(monitor.ranks) == 3
         monitor.close()
