@@ -344,7 +344,7 @@ def _show(bar, run) -> None:
         return
     first = now[0]
     bar.total, bar.n = first.epochs * first.steps, done
-    bar.set_description(f"epoch {first.epoch + 1}/{first.epochs} on {len(run.ids)} ranks", refresh=False)
+    bar.set_description(f"{first.place} on {len(run.ids)} ranks", refresh=False)
     shown = {name: f"{first.losses[name]:.3g}" for name in ("discriminator", "generator") if name in first.losses}
     speed = sum(rank.samples_per_second for rank in now)
     bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=True)

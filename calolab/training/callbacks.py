@@ -22,7 +22,7 @@ def progress_bar(epochs: int, steps: int, done: int, show: bool = True) -> Itera
     with bar(total=epochs * steps, initial=done, unit="step", show=show) as shown:
 
         def move(progress: Progress) -> None:
-            shown.set_description(f"epoch {progress.epoch + 1}/{progress.epochs}", refresh=False)
+            shown.set_description(progress.place, refresh=False)
             losses = {name: f"{progress.losses[name]:.3g}" for name in ("discriminator", "generator")}
             shown.set_postfix({**losses, "events/s": f"{progress.samples_per_second:.3g}"}, refresh=False)
             shown.update()

@@ -41,6 +41,12 @@ class Progress:
     time: float
     time_limit: float | None = None
 
+    @property
+    def place(self) -> str:
+        """The epoch in progress, and the time that has passed where it is limited, in words."""
+        clock = "" if self.time_limit is None else f", {self.time:.0f} of {self.time_limit:g} s"
+        return f"epoch {self.epoch + 1}/{self.epochs}{clock}"
+
     def to_dict(self) -> dict:
         """The record as plain numbers and strings that JSON can hold."""
         return asdict(self)

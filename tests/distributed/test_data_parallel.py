@@ -52,7 +52,7 @@ def test_one_of_two_engines_trains_by_itself(two, gan, make_electrons):
 
 
 def test_a_time_limit_stops_all_ranks_after_the_same_step(two, gan, make_electrons, tmp_path):
-    sample, options = make_electrons(8), {"epochs": 100_000, "batch_size": 2, "time_limit": 1e-6, "progress": False}
+    sample, options = make_electrons(12), {"epochs": 100_000, "batch_size": 2, "time_limit": 1e-6, "progress": False}
     # The second one resumes, and is elastic: the end of its time is no loss, after which it would go on.
     for number, more in ((1, {}), (2, {"resume": True, "elastic": True})):
         run = distributed.fit(two, gan, sample, checkpoints=tmp_path, **options, **more)

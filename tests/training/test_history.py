@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ EPOCH = {"epoch": 0, "losses": {"generator": 2.0}, "events": 5, "seconds": 1.0, 
 def test_records_come_back_from_their_dictionaries():
     progress = Progress(0, 1, 2, 3, 4, {"generator": 1.0}, 10.0, 2.5)
     assert Progress.from_dict(progress.to_dict()) == progress
+    assert progress.place == "epoch 2/2" and replace(progress, time_limit=60).place == "epoch 2/2, 2 of 60 s"
     history = History((EPOCH,), 2, {"seed": 1}, True)
     assert History.from_dict(history.to_dict()) == history
 
