@@ -16,7 +16,7 @@ def imports():
     """`import calolab`, beside the bare interpreter."""
 
     def run(code, repeats):
-        return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True), repeats)
+        return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True), repeats)
 
     run("import calolab", 1)
     bare = run("pass", 7)

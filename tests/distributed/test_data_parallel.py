@@ -167,12 +167,13 @@ def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(two, gan, make_elect
     else:
         before = resource.prlimit(writer, resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
     try:
-        with pytest.raises(distributed.TrainingFailed, match=r"(?s)No room .*kept.* MB.*resume=True") as raised:
+        told = r"(?s)kept/checkpoint\.npz: .*(disk|file).* MB free.*resume=True"
+        with pytest.raises(distributed.TrainingFailed, match=told) as raised:
             run.wait(timeout=60)
     finally:
         if not mounted:
             resource.prlimit(writer, resource.RLIMIT_FSIZE, before)
-    assert "still the one before it" in str(raised.value) and "free again" in str(raised.value)
+    assert "is still the earlier one" in str(raised.value) and "free again" in str(raised.value)
     assert [file.name for file in (folder / "kept").iterdir()] == ["checkpoint.npz"]
     assert checkpoints.read_header(folder / "kept")["standing"]["epoch"] >= 1
     (folder / "filler").unlink(missing_ok=True)
