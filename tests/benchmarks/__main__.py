@@ -143,7 +143,10 @@ def main():
     parser.add_argument("--part", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
-        send((PARTS | WITHIN)[arguments.part]())
+        try:
+            send((PARTS | WITHIN)[arguments.part]())
+        except KeyboardInterrupt:
+            sys.exit(130)
         return
     about, measured = machine(), []
     print(about["machine"], file=sys.stderr)

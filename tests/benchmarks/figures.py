@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -47,7 +48,9 @@ def received(part, environment=None):
     """
     command = [sys.executable, str(Path(__file__).parent), "--part", part]
     environment = {**os.environ, **(environment or {})}
-    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+    # In a session of its own it hears of Ctrl-C once, from here, and can stop its engines.
+    options = {"env": environment, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
+    with subprocess.Popen(command, **options) as process:
         try:
             for line in process.stdout:
                 if not line.startswith("{"):
@@ -55,7 +58,7 @@ def received(part, environment=None):
                 ((kind, content),) = json.loads(line).items()
                 yield kind, Figure(**content) if kind == "figure" else content
         except BaseException:
-            process.terminate()
+            process.send_signal(signal.SIGINT)
             raise
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)

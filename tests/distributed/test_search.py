@@ -344,12 +344,20 @@ def test_what_cannot_be_sent_is_refused(searchers, tmp_path):
         distributed.search(searchers, {}, SPACE, folder=tmp_path / "search")
 
 
-def test_engines_that_lack_the_code_say_so(searchers, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    Path(tmp_path, "only_here.py").write_text("def train(trial): pass")
+def test_a_module_beside_the_notebook_is_sent_and_an_installed_one_that_engines_lack_is_named(
+    searchers, tmp_path, monkeypatch
+):
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    for folder, name in ((tmp_path, "beside_it"), (installed, "only_here")):
+        monkeypatch.syspath_prepend(folder)
+        Path(folder, f"{name}.py").write_text("VALUE = 3.0\ndef train(trial): return VALUE")
+    import beside_it
     import only_here
 
+    search = distributed.search(searchers, beside_it.train, SPACE, folder=tmp_path / "sent", trials=1)
+    assert search.wait(60).value == 3
     search = distributed.search(searchers, only_here.train, SPACE, folder=tmp_path / "search")
-    with pytest.raises(RuntimeError, match=r"engine \d+ cannot take part: ModuleNotFoundError.*only_here"):
+    with pytest.raises(RuntimeError, match=r"engine \d+ cannot take part: .*ModuleNotFoundError.*only_here.*Install"):
         search.wait(30)
     assert search.status == "interrupted"
