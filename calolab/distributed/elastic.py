@@ -125,7 +125,11 @@ class ElasticRun:
     def progress(self) -> list[Progress]:
         """Where each rank stands, by rank, with the time since the first stretch began; empty between stretches."""
         offset = self._stretch_began - self._began
-        return [replace(now, time=now.time + offset) for now in self._stretch.progress]
+        # A stretch is given what is left of the time limit.
+        return [
+            replace(now, time=now.time + offset, time_limit=now.time_limit and now.time_limit + offset)
+            for now in self._stretch.progress
+        ]
 
     @property
     def losses(self) -> list[dict]:

@@ -203,6 +203,8 @@ class Pace:
     def time_left(self, latest, ranks: int) -> float | None:
         """Seconds that the remaining steps take, epoch ends included, or None while that cannot be told.
 
+        A time limit that passes earlier ends the training, and is known from the first step on.
+
         Args:
             latest: rank 0's `Progress`.
             ranks: number of ranks; another number means that the ranks have started again, and compile again.
@@ -217,9 +219,11 @@ class Pace:
         while len(self._seen) > 2 and self._seen[1][0] <= done - max(2 * latest.steps, 20):
             self._seen.popleft()
         (before, began), (now, ended) = self._seen[0], self._seen[-1]
+        limit = None if latest.time_limit is None else max(latest.time_limit - latest.time, 0.0)
         if now - before < 2:
-            return None
-        return (latest.epochs * latest.steps - now) * (ended - began) / (now - before)
+            return limit
+        left = (latest.epochs * latest.steps - now) * (ended - began) / (now - before)
+        return left if limit is None else min(left, limit)
 
 
 class Clock:

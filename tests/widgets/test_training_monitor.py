@@ -1,6 +1,7 @@
 import asyncio
 import json
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,16 @@ def test_the_time_left_waits_for_two_steps_after_the_first_and_for_two_again_on_
     assert [at(3, 200.0, ranks=1), at(4, 202.0, ranks=1)] == [None, None]
     assert at(5, 204.0, ranks=1) == pytest.approx(48)
     assert at(1, 300.0, ranks=1) is None
+
+
+def test_a_time_limit_bounds_the_time_left_from_the_first_step_on():
+    pace, at = Pace(), Progress(0, 0, 3, 0, 10, {}, 50.0, 60.0, time_limit=70.0)
+    assert pace.time_left(at, 1) == 10
+    for step in range(1, 4):
+        left = pace.time_left(replace(at, step=step, time=60.0 + step), 1)
+    assert left == 7  # not the 26 s that the other steps would take
+    left = pace.time_left(replace(at, epoch=2, step=9, time=69.0), 1)
+    assert left == 0
 
 
 def test_the_pace_is_that_of_the_last_two_epochs():
