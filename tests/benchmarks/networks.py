@@ -67,7 +67,7 @@ def onednn_state():
     yield Figure("3DGAN generation", 1e3 * taken, "ms/shower")
     history = cl.training.fit(gan, sample, epochs=100, batch_size=4, time_limit=TRAINING / 2, progress=False)
     if history.steps < 2:  # the first step compiles
-        history = cl.training.fit(gan, sample.head(8), epochs=1, batch_size=4, progress=False)
+        history = cl.training.fit(gan, sample.select(slice(0, 8)), epochs=1, batch_size=4, progress=False)
     yield Figure("3DGAN training", history.samples_per_second, "samples/s")
 
 
