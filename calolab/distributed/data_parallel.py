@@ -21,7 +21,7 @@ from calolab.distributed.roll_call import arrange_meetings, check_idle, check_ve
 from calolab.distributed.training_run import TrainingRun
 from calolab.samples import Sample, steps_per_epoch
 from calolab.training.history import Progress
-from calolab.training.selection import PhysicsScore
+from calolab.training.selection import PhysicsScore, check_physics_score
 from calolab.training.time_limit import check_time_limit
 
 MOMENT = 1e-3  # seconds: a time limit that has passed, so that one more step ends the training
@@ -129,6 +129,7 @@ def fit(
         RuntimeError: if no engine is there, one is busy or does not answer, or versions or Horovod do not fit.
     """
     check_time_limit(time_limit)
+    check_physics_score(physics_score)
     ids = engines.ids
     if not ids:
         raise RuntimeError(f"Cluster {engines.name!r} has no engines: start it again with `%ipcluster start`.")

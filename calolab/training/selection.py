@@ -42,3 +42,12 @@ class PhysicsScore:
                 f"PhysicsScore(by={self.by!r}) expects a number of that name from its function, received {scores}."
             )
         return scores
+
+
+def check_physics_score(given) -> None:
+    """Raise TypeError unless `given` is a `PhysicsScore` or None."""
+    if given is not None and not isinstance(given, PhysicsScore):
+        raise TypeError(
+            f"physics_score expects a PhysicsScore, received {type(given).__name__}: give "
+            "PhysicsScore(function, by=name)."
+        )

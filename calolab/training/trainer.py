@@ -26,7 +26,7 @@ from calolab.training.passes import make_passes, seed_states
 from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe
 from calolab.training.response import Response
-from calolab.training.selection import PhysicsScore
+from calolab.training.selection import PhysicsScore, check_physics_score
 from calolab.training.standing import Standing
 from calolab.training.time_limit import TimeLimit
 
@@ -120,12 +120,14 @@ def fit(
     Raises:
         ValueError: if arguments, data, recipe and networks do not fit together, or the checkpoint is damaged or comes
             from another training.
+        TypeError: if `physics_score` is no `PhysicsScore`.
         FileNotFoundError: if there is no checkpoint to resume from.
         TrainingDiverged: if a loss is not finite or all generated showers stay empty; the GAN then has its weights of
             the last good epoch, and so has the checkpoint.
         KeyboardInterrupt: after Ctrl-C, once the pass in progress is done and the checkpoint is written.
     """
     limit = TimeLimit(time_limit)
+    check_physics_score(physics_score)
     run = prepare(
         gan,
         data,
