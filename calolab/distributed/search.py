@@ -193,13 +193,18 @@ class Search:
             return "stopping" if at_work and left else "stopped"
         if at_work:
             return "running"
-        complete = len(self.trials) >= self._store.settings["trials"] and not left
+        complete = len(self.trials) >= self.asked and not left
         return "finished" if complete else "interrupted"
 
     @property
     def note(self) -> str:
         """What there is to know besides, such as that there are no engines to go on with."""
         return self._driver.note if self._driver is not None else "history only: it has no engines"
+
+    @property
+    def asked(self) -> int:
+        """How many trials it shall have in all; they are proposed one by one."""
+        return self._store.settings["trials"]
 
     @property
     def metric(self) -> str:
@@ -312,7 +317,7 @@ class Search:
         best = self.best
         found = "" if best is None else f"; best {self.metric} {best.value:.4g} in trial {best.number}"
         note = f"; {self.note}" if self.note else ""
-        return f"Search({self.status}, {self._store.settings['trials']} trials: {told}{found}{note})"
+        return f"Search({self.status}, {self.asked} trials: {told}{found}{note})"
 
     def _repr_html_(self):
         return f"<code>{escape(repr(self))}</code>{self.table()._repr_html_() if self.best else ''}"

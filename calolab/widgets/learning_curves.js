@@ -18,7 +18,7 @@ export function learningCurves({ facts, onhover, onpick }) {
       return points.length ? [{ row, number: row.number, points }] : [];
     });
     at = null;
-    if (!drawn.length) return sayEmpty(pen, width, height, look, rows.length ? "no epoch yet" : "no trial to show");
+    if (!drawn.length) return sayEmpty(pen, width, height, look, reasonFor(rows, metric, log, facts().empty));
     const [along, up] = [0, 1].map((axis) => extent(drawn, axis));
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
     if (along.low === along.high) Object.assign(along, { low: along.low - 0.5, high: along.high + 0.5 });
@@ -74,6 +74,14 @@ export function learningCurves({ facts, onhover, onpick }) {
     if (found) onpick(found.number);
   });
   return canvas;
+}
+
+/** Why there is no curve. */
+function reasonFor(rows, metric, log, empty) {
+  if (!rows.length) return empty;
+  const values = rows.flatMap(({ curves }) => curves[metric] ?? []).filter(Number.isFinite);
+  if (values.length) return `no value of ${metric} above 0: choose the linear scale`;
+  return rows.some(({ epochs }) => epochs.length) ? `no trial has reported ${metric}` : "no trial has ended an epoch";
 }
 
 function extent(drawn, axis) {

@@ -20,7 +20,7 @@ export function parallelAxes(space, rows, objective, log) {
     return rangeAxis(one.name, read, [one.low, one.high, ...values].filter(Number.isFinite), one.log);
   });
   const reached = rows.map(({ value }) => value).filter((value) => value != null);
-  const bends = log && reached.every((value) => value > 0);
+  const bends = log && reached.length > 0 && reached.every((value) => value > 0);
   return [...parameters, { ...rangeAxis(objective, ({ value }) => value, reached, bends), last: true }];
 }
 
@@ -33,8 +33,10 @@ function choiceAxis(name, read, choices, values) {
 }
 
 function rangeAxis(name, read, values, log) {
-  let [low, high] = values.length ? [Math.min(...values), Math.max(...values)] : [0, 1];
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - 0.5, high + 0.5];
+  if (!values.length) return { name, log: false, place: () => null, ticks: [] };
+  let [low, high] = [Math.min(...values), Math.max(...values)];
+  const room = 0.1 * Math.abs(low) || 0.5;
+  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - room, high + room];
   const at = scale({ low, high, log }, 0, 1);
   const place = (row) => (read(row) == null ? null : at(read(row)));
   const text = (value) => (Math.abs(value) < 1e-2 || Math.abs(value) >= 1e5 ? number(value, 1).replace(/^1×/, "") : setting(value));
@@ -63,7 +65,6 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
 
   function drawAll(pen, width, height, look) {
     const { rows, axes, brushes, best, selected } = facts();
-    if (!axes.length) return sayEmpty(pen, width, height, look, "no trial to show");
     pen.font = look.font(12);
     const room = (width - 96) / Math.max(axes.length - 1, 1);
     // Names that would touch each other take turns in two lines.
@@ -73,6 +74,7 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
     lines = rows.map((row) => ({ number: row.number, points: axes.map(({ place }) => place(row)) }));
     strokeAll(pen, lines, { best, selected, look }, ({ points }) => trace(pen, points));
     axes.forEach((axis, k) => drawAxis(pen, axis, spots[k], crowded && k % 2 === 0, brushes.get(axis.name), look));
+    if (!rows.length) sayEmpty(pen, width, height, look, facts().empty);
   }
 
   const heightAt = (place) => foot - place * (foot - top);

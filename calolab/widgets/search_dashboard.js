@@ -10,6 +10,7 @@ import { answerList, kernelPulse } from "./kernel_pulse.js";
 import { bestTable } from "./best_trials.js";
 import { keysOf } from "./trial_lines.js";
 import { trialTable } from "./trial_table.js";
+import { trialViews } from "./trial_views.js";
 import {
   actionsFor,
   columnsFor,
@@ -51,13 +52,13 @@ function render({ model, el }) {
   });
   const headline = element("span", { class: "calolab-grow" });
   const bestViews = element("span", { class: "calolab-views" });
-  const view = element("div", { class: "calolab-view", hidden: true });
   const readout = element("output", { class: "calolab-readout" });
   const message = element("pre", { class: "calolab-message", role: "alert" });
   const chosen = element("div", { class: "calolab-chosen" });
   const shownCount = element("span");
   const asking = epochsForm(promote);
   const answers = answerList(model);
+  const views = trialViews(model, answers);
   const pulse = kernelPulse(model, () => answers.waiting());
   const ten = bestTable();
   const filter = element("input", {
@@ -79,6 +80,7 @@ function render({ model, el }) {
   }));
   const facts = () => ({
     rows: shown,
+    empty: rows.size ? "no trial passes the filters" : "no trial yet",
     axes,
     brushes,
     hovered,
@@ -131,7 +133,7 @@ function render({ model, el }) {
     bar(pulse.node),
     message,
     bar(headline, bestViews),
-    view,
+    views.node,
     bar(metricList.node, scaleChoice.node),
     element("div", { class: "calolab-pair" }, curves.node, parallel.node),
     readout,
@@ -189,6 +191,7 @@ function render({ model, el }) {
     showChosen();
     table.show({
       rows: shown,
+      empty: facts().empty,
       columns,
       sort: (column ?? columns[2]).name,
       falling,
@@ -215,7 +218,8 @@ function render({ model, el }) {
     const time = Number.isFinite(begun) && Number.isFinite(until) ? `, ${duration(until - begun)}` : "";
     state.textContent = status;
     state.dataset.status = status;
-    counts.textContent = `${ended} of ${all.length} trials ended so far${time} · ${model.get("title")}`;
+    const asked = Math.max(model.get("asked"), all.length);
+    counts.textContent = `${ended} of ${asked} trial${asked === 1 ? "" : "s"} ended${time} · ${model.get("title")}`;
     const going = all.some((row) => !ENDED.includes(row.status));
     halt.disable(model.get("reason") || (going ? "" : "no trial is running or queued"));
     message.textContent = [model.get("message"), model.get("reason") || model.get("note")].filter(Boolean).join("\n");
@@ -232,11 +236,11 @@ function render({ model, el }) {
       node.setAttribute("aria-pressed", String(statuses.has(name)));
     }
     clear.disabled = !(filter.value || statuses.size || brushes.size);
-    shownCount.textContent = clear.disabled ? "" : `${shown.length} of ${rows.size} trials`;
+    shownCount.textContent = clear.disabled ? "" : `${shown.length} of ${rows.size} trials shown`;
   }
 
   function showBest(ranked) {
-    if (!best) headline.textContent = "No trial has a result yet.";
+    if (!best) headline.textContent = noResult();
     else {
       const settings = Object.entries(best.parameters).map(([name, value]) => `${name} ${setting(value)}`);
       const epoch = best.best_epoch == null ? "" : ` at epoch ${best.best_epoch}`;
@@ -247,37 +251,29 @@ function render({ model, el }) {
         `${epoch} (${model.get("direction") === "maximize" ? "higher" : "lower"} is better) · ${settings.join(", ")}`,
       );
     }
-    showViews(bestViews, best);
+    views.offer(bestViews, best);
     ten.show(ranked.slice(0, 10), columns, objective);
   }
 
-  /** Buttons that open the views of a trial's best model; made anew only for another trial. */
-  function showViews(place, row) {
-    const key = row?.epochs.length ? String(row.number) : "";
-    if (place.dataset.trial === key) return;
-    place.dataset.trial = key;
-    place.replaceChildren(
-      ...(key ? model.get("view_names") : []).map((name) =>
-        button({
-          label: name,
-          title: `${name} of trial ${key}, with the weights of its best epoch`,
-          onpress: () =>
-            answers.ask(`${name} of trial ${key}`, { type: "view", view: name, trial: Number(key) }),
-        }),
-      ),
-    );
+  /** Why there is no best trial. */
+  function noResult() {
+    const all = [...rows.values()];
+    if (!all.length) return "No trial has begun yet.";
+    if (!all.every(({ status }) => ENDED.includes(status))) return "No trial has a result yet.";
+    const kinds = ENDED.map((name) => [all.filter(({ status }) => status === name).length, name]);
+    return `No trial has a result: ${kinds.flatMap(([count, name]) => (count ? `${count} ${name}` : [])).join(", ")}.`;
   }
 
   function showChosen() {
     const selected = model.get("selected").flatMap((one) => rows.get(one) ?? []);
     const keys = keysOf(model.get("selected"));
     const lines = selected.slice(-5).map((row) => {
-      const views = element("span", { class: "calolab-views" });
-      showViews(views, row);
+      const buttons = element("span", { class: "calolab-views" });
+      views.offer(buttons, row);
       const value = row.value == null ? "no result yet" : `${objective} ${number(row.value, 4)}`;
       const said = row.error ? element("pre", {}, row.error) : "";
       const name = element("b", { style: `--calolab-key: ${keys.get(row.number)}` }, `trial ${row.number}`);
-      return element("div", {}, name, ` ${row.status}, ${value} `, views, said);
+      return element("div", {}, name, ` ${row.status}, ${value} `, buttons, said);
     });
     const key = JSON.stringify(selected.map(({ number: one, status, value, error }) => [one, status, value, error]));
     if (chosen.dataset.key === key) return;
@@ -335,34 +331,15 @@ function render({ model, el }) {
     table.node.focus();
   }
 
-  let opened = 0;
-  async function showView() {
-    const now = (opened += 1);
-    const { title, kind, widget, image, html } = model.get("view");
-    view.hidden = !kind;
-    if (!kind) return view.replaceChildren();
-    const body = element("div");
-    const shut = button({ label: "Close", title: "close this view", onpress: () => model.send({ type: "close view" }) });
-    view.replaceChildren(bar(element("b", { class: "calolab-grow" }, title), shut), body);
-    if (kind === "html") body.innerHTML = html;
-    if (kind === "image") {
-      const source = URL.createObjectURL(new Blob([image], { type: "image/png" }));
-      body.append(element("img", { src: source, alt: title, onload: () => URL.revokeObjectURL(source) }));
-    }
-    if (kind !== "widget") return;
-    const child = await model.widget_manager.create_view(await model.widget_manager.get_model(widget), {});
-    if (now === opened) body.append(child.el);
-  }
-
   const unwatch = [
     watch(model, ["trials"], receive),
     watch(model, ["changed"], take),
     watch(model, ["status", "reason", "note", "message", "metric", "log", "selected"], refresh),
-    watch(model, ["view"], showView),
+    watch(model, ["view"], views.show),
   ];
   receive();
   refresh();
-  showView();
+  views.show();
   // The times of running trials go on.
   const ticking = setInterval(() => {
     showState();

@@ -49,11 +49,14 @@ export function strokeAll(pen, rows, { best, selected, look }, stroke) {
   pen.globalAlpha = 1;
 }
 
-/** Words in the middle of an empty drawing. */
+/** Words in the middle of an empty drawing, with a rim in the paper's colour over what is there. */
 export function sayEmpty(pen, width, height, look, text) {
   pen.fillStyle = look.faint;
+  pen.strokeStyle = look.paper;
+  pen.lineWidth = 6;
   pen.font = look.font(13);
   pen.textAlign = "center";
   pen.textBaseline = "middle";
+  pen.strokeText(text, width / 2, height / 2);
   pen.fillText(text, width / 2, height / 2);
 }

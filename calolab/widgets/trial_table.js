@@ -5,11 +5,19 @@ import { bindKeys } from "./frame.js";
 
 const ROW = 26; // pixels, as in search_dashboard.css
 const SPARE = 6; // rows kept ready above and below
+const ACTS = 148; // pixels of the column of buttons, which stays in sight
 const LABELS = {
   stop: ["Stop", "end this trial; what it has learnt stays"],
   restart: ["Restart", "train it anew with the same parameters"],
   promote: ["Promote", "train it on to more epochs"],
 };
+
+/** The widths of columns in a room: where not all fit, those that do fill it, so that none is cut before it is scrolled. */
+function fitted(widths, room) {
+  let [count, used] = [0, 0];
+  while (count < widths.length && used + widths[count] <= room) used += widths[count++];
+  return widths.map((width, k) => (count < widths.length && k < count ? (width * room) / used : width));
+}
 
 /** The longest text of a column. */
 function longest(rows, text) {
@@ -21,12 +29,16 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
   const head = element("thead");
   const body = element("tbody");
   const table = element("table", { role: "grid", "aria-label": "trials" }, head, body);
-  const node = element("div", { class: "calolab-trials", tabindex: 0, "aria-label": "trials, by row" }, table);
+  const nothing = element("div", { class: "calolab-nothing" });
+  const more = button({ title: "scroll to the columns on the right", onpress: () => (node.scrollLeft = node.scrollWidth) });
+  const node = element("div", { class: "calolab-trials", tabindex: 0, "aria-label": "trials, by row" }, table, nothing);
   const [above, below] = [element("tr", { "aria-hidden": true }), element("tr", { "aria-hidden": true })];
   let shown = { rows: [], columns: [], keys: new Map(), actions: () => [], disabled: "" };
   let ready = new Map();
   let layout = "";
   let font = "";
+  let room = 0;
+  let ends = [];
   let current = null;
   let pending = 0;
 
@@ -37,10 +49,11 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
 
   function showHead({ columns, rows, sort, falling }) {
     const texts = columns.map(({ text }) => longest(rows, text));
-    const key = JSON.stringify([columns.map(({ name }) => name), texts.map((text) => text.length), sort, falling, fontOf()]);
+    const key = JSON.stringify([columns.map(({ name }) => name), texts.map((text) => text.length), sort, falling, fontOf(), node.clientWidth]);
     if (key === layout) return;
     layout = key;
     font = fontOf();
+    room = node.clientWidth - ACTS;
     ready.clear();
     body.replaceChildren();
     const titles = columns.map(({ name, left }) =>
@@ -59,14 +72,17 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
       ),
     );
     const pen = document.createElement("canvas").getContext("2d");
-    const space = titles.map((title, k) => {
+    const widths = titles.map((title, k) => {
       pen.font = `600 ${font}`; // as heads and the states of running trials are drawn
-      const widths = [title.textContent, texts[k]].map((text) => pen.measureText(text).width);
-      return element("col", { style: `width: ${Math.min(Math.max(...widths), 180) + 18}px` });
+      const inks = [title.textContent, texts[k]].map((text) => pen.measureText(text).width);
+      return Math.ceil(Math.min(Math.max(...inks), 180)) + 18;
     });
+    const space = fitted(widths, room);
+    ends = space.map((_, k) => space.slice(0, k + 1).reduce((sum, width) => sum + width, 0));
     table.querySelector("colgroup")?.remove();
-    table.prepend(element("colgroup", {}, ...space, element("col", { style: "width: 148px" })));
-    head.replaceChildren(element("tr", {}, ...titles, element("th", { scope: "col", class: "calolab-acts" })));
+    const columnOf = (width) => element("col", { style: `width: ${width}px` });
+    table.prepend(element("colgroup", {}, ...[...space, ACTS].map(columnOf)));
+    head.replaceChildren(element("tr", {}, ...titles, element("th", { scope: "col", class: "calolab-acts" }, more)));
   }
 
   function makeRow(number) {
@@ -117,8 +133,14 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
 
   function paint() {
     pending = 0;
-    // Widths that were measured before the table stood in the page are those of another font.
-    if (fontOf() !== font) showHead(shown);
+    // Widths that were measured before the table stood in the page are those of another font, and of no room.
+    if (fontOf() !== font || node.clientWidth - ACTS !== room) showHead(shown);
+    const hidden = ends.filter((end) => end > node.scrollLeft + room + 1).length;
+    more.textContent = hidden ? `${hidden} more →` : "";
+    more.hidden = !hidden;
+    node.classList.toggle("calolab-more", hidden > 0);
+    nothing.textContent = shown.rows.length ? "" : shown.empty;
+    nothing.hidden = shown.rows.length > 0;
     const { rows, columns } = shown;
     const first = Math.max(Math.floor(node.scrollTop / ROW) - SPARE, 0);
     const last = Math.min(first + Math.ceil(node.clientHeight / ROW) + 2 * SPARE, rows.length);

@@ -1,4 +1,6 @@
-"""Every widget in JupyterLab in Chromium: the keys pressed anywhere in it stay in it."""
+"""Every widget in JupyterLab in Chromium: keys pressed anywhere in it stay in it, and it shows what little there is."""
+
+import re
 
 import pytest
 
@@ -28,11 +30,14 @@ def traverse(labels, seed, latents):
     latent = np.repeat(np.arange(latents), len(labels["energy"]))
     return Sample(made.values, {"energy": energies, "latent": latent}, small)
 
+def empty(n):
+    return Sample(np.zeros((n, *small.shape), np.float32), {"energy": np.full(n, 10.0)}, small)
+
 detector = spaces.space("whole-detector")
 
 def events(n, mass=1400.0):
     values = 40 * random.exponential(4.0, (n, *detector.shape)) * (random.random((n, *detector.shape)) < 0.01)
-    labels = {"gluino_mass": np.repeat([mass, mass + 400], n // 2), "neutralino_mass": np.full(n, 850.0)}
+    labels = {"gluino_mass": np.resize([mass, mass + 400], n), "neutralino_mass": np.full(n, 850.0)}
     return Sample(values.astype(np.float32), labels, detector)
 
 def crossings(n, mu, seed):
@@ -71,26 +76,36 @@ SHOWN = {
     " ('finished', 4.0)))",
     "Cluster status": "widgets.ClusterStatus('nobody')",
 }
+# What a widget shows when there is nothing yet, one thing, or nothing but failures: the widget and words that it says.
+SPARSE = {
+    "search without a trial": ("history('s0')", ["0 of 6 trials ended", "No trial has begun yet.", "no trial yet"]),
+    "search with a queued trial": ("history('s1', ('queued',))", ["No trial has a result yet.", "0 of 6 trials ended"]),
+    "search with a result": ("history('s2', ('finished', 3.0))", ["Best so far: trial 0", "1 of 6 trials ended"]),
+    "search with failures": (
+        "history('s3', ('failed',), ('failed',))",
+        ["No trial has a result: 2 failed.", "no trial has ended an epoch", "2 of 6 trials ended"],
+    ),
+    "search with equal results": ("history('s4', ('finished', 2.0), ('finished', 2.0))", ["Best so far: trial 0"]),
+    "search with nulls": ("history('s5', ('finished', 0.0))", ["no value of ks_comb above 0: choose the linear scale"]),
+    "training without a step": ("run(0)", ["no step done yet", "preparing"]),
+    "training with a step": ("run(1)", ["epoch 1 of 2, step 1 of 10", "training step"]),
+    "cluster that does not run": ("'nobody'", ["cluster nobody", "not running"]),
+    "one shower": ("showers([10.0])", ["0 (0 to 0)", "E 10.0 GeV"]),
+    "a shower without energy": ("empty(1), empty(1)", ["visible 0 GeV"]),
+    "profiles of one shower": ("showers([10.0]), showers([10.0])", ["1 showers", "10.0 to 10.0 GeV"]),
+    "one latent vector": ("traverse, points=2, latents=1", ["0 (0 to 0)"]),
+    "one event with jets": ("events(1), events(1)", ["0 (0 to 0)", "jet"]),
+}
+KINDS = {
+    "search": "SearchDashboard",
+    "training": "TrainingMonitor",
+    "cluster": "ClusterStatus",
+    "profiles": "ProfileExplorer",
+    "one latent": "EnergyInterpolation",
+    "one event": "JetComparison",
+}
 # JupyterLab's own keys that change a notebook in command mode, whether or not a widget uses them.
-OWN = [
-    "a",
-    "b",
-    "c",
-    "v",
-    "x",
-    "d",
-    "d",
-    "z",
-    "m",
-    "r",
-    "y",
-    "1",
-    "Enter",
-    "Shift+Enter",
-    "Alt+Enter",
-    "Shift+M",
-    "Shift+L",
-]
+OWN = [*"abcvxddzmry1", "Enter", "Shift+Enter", "Alt+Enter", "Shift+M", "Shift+L"]
 # Places that belong to the widget itself: one point for each kind of element where it can be seen, but for buttons.
 REGIONS = """(section) => {
     const { left, top } = section.getBoundingClientRect();
@@ -107,6 +122,14 @@ REGIONS = """(section) => {
     }
     return found;
 }"""
+# JupyterLab itself scrolls a little later to the cell that has been given the focus.
+STAND = """async (section) => {
+    const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    for (let top = null; top !== section.getBoundingClientRect().top; await frame()) {
+        section.scrollIntoView({ block: "start" });
+        top = section.getBoundingClientRect().top;
+    }
+}"""
 STATE = """() => {
     const { content } = window.jupyterapp.shell.currentWidget;
     const kinds = (outputs) => outputs.map(({ data }) => Object.keys(data ?? {}));
@@ -115,19 +138,47 @@ STATE = """() => {
 }"""
 
 
+# Remembers with each canvas the words that were painted on it.
+PAINTED = """() => {
+    const pen = CanvasRenderingContext2D.prototype;
+    const { fillText, drawImage } = pen;
+    pen.fillText = function (text, ...rest) {
+        (this.canvas.words ??= new Set()).add(String(text));
+        return fillText.call(this, text, ...rest);
+    };
+    pen.drawImage = function (image, ...rest) {
+        this.canvas.words = new Set([...(this.canvas.words ?? []), ...(image.words ?? [])]);
+        return drawImage.call(this, image, ...rest);
+    };
+}"""
+WORDS = """(section) => [
+    section.innerText,
+    ...[...section.querySelectorAll("canvas")].flatMap((canvas) => [...(canvas.words ?? [])]),
+    ...[...section.querySelectorAll("[aria-valuetext]")].map((one) => one.getAttribute("aria-valuetext")),
+].join("\\n")"""
+
+
+def code(state):
+    """The call that makes a widget in a sparse state."""
+    kind = next((made for start, made in KINDS.items() if state.startswith(start)), "SliceViewer")
+    return f"widgets.{kind}({SPARSE[state][0]})"
+
+
 @pytest.fixture(scope="module")
 def notebook(open_notebook):
-    opened = open_notebook([DATA, *SHOWN.values()], height=1900)
-    opened.run_all()
+    opened = open_notebook([DATA, *SHOWN.values(), *map(code, SPARSE)], height=1900)
+    opened.page.evaluate(PAINTED)
+    opened.run_all(120)
     assert opened.failures() == []
     yield opened
     opened.check_quiet()
 
 
 def widget(notebook, name):
-    section = notebook.page.locator(f"section.calolab[aria-label='{name}']")
+    cell = 1 + [*SHOWN, *SPARSE].index(name)
+    section = notebook.page.locator(".jp-Notebook-cell").nth(cell).locator("section.calolab")
     section.wait_for()
-    section.evaluate("(node) => node.scrollIntoView({ block: 'start' })")
+    section.evaluate(STAND)
     return section
 
 
@@ -167,3 +218,68 @@ def test_no_key_that_is_pressed_in_a_widget_reaches_the_notebook(notebook, name)
     section.evaluate("(node) => node.focus()")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.classList.contains('jp-Cell')")
+
+
+def test_after_a_click_on_a_choice_arrows_are_the_widgets(notebook):
+    section, page = widget(notebook, "Slice viewer"), notebook.page
+    log, linear = (section.get_by_label(name, exact=True) for name in ("log", "linear"))
+    position = section.get_by_label("slice (keys")
+    section.get_by_text("linear", exact=True).click()
+    before = int(position.input_value())
+    page.keyboard.press("ArrowRight" if before < 24 else "ArrowLeft")
+    assert abs(int(position.input_value()) - before) == 1
+    assert linear.is_checked() and not log.is_checked()
+    # By the keyboard alone: Tab goes from one choice to the next, Space and Enter choose.
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    assert log.is_checked() and not linear.is_checked()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert linear.is_checked() and not log.is_checked()
+
+
+def test_after_a_click_on_a_check_box_keys_are_the_widgets(notebook):
+    section, page = widget(notebook, "Training monitor"), notebook.page
+    box, log = section.get_by_label("generator", exact=True), section.get_by_label("log", exact=True)
+    before = log.is_checked()
+    box.click()
+    assert not box.is_checked()
+    page.keyboard.press("l")
+    assert log.is_checked() != before
+    section.get_by_label("generator", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert section.get_by_label("generator", exact=True).is_checked()
+
+
+def test_ctrl_s_saves_the_notebook_from_within_a_widget(notebook):
+    section, page = widget(notebook, "Slice viewer"), notebook.page
+    page.evaluate("window.jupyterapp.shell.currentWidget.content.model.setMetadata('touched', true)")
+    assert page.evaluate("window.jupyterapp.shell.currentWidget.content.model.dirty")
+    section.locator(".calolab-note").click()
+    page.keyboard.press("Control+s")
+    page.wait_for_function("!window.jupyterapp.shell.currentWidget.content.model.dirty")
+
+
+def test_a_control_that_goes_leaves_its_focus_to_the_widget(notebook):
+    section, page = widget(notebook, "Search dashboard"), notebook.page
+    section.get_by_role("searchbox").fill("finished")
+    clear = section.get_by_role("button", name="Clear filters")
+    clear.focus()
+    page.keyboard.press("Enter")  # it has nothing more to clear, and is disabled
+    page.wait_for_function("document.activeElement.matches('section.calolab')")
+    page.keyboard.press("/")
+    assert section.get_by_role("searchbox").evaluate("(node) => node === document.activeElement")
+
+
+@pytest.mark.parametrize("state", SPARSE)
+def test_little_to_show_is_said_in_words(notebook, state):
+    words = widget(notebook, state).evaluate(WORDS)
+    for expected in SPARSE[state][1]:
+        assert expected in words
+    assert re.search(r"NaN|Infinity|undefined|null\b|\[object", words) is None
+    notebook.check_quiet()
+
+
+def test_the_search_dashboard_counts_the_trials_that_were_asked_for(notebook):
+    section = widget(notebook, "Search dashboard")
+    assert "3 of 6 trials ended" in section.inner_text()

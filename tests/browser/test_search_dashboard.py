@@ -121,7 +121,7 @@ def test_it_sorts_and_filters(notebook, section):
     assert numbers(section) == by_rate[::-1]
     field = section.get_by_role("searchbox")
     field.fill(f"lr<={rates[by_rate[2]]}")
-    section.get_by_text("3 of 6 trials", exact=True).wait_for()
+    section.get_by_text("3 of 6 trials shown", exact=True).wait_for()
     assert set(numbers(section)) == set(by_rate[:3])
     # Letters in the field are no keys of the widget, and Escape shows all again.
     field.fill("")
@@ -129,7 +129,7 @@ def test_it_sorts_and_filters(notebook, section):
     assert notebook.read("dashboard.log")
     field.press("Escape")
     section.get_by_role("button", name=re.compile("^failed 1$")).click()
-    section.get_by_text("1 of 6 trials", exact=True).wait_for()
+    section.get_by_text("1 of 6 trials shown", exact=True).wait_for()
     notebook.page.wait_for_timeout(200)
     assert numbers(section) == [3]
 
@@ -147,7 +147,7 @@ def test_brushing_an_axis_filters_table_and_curves(notebook, section):
     notebook.page.mouse.move(place["x"] + 52, place["y"] + middle, steps=5)
     notebook.page.mouse.up()
     low = {number for number, rate in enumerate(rates) if rate < 10**-3.5}
-    section.get_by_text(f"{len(low)} of 6 trials", exact=True).wait_for()
+    section.get_by_text(f"{len(low)} of 6 trials shown", exact=True).wait_for()
     notebook.page.wait_for_timeout(200)
     assert 0 < len(low) < 6 and set(numbers(section)) == low
     assert (pixels(curves) != before).any()
@@ -238,7 +238,7 @@ def test_a_kernel_that_does_not_answer_is_told_and_the_page_goes_on(notebook, se
     section.locator(".calolab-pulse[data-state=busy], .calolab-pulse[data-state=silent]").wait_for(timeout=15_000)
     assert re.search(r"since \d\d:\d\d:\d\d", section.locator(".calolab-pulse").inner_text())
     section.get_by_role("button", name=re.compile("^failed 1$")).click()
-    section.get_by_text("1 of 6 trials", exact=True).wait_for()
+    section.get_by_text("1 of 6 trials shown", exact=True).wait_for()
     notebook.wait_until_idle(90)
     section.locator(".calolab-pulse[data-state=live]").wait_for()
 

@@ -21,7 +21,7 @@ class Search:
     space = {"lr": Real(1e-5, 1e-2, log=True), "optimizer": Choice("adam", "nadam")}
 
     def __init__(self, trials=3, epochs=2, engines=()):
-        self.status, self.version, self.engines, self.calls = "running", 1, engines, []
+        self.status, self.version, self.engines, self.calls, self.asked = "running", 1, engines, [], 6
         parameters = {"lr": 1e-3, "optimizer": "adam"}
         self.trials = tuple(Trial(k, "running", parameters, attempts=1) for k in range(trials))
         for _ in range(epochs):
@@ -95,6 +95,7 @@ def test_it_opens_with_the_whole_history(make_dashboard):
     assert [row["number"] for row in state["rows"]] == list(range(40))
     assert {row["count"] for row in state["rows"]} == {5} and len(state["curves"]) == 40 * 5 * 2 * 4
     assert (dashboard.objective, dashboard.metric, dashboard.title) == ("ks_comb", "ks_comb", "scan")
+    assert dashboard.asked == 6
     assert [one["name"] for one in dashboard.space] == ["lr", "optimizer"]
 
 
