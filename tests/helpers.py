@@ -3,11 +3,28 @@
 import base64
 import contextlib
 import io
+import os
+import signal
+import subprocess
+import sys
 import time
 
 import numpy as np
 import psutil
 from PIL import Image
+
+
+def interrupted(command, ready, number=signal.SIGINT, **environment):
+    """Signal a program's process group, as a terminal does, once it is ready; its exit code and what it printed."""
+    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    program = subprocess.Popen([sys.executable, *command], env=os.environ | environment, **options)
+    try:
+        wait_for(lambda: ready() or program.poll() is not None, 120)
+        os.killpg(program.pid, number)
+        printed, said = program.communicate(timeout=120)
+    finally:
+        program.kill()
+    return program.returncode, printed, said
 
 
 def wait_for(condition, seconds=60, every=0.05):

@@ -11,7 +11,19 @@ ROOT = Path(__file__).parents[1]
 
 # Import only from lower rows; siblings of a row do not know each other.
 ROWS = [
-    {"cpu", "files", "cache", "tensorflow_log", "progress", "names", "spaces", "samples", "particles", "jets"},
+    {
+        "cpu",
+        "files",
+        "cache",
+        "tensorflow_log",
+        "progress",
+        "interrupts",
+        "names",
+        "spaces",
+        "samples",
+        "particles",
+        "jets",
+    },
     {"plots"},
     {"datasets", "simulate", "models"},
     {"training", "validation"},
@@ -20,7 +32,19 @@ ROWS = [
     {"calolab_magics"},
 ]
 # Within row 0 imports follow the order of this list, as in spaces <- samples <- particles <- jets.
-NOUNS = ["cpu", "files", "cache", "tensorflow_log", "progress", "names", "spaces", "samples", "particles", "jets"]
+NOUNS = [
+    "cpu",
+    "files",
+    "cache",
+    "tensorflow_log",
+    "progress",
+    "interrupts",
+    "names",
+    "spaces",
+    "samples",
+    "particles",
+    "jets",
+]
 # `calolab/__init__.py` exports lazily and loads the magics on request.
 FREE = {"calolab"}
 
@@ -40,7 +64,7 @@ DOORS = {
     "geant4_pybind": ("calolab.simulate.geant4_worker",),
     "pythia8mc": ("calolab.simulate.pythia",),
     "fastjet": ("calolab.jets",),
-    "tqdm": ("calolab.progress", "calolab.training.interrupts"),
+    "tqdm": ("calolab.progress", "calolab.interrupts"),
     "matplotlib": ("calolab.plots.",),
     "mplhep": ("calolab.plots.",),
     "anywidget": ("calolab.widgets.",),

@@ -18,6 +18,7 @@ import numpy as np
 
 from calolab import particles as events
 from calolab import spaces
+from calolab.interrupts import stopping
 from calolab.jets import Jets, cluster, n_subjettiness, trim
 from calolab.particles import Particles
 from calolab.samples import Sample
@@ -30,6 +31,7 @@ SUBJET_FRACTION = 0.05
 MAXIMUM_ETA = 2.0
 
 
+@stopping("the simulation of jet images")
 def jet_images(
     particles: Particles,
     *,

@@ -28,6 +28,7 @@ from scipy.sparse import csr_array, vstack
 from calolab import spaces
 from calolab.cache import REMEDY, cache_dir
 from calolab.files import complete
+from calolab.interrupts import stopping
 from calolab.particles import Particles, images, merge
 from calolab.samples import Sample
 from calolab.simulate import atlas_card, pdg, pythia, solenoid, towers
@@ -129,6 +130,7 @@ class PileupLibrary:
         return f"<b>{len(self)} collisions</b> of {mean:.1f} {self.kind} on average<br><small>{origin}</small>"
 
 
+@stopping("the simulation of a pile-up library")
 def library(
     events: int,
     *,
@@ -181,6 +183,7 @@ def read(path: str | Path) -> PileupLibrary:
     return _read(Path(path))[0]
 
 
+@stopping("the overlay of pile-up")
 def overlay(
     signal: Particles | Sample, library: PileupLibrary, mu: float | np.ndarray, *, seed: int
 ) -> Particles | Sample:

@@ -17,6 +17,7 @@ import numpy as np
 from calolab import cpu, spaces
 from calolab.cache import REMEDY, cache_dir
 from calolab.files import complete, reserve
+from calolab.interrupts import stopping
 from calolab.names import check_name
 from calolab.particles import Particles
 from calolab.progress import bar
@@ -111,6 +112,7 @@ class _Point:
     labels: Mapping[str, float]
 
 
+@stopping("the simulation of collisions")
 def collisions(
     process: str,
     events: int,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calolab import spaces
+from calolab.interrupts import stopping
 from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.simulate import geant4, gflash
@@ -51,6 +52,7 @@ class Hits:
         return f"<b>{len(self)} deposits</b> of {len(self.labels['energy'])} showers in {self.space._repr_html_()}"
 
 
+@stopping("the simulation of showers")
 def showers(
     space: Space | str,
     events: int,
@@ -106,6 +108,7 @@ def showers(
     return Sample(values, labels, space, origin)
 
 
+@stopping("the simulation of hits")
 def hits(
     space: Space | str,
     events: int,

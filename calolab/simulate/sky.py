@@ -8,6 +8,7 @@ import numpy as np
 from scipy import fft
 
 from calolab import spaces
+from calolab.interrupts import stopping
 from calolab.samples import Sample
 from calolab.spaces import Space
 
@@ -20,6 +21,7 @@ SHIFT, SHIFT_POWER = 0.0195, 1.75
 CUT, CUT_POWER = 1e4, 10
 
 
+@stopping("the simulation of maps")
 def maps(
     events: int,
     *,

@@ -12,6 +12,7 @@ from itertools import islice
 import keras
 import numpy as np
 
+from calolab.interrupts import Stopped, deferred_interrupt, stopping
 from calolab.models import GAN
 from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_epoch
 from calolab.training import checkpoints as store
@@ -21,7 +22,6 @@ from calolab.training.checks import check_request, count_events
 from calolab.training.divergence import TrainingDiverged, check_losses, check_showers
 from calolab.training.draws import draw, order_seed
 from calolab.training.history import ASKED_TO_PAUSE, ASKED_TO_STOP, OUT_OF_TIME, History, Progress
-from calolab.training.interrupts import deferred_interrupt
 from calolab.training.passes import make_passes, seed_states
 from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe
@@ -54,6 +54,7 @@ class Run:
     physics_score: PhysicsScore | None
 
 
+@stopping("the training, within a pass", "the checkpoints written before, if any")
 def fit(
     gan: GAN,
     data,
@@ -124,7 +125,8 @@ def fit(
         FileNotFoundError: if there is no checkpoint to resume from.
         TrainingDiverged: if a loss is not finite or all generated showers stay empty; the GAN then has its weights of
             the last good epoch, and so has the checkpoint.
-        KeyboardInterrupt: after Ctrl-C, once the pass in progress is done and the checkpoint is written.
+        Stopped: a KeyboardInterrupt, after Ctrl-C (in a script SIGTERM too), once the pass in progress is done and the
+            checkpoint is written; a second Ctrl-C breaks at once.
     """
     limit = TimeLimit(time_limit)
     check_physics_score(physics_score)
@@ -156,7 +158,7 @@ def fit(
             standing,
             best,
             limit,
-            wish=lambda: interrupted() or (should_stop is not None and bool(should_stop())),
+            wish=lambda: bool(interrupted()) or (should_stop is not None and bool(should_stop())),
             pause=should_pause,
             callbacks=(bar, *callbacks),
             on_epoch=on_epoch,
@@ -165,7 +167,10 @@ def fit(
         store.assign(run.changing, best)
     resumption.note_provenance(run, standing, resume)
     if interrupted():
-        raise KeyboardInterrupt
+        done = f"the training in epoch {standing.epoch + 1} of {epochs}, after step {standing.step} of {steps}"
+        kept = "without checkpoints= its state is lost when this process ends"
+        kept = kept if checkpoints is None else f"checkpoint in {checkpoints}, resume=True continues from it"
+        raise Stopped(done, kept, interrupted())
     history = History(
         tuple(standing.history),
         parallel.size,
