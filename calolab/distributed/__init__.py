@@ -15,6 +15,7 @@ from calolab.distributed.cluster_status import ClusterStatus, EngineStatus, Text
 from calolab.distributed.dask_client import dask, stop_dask
 from calolab.distributed.data_parallel import fit
 from calolab.distributed.elastic import ElasticRun, Interruption
+from calolab.distributed.launch import OWNER
 from calolab.distributed.network_model import Network
 from calolab.distributed.scaling import scaling_report
 from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
@@ -24,6 +25,7 @@ from calolab.distributed.training_run import TrainingFailed, TrainingRun
 from calolab.distributed.trials import Trial
 
 __all__ = [
+    "OWNER",
     "Choice",
     "ClusterStatus",
     "ElasticRun",

@@ -21,6 +21,7 @@ import ipyparallel
 
 from calolab.distributed import arrivals, client_lock, hub, launch, launchers, slurm
 from calolab.distributed.cluster_status import Text, elsewhere, known, logs, names
+from calolab.interrupts import stopping
 from calolab.names import check_name
 
 LINGER = 1000  # ms for what is still to be sent; a client of a dead controller would knock at its ports for ever
@@ -80,6 +81,7 @@ class Engines:
         return f"<b>{escape(count)})</b>, {escape(rest)}"
 
 
+@stopping("the start of a cluster", "nothing of it is left")
 def start(
     n: int | None = None,
     engines: str | None = None,
@@ -127,6 +129,8 @@ def start(
     for option, value in {"n": n, "cores": cores, "idle": idle, "timeout": timeout}.items():
         if value is not None and value <= 0:
             raise ValueError(f"{option} expects a number above 0, received {value}.")
+    if address is not None and not launchers.ADDRESS.fullmatch(address):
+        raise ValueError(f"address expects an IP address or a host name, received {address!r}.")
     request = slurm.Request(nodes, queue, account, time, constraint, options, modules, conda)
     hosts = (hosts,) if isinstance(hosts, str) else tuple(hosts)
     path = launch.path_of(name)
@@ -196,6 +200,7 @@ def attach(name: str = "calolab") -> Engines:
     return _attached[path]
 
 
+@stopping("the restart of engines", "their controller runs on: `%ipcluster status`")
 @_one_at_a_time
 def restart(name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
     """Stop all engines and start as many anew, with empty memories; the controller and the clients stay.
@@ -219,6 +224,7 @@ def restart(name: str | Engines = "calolab", timeout: float | None = None) -> En
     return _changed(engines, cluster.n, f"restarted in {monotonic() - begun:.1f} s")
 
 
+@stopping("the change of the number of engines", "the cluster runs on: `%ipcluster status`")
 @_one_at_a_time
 def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
     """Start more engines, or stop the highest idle ones, until there are `n`; those by MPI all start anew.
@@ -303,9 +309,13 @@ def stop(name: str | Engines = "calolab") -> Text:
     return Text(f"Stopped cluster {name!r}: {content['cluster']['n']} engines and their controller.")
 
 
-def stop_all() -> Text:
-    """Stop every cluster of this IPython profile on this machine."""
-    return Text("\n".join(map(stop, names())) or "No cluster is running.")
+def stop_all(owner: str | None = None) -> Text:
+    """Stop every cluster of this IPython profile on this machine.
+
+    Args:
+        owner: stop only those whose starting process had this value in its environment, as `OWNER`.
+    """
+    return Text("\n".join(map(stop, names(owner))) or "No cluster is running.")
 
 
 @contextlib.contextmanager
@@ -321,10 +331,11 @@ def cluster(n: int = 2, engines: str | None = None, **options) -> Iterator[Engin
     name = options.pop("name", None) or f"with-{os.getpid()}-{secrets.token_hex(3)}"
     if launch.read(launch.path_of(name)) is not None:
         raise ValueError(f"Cluster {name!r} runs already, and a `with` block needs one of its own: leave out the name.")
-    try:
-        yield start(n, engines, name=name, **options)
-    finally:
-        stop(name)
+    with stopping("the work on a cluster", "its engines were stopped"):
+        try:
+            yield start(n, engines, name=name, **options)
+        finally:
+            stop(name)
 
 
 def _already_running(name: str, content: dict, n: int | None, launcher: str | None) -> Engines:

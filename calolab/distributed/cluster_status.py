@@ -13,7 +13,8 @@ from types import MappingProxyType
 
 import ipyparallel
 
-from calolab.distributed import hub, launch, slurm
+from calolab.distributed import hub, launch, slurm, unattended
+from calolab.distributed.cluster_file import NAME, Unreadable, files, is_foreign
 
 PATIENCE = 3.0  # seconds for an engine to say how it is
 BETWEEN = 0.2  # seconds between two looks at the processors, without which there is no load
@@ -61,8 +62,9 @@ class ClusterStatus:
 
     Args:
         name: of the cluster.
-        state: "running", "damaged" when engines are missing, "broken" without its controller, "silent" when that does
-            not answer, "not running", or "on <host>".
+        state: "running", "damaged" when engines are missing, "broken" without its controller, "silent" when that
+            or an engine does not answer, "waiting" in a queue, "unreadable" if its file is damaged, "not running", or
+            "on <host>".
         launcher: "local", "mpi", "srun", "slurm" or "ssh".
         size: how many engines it should have.
         engines: its engines by id.
@@ -104,7 +106,10 @@ class ClusterStatus:
 def status(name: str = "calolab") -> ClusterStatus:
     """How the named cluster is, without disturbing its engines: busy ones answer too."""
     path = launch.path_of(name)
-    content = launch.read(path)
+    try:
+        content = launch.read(path)
+    except Unreadable as error:
+        return ClusterStatus(name, "unreadable", note=str(error))
     if content is None:
         return ClusterStatus(name, "not running", note=known())
     about = content["cluster"]
@@ -125,19 +130,26 @@ def status(name: str = "calolab") -> ClusterStatus:
         return replace(found, state="silent", queue=queue, note=note)
     found = replace(found, engines=MappingProxyType(engines), queue=queue)
     over = [job for job in queue if job.ended]
-    silent = any(engine.state == "silent" for engine in engines.values())
+    silent = [number for number, engine in engines.items() if engine.state == "silent"]
+    alone = [training.outlook(60 * about["idle"]) for training in unattended.trainings(path).values()]
+
+    def told(state, advice, queue=queue):
+        return replace(found, state=state, queue=queue, note="; ".join(filter(None, [note or advice, *alone])))
+
     if len(engines) >= about["n"] and not (over and silent):
-        return replace(found, state="running", queue=tuple(job for job in queue if not job.ended), note=note)
-    if over and not note:
-        note = "The engines of an ended job are gone: `restart` submits it anew."
+        advice = f"{_names_of(silent)} not answer; if that lasts, `restart` brings all engines back." if silent else ""
+        return told("silent" if silent else "running", advice, tuple(job for job in queue if not job.ended))
     if any(job.state == "PENDING" for job in queue):
-        return replace(found, state="waiting", note=note or "Its engines wait in the queue.")
-    return replace(found, state="damaged", note=note or "`restart` brings all engines back.")
+        return told("waiting", "Its engines wait in the queue.")
+    if over:
+        return told("damaged", "The engines of an ended job are gone: `restart` submits it anew.")
+    return told("damaged", "`restart` brings all engines back.")
 
 
 def clusters() -> list[ClusterStatus]:
-    """All clusters of this IPython profile."""
-    return [status(name) for name in names()]
+    """All clusters of this IPython profile, and the files that should describe one and do not."""
+    found = [path.stem.removeprefix("cluster-") for path in files() if not is_foreign(path)]
+    return [status(name) for name in found if NAME.fullmatch(name)]
 
 
 def logs(name: str = "calolab", lines: int = 20) -> Text:
@@ -154,9 +166,13 @@ def elsewhere(content: dict) -> bool:
     return content["cluster"]["host"] != socket.gethostname()
 
 
-def names() -> list[str]:
-    """Names of the clusters of this profile."""
-    return [path.stem.removeprefix("cluster-") for path in launch.paths()]
+def names(owner: str | None = None) -> list[str]:
+    """Names of the clusters of this profile, or of those of one owner, as for `launch.paths`."""
+    return [path.stem.removeprefix("cluster-") for path in launch.paths(owner)]
+
+
+def _names_of(ids: list[int]) -> str:
+    return f"Engine{'s' * (len(ids) > 1)} {', '.join(map(str, ids))} do{'es' * (len(ids) == 1)}"
 
 
 def known() -> str:

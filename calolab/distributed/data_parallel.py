@@ -103,7 +103,8 @@ def fit(
     in those that `scale` or `restart` bring at the end of an epoch. Rank 0 writes the checkpoints, and whichever engine
     is rank 0 next reads them: the folder must be on a file system that all engines share, or all on one machine. This
     process drives it: without it (a kernel that died) the ranks train on until one dies, and `resume=True` goes on from
-    there.
+    there. Any other training stops when its process has ended, since nobody could collect its weights: after its epoch
+    with `checkpoints`, from which `resume=True` goes on, else after the cluster's idle time.
 
     Args:
         engines: from `distributed.start`, `%ipcluster start` or `distributed.cluster`.
@@ -167,6 +168,7 @@ def fit(
             "checkpoints": folder,
             "progress": progress,
             "judged_by": "" if physics_score is None else physics_score.by,
+            "elastic": elastic,
             "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
         },
     )

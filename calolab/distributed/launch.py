@@ -7,14 +7,15 @@ it says about processes is checked against them before it is believed: a stale f
 from __future__ import annotations
 
 import contextlib
-import json
 import logging
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -26,16 +27,19 @@ from pathlib import Path
 import ipyparallel
 import psutil
 import zmq
-from traitlets import Dict, Float, Integer, List, Unicode
 
 from calolab import cpu, tensorflow_log
-from calolab.distributed import client_lock, hub, slurm
+from calolab.distributed import client_lock, hub, slurm, unattended
+from calolab.distributed.cluster_file import EngineCluster, Unreadable, content_of, files
+from calolab.distributed.cluster_file import path_of as path_of
 from calolab.distributed.communicator import own_address
 from calolab.distributed.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
-from calolab.files import complete
+from calolab.interrupts import postponed
 
 # Before anything that is sent to an engine loads TensorFlow; it leaves no name on the engine.
 ENGINE = ["--IPEngine.startup_command=__import__('calolab')"]
+ENGINES_END_WITHIN = 2.0  # seconds: idle ones end at once, and those at work do not hear of it
+OWNER = "CALOLAB_OWNER"  # a variable by which a program recognises the clusters that its kernels start
 # The hub greets an engine at a heartbeat: ipyparallel's 3 s make every start wait. 30 misses keep its 30 s of patience.
 HEARTBEAT = ("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=30")
 
@@ -45,63 +49,29 @@ _log.addHandler(logging.NullHandler())
 _log.propagate = False  # ipyparallel reports every step; what matters reaches the user as a value or an error
 
 
-class EngineCluster(ipyparallel.Cluster):
-    """ipyparallel's cluster, whose file also says how calolab started it."""
+def paths(owner: str | None = None) -> list[Path]:
+    """The files of all clusters that calolab has started in this profile; those that hold something else are left out.
 
-    launcher = Unicode("local").tag(to_dict=True)
-    cores = Integer(1).tag(to_dict=True)
-    idle = Float(30.0).tag(to_dict=True)
-    host = Unicode("").tag(to_dict=True)
-    watchdog = Integer(0).tag(to_dict=True)
-    helpers = List(Integer()).tag(to_dict=True)
-    request = Dict().tag(to_dict=True)
-    hosts = List(Unicode()).tag(to_dict=True)
-
-    def update_cluster_file(self):
-        """Kept without controller and engines too: the end of a cluster removes it, last of its files."""
-        self.write_cluster_file()
-
-    def write_cluster_file(self):
-        """Readable by its owner alone, and never half written."""
-        path = Path(self.cluster_file)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with complete(path) as partial:
-            partial.touch(mode=0o600)
-            partial.write_text(json.dumps(self.to_dict()))
-
-
-def path_of(name: str) -> Path:
-    """The file that describes a cluster of this name.
-
-    Raises:
-        ValueError: if the name has other characters than letters, digits, "-" and "_".
+    Args:
+        owner: only clusters whose starting process had this value in its environment, as `OWNER`.
     """
-    if not re.fullmatch(r"[A-Za-z0-9_-]+", name):
-        raise ValueError(f"A cluster's name has letters, digits, '-' and '_' only, received {name!r}.")
-    return Path(EngineCluster(cluster_id=name, parent=None, load_profile=False).cluster_file)
-
-
-def paths() -> list[Path]:
-    """The files of all clusters that calolab has started in this profile."""
-    found = sorted(path_of("any").parent.glob("cluster-*.json"))
-    return [path for path in found if (content := read(path)) is not None and "launcher" in content["cluster"]]
+    found = []
+    for path in files():
+        with contextlib.suppress(Unreadable):
+            content = read(path)
+            if content is not None and owner in (None, content["cluster"].get("owner")):
+                found.append(path)
+    return found
 
 
 def read(path: Path) -> dict | None:
-    """What a cluster's file says, without the processes that have died; None if there is no such cluster."""
-    for _ in range(20):
-        try:
-            content = json.loads(path.read_text())
-            break
-        except FileNotFoundError:
-            return None
-        except json.JSONDecodeError:
-            time.sleep(0.05)  # another process is writing it
-    else:
-        raise RuntimeError(
-            f"{path} does not describe a cluster: remove it, and end its processes by hand if any are left."
-        )
-    if content["cluster"].get("host") != socket.gethostname():
+    """What a cluster's file says, without the processes that have died; None if there is no such cluster.
+
+    Raises:
+        Unreadable: if it does not describe a cluster that calolab has started.
+    """
+    content = content_of(path)
+    if content is None or content["cluster"]["host"] != socket.gethostname():
         return content
     find = partial(_find, content["cluster"])
     if not find(content.get("controller", {}).get("state", {}).get("pid"), "ipyparallel.controller"):
@@ -147,6 +117,9 @@ def controller(
         cores=cores or cores_per_engine(launcher, n),
         request=asdict(request),
         hosts=list(hosts),
+        owner=os.environ.get(OWNER, ""),
+        # Elsewhere each engine makes a folder of its own (`launchers.SCRATCH`).
+        scratch="" if launcher in REMOTE else tempfile.mkdtemp(prefix=scratch_prefix(name)),
         idle=idle,
         host=socket.gethostname(),
         controller_ip=address,
@@ -190,6 +163,8 @@ def engines(cluster: EngineCluster, n: int | None = None) -> None:
         raise RuntimeError("The cluster was stopped meanwhile, or its controller has died: start it again.") from None
     options = launcher_options(cluster.launcher, cluster.cores, slurm.Request(**cluster.request), cluster.hosts)
     environment = cpu.environment(cluster.cores) | tensorflow_log.environment()
+    if cluster.scratch:
+        environment["TMPDIR"] = cluster.scratch
     _outside_loops(
         lambda: cluster.start_engines_sync(n or cluster.n, environment=environment, engine_args=ENGINE, **options)
     )
@@ -222,7 +197,7 @@ def stop_engines(path: Path) -> EngineCluster:
     content = read(path)
     if content["cluster"]["launcher"] in ("srun", "slurm") and "controller" in content:
         _say_goodbye(path)
-    end(processes(content, ("engines",)))
+    end(processes(content, ("engines",)), ENGINES_END_WITHIN)
     cluster = load(path)
     if cluster.engines:
         _outside_loops(cluster.stop_engines_sync)
@@ -259,18 +234,8 @@ def resize(path: Path, n: int) -> None:
 @contextlib.contextmanager
 def uninterrupted():
     """One such block at a time; Ctrl-C waits for its end: half done, it would leave processes that nobody knows of."""
-    with _launching:
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        asked = []
-        before = signal.signal(signal.SIGINT, lambda *_: asked.append(True))
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
-            if asked:
-                raise KeyboardInterrupt
+    with _launching, postponed():
+        yield
 
 
 def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
@@ -289,17 +254,35 @@ def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
 def end(targets: list[psutil.Process], patience: float = 5.0) -> None:
     """Ask processes to end; kill them, and children that outlive them, after `patience` seconds.
 
-    The children are not asked: an engine's nanny ends by itself, once it has told the hub that the engine is gone.
+    The children are not asked: an engine's nanny ends by itself, once it has told the hub that the engine is gone. One
+    that is killed with its engine says nothing, and the hub misses the engine only after its heartbeat's 30 s.
     """
-    family = [*targets, *(child for process in targets for child in process.children(recursive=True))]
+    family = list(targets)
+    for process in targets:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            family += process.children(recursive=True)
+    nannies = [process for process in family if _is_nanny(process)]
     for process in targets:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
-    _, left = psutil.wait_procs(family, timeout=patience)
-    for process in left:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(left, timeout=patience)
+    for members in ([process for process in family if process not in nannies], nannies):
+        _, left = psutil.wait_procs(members, timeout=patience)
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(left, timeout=patience)
+
+
+def _is_nanny(process: psutil.Process) -> bool:
+    try:
+        return "ipyparallel.engine.nanny" in process.cmdline()
+    except psutil.Error:
+        return False
+
+
+def scratch_prefix(name: str) -> str:
+    """How the folder for temporary files of a cluster's engines is called: it goes with the cluster."""
+    return f"calolab-{name}-"
 
 
 def log_files(path: Path) -> list[Path]:
@@ -317,11 +300,13 @@ def job_ids(content: dict) -> list[str]:
 def _remove_files(path: Path) -> None:
     """Remove all files of a cluster, last the one by which others know of it."""
     name = path.stem.removeprefix("cluster-")
-    connections, engines = (
-        path.parent.glob(f"ipcontroller-{name}-*.json"),
-        path.parents[1] / "log" / f"engines{name}.json",
-    )
-    for file in [*log_files(path), engines, *connections, client_lock.lock_file(path), path]:
+    connections = [path.with_name(f"ipcontroller-{name}-{side}.json") for side in ("client", "engine")]
+    engines = path.parents[1] / "log" / f"engines{name}.json"
+    with contextlib.suppress(Unreadable):
+        scratch = Path((content_of(path) or {"cluster": {}})["cluster"].get("scratch") or "/")
+        if scratch.name.startswith(scratch_prefix(name)):  # whatever a damaged file says, nothing else is removed
+            shutil.rmtree(scratch, ignore_errors=True)
+    for file in [*log_files(path), engines, *connections, *unattended.files(path), client_lock.lock_file(path), path]:
         file.unlink(missing_ok=True)
 
 

@@ -25,7 +25,16 @@ from traitlets import Dict, Integer, List, Unicode, default
 from calolab import cpu
 from calolab.distributed import communicator, slurm
 
+ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
 HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# How an engine runs where it may be on another machine: with a folder for temporary files of its own, which is removed
+# however the engine ends. The shell passes on what ends it; the traps of one with a foreground command would wait.
+SCRATCH = (
+    'd=$(mktemp -d "${TMPDIR:-/tmp}/calolab-XXXXXXXX") && export TMPDIR="$d"; "$@" <&0 & engine=$!; '
+    'trap "kill -TERM $engine" TERM; trap "kill -HUP $engine" HUP; trap : INT; '
+    'while kill -0 $engine 2> /dev/null; do wait $engine; code=$?; done; [ -z "$d" ] || rm -rf "$d"; exit $code'
+)
+IN_SCRATCH = ("sh", "-c", SCRATCH, "calolab")
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")
 
 
@@ -50,7 +59,7 @@ class SlurmEngines(EngineLauncher):
     def start(self, n):
         """Submit the job."""
         self.n = n
-        command = [*self.srun, f"--cpus-per-task={self.cores}", *self.engine_cmd, *self.engine_args]
+        command = [*self.srun, f"--cpus-per-task={self.cores}", *IN_SCRATCH, *self.engine_cmd, *self.engine_args]
         if "--kill-on-bad-exit=1" in self.srun:
             command.append("--mpi")
         request = slurm.Request(**self.request)
@@ -81,7 +90,8 @@ class SSHEngine(LocalEngineLauncher):
     def find_args(self):
         """The command of the ssh that holds the engine."""
         settings = {k: v for k, v in self.get_env().items() if k not in ("IPP_CONNECTION_INFO", "IPP_PROFILE_DIR")}
-        engine = shlex.join(["env", *(f"{k}={v}" for k, v in settings.items()), *self.engine_cmd, *self.engine_args])
+        variables = [f"{k}={v}" for k, v in settings.items()]
+        engine = shlex.join(["env", *variables, *IN_SCRATCH, *self.engine_cmd, *self.engine_args])
         take = f'IPP_CONNECTION_INFO="$(cat {self._key_file})" && rm {self._key_file} && export IPP_CONNECTION_INFO'
         # In this folder, if that machine has it too, as all other engines: modules beside a notebook are found.
         script = f"{take} && {{ cd {shlex.quote(os.getcwd())} 2> /dev/null; exec {engine}; }}"
@@ -166,7 +176,7 @@ def launcher_options(
         # Beside the step in which this kernel may run, and beside other clusters.
         shared = ["--overlap", "--input=none", "--kill-on-bad-exit=1", f"--cpus-per-task={cores}"]
         nodes = [f"--nodes={request.nodes}"] if request.nodes else []
-        return {"mpi_cmd": ["srun"], "mpi_args": [*slurm.mpi_option(), *shared, *nodes]}
+        return {"mpi_cmd": ["srun"], "mpi_args": [*slurm.mpi_option(), *shared, *nodes, *IN_SCRATCH]}
     if launcher == "slurm":
         if shutil.which("sbatch") is None:
             raise RuntimeError(

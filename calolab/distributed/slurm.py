@@ -1,6 +1,7 @@
 """Slurm: what a batch job of engines asks for, the script that says so, and how its jobs are.
 
-Every value that enters the script is checked first: none can bring a line or a command of its own.
+Every value that enters the script is checked first: none can bring a line or a command of its own, or run another
+program.
 """
 
 from __future__ import annotations
@@ -18,7 +19,20 @@ PATH = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./@%+:=,-]*")
 CONSTRAINT = re.compile(r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|*,:()\[\]-]*")
 OPTION = re.compile(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_./@%+:,&|*()\[\]=-]+)?")
 TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")  # minutes, mm:ss, hh:mm:ss, days-hh, days-hh:mm, days-hh:mm:ss
-OURS = ("ntasks", "cpus-per-task", "job-name", "output", "error", "export", "wrap", "array", "parsable", "hold", "wait")
+# `#SBATCH` options that are refused, by the reason. sbatch takes the beginning of an option's name for the whole.
+REFUSED = {
+    "calolab sets it itself": (
+        *("ntasks", "cpus-per-task", "job-name", "output", "error", "export", "array", "parsable", "hold", "wait"),
+        *("input", "open-mode", "quiet", "verbose"),
+    ),
+    "it runs programs other than the engines, or the engines elsewhere than here": (
+        *("wrap", "prolog", "epilog", "task-prolog", "task-epilog", "bcast", "container", "container-id", "chdir"),
+    ),
+    "it changes whose job it is, where its number counts, or what its environment is": (
+        *("uid", "gid", "clusters", "cluster", "export-file", "get-user-env", "propagate", "preserve-env"),
+    ),
+    "it starts no job": ("test-only", "help", "usage", "version"),
+}
 ENDED = ("CANCELLED", "COMPLETED", "FAILED", "TIMEOUT", "NODE_FAIL", "OUT_OF_MEMORY", "PREEMPTED", "BOOT_FAIL")
 ENDED += ("DEADLINE", "REVOKED", "GONE")
 
@@ -66,8 +80,10 @@ class Request:
         for option in self.options:
             _check("option", option, OPTION, "one long option such as --gres=gpu:1")
             name = OPTION.fullmatch(option)[1]
-            if name in OURS:
-                raise ValueError(f"option --{name} is set by calolab itself: leave it out.")
+            for reason, names in REFUSED.items():
+                if refused := [whole for whole in names if whole.startswith(name)]:
+                    whole = "" if name in refused else f", which sbatch reads as --{refused[0]}"
+                    raise ValueError(f"option --{name}{whole} is refused, because {reason}: leave it out.")
 
     def __bool__(self):
         return self != Request()

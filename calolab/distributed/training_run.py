@@ -13,8 +13,9 @@ from html import escape
 from ipyparallel.error import EngineError, RemoteError
 
 from calolab import progress
-from calolab.distributed import launch
+from calolab.distributed import launch, unattended
 from calolab.distributed.cluster import Engines
+from calolab.interrupts import NOTHING, Stopped, in_script, stopping
 from calolab.training.history import History, Progress
 
 FREE_AFTER = (
@@ -23,6 +24,7 @@ FREE_AFTER = (
 FINAL = ("finished", "stopped", "failed")
 CONTROLLER_EVERY = 3.0  # seconds between two looks at whether the controller lives
 GIVE_UP_AFTER = 25.0  # seconds after which the failure is reported whatever the others do
+STOPS_WITHIN = 60.0  # seconds in which an interrupted script waits for the ranks to finish their pass
 _runs: weakref.WeakSet[TrainingRun] = weakref.WeakSet()  # those of this process
 
 
@@ -38,7 +40,7 @@ class TrainingRun:
         ids: the engine of each rank.
         gan: receives the trained weights in `wait`.
         results: the pending result of each rank (`ipyparallel.AsyncResult`).
-        settings: `checkpoints` and `progress` as given to `fit`, and the range of each label.
+        settings: `checkpoints`, `progress` and `elastic` as given to `fit`, and the range of each label.
         note: how the ranks talk to each other.
 
     Attributes:
@@ -60,6 +62,10 @@ class TrainingRun:
         self._failed_at: float | None = None
         self._freed_at = 0.0
         self._looked_at = time.monotonic()
+        path, messages = launch.path_of(engines.name), [message for result in results for message in result.msg_ids]
+        self._record = unattended.register(
+            path, self.ids, messages, settings["checkpoints"], settings.get("elastic", False)
+        )
         _runs.add(self)
 
     @property
@@ -133,7 +139,7 @@ class TrainingRun:
     def wait(self, timeout: float | None = None) -> History:
         """Wait for the end, put the trained weights into the GAN and return the history.
 
-        Ctrl-C ends the waiting, not the training.
+        In a notebook Ctrl-C ends the waiting, not the training; in a script it stops the training, too.
 
         Args:
             timeout: seconds to wait at most; for ever by default.
@@ -168,6 +174,11 @@ class TrainingRun:
         """Take in the ranks' results once all have ended; free the others if one has failed."""
         if self._history is not None or self._failure is not None:
             return
+        self._take_in()
+        if self._history is not None or self._failure is not None:
+            self._record.unlink(missing_ok=True)
+
+    def _take_in(self) -> None:
         ended = [result.ready() for result in self._results]
         failures = {rank: error for rank in range(len(ended)) if ended[rank] and (error := self._error(rank))}
         if failures:
@@ -223,7 +234,7 @@ class TrainingRun:
         """The one error that says what happened, out of what each rank says."""
         died = [rank for rank, error in failures.items() if _name(error) == EngineError.__name__]
         # A rank that lost the others, or was freed from waiting for them, tells nothing; the one that left first does.
-        silent = ("RanksLost", "RefusedElsewhere", "KeyboardInterrupt")
+        silent = ("RanksLost", "RefusedElsewhere", "KeyboardInterrupt", "Stopped")
         told = [rank for rank, error in failures.items() if rank not in died and _name(error) not in silent]
         if died or busy or (not told and any(_name(error) == "RanksLost" for error in failures.values())):
             self.lost = tuple(self.ids[rank] for rank in (*died, *busy))
@@ -244,6 +255,11 @@ class TrainingRun:
         if died:
             lines += self._last_words(died)
         return TrainingFailed("\n".join(filter(None, lines)))
+
+    def kept(self) -> str:
+        """What is left of a training that was stopped, in words."""
+        folder = self._settings["checkpoints"]
+        return NOTHING if folder is None else f"checkpoint in {folder}, resume=True continues from it"
 
     def how_to_go_on(self) -> str:
         """What to do after a failure, in words."""
@@ -302,7 +318,26 @@ def wait_for(run, timeout: float | None, bar: bool) -> None:
 
     Raises:
         TimeoutError: if it still runs after `timeout` seconds.
+        Stopped: after Ctrl-C; where that ends this process, the training is stopped first, as nobody could collect it.
     """
+    try:
+        with stopping("the waiting", "the training goes on: run.wait() waits again, run.stop() stops it"):
+            _until_ended(run, timeout, bar)
+    except Stopped as stopped:
+        if not in_script():
+            raise
+        now = where(run)
+        run.stop()
+        kept = run.kept()
+        try:
+            with stopping("the training", kept):
+                _until_ended(run, STOPS_WITHIN, bar=False)
+        except TimeoutError:
+            kept += f"; its engines did not stop within {STOPS_WITHIN:g} s: `%ipcluster stop`"
+        raise Stopped(f"the training on {len(run.ids)} ranks{now and ', '}{now}", kept, stopped.number) from None
+
+
+def _until_ended(run, timeout: float | None, bar: bool) -> None:
     deadline = None if timeout is None else time.monotonic() + timeout
     with progress.bar(unit="step", show=bar and run.status not in FINAL) as shown:
         while run.status not in FINAL:

@@ -1,7 +1,7 @@
 """The guard of one cluster, a process of its own: `python -m calolab.distributed.watchdog cluster-file`.
 
 It stops the cluster when no client has been there for the cluster's idle time and no engine works, and at once when the
-controller has died, so that no engine is left behind.
+controller has died, so that no engine is left behind. It stops trainings whose client has ended (`unattended`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import time
 import traceback
 from pathlib import Path
 
-from calolab.distributed import client_lock, hub, launch
+from calolab.distributed import client_lock, hub, launch, unattended
 
 
 def watch(path: Path) -> None:
@@ -36,6 +36,7 @@ def watch(path: Path) -> None:
                 print("The controller has died: its engines are stopped.", flush=True)
                 launch.stop(path)
                 return
+            unattended.tend(path, idle)
             with client_lock.without_clients(path) as alone:
                 pass
             if not alone:

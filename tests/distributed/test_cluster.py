@@ -1,5 +1,6 @@
 """Clusters: what the verbs do and say, that they outlive kernels, and that they leave nothing behind."""
 
+import json
 import os
 import signal
 import subprocess
@@ -8,9 +9,10 @@ import time
 
 import psutil
 import pytest
+from ipyparallel import RemoteError
 
 from calolab import cpu, distributed
-from calolab.distributed import client_lock, hub, launch, watchdog
+from calolab.distributed import client_lock, cluster_file, hub, launch, watchdog
 from tests.helpers import alive, allow_root, wait_for
 
 
@@ -199,7 +201,8 @@ def test_an_interrupt_during_start_leaves_nothing(after):
     for _ in range(2):
         kernel.send_signal(signal.SIGINT)
         time.sleep(0.1)
-    assert "KeyboardInterrupt" in kernel.communicate(timeout=60)[1]
+    assert kernel.communicate(timeout=60)[1] == "Stopped: the start of a cluster; nothing of it is left.\n"
+    assert kernel.returncode == 130
     assert not alive(everything) and not list(path.parents[1].rglob("*broken-off*"))
     ours = [
         p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("IPP_CLUSTER_ID") == "broken-off"
@@ -234,8 +237,13 @@ def test_wrong_arguments_are_refused():
         distributed.start(1, "locl", name="x")
     with pytest.raises(ValueError, match="n expects a number above 0, received 0"):
         distributed.start(0, name="x")
-    with pytest.raises(ValueError, match="letters, digits"):
-        distributed.status("../x")
+    with pytest.raises(ValueError, match="address expects an IP address or a host name, received '--ip=0'"):
+        distributed.start(1, name="x", address="--ip=0")
+    for name in ("../x", "", "-n", "--all", "a b", "x\n", 7):
+        with pytest.raises(ValueError, match="letters, digits.*does not begin with '-'"):
+            distributed.status(name)
+    with pytest.raises(ValueError, match="at most 64 characters.* of 300 characters"):
+        distributed.start(1, name="n" * 300)
 
 
 def test_a_stale_file_ends_no_stranger(one):
@@ -284,6 +292,100 @@ def test_a_controller_that_falls_silent_is_told(one, monkeypatch):
             controller.resume()
         with pytest.raises(IndexError, match="Engines 999 have gone"):
             hub.tasks(client, [999])
+
+
+def test_restart_does_not_wait_for_the_heartbeat_of_busy_engines(one):
+    """A killed nanny tells the hub nothing, which misses the engine only after 30 s."""
+    work = one.client[:].apply_async(sleep_deaf, 600)
+    wait_for(lambda: states(distributed.status("one")) == {0: "busy"})
+    fresh = distributed.restart("one", timeout=20)
+    assert fresh.ids == (1,) and fresh.client[:].apply_sync(lambda: 6 * 7) == [42]
+    with pytest.raises(RemoteError, match="died"):
+        work.get(timeout=10)
+
+
+def sleep_deaf(seconds):
+    """Work that does not hear of the end; in steps, as every interpreter does."""
+    import signal
+    import time
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    time.sleep(seconds)
+
+
+def test_an_engine_without_heartbeat_is_silent_and_so_is_its_cluster(one):
+    pid = distributed.status("one").engines[0].pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        found = distributed.status("one")
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert (found.state, states(found)) == ("silent", {0: "silent"})
+    assert "Engine 0 does not answer" in found.note and "restart" in found.note
+    wait_for(lambda: distributed.status("one").state == "running", 30)
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        ("[]", "a JSON list"),
+        ("3", "a JSON int"),
+        ("{}", "without a record 'cluster'"),
+        ('{"cluster": []}', "without a record 'cluster'"),
+        ('{"cluster": {"launcher": "local"}}', "'cluster_id' is 'missing'"),
+        ("", "no JSON"),
+        ("\udcff", "codec"),
+        ("[" * 100_000, "recursion"),
+        ("engines", "'controller' or 'engines'"),
+        ("n", "'n' is 'two'"),
+    ],
+)
+def test_a_file_that_describes_no_cluster_is_named_and_the_others_are_listed(one, text, wrong, monkeypatch):
+    monkeypatch.setattr(cluster_file.time, "sleep", lambda _: None)
+    path = launch.path_of("damaged")
+    if text in ("engines", "n"):
+        content = json.loads(launch.path_of("one").read_text())
+        content["cluster"]["cluster_id"] = "damaged"
+        content |= {"engines": {"sets": [1]}} if text == "engines" else {}
+        content["cluster"] |= {"n": "two"} if text == "n" else {}
+        text = json.dumps(content)
+    path.write_bytes(text.encode(errors="surrogateescape"))
+    try:
+        found = {status.name: status for status in distributed.clusters()}
+        assert found["one"].state == "running" and found["damaged"].state == "unreadable"
+        assert str(path) in found["damaged"].note and wrong in found["damaged"].note
+        assert "Remove this file" in repr(found["damaged"])
+        for call in (distributed.start, distributed.attach, distributed.stop):
+            with pytest.raises(RuntimeError, match="does not describe a cluster"):
+                call(name="damaged")
+        assert "No cluster 'other' is running. Running: one." in distributed.stop("other")
+    finally:
+        path.unlink()
+
+
+def test_a_cluster_of_ipyparallels_own_is_left_alone():
+    path = launch.path_of("foreign")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text('{"cluster": {"cluster_id": "foreign"}, "engines": {"sets": {}}}')
+    try:
+        assert "foreign" not in [status.name for status in distributed.clusters()]
+        with pytest.raises(RuntimeError, match="calolab did not start: leave it, and choose another name"):
+            distributed.start(1, name="foreign")
+    finally:
+        path.unlink()
+
+
+def test_the_remains_of_one_cluster_are_not_those_of_another():
+    folder = launch.path_of("a").parent
+    folder.mkdir(parents=True, exist_ok=True)
+    others = [folder / "ipcontroller-a-b-client.json", folder / f"calolab-a-b-run-{16 * '0'}.json"]
+    for file in (client_lock.lock_file(launch.path_of("a")), folder / "ipcontroller-a-client.json", *others):
+        file.touch()
+    assert "No cluster 'a' is running" in distributed.stop("a")
+    launch.stop(launch.path_of("a"))
+    assert sorted(folder.glob("*-a*")) == sorted(others)
+    for file in others:
+        file.unlink()
 
 
 def test_mpi_launches_ranks_in_order():

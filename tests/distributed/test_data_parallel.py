@@ -1,5 +1,6 @@
 """Trainings on two real engines: they begin, stop and end together, survive what can happen, and fail clearly."""
 
+import builtins
 import contextlib
 import os
 import resource
@@ -64,11 +65,12 @@ def test_a_time_limit_stops_all_ranks_after_the_same_step(two, gan, make_electro
         distributed.fit(two, gan, sample, epochs=1, time_limit=0)
 
 
-def test_ctrl_c_leaves_a_running_run_which_stop_ends_on_all_ranks(two, gan, make_electrons):
+def test_ctrl_c_in_a_notebook_leaves_a_running_run_which_stop_ends_on_all_ranks(two, gan, make_electrons, monkeypatch):
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
     run = distributed.fit(two, gan, make_electrons(4), epochs=100_000, batch_size=2, recipe=GENTLE, progress=False)
     wait_for(lambda: run.progress)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="Stopped: the waiting; the training goes on"):
         run.wait()
     assert run.status == "running"
     run.stop()

@@ -36,6 +36,14 @@ def own_jobs(name):
     return table.stdout.split()
 
 
+def temporary_file():
+    """As TensorFlow leaves one when its process is killed."""
+    import tempfile
+
+    with tempfile.NamedTemporaryFile("w", prefix="__autograph_generated_file", suffix=".py", delete=False) as file:
+        return file.name
+
+
 def sleeper(seconds):
     time.sleep(seconds)
 
@@ -99,7 +107,7 @@ def kind(request):
             launchers.launcher_options(request.param)
         except RuntimeError as error:
             pytest.skip(str(error))
-        yield SimpleNamespace(name=request.param, options=options)
+        yield SimpleNamespace(name=request.param, options=options, left=[])
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +117,7 @@ def engines(kind):
         yield started
         pids = engine_pids(started.name)
     assert not alive_engines(pids)
+    wait_for(lambda: not any(map(os.path.exists, kind.left)), 20)
     assert not list(launch.path_of(started.name).parents[1].rglob(f"*by-{kind.name}*"))
     if kind.name == "slurm":
         assert not own_jobs(started.name)
@@ -195,6 +204,9 @@ def test_scale_up_and_down_but_never_away_from_work(engines, kind):
 
 def test_a_killed_engine_is_missed_and_restart_brings_it_back(engines, kind):
     pids = engine_pids(engines.name)
+    temporary = engines.client[:].apply_sync(temporary_file)
+    kind.left += temporary
+    assert all(map(os.path.exists, temporary))
     os.kill(pids[1], signal.SIGKILL)
     wait_for(lambda: len(engines) < 2)
     found = distributed.status(engines.name)
@@ -202,6 +214,8 @@ def test_a_killed_engine_is_missed_and_restart_brings_it_back(engines, kind):
     fresh = distributed.restart(engines.name)
     assert len(fresh) == 2 and not set(engine_pids(engines.name)) & set(pids)
     assert not alive_engines(pids)
+    if kind.name in launchers.REMOTE:  # the others' files go with the cluster
+        wait_for(lambda: not any(map(os.path.exists, temporary)))
 
 
 def test_a_killed_controller_takes_all_engines_with_it(engines, kind):

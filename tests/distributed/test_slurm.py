@@ -105,7 +105,13 @@ def test_waiting_in_the_queue_is_bounded_and_says_what_is_missing(batch):
         ("constraint", "gpu`id`", "constraint expects"),
         ("options", ["--gres=gpu:1 --uid=0"], "option expects"),
         ("options", ["gres=gpu:1"], "--gres=gpu:1"),
-        ("options", ["--wrap=id"], "set by calolab"),
+        ("options", ["--output=x"], "--output is refused, because calolab sets it itself"),
+        ("options", ["--wrap=id"], "runs programs other than the engines"),
+        ("options", ["--prolog=/tmp/x"], "--prolog is refused, because it runs programs other"),
+        ("options", ["--chdir=/tmp"], "--chdir is refused, because .* elsewhere than here"),
+        ("options", ["--chd=/tmp"], "--chd, which sbatch reads as --chdir, is refused"),
+        ("options", ["--uid=0"], "whose job it is"),
+        ("options", ["--test-only"], "starts no job"),
         ("modules", ["gcc\nid"], "module expects"),
         ("modules", ["gcc && id"], "module expects"),
         ("conda", "'; id; '", "conda expects"),
@@ -117,6 +123,11 @@ def test_values_that_would_say_more_than_they_should_are_refused(field, value, s
     with pytest.raises(ValueError, match=said):
         distributed.start(1, "slurm", name="refused", **{field: value})
     assert launch.read(launch.path_of("refused")) is None
+
+
+def test_what_asks_for_resources_is_no_refused_option():
+    options = ("--gres=gpu:1", "--time-min=10", "--exclusive", "--mem=4G", "--nice", "--mail-user=me@here", "--wckey=x")
+    assert slurm.Request(options=options).options == options
 
 
 @pytest.mark.parametrize(

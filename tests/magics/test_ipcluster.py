@@ -122,3 +122,11 @@ def test_the_magics_are_installed_under_their_own_name():
     import calolab_magics
 
     assert os.path.basename(os.path.dirname(calolab_magics.__file__)) == "magics"
+
+
+def test_a_name_that_looks_like_an_option_is_refused(shell):
+    for line in ("start -n 1 --id=-n", "status --id=--all", f"start --id {'n' * 300}"):
+        with pytest.raises(UsageError, match="A cluster's name has at most 64 characters.*does not begin with '-'"):
+            shell.run_line_magic("ipcluster", line)
+    with pytest.raises(UsageError, match="--chdir is refused"):
+        shell.run_line_magic("ipcluster", "start --engines slurm --option=--chdir=/tmp")

@@ -1,0 +1,156 @@
+"""Trainings whose client has ended: they stop, `%ipcluster list` says so, and what others do goes on."""
+
+import json
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from calolab import distributed
+from calolab.distributed import communicator, launch, unattended
+from calolab.training import checkpoints
+from tests.helpers import alive, interrupted, wait_for
+
+FIT = """
+import sys
+import numpy as np
+import calolab as cl
+space = cl.spaces.space("jet-image")
+sample = cl.Sample(np.random.default_rng(1).random((8, *space.shape)), {"signal": np.arange(8) % 2}, space)
+gan = cl.models.build("lagan", space)
+"""
+TRAIN = "epochs=10_000, batch_size=2, checkpoints=sys.argv[1], progress=False"
+WITH = (
+    FIT
+    + f"""
+with cl.distributed.cluster(2, name="of-script", cores=1) as engines:
+    cl.distributed.fit(engines, gan, sample, {TRAIN}).wait()
+"""
+)
+LEFT = (
+    FIT
+    + f"""
+run = cl.distributed.fit(cl.distributed.attach("left"), gan, sample, {TRAIN}, ranks=1)
+run.wait()
+"""
+)
+SEARCH = """
+import sys, time
+from calolab import distributed
+def train(trial):
+    for epoch in range(6000):
+        trial.report(epoch, ks_comb=1.0)
+        time.sleep(0.05)
+        if trial.should_stop():
+            return
+engines = distributed.attach("left")
+space = {"x": distributed.Real(0, 1)}
+distributed.search(engines, train, space, folder=sys.argv[1], trials=3).wait()
+"""
+
+
+@pytest.fixture(scope="module")
+def left():
+    """Two engines with an idle time of 6 s, which this process, a client, keeps."""
+    with distributed.cluster(2, name="left", cores=1, idle=0.1) as engines:
+        yield engines
+
+
+def states():
+    return {engine.state for engine in distributed.status("left").engines.values()}
+
+
+def of_cluster(name):
+    processes = psutil.process_iter(["environ"])
+    return alive([one for one in processes if (one.info["environ"] or {}).get("IPP_CLUSTER_ID") == name])
+
+
+def test_ctrl_c_in_a_script_stops_its_training_and_its_engines(tmp_path):
+    if "gloo" not in communicator.built():
+        pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
+    code, printed, said = interrupted(["-c", WITH, tmp_path], (tmp_path / checkpoints.FILE).exists)
+    assert code == 130 and printed == "" and "Traceback" not in said
+    line = said.splitlines()[-1]
+    assert line.startswith("Stopped: the training on 2 ranks, epoch ")
+    assert line.endswith(f"; checkpoint in {tmp_path}, resume=True continues from it.")
+    assert not of_cluster("of-script") and distributed.status("of-script").state == "not running"
+    assert checkpoints.read_header(tmp_path)["standing"]["epoch"] > 0
+
+
+def test_ctrl_c_in_a_script_stops_its_search_which_goes_on_when_reattached(left, tmp_path):
+    log = tmp_path / "trials" / "0000.jsonl"
+    code, printed, said = interrupted(
+        ["-c", SEARCH, tmp_path], lambda: log.exists() and len(log.read_text().splitlines()) > 3
+    )
+    assert (code, printed) == (130, "")
+    assert said == f"Stopped: the search after 0 of 3 trials; all trials in {tmp_path}: reattach_search continues.\n"
+    wait_for(lambda: states() == {"idle"})
+    search = distributed.reattach_search(tmp_path)
+    assert {trial.status for trial in search.trials} == {"queued"} and search.status == "interrupted"
+    again = distributed.reattach_search(tmp_path, left)
+    wait_for(lambda: any(trial.attempts == 2 and trial.status == "running" for trial in again.trials))
+    again.stop()
+    again.wait(20)
+
+
+def test_a_training_whose_client_was_killed_stops_at_its_checkpoint(left, tmp_path):
+    client = subprocess.Popen([sys.executable, "-c", LEFT, tmp_path], stderr=subprocess.DEVNULL)
+    try:
+        wait_for((tmp_path / checkpoints.FILE).exists, 120)
+        assert "without a client" not in distributed.status("left").note  # while there is one
+    finally:
+        client.kill()
+        client.wait()
+    wait_for(lambda: states() == {"idle"})
+    standing = checkpoints.read_header(tmp_path)["standing"]
+    assert standing["epoch"] > 0 and (standing["step"], standing["passes"]) == (0, 0)
+    wait_for(lambda: not unattended.files(launch.path_of("left")))
+
+
+def until_told():
+    """A training's work, as far as signals are concerned."""
+    import time
+
+    from calolab.distributed import communicator
+
+    while not (communicator.stop_asked.is_set() or communicator.pause_asked.is_set()):
+        time.sleep(0.05)
+    return communicator.stop_asked.is_set(), communicator.pause_asked.is_set()
+
+
+@pytest.mark.parametrize(
+    ("folder", "elastic", "outlook", "told"),
+    [
+        (None, False, r"training without a client on engine \d+, stops in [1-6] s", (True, False)),
+        ("/run", False, r"training without a client on engine \d+, stops after its epoch; .* from /run", (False, True)),
+        ("/run", True, r"elastic training without a client on engine \d+, runs to its end; .* from /run", None),
+    ],
+)
+def test_what_becomes_of_a_training_without_a_client(left, folder, elastic, outlook, told):
+    path, engine, other = launch.path_of("left"), *left.ids
+    left.client[:].apply_sync(communicator.describe, left.address)
+    ours, others = (left.client[number].apply_async(until_told) for number in (engine, other))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    file = unattended.register(path, [engine], ours.msg_ids, folder, elastic)
+    unattended._write(file, replace(unattended.Training(**json.loads(file.read_text())), client=ended.pid))
+    try:
+        (found,) = [status for status in distributed.clusters() if status.name == "left"]
+        assert found.state == "running" and re.search(outlook, found.note)
+        if told is None:
+            time.sleep(8)  # longer than the idle time
+            assert not ours.ready() and file.exists()
+        else:
+            assert ours.get(timeout=30) == told
+            wait_for(lambda: not file.exists())
+        assert not others.ready()  # other work on other engines is left alone
+    finally:
+        left.client.send_signal(int(signal.SIGUSR1), targets=[engine, other], block=False)
+        others.get(timeout=30)
+        ours.get(timeout=30)
+        file.unlink(missing_ok=True)
