@@ -4,10 +4,20 @@
 
 The page needs no network: nothing in it is fetched from elsewhere. What the cell tagged `summary` prints is printed
 here; what the kernel itself says (TensorFlow about this machine, say) is kept in a log beside the page.
+
+Ctrl-C interrupts the cell that runs, which may finish a step and write a checkpoint, and leaves notebook and page as
+far as they were executed; once more ends the kernel at once. The clusters that the notebook started are stopped when it
+ends, however it ends.
 """
 
 import argparse
+import asyncio
+import os
+import secrets
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 
 import nbformat
@@ -16,32 +26,109 @@ from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
 from tqdm import tqdm
 
+from calolab import distributed
 from calolab.files import complete
+from calolab.interrupts import Stopped, postponed, stopping
+
+INTERRUPTED_CELL = 60.0  # seconds in which an interrupted cell may end by itself
 
 
-def execute(path, timeout, log):
-    """The notebook at `path` with its outputs, run in a new kernel, and the error that stopped it, if any."""
+class Execution:
+    """A notebook in a new kernel, in a thread of its own: the main thread receives the signals.
+
+    Args:
+        notebook: gets its outputs cell by cell.
+        options: of `NotebookClient`.
+        streams: files of the kernel, as for `subprocess.Popen`.
+    """
+
+    def __init__(self, notebook, options, streams):
+        self.done, self.received, self.error = 0, 0, None
+        self._loop = None
+        self._client = NotebookClient(
+            notebook, on_notebook_start=self._begin, on_cell_start=self._check, on_cell_executed=self._count, **options
+        )
+        self._thread = threading.Thread(target=self._run, args=(streams,), daemon=True)
+
+    def run(self, advance):
+        """Execute all cells, or those before a signal; gives the error of a cell that failed."""
+        self._advance = advance
+        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._receive) for number in signals}
+        try:
+            self._thread.start()
+            while self._thread.is_alive():
+                self._thread.join(0.2)
+                if self.received and time.monotonic() > self._deadline:
+                    self._in_loop("shutdown_kernel", now=True)
+                    self._deadline = time.monotonic() + INTERRUPTED_CELL
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+        if self.error is not None and not self.received and not isinstance(self.error, CellExecutionError):
+            raise self.error
+        return self.error
+
+    def _run(self, streams):
+        try:
+            self._client.execute(**streams)
+        except BaseException as error:  # the main thread says what it means
+            self.error = error
+
+    def _receive(self, number, frame):
+        if self.received:
+            self._deadline = 0.0
+            return
+        self.received, self._deadline = number, time.monotonic() + INTERRUPTED_CELL
+        self._in_loop("interrupt_kernel")
+
+    def _in_loop(self, call, **options):
+        """Let the kernel's manager do something where it lives."""
+        if self._loop is not None and self._loop.is_running():
+            asyncio.run_coroutine_threadsafe(getattr(self._client.km, call)(**options), self._loop)
+
+    def _begin(self, **_):
+        self._loop = asyncio.get_running_loop()
+
+    def _check(self, **_):
+        if self.received:
+            raise Stopped("the notebook between two cells", number=self.received)
+
+    def _count(self, execute_reply, **_):
+        if execute_reply["content"]["status"] == "ok":
+            self.done += 1
+            self._advance()
+
+
+def execute(path, timeout, log, out):
+    """The notebook at `path` with its outputs, run in a new kernel, and the error or `Stopped` that ended it."""
     notebook = nbformat.read(path, as_version=4)
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    owner = secrets.token_hex(8)
     with tqdm(total=len(code_cells), desc=path.stem, unit="cell", file=sys.stderr) as bar:
-        client = NotebookClient(
-            notebook,
-            timeout=timeout,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(path.parent)}},
+        options = {
+            "timeout": timeout,
+            "kernel_name": "python3",
+            "resources": {"metadata": {"path": str(path.parent)}},
             # Widgets leave a picture: their whole state in the file would only make it heavy.
-            store_widget_state=False,
+            "store_widget_state": False,
             # A progress bar keeps its last line only, as in JupyterLab.
-            coalesce_streams=True,
+            "coalesce_streams": True,
             # What C++ libraries write past Python goes to the log, not into the cells.
-            extra_arguments=["--IPKernelApp.capture_fd_output=False"],
-            on_cell_executed=lambda **_: bar.update(),
-        )
+            "extra_arguments": ["--IPKernelApp.capture_fd_output=False"],
+        }
+        environment = os.environ | {distributed.OWNER: owner}
+        execution = Execution(notebook, options, {"stdout": log, "stderr": log, "env": environment})
         try:
-            client.execute(stdout=log, stderr=log)
-        except CellExecutionError as error:
-            return notebook, error
-    return notebook, None
+            error = execution.run(bar.update)
+        finally:
+            with postponed():
+                distributed.stop_all(owner)
+    if execution.received and error is not None:
+        what = f"{path.stem} in code cell {execution.done + 1} of {len(code_cells)}, and its engines"
+        kept = f"what was executed is in {out.with_suffix('.ipynb')} and {out.with_suffix('.html')}"
+        return notebook, Stopped(what, kept, execution.received)
+    return notebook, error
 
 
 def page(notebook, title):
@@ -76,6 +163,7 @@ def summary(notebook):
     return "".join(output.text for output in outputs if output.output_type == "stream")
 
 
+@stopping("the execution of a notebook")
 def main():
     """Execute, save, report; the exit status says whether every cell ran."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -88,9 +176,12 @@ def main():
     executed = arguments.out / arguments.notebook.name
     html = executed.with_suffix(".html")
     with open(executed.with_suffix(".log"), "w") as log:
-        notebook, error = execute(arguments.notebook, arguments.timeout, log)
-    write(executed, nbformat.writes(notebook))
-    write(html, page(notebook, arguments.notebook.stem))
+        notebook, error = execute(arguments.notebook, arguments.timeout, log, executed)
+    with postponed():
+        write(executed, nbformat.writes(notebook))
+        write(html, page(notebook, arguments.notebook.stem))
+    if isinstance(error, Stopped):
+        raise error
     print(f"\n{summary(notebook)}\nexecuted notebook: {executed.resolve()}\npage:              {html.resolve()}")
     if error is not None:
         sys.exit(f"\n{arguments.notebook} stopped at an error:\n{error}")

@@ -6,7 +6,11 @@ import sys
 from pathlib import Path
 
 import nbformat
+import psutil
 import pytest
+
+from calolab import distributed
+from tests.helpers import alive, interrupted
 
 SCRIPT = Path(__file__).parents[1] / "notebooks" / "execute.py"
 
@@ -56,6 +60,55 @@ def test_an_error_is_told_and_the_page_is_kept(tmp_path):
     assert result.returncode != 0
     assert "too hot" in result.stderr
     assert "too hot" in (tmp_path / "out" / "small.html").read_text()
+
+
+def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp_path):
+    """As in `make demo`: one line, 130, no traceback, no engine of the run, and the user's other cluster as it was."""
+    cells = [
+        code("print('before')"),
+        code("from calolab import distributed\nengines = distributed.start(1, name='own', cores=1)"),
+        code(
+            "import time\n"
+            "work = engines.client[:].apply_async(lambda: all(iter(lambda: True, False)))\n"
+            "print(engines.client.queue_status(), flush=True)\n"
+            f"open({str(tmp_path / 'begun')!r}, 'w').close()\n"
+            "time.sleep(600)"
+        ),
+        code("print('after')"),
+    ]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "small.ipynb")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
+        with distributed.cluster(1, name="other", cores=1) as other:
+            command = [SCRIPT, tmp_path / "small.ipynb", "--out", tmp_path / "out"]
+            status, printed, said = interrupted(command, (tmp_path / "begun").exists)
+            assert [found.name for found in distributed.clusters()] == ["other"]
+            assert other.client[:].apply_sync(abs, -1) == [1]
+    assert status == 130 and printed == "" and "Traceback" not in said
+    assert said.splitlines()[-1] == (
+        "Stopped: small in code cell 3 of 4, and its engines; what was executed is in "
+        f"{tmp_path}/out/small.ipynb and {tmp_path}/out/small.html."
+    )
+    assert not [
+        process
+        for process in psutil.process_iter(["environ"])
+        if (process.info["environ"] or {}).get("IPYTHONDIR") == str(tmp_path / "ipython") and alive([process])
+    ]
+    kept = nbformat.read(tmp_path / "out" / "small.ipynb", 4).cells
+    assert kept[0].outputs[0].text == "before\n" and kept[2].outputs[-1].ename == "KeyboardInterrupt"
+    assert kept[3].outputs == [] and "before" in (tmp_path / "out" / "small.html").read_text()
+
+
+def test_ctrl_c_in_a_benchmark_ends_its_processes_with_one_line(tmp_path):
+    def parts():
+        own = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("TMPDIR") == str(tmp_path)]
+        return [process for process in alive(own) if "--part" in process.cmdline()]
+
+    command = [SCRIPT.parents[1] / "tests" / "benchmarks", "streaming", "--out", tmp_path / "out"]
+    status, printed, said = interrupted(command, parts, TMPDIR=str(tmp_path))
+    assert status == 130 and printed == "" and "Traceback" not in said and parts() == []
+    assert said.splitlines()[-1].startswith("Stopped") and "Stopped" not in "".join(said.splitlines()[:-1])
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["00_from_engines_to_showers"])

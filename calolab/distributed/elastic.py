@@ -176,7 +176,7 @@ class ElasticRun:
     def wait(self, timeout: float | None = None) -> History:
         """Wait for the end, put the trained weights into the GAN and return the history.
 
-        Ctrl-C ends the waiting, not the training.
+        In a notebook Ctrl-C ends the waiting, not the training; in a script it stops the training, too.
 
         Args:
             timeout: seconds to wait at most; for ever by default.
@@ -190,6 +190,10 @@ class ElasticRun:
         if self._failure is not None:
             raise self._failure
         return self._stretch.wait()
+
+    def kept(self) -> str:
+        """What is left of a training that was stopped, in words."""
+        return self._stretch.kept()
 
     def _drive(self) -> None:
         """The thread: see each stretch to its end, and start the next one if there is to be one."""

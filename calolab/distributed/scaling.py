@@ -14,6 +14,7 @@ from calolab.distributed import data_parallel, scaling_rank, shipment
 from calolab.distributed.cluster import Engines
 from calolab.distributed.network_model import fit_network, moved_bytes
 from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
+from calolab.interrupts import stopping
 from calolab.progress import bar
 from calolab.samples import Sample
 from calolab.training.recipe import Recipe
@@ -25,6 +26,7 @@ FREE_AFTER = 5.0  # seconds after which ranks that outlive a failed one are inte
 GIVE_UP_AFTER = 20.0  # seconds after which they are left behind
 
 
+@stopping("the measurement of scaling")
 def scaling_report(
     engines: Engines,
     gan,
@@ -124,6 +126,9 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
             averages = np.array(_call(engines, ids, scaling_rank.averages, [(SIZES, 20)] * size))
             port = _call(engines, ids[:1], scaling_rank.answer_pings, [(facts[0].address,)])[0]
             latency = _call(engines, ids[-1:], scaling_rank.ping, [(facts[0].address, port)])[0]
+    except KeyboardInterrupt:
+        engines.client.send_signal(signal.SIGINT, targets=sorted({*ids} & {*engines.ids}), block=False)
+        raise
     finally:
         with contextlib.suppress(Exception):  # an engine that has died left by itself
             _call(engines, [engine for engine in ids if engine in engines.ids], scaling_rank.end, timeout=60)

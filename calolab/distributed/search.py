@@ -17,6 +17,7 @@ from calolab.distributed.search_table import SearchTable, best_first, make_table
 from calolab.distributed.trial_store import TrialStore
 from calolab.distributed.trials import ENDED, Trial, trial_folder
 from calolab.files import complete
+from calolab.interrupts import Stopped, in_script, stopping
 from calolab.names import check_name
 
 _at_work: dict[Path, Search] = {}  # the searches of this process, by their folders
@@ -287,20 +288,37 @@ class Search:
         return make_table(self.trials, self.metric, self.direction, top)
 
     def wait(self, timeout: float | None = None) -> Trial | None:
-        """Wait for the end and return the best trial. Ctrl-C ends the waiting, not the search.
+        """Wait for the end and return the best trial.
+
+        In a notebook Ctrl-C ends the waiting, not the search; in a script running trials stop after their pass and go
+        back into the queue, and `reattach_search` goes on with them.
 
         Raises:
             TimeoutError: if it still runs after so many seconds.
             RuntimeError: if it cannot go on, with the reason.
         """
+        try:
+            with stopping("the waiting", "the search goes on: search.wait() waits again, search.stop() stops it"):
+                self._until_ended(timeout)
+        except Stopped as stopped:
+            if not in_script():
+                raise
+            ended = sum(trial.status in ENDED for trial in self.trials)
+            kept = f"all trials in {self.folder}: reattach_search continues"
+            with stopping("the search", kept):
+                self._working().suspend()
+            done = f"the search after {ended} of {self._store.settings['trials']} trials"
+            raise Stopped(done, kept, stopped.number) from None
+        if self.status == "interrupted":
+            raise RuntimeError(f"The search has not come to its end: {self.note}.")
+        return self.best
+
+    def _until_ended(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.status in ("running", "stopping"):
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"The search still runs after {timeout:g} s: {self!r}. It goes on; wait again.")
             time.sleep(0.05)
-        if self.status == "interrupted":
-            raise RuntimeError(f"The search has not come to its end: {self.note}.")
-        return self.best
 
     def _working(self):
         if self._driver is None:

@@ -112,7 +112,7 @@ class Attempt:
         shared: whether the client sees the trial's file.
 
     Attributes:
-        wish: "stopped", "pruned" or "restart" once it shall end.
+        wish: "stopped", "pruned", "restart" or "suspended" (until a reattachment) once it shall end.
         signals: sent to its engines, pending or not.
         lines: how many published lines were taken in.
     """
@@ -190,6 +190,6 @@ class Attempt:
             return Ending("new", lines=lines)
         if error.ename == "KeyError":  # the hub of another cluster
             return Ending("lost", "its cluster has gone.", lines=lines)
-        if error.ename == "KeyboardInterrupt":  # between the trial's end and its answer
+        if error.ename in ("KeyboardInterrupt", "Stopped"):  # between the trial's end and its answer
             return Ending("stopped", lines=lines)
         return Ending("failed", f"engine {number}: {error.ename}: {error.evalue}", lines=lines)

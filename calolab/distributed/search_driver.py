@@ -51,6 +51,7 @@ class SearchDriver:
         self._gate = threading.Lock()  # between the thread's end and its new beginning
         self._thread: threading.Thread | None = None
         self._looked_at = time.monotonic()
+        self._suspended = False  # whether no trial begins any more, though some are left
         self._cut_off = False  # whether the controller has died: running trials cannot be heard of any more
 
     @property
@@ -110,6 +111,21 @@ class SearchDriver:
         # One that is being stopped goes on after its end; one that runs is heard of when it ends.
         self._do(lambda: self._end(number, "restart") if trial.status == "stopping" else None)
 
+    def suspend(self, patience: float = 60.0) -> None:
+        """Stop running trials after their pass and put them back into the queue; begin none any more."""
+        self._suspended = True
+
+        def put_back():
+            for attempt in self._attempts.values():
+                if not attempt.wish:
+                    attempt.end("suspended")
+
+        if self.running:
+            self._do(put_back)
+        deadline = time.monotonic() + patience
+        while self.running and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     def _do(self, command: Callable[[], None]) -> None:
         """Let the thread do something; start it if it has ended."""
         with self._gate:
@@ -147,7 +163,11 @@ class SearchDriver:
 
     def _complete(self) -> bool:
         settings = self.store.settings
-        if self._attempts or not self._commands.empty() or self._next_queued() is not None:
+        if self._attempts or not self._commands.empty():
+            return False
+        if self._suspended:
+            return True
+        if self._next_queued() is not None:
             return False
         return settings["stopped"] or len(self.store.trials) >= settings["trials"]
 
@@ -226,6 +246,8 @@ class SearchDriver:
                     self._pool.replace(attempt.ids)
             if attempt.wish == "restart" or status == "new":
                 status, error = "queued", ""
+            elif attempt.wish == "suspended" and status in ("lost", "stopped"):
+                plan.resume, status, error = True, "queued", ""
             elif attempt.wish and status in ("lost", "stopped"):
                 status = attempt.wish
             elif status == "lost":
@@ -252,7 +274,7 @@ class SearchDriver:
         settings, ranks = self.store.settings, self.store.settings["ranks"]
         self.note = "" if self._attempts else self._shortage(ranks)
         more = not settings["stopped"] and len(self.store.trials) < settings["trials"]
-        if not more and self._next_queued() is None:
+        if self._suspended or (not more and self._next_queued() is None):
             return
         free = self._pool.free()
         while len(free) >= ranks:

@@ -1,5 +1,6 @@
 """A search on two real engines: trials run, stop, start again and go on; a killed notebook loses nothing."""
 
+import builtins
 import os
 import signal
 import subprocess
@@ -226,11 +227,12 @@ def test_a_busy_notebook_does_not_hold_the_trials_up(searchers, parabola, tmp_pa
     search.wait(10)
 
 
-def test_ctrl_c_ends_the_waiting_only(searchers, slow, tmp_path):
+def test_ctrl_c_in_a_notebook_ends_the_waiting_only(searchers, slow, tmp_path, monkeypatch):
+    monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
     search = distributed.search(searchers, slow, SPACE, folder=tmp_path, trials=2)
     running(search, 2)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt, match="Stopped: the waiting; the search goes on"):
         search.wait(20)
     epochs = len(search.trial(0).epochs)
     wait_for(lambda: len(search.trial(0).epochs) > epochs + 3)
