@@ -151,7 +151,7 @@ search
 # %%
 def jets(gan, trial):
     report = cl.validation.compare_jets(choosing, gan.generate(len(choosing), seed=seed), seed=seed)
-    return report.plot(["multiplicity", "summed_mass", "jet_pt"])
+    return report.plot()
 
 
 def images(gan, trial):

@@ -13,6 +13,7 @@ ends, however it ends.
 import argparse
 import asyncio
 import os
+import re
 import secrets
 import signal
 import sys
@@ -21,6 +22,8 @@ import time
 from pathlib import Path
 
 import nbformat
+from bs4 import BeautifulSoup
+from latex2mathml.converter import convert
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbconvert import HTMLExporter
@@ -31,6 +34,9 @@ from calolab.files import complete
 from calolab.interrupts import Stopped, postponed, stopping
 
 INTERRUPTED_CELL = 60.0  # seconds in which an interrupted cell may end by itself
+
+# Formulas in a page's text, as nbconvert leaves them for a script: $$...$$ on a line of its own, $...$ within one.
+FORMULA = re.compile(r"\$\$(?P<display>.+?)\$\$|\$(?P<inline>\S(?:[^$\n]*?\S)?)\$(?!\d)", re.DOTALL)
 
 
 class Execution:
@@ -147,7 +153,26 @@ def page(notebook, title):
         mermaid_layout_elk_js_url="",
     )
     html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    return html
+    return with_formulas(html)
+
+
+def with_formulas(html):
+    """A page whose formulas are MathML, which browsers show by themselves."""
+
+    def mathml(match):
+        display = match["display"] is not None
+        return convert(match["display"] or match["inline"], display="block" if display else "inline")
+
+    soup = BeautifulSoup(html, "html.parser")
+    for text in soup.find_all(string=re.compile(r"\$")):
+        if text.find_parent(class_="jp-MarkdownOutput") and not text.find_parent(["code", "pre"]):
+            # Between two formulas the text stays text: `<` is no tag.
+            pieces, end = [], 0
+            for match in FORMULA.finditer(text):
+                pieces += [str(text)[end : match.start()], BeautifulSoup(mathml(match), "html.parser")]
+                end = match.end()
+            text.replace_with(*pieces, str(text)[end:])
+    return str(soup)
 
 
 def write(path, text):

@@ -18,6 +18,7 @@ CONDA_ONLY = {
     "openmpi": "conda-forge's Horovod has MPI and no Gloo",
     "mpi4py": "likewise",
     "voila": "an extra in pyproject.toml",
+    "latex2mathml": "likewise; HTML pages need it",
 }
 
 
@@ -27,17 +28,24 @@ def name_and_bounds(requirement):
     return name.lower(), {bound.strip().replace(" ", "") for bound in bounds.split(",") if bound.strip()}
 
 
+def each_once(requirements):
+    """The bounds of packages by name; fails if one is listed twice."""
+    listed = [name_and_bounds(entry) for entry in requirements]
+    names = [name for name, _ in listed]
+    assert sorted(set(names)) == sorted(names), f"listed twice: {sorted({n for n in names if names.count(n) > 1})}"
+    return dict(listed)
+
+
 def conda_requirements():
     entries = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
     pip_section = next(entry["pip"] for entry in entries if isinstance(entry, dict))
-    conda = dict(name_and_bounds(entry) for entry in entries if isinstance(entry, str))
-    return conda, dict(name_and_bounds(entry) for entry in pip_section)
+    return each_once(entry for entry in entries if isinstance(entry, str)), each_once(pip_section)
 
 
 def pip_requirements():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     listed = project["dependencies"] + project["optional-dependencies"]["geant4"]
-    return dict(name_and_bounds(entry) for entry in listed)
+    return each_once(listed)
 
 
 def test_both_lists_name_the_same_packages_with_the_same_bounds():
@@ -51,6 +59,11 @@ def test_both_lists_name_the_same_packages_with_the_same_bounds():
         )
     known = {CONDA_NAMES.get(name, name) for name in pip_requirements()} | set(CONDA_ONLY)
     assert set(together) == known
+
+
+def test_ipykernel_is_new_enough_for_widgets_beside_a_running_cell():
+    """7.0 freezes TrainingMonitor; with 7.1 to 7.3 a slider moved while a cell draws takes that cell's figure away."""
+    assert pip_requirements()["ipykernel"] == {">=7.4"}
 
 
 def test_only_what_conda_forge_lacks_comes_by_pip():

@@ -39,6 +39,25 @@ def test_the_page_holds_everything_and_asks_nobody(tmp_path):
     assert nbformat.read(tmp_path / "out" / "small.ipynb", 4).cells[2].outputs[0].text == "42\n"
 
 
+def test_formulas_are_mathml_and_dollars_elsewhere_stay(tmp_path):
+    text = "The fraction $\\frac{1}{2}$ where $p_T < 3$, and `$HOME`; it costs $5 or $7.\n\n$$\\ell = 10^4$$\n"
+    assert run(tmp_path, nbformat.v4.new_markdown_cell(text), code("print('$x$')")).returncode == 0
+    page = (tmp_path / "out" / "small.html").read_text()
+    formulas = re.findall(r"<math.*?</math>", page, re.DOTALL)
+    assert len(formulas) == 3
+    assert "<mfrac>" in formulas[0] and "<msub>" in formulas[1] and 'display="block"' in formulas[2]
+    assert "<code>$HOME</code>" in page and "$5 or $7" in page and "$x$" in page
+    assert "\\frac" not in page and "\\ell" not in page
+
+
+def test_pictures_are_described(tmp_path):
+    figure = "from calolab.plots.style import new_figure\nfigure = new_figure(3, 2)\npanel = figure.subplots()\n"
+    figure += "panel.set(xlabel='$p_T$ [GeV]', ylabel='jets')\npanel.plot([1, 2], label='Pythia')\n"
+    assert run(tmp_path, code(figure + "panel.legend()\nfigure")).returncode == 0
+    page = (tmp_path / "out" / "small.html").read_text()
+    assert re.findall(r'<img[^>]*alt="([^"]*)"', page) == ["Figure: jets against p_T [GeV], showing Pythia."]
+
+
 def test_a_progress_bar_leaves_one_line_that_is_not_red(tmp_path):
     bar = """
 from calolab.progress import bar

@@ -1,6 +1,11 @@
-"""Every notebook runs from top to bottom at test size; their own last cells assert what must hold."""
+"""Every notebook runs from top to bottom at test size; their own last cells assert what must hold.
+
+Their pages are small, show no LaTeX, and describe every picture; each view of a dashboard is clicked.
+"""
 
 import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,19 +17,49 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 # Runs in JupyterLab, in tests/browser.
 ELSEWHERE = {"00_from_engines_to_showers"}
+PAGE = 3_000_000  # bytes of an HTML page, the pictures included
+# Clicks each view of each dashboard as the browser does, and waits for the answers. Where there is none it says so.
+CLICKS = """
+import asyncio, calolab
+for dashboard in [one for one in [*globals().values()] if isinstance(one, calolab.widgets.SearchDashboard)]:
+    for view in dashboard.view_names:
+        trial = min((one for one in dashboard._search.trials if one.value is not None), key=lambda one: one.value)
+        content = {"type": "view", "id": view, "view": view, "trial": trial.number}
+        dashboard._handle_custom_msg(content, [])
+        while view not in [answer["id"] for answer in dashboard.answers]:
+            await asyncio.sleep(0.1)
+    print("views:", [[answer["id"], answer["told"]] for answer in dashboard.answers])
+"""
+VIEWS = {"21_hyperparameter_search": "views: [['Jets', 'shown above'], ['Events', 'shown above']]\n"}
 
 
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name not in ELSEWHERE])
 def test_runs_at_test_size(name, tmp_path):
-    command = [sys.executable, ROOT / "notebooks/execute.py", ROOT / f"notebooks/{name}.ipynb", "--out", tmp_path]
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "notebooks", source, ignore=shutil.ignore_patterns("*.py", ".*"))
+    notebook = nbformat.read(source / f"{name}.ipynb", 4)
+    notebook.cells.append(nbformat.v4.new_code_cell(CLICKS))
+    nbformat.write(notebook, source / f"{name}.ipynb")
+    command = [sys.executable, ROOT / "notebooks/execute.py", source / f"{name}.ipynb", "--out", tmp_path]
     # Engines that notebooks start are not those of whoever runs the tests.
     environment = {**os.environ, "CALOLAB_SIZE": "test", "IPYTHONDIR": str(tmp_path / "ipython")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert (tmp_path / f"{name}.html").stat().st_size > 10_000
+    check_page((tmp_path / f"{name}.html").read_text())
     cells = nbformat.read(tmp_path / f"{name}.ipynb", 4).cells
     streams = [output for cell in cells for output in cell.get("outputs", ()) if output.output_type == "stream"]
     assert [stream.text for stream in streams if stream.name == "stderr"] == []  # JupyterLab shows it in red
+    assert "".join(output.text for output in cells[-1].outputs) == VIEWS.get(name, "")
+
+
+def check_page(html):
+    """A page is light, shows formulas instead of LaTeX, and every picture in it is described in words."""
+    assert 10_000 < len(html) < PAGE, f"{len(html) / 1e6:.1f} MB"
+    texts = [text for text in re.findall(r"<img[^>]*?alt=\"([^\"]*)\"", html, re.DOTALL)]
+    assert len(texts) == len(re.findall(r"<img\b", html))
+    assert [text for text in texts if len(text) < 15 or "No description" in text] == []
+    prose = re.sub(r"<(style|script|pre|code|annotation)\b.*?</\1>", "", html, flags=re.DOTALL)
+    assert re.findall(r"\\(?:frac|mathrm|sqrt|tau|eta|cdot|approx)\b|\$[^$<>\n]+\$", prose) == []
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)

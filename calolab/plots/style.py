@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from contextlib import contextmanager
 
 import matplotlib
@@ -10,6 +11,7 @@ import mplhep
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Annotation
+from PIL import Image
 
 REFERENCE = "#3b3b3b"
 REFERENCE_FILL = "#d0d0d0"
@@ -45,15 +47,59 @@ _STYLE = {
 }
 
 
+HEAVY = 600_000  # bytes of a PNG above which its resolution and its colours are reduced
+
+
 class ShownFigure(Figure):
     """A figure that Jupyter shows when it is a cell's value, with or without `%matplotlib inline`."""
 
     def _repr_png_(self):
-        # Twice the resolution, shown at the nominal size: sharp on every screen.
-        picture = io.BytesIO()
-        self.savefig(picture, format="png", dpi=2 * self.dpi)
+        # Twice the resolution, shown at the nominal size: sharp on every screen. Maps are noise, which does not
+        # compress: many of them in one figure would weigh megabytes.
+        picture = _png(self, 2)
+        if len(picture) > HEAVY:
+            picture = _png(self, 1, colours=256)
         width, height = self.get_size_inches() * self.dpi
-        return picture.getvalue(), {"width": round(width), "height": round(height)}
+        return picture, {"width": round(width), "height": round(height), "alt": alt_text(self)}
+
+
+def _png(figure: Figure, scale: float, colours: int | None = None) -> bytes:
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=scale * figure.dpi)
+    if colours is None:
+        return picture.getvalue()
+    reduced = io.BytesIO()
+    image = Image.open(picture).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+    image.save(reduced, format="png", optimize=True)
+    return reduced.getvalue()
+
+
+def alt_text(figure: Figure) -> str:
+    """A figure in words, for those who do not see it: what each panel shows, from its titles, axes and legend."""
+    panels = dict.fromkeys(filter(None, (_panel_in_words(panel) for panel in figure.axes)))
+    text = "; ".join(panels)
+    return f"Figure: {_plain(text) if text else 'no labelled panels'}."
+
+
+def _panel_in_words(panel: Axes) -> str:
+    title = ", ".join(filter(None, (panel.get_title(loc) for loc in ("left", "center", "right"))))
+    x, y = panel.get_xlabel(), panel.get_ylabel()
+    axes = f"{y} against {x}" if x and y else x or y
+    legend = panel.get_legend()
+    entries = _joined(entry.get_text() for entry in legend.get_texts()) if legend else ""
+    written = "" if title or axes or entries else _joined(text.get_text() for text in panel.texts)
+    return ": ".join(filter(None, [title, ", ".join(filter(None, [axes, entries and f"showing {entries}"])), written]))
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return ", ".join(filter(None, texts))
+
+
+def _plain(text: str) -> str:
+    r"""Without the signs of mathtext: `$p_T$` reads p_T, `$10^{-3}$` 10^-3."""
+    for sign in ("$", "{", "}", r"\mathrm", r"\,", "\\"):
+        text = text.replace(sign, "")
+    return " ".join(text.split())
 
 
 @contextmanager

@@ -80,3 +80,22 @@ def test_a_notebook_shows_a_figure_once(setup):
     pictures = [sum("image/png" in output.get("data", {}) for output in cell.outputs) for cell in notebook.cells]
     assert pictures == [0, 0, 1, 0, 1]
     assert [len(cell.outputs) for cell in notebook.cells] == pictures
+
+
+def test_a_figure_of_noise_weighs_little_and_keeps_its_size():
+    figure = style.new_figure(8, 8)
+    panel = figure.subplots()
+    panel.imshow(np.random.default_rng(1).normal(size=(256, 256)), interpolation="bilinear")
+    picture, facts = figure._repr_png_()
+    assert len(picture) < style.HEAVY
+    assert (facts["width"], facts["height"]) == (800, 800)
+
+
+def test_a_figure_is_described_by_its_panels():
+    figure = style.new_figure(4, 3)
+    first, second = figure.subplots(1, 2)
+    first.set(xlabel="$\\eta$", ylabel="jets")
+    first.set_title("W bosons", loc="left")
+    second.text(0.5, 0.5, "no step done yet")
+    assert style.alt_text(figure) == "Figure: W bosons: jets against eta; no step done yet."
+    assert style.alt_text(style.new_figure(4, 3)) == "Figure: no labelled panels."
