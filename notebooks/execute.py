@@ -153,26 +153,39 @@ def page(notebook, title):
         mermaid_layout_elk_js_url="",
     )
     html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    return with_formulas(html)
-
-
-def with_formulas(html):
-    """A page whose formulas are MathML, which browsers show by themselves."""
-
-    def mathml(match):
-        display = match["display"] is not None
-        return convert(match["display"] or match["inline"], display="block" if display else "inline")
-
     soup = BeautifulSoup(html, "html.parser")
-    for text in soup.find_all(string=re.compile(r"\$")):
-        if text.find_parent(class_="jp-MarkdownOutput") and not text.find_parent(["code", "pre"]):
-            # Between two formulas the text stays text: `<` is no tag.
-            pieces, end = [], 0
-            for match in FORMULA.finditer(text):
-                pieces += [str(text)[end : match.start()], BeautifulSoup(mathml(match), "html.parser")]
-                end = match.end()
-            text.replace_with(*pieces, str(text)[end:])
+    show_formulas(soup)
+    describe_pictures(soup, notebook)
     return str(soup)
+
+
+def show_formulas(soup):
+    """Turn the LaTeX in a page's text into MathML, which browsers show by themselves."""
+    for text in soup.find_all(string=re.compile(r"\$")):
+        if not text.find_parent(class_="jp-MarkdownOutput") or text.find_parent(["code", "pre"]):
+            continue
+        # Between two formulas the text stays text: `<` is no tag.
+        pieces, end = [], 0
+        for match in FORMULA.finditer(text):
+            display = "inline" if match["display"] is None else "block"
+            formula = convert(match["display"] or match["inline"], display=display)
+            pieces += [str(text)[end : match.start()], BeautifulSoup(formula, "html.parser")]
+            end = match.end()
+        text.replace_with(*pieces, str(text)[end:])
+
+
+def describe_pictures(soup, notebook):
+    """Give each figure of a page the words that came with it: nbconvert's template leaves them out."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    words = {
+        output.data["image/png"].strip(): output.metadata.get("image/png", {}).get("alt")
+        for output in outputs
+        if "image/png" in output.data
+    }
+    for picture in soup.find_all("img"):
+        _, _, data = picture.get("src", "").partition("base64,")
+        if words.get(data.strip()):
+            picture["alt"] = words[data.strip()]
 
 
 def write(path, text):

@@ -55,7 +55,7 @@ def test_runs_at_test_size(name, tmp_path):
 def check_page(html):
     """A page is light, shows formulas instead of LaTeX, and every picture in it is described in words."""
     assert 10_000 < len(html) < PAGE, f"{len(html) / 1e6:.1f} MB"
-    texts = [text for text in re.findall(r"<img[^>]*?alt=\"([^\"]*)\"", html, re.DOTALL)]
+    texts = re.findall(r"<img[^>]*?alt=\"([^\"]*)\"", html, re.DOTALL)
     assert len(texts) == len(re.findall(r"<img\b", html))
     assert [text for text in texts if len(text) < 15 or "No description" in text] == []
     prose = re.sub(r"<(style|script|pre|code|annotation)\b.*?</\1>", "", html, flags=re.DOTALL)

@@ -5,6 +5,7 @@ import sys
 
 import matplotlib
 import nbformat
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from nbclient import NotebookClient
