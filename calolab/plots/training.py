@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from calolab.plots import losses
+from calolab.plots import losses, scales
 from calolab.plots.style import GENERATED, REFERENCE, hep, new_figure
 
 
@@ -25,6 +25,8 @@ def show(
     events: Mapping[str, np.ndarray] | None = None,
     edges: Sequence[Sequence[float]] = (),
     labels: Sequence[str] = ("", ""),
+    unit: str = "",
+    rows_first: bool = False,
 ) -> Figure:
     """The losses of a training; below them, where there are any, its score by epoch and single events.
 
@@ -32,9 +34,11 @@ def show(
         curve, names, shown, status, log: as of `losses.show`.
         scores: `name`, `epochs` (from 1), `values` and `floor` (one per epoch, NaN where there is none), and `best`,
             the epoch with the lowest value, or None.
-        events: images `(column, row)` under their titles, the reference first.
+        events: images `(column, row)` under their titles, the reference first: it sets the scale.
         edges: cell edges of the images along both axes.
         labels: of their axes.
+        unit: of their cells.
+        rows_first: whether their rows run down.
     """
     events, scores = dict(events or {}), dict(scores or {})
     if not events and not scores:
@@ -46,8 +50,15 @@ def show(
     panels = list(lower.subplots(1, columns, squeeze=False)[0])
     if scores:
         draw_scores(panels.pop(0), **scores)
+    signed = any(cells.min() < 0 for cells in list(events.values())[:1])
+    sizes = [float(np.abs(cells).max() if signed else cells.max()) for cells in events.values()]
     for panel, (title, cells), colour in zip(panels, events.items(), (REFERENCE, GENERATED)):
-        _draw_event(panel, title, cells, colour, edges, labels)
+        norm = scales.colour_norm(scales.top(sizes[0], max(sizes[1:], default=0.0)), not signed, signed=signed)
+        scales.draw_cells(panel, edges, cells, norm, unit, signed)
+        panel.set_title(title, loc="left", color=colour)
+        panel.set(xlabel=labels[0], ylabel=labels[1])
+        if rows_first:
+            panel.invert_yaxis()
     return figure
 
 
@@ -72,18 +83,3 @@ def draw_scores(
     panel.set_ylim(bottom=min(0.0, float(np.nanmin(values, initial=0.0))))
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.legend()
-
-
-def _draw_event(panel, title, cells, colour, edges, labels):
-    # Only a map has negative cells: it has no deposits whose size spans decades.
-    signed = np.min(cells, initial=0.0) < 0
-    largest = float(np.max(cells, initial=0.0)) or 1.0
-    norm = None if signed else "log"
-    limits = {} if signed else {"vmin": 1e-4 * largest, "vmax": largest}
-    shown = cells.T if signed else np.ma.masked_less_equal(cells.T, 0)
-    panel.set_facecolor("black")
-    panel.pcolormesh(*edges, shown, norm=norm, cmap="inferno", **limits)
-    panel.set_title(title, loc="left", color=colour)
-    panel.set(xlabel=labels[0], ylabel=labels[1])
-    panel.tick_params(which="both", top=False, right=False, direction="out")
-    panel.minorticks_off()

@@ -38,7 +38,7 @@ def plane_of(space: Space) -> Plane:
     Where the layers of a calorimeter differ in their cells, it is the thickest layer.
     """
     if not space.has_depth:
-        names = ("column", "row") if space.axes == ("row", "column") else space.axes
+        names = space.axes[::-1] if space.rows_first else space.axes
         edges = [_coarse(space.edges(name)) for name in names]
         coarse = " x ".join(str(_factor(cells)) for cells in space.shape[:2])
         note = "" if space.shape[0] <= LARGEST else f"mean of {coarse} cells"
@@ -62,7 +62,7 @@ def picture(space: Space, values: np.ndarray) -> np.ndarray:
         float32, shape `plane_of(space).shape`.
     """
     if not space.has_depth:
-        cells = values.T if space.axes == ("row", "column") else values
+        cells = values.T if space.rows_first else values
     elif space.regular:
         cells = values.sum(axis=0, dtype=float).T
     else:

@@ -1,9 +1,10 @@
 // What the epochs of a training left: a score with its floor and the best epoch, and an event generated after each.
 
+import { colourScale, scaleTop } from "./colours.js";
 import { axes, clipped, number, surface, ticks } from "./drawing.js";
 import { assign, dropdown, element, slider } from "./controls.js";
 import { dot } from "./loss_chart.js";
-import { colourScale, drawCells } from "./showers.js";
+import { drawCells } from "./showers.js";
 
 /** The panels of a model; `showScores()` and `showEvents()` after its traits have changed. */
 export function epochResults(model) {
@@ -150,13 +151,13 @@ export function epochResults(model) {
   function drawEvent(which, pen, width, height, look) {
     const cells = images[which];
     if (!cells) return;
-    const { edges, labels } = model.get("plane");
+    const space = model.get("plane");
     // One scale for both, which the reference sets. Only maps have negative cells, and no decades to show.
-    const [low, high] = [Math.min(...images[0]), Math.max(...images[0])];
-    const colours = low < 0 ? { low: 0, high: high - low, log: false } : colourScale(high, true);
-    const shown = low < 0 ? cells.map((value) => Math.max(value - low, 1e-6 * (high - low))) : cells;
-    const plane = { columns: edges[0], rows: edges[1], columnAxis: labels[0], rowAxis: labels[1] };
-    drawCells(pen, width, height, plane, shown, colours, { axes: labels, units: ["", ""] }, look);
+    const signed = Math.min(...images[0]) < 0;
+    const [reference, generated] = images.map((one) => Math.max(...(signed ? one.map(Math.abs) : one)));
+    const colours = colourScale(scaleTop(reference, generated), !signed, { signed });
+    const [[columns, rows], [columnAxis, rowAxis]] = [space.edges, space.axes];
+    drawCells(pen, width, height, { columns, rows, columnAxis, rowAxis, down: space.rows_first }, cells, colours, space, look);
   }
 
   return {

@@ -14,7 +14,8 @@ import traitlets
 
 from calolab.plots import losses as loss_figure
 from calolab.plots import training as training_figure
-from calolab.samples import LABEL_UNITS
+from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS
+from calolab.spaces import SYMBOLS, with_unit
 from calolab.training.snapshots import plane_of
 from calolab.widgets import frontend
 from calolab.widgets.live import LiveWidget
@@ -62,7 +63,9 @@ class TrainingMonitor(LiveWidget):
     score = traitlets.Unicode(help="the score that is drawn").tag(sync=True)
     judged_by = traitlets.Unicode(help="the score that decides which epoch is the best").tag(sync=True)
     best_epoch = traitlets.Int(None, allow_none=True, help="the epoch with the lowest of it, from 1").tag(sync=True)
-    plane = traitlets.Dict(help="edges, axis labels and note of the events' images, and the unit").tag(sync=True)
+    plane = traitlets.Dict(help="edges, axes and note of the events' images, and the unit of their cells").tag(
+        sync=True
+    )
     event_epochs = traitlets.List(traitlets.Int(), help="epochs whose event can be looked at, from 1").tag(sync=True)
     events = traitlets.Bytes(help="float32 images of the reference, then of each of these epochs").tag(sync=True)
     event_epoch = traitlets.Int(0, help="the epoch whose event is shown; 0 for the latest").tag(sync=True)
@@ -78,9 +81,16 @@ class TrainingMonitor(LiveWidget):
         space = getattr(getattr(run, "gan", None), "space", None)
         if space is not None:
             plane = plane_of(space)
-            axes = [space.axis_label(axis) for axis in plane.axes]
             self.noun = space.noun
-            self.plane = {"edges": plane.edges, "labels": axes, "note": plane.note, "unit": space.unit}
+            self.plane = {
+                "edges": plane.edges,
+                "axes": list(plane.axes),
+                "symbols": [SYMBOLS.get(axis, axis) for axis in plane.axes],
+                "units": [space.units[space.axes.index(axis)] for axis in plane.axes],
+                "rows_first": space.rows_first,
+                "note": plane.note,
+                "unit": space.unit,
+            }
         self.refresh()
         self.on_msg(self._on_message)
         threading.Thread(target=self._watch, name="TrainingMonitor", daemon=True).start()
@@ -141,7 +151,7 @@ class TrainingMonitor(LiveWidget):
             kept = list(images)[:: -(-len(images) // EVENTS)]
             kept += [] if kept[-1] == list(images)[-1] else [list(images)[-1]]
             self.labels = ", ".join(
-                f"{frontend.SYMBOLS.get(name, name)} {value:.4g} {LABEL_UNITS.get(name, '')}".strip()
+                f"{LABEL_SYMBOLS.get(name, name)} {value:.4g} {LABEL_UNITS.get(name, '')}".strip()
                 for name, value in example["labels"].items()
             )
             shown = [example["event"], *(images[epoch] for epoch in kept)]
@@ -189,7 +199,9 @@ class TrainingMonitor(LiveWidget):
             scores=scores,
             events=events,
             edges=self.plane.get("edges", ()),
-            labels=self.plane.get("labels", ("", "")),
+            labels=[with_unit(*one) for one in zip(self.plane.get("symbols", ()), self.plane.get("units", ()))],
+            unit=self.plane.get("unit", ""),
+            rows_first=self.plane.get("rows_first", False),
         )
         return figure._repr_png_()
 

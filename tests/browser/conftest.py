@@ -213,10 +213,9 @@ def browser(playwright):
         chromium.close()
 
 
-@pytest.fixture(scope="session")
-def lab(playwright, tmp_path_factory):
-    """A running JupyterLab with folders of its own: a `Server`."""
-    home = tmp_path_factory.mktemp("lab")
+@contextmanager
+def running_lab(home: Path, **variables: str):
+    """A JupyterLab with folders of its own inside a `with` block, and these environment variables: a `Server`."""
     folder = home / "notebooks"
     folder.mkdir()
     for name, content in SETTINGS.items():
@@ -230,8 +229,17 @@ def lab(playwright, tmp_path_factory):
         *(f"--LabApp.user_settings_dir={home / 'settings'}", f"--LabApp.workspaces_dir={home / 'workspaces'}"),
         *("--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"),
     ]
-    with serving(command, f"http://127.0.0.1:{port}/api", home / "lab.log", env=own_folders(home), cwd=folder):
+    with serving(
+        command, f"http://127.0.0.1:{port}/api", home / "lab.log", env=own_folders(home) | variables, cwd=folder
+    ):
         yield Server(f"http://127.0.0.1:{port}/lab{{path}}?token={token}", folder)
+
+
+@pytest.fixture(scope="session")
+def lab(playwright, tmp_path_factory):
+    """A running JupyterLab with folders of its own: a `Server`."""
+    with running_lab(tmp_path_factory.mktemp("lab")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

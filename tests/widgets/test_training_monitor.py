@@ -138,7 +138,7 @@ def test_scores_and_events_of_the_epochs_are_shown_and_the_best_is_marked(run):
     assert monitor.labels == "E 34.25 GeV"
     images = np.frombuffer(monitor.events, "<f4").reshape(5, 25, 25)
     assert images[:, 0, 0].tolist() == [-1, 0, 1, 2, 3] and monitor.event_epochs == [1, 2, 3, 4]
-    assert monitor.plane["labels"] == ["z [mm]", "y [mm]"] and monitor.plane["note"] == "sum along x"
+    assert monitor.plane["axes"] == ["z", "y"] and monitor.plane["note"] == "sum along x"
     assert monitor._repr_png_()[0].startswith(b"\x89PNG")
     # An elastic training may do an epoch once more.
     run.epochs = [*run.epochs[:3], {**run.epochs[3], "event": np.full((25, 25), 7, np.float32)}]
