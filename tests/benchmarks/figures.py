@@ -34,10 +34,14 @@ def doing(what):
     print(json.dumps({"doing": what}), flush=True)
 
 
-def send(figures):
-    """Send figures to the parent process, each as soon as it is measured."""
-    for figure in figures:
-        print(json.dumps({"figure": asdict(figure)}), flush=True)
+def send(part):
+    """Measure a part and send its figures to the parent process, each as soon as it is measured; Ctrl-C ends it."""
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        for figure in part():
+            print(json.dumps({"figure": asdict(figure)}), flush=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 def received(part, environment=None):
@@ -48,9 +52,15 @@ def received(part, environment=None):
     """
     command = [sys.executable, str(Path(__file__).parent), "--part", part]
     environment = {**os.environ, **(environment or {})}
-    # In a session of its own it hears of Ctrl-C once, from here, and can stop its engines.
+    # In a session of its own it hears of Ctrl-C once, from here, and can stop its engines; `send` unblocks the signal,
+    # which would otherwise end Python's start with a traceback.
     options = {"env": environment, "stdout": subprocess.PIPE, "text": True, "start_new_session": True}
-    with subprocess.Popen(command, **options) as process:
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        process = subprocess.Popen(command, **options)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with process:
         try:
             for line in process.stdout:
                 if not line.startswith("{"):
