@@ -52,7 +52,8 @@ function render({ model, el }) {
     summary.textContent = launcher
       ? `cluster ${name}: ${engines.length} of ${size} engine${size === 1 ? "" : "s"}, ${launcher}`
       : `cluster ${name}`;
-    note.textContent = [...model.get("queue"), model.get("note"), model.get("done")].filter(Boolean).join("\n");
+    const none = launcher || doing || model.get("state") !== "not running" ? "" : "No engines run: %ipcluster start starts some.";
+    note.textContent = [...model.get("queue"), model.get("note") || none, model.get("done")].filter(Boolean).join("\n");
     note.hidden = !note.textContent;
     message.textContent = model.get("message");
     message.hidden = !message.textContent;

@@ -165,7 +165,8 @@ function axisTitle({ label, unit }, exponent) {
 export function axes(pen, box, horizontal, vertical, look) {
   const x = scale(horizontal, box.left, box.right);
   const y = scale(vertical, box.bottom, box.top);
-  const { clientWidth: width, clientHeight: height } = pen.canvas;
+  // In CSS pixels, of a canvas that stands outside the page, too.
+  const [width, height] = [pen.canvas.width, pen.canvas.height].map((size) => size / pen.getTransform().a);
   pen.lineWidth = 1;
   pen.strokeStyle = look.faint;
   pen.fillStyle = look.ink;

@@ -121,7 +121,7 @@ function render({ model, el }) {
   const keys = {
     filter: { "/": () => filter.focus() },
     scale: { l: () => assign(model, { log: !model.get("log") }) },
-    "shows all": { Escape: () => !(clear.disabled && asking.node.hidden) && clearAll() },
+    "show all": { Escape: () => !(clear.disabled && asking.node.hidden) && clearAll() },
   };
   const note =
     "Drag along an axis to filter, click on it to show all again. A click on a row or a curve selects. " +

@@ -5,7 +5,7 @@ import { bindKeys } from "./frame.js";
 
 const ROW = 26; // pixels, as in search_dashboard.css
 const SPARE = 6; // rows kept ready above and below
-const ACTS = 148; // pixels of the column of buttons, which stays in sight
+const ACTS = 166; // pixels of the column of buttons, which stays in sight
 const LABELS = {
   stop: ["Stop", "end this trial; what it has learnt stays"],
   restart: ["Restart", "train it anew with the same parameters"],
@@ -209,10 +209,10 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
       Home: () => go(-Infinity),
       End: () => go(Infinity),
     },
-    selects: { Enter: pickCurrent, " ": pickCurrent },
-    stops: { s: () => act("stop") },
-    restarts: { r: () => act("restart") },
-    promotes: { p: () => act("promote") },
+    select: { Enter: pickCurrent, " ": pickCurrent },
+    stop: { s: () => act("stop") },
+    restart: { r: () => act("restart") },
+    promote: { p: () => act("promote") },
   };
   bindKeys(node, keys);
 

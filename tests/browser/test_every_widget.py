@@ -80,7 +80,10 @@ SHOWN = {
 SPARSE = {
     "search without a trial": ("history('s0')", ["0 of 6 trials ended", "No trial has begun yet.", "no trial yet"]),
     "search with a queued trial": ("history('s1', ('queued',))", ["No trial has a result yet.", "0 of 6 trials ended"]),
-    "search with a result": ("history('s2', ('finished', 3.0))", ["Best so far: trial 0", "1 of 6 trials ended"]),
+    "search with a result": (
+        "history('s2', ('finished', 3.0))",
+        ["Best so far: trial 0", "1 of 6 trials ended", "epoch"],
+    ),
     "search with failures": (
         "history('s3', ('failed',), ('failed',))",
         ["No trial has a result: 2 failed.", "no trial has ended an epoch", "2 of 6 trials ended"],
@@ -89,10 +92,10 @@ SPARSE = {
     "search with nulls": ("history('s5', ('finished', 0.0))", ["no value of ks_comb above 0: choose the linear scale"]),
     "training without a step": ("run(0)", ["no step done yet", "preparing"]),
     "training with a step": ("run(1)", ["epoch 1 of 2, step 1 of 10", "training step"]),
-    "cluster that does not run": ("'nobody'", ["cluster nobody", "not running"]),
+    "cluster that does not run": ("'nobody'", ["cluster nobody", "not running", "No engines run"]),
     "one shower": ("showers([10.0])", ["0 (0 to 0)", "E 10.0 GeV"]),
     "a shower without energy": ("empty(1), empty(1)", ["visible 0 GeV"]),
-    "profiles of one shower": ("showers([10.0]), showers([10.0])", ["1 showers", "10.0 to 10.0 GeV"]),
+    "profiles of one shower": ("showers([10.0]), showers([10.0])", ["1 shower", "10.0 to 10.0 GeV"]),
     "one latent vector": ("traverse, points=2, latents=1", ["0 (0 to 0)"]),
     "one event with jets": ("events(1), events(1)", ["0 (0 to 0)", "jet"]),
 }
@@ -140,10 +143,14 @@ STATE = """() => {
 
 # Remembers with each canvas the words that were painted on it.
 PAINTED = """() => {
+    window.outside = []; // words of which nothing is seen
     const pen = CanvasRenderingContext2D.prototype;
     const { fillText, drawImage } = pen;
     pen.fillText = function (text, ...rest) {
         (this.canvas.words ??= new Set()).add(String(text));
+        const [x, y] = rest;
+        const at = this.getTransform().transformPoint({ x, y });
+        if (at.x < 0 || at.y < 0 || at.x > this.canvas.width || at.y > this.canvas.height) window.outside.push(text);
         return fillText.call(this, text, ...rest);
     };
     pen.drawImage = function (image, ...rest) {
@@ -276,6 +283,7 @@ def test_little_to_show_is_said_in_words(notebook, state):
     words = widget(notebook, state).evaluate(WORDS)
     for expected in SPARSE[state][1]:
         assert expected in words
+    assert notebook.page.evaluate("window.outside") == []
     assert re.search(r"NaN|Infinity|undefined|null\b|\[object", words) is None
     notebook.check_quiet()
 
