@@ -21,7 +21,7 @@ PAGE = 3_000_000  # bytes of an HTML page, the pictures included
 # Clicks each view of each dashboard as the browser does, and waits for the answers. Where there is none it says so.
 CLICKS = """
 import asyncio, calolab
-for dashboard in [one for one in [*globals().values()] if isinstance(one, calolab.widgets.SearchDashboard)]:
+for dashboard in {one for one in [*globals().values()] if isinstance(one, calolab.widgets.SearchDashboard)}:
     for view in dashboard.view_names:
         trial = min((one for one in dashboard._search.trials if one.value is not None), key=lambda one: one.value)
         content = {"type": "view", "id": view, "view": view, "trial": trial.number}

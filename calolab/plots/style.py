@@ -47,7 +47,7 @@ _STYLE = {
 }
 
 
-HEAVY = 600_000  # bytes of a PNG above which its resolution and its colours are reduced
+HEAVY = 300_000  # bytes of a PNG above which its colours are reduced, and then its resolution
 
 
 class ShownFigure(Figure):
@@ -56,9 +56,10 @@ class ShownFigure(Figure):
     def _repr_png_(self):
         # Twice the resolution, shown at the nominal size: sharp on every screen. Maps are noise, which does not
         # compress: many of them in one figure would weigh megabytes.
-        picture = _png(self, 2)
-        if len(picture) > HEAVY:
-            picture = _png(self, 1, colours=256)
+        for scale, colours in ((2, None), (2, 256), (1, 256), (1, 64)):
+            picture = _png(self, scale, colours)
+            if len(picture) <= HEAVY:
+                break
         width, height = self.get_size_inches() * self.dpi
         return picture, {"width": round(width), "height": round(height), "alt": alt_text(self)}
 
