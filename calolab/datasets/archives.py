@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import zipfile
 import zlib
@@ -73,6 +74,7 @@ class StoredArray:
         except Exception as error:  # a damaged header makes numpy raise almost anything
             raise OSError(f"{info.filename} is no numpy array: {error}") from error
         self._start = self._at = self._file.tell()
+        self._check_size()
         self._checksum, self._checked = None, 0
         if not self.compressed:
             self._file.close()
@@ -87,6 +89,11 @@ class StoredArray:
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    @property
+    def column_major(self) -> bool:
+        """Whether the array is stored in Fortran order, in which no event lies in one piece."""
+        return self._fortran and self.ndim > 1
 
     @property
     def chunks(self) -> None:
@@ -109,11 +116,20 @@ class StoredArray:
     def _read(self, start: int, stop: int) -> np.ndarray:
         if self.dtype.hasobject:
             raise OSError(f"{self._info.filename} holds Python objects, which are not read for safety's sake")
-        if self._fortran and self.ndim > 1:
-            raise OSError(f"{self._info.filename} is stored in Fortran order: save np.ascontiguousarray of it instead")
         row = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         content = self._bytes(self._start + start * row, (stop - start) * row)
         return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[1:])
+
+    def _check_size(self) -> None:
+        """Refuse an array whose header declares more or less than is stored."""
+        if any(length < 0 for length in self.shape):
+            raise OSError(f"{self._info.filename} declares the shape {self.shape}, and no length is negative")
+        declared, held = math.prod(self.shape) * self.dtype.itemsize, self._info.file_size - self._start
+        if declared != held and not self.dtype.hasobject:
+            raise OSError(
+                f"{self._info.filename} declares the shape {self.shape} of {self.dtype}, {declared} bytes, and holds "
+                f"{held} bytes"
+            )
 
     def _bytes(self, begin: int, length: int) -> bytes:
         if not self.compressed:

@@ -3,13 +3,14 @@
 Branches have Delphes's names and meaning (classes `Tower` and `ExRootTreeWriter` of github.com/delphes/delphes): one
 entry of tree `Delphes` per event, `Tower_size` towers in it, `Tower.ET` and `Tower.E` [GeV], `Tower.Eta`, `Tower.Phi`
 [rad], `Tower.Eem` and `Tower.Ehad` [GeV]. They are written as plain jagged branches, which uproot and RDataFrame read,
-not as Delphes's own objects, so Delphes's ROOT macros do not. No genuine Delphes file was at hand: the reader is tested
-on files with these branches only.
+not as Delphes's own objects, so Delphes's ROOT macros do not.
+
+Delphes itself writes each class as a `TClonesArray`: `Tower.ET` and the others are branches inside a branch `Tower`,
+which uproot reads as one integer per event, the number of towers. Such counters are no labels. `Event.Weight` is.
 """
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -20,8 +21,8 @@ import awkward as ak
 import numpy as np
 import uproot
 
-from calolab import particles
-from calolab.datasets import images
+from calolab import memory, particles
+from calolab.datasets import descriptions, images, plausible, readback
 from calolab.datasets.layouts import DESCRIPTION, Layout
 from calolab.datasets.saving import description
 from calolab.files import complete
@@ -31,6 +32,9 @@ TREE = "Delphes"
 _PIECE = 1000  # events that are written at a time
 _DOUBTED = 100_000  # towers that tell the unit
 _OPTIONAL = {"ecal": "Eem", "hcal": "Ehad"}
+_WEIGHT = "Event.Weight"  # one number per event, though Delphes keeps it in an array of its own
+# Awkward arrays in the file's precision and flat ones in double precision stand beside each other for a while.
+_MEMORY = 6
 
 
 def read(
@@ -52,11 +56,12 @@ def read(
 
     Returns:
         Massless particles `pt`, `eta`, `phi`, `mass`, with `ecal` and `hcal` [GeV] where the files have `Eem` and
-        `Ehad`. Labels are the given ones, the tree's branches of one number per event, and the masses that the files'
-        names carry. Events without towers are kept.
+        `Ehad`. Labels are the given ones, the tree's branches of one number per event that count nothing, `weight` from
+        `Event.Weight`, and the masses that the files' names carry. Events without towers are kept.
 
     Raises:
         ValueError: if a file is damaged, has no tree `Delphes`, no towers or no events, or files do not fit together.
+        MemoryError: if the towers do not fit into the memory that is free.
     """
     parts = []
     for path in paths:
@@ -88,44 +93,85 @@ def write(path: Path, towers: Particles, layout: Layout) -> None:
             "would change. Simulate the calorimeter first, with simulate.towers.simulate(particles, seed=)."
         )
     name = layout.cells
-    clash = [label for label in towers.labels if label == f"{name}_size" or not label.isidentifier()]
+    own = {name, f"{name}_size", _WEIGHT}
+    clash = [label for label in towers.labels if label in own or not label.isidentifier()]
     if clash:
-        raise ValueError(f"{path}: labels {clash} cannot be names of branches beside {name}. Rename them.")
+        raise ValueError(f"{path}: labels {clash} cannot be names of branches beside those of {name}. Rename them.")
     columns = {field: branch for field, branch in _OPTIONAL.items() if field in towers.fields}
     branches = ["ET", "Eta", "Phi", "E", *columns.values()]
     types = {name: f"var * {{{', '.join(f'{branch}: float32' for branch in branches)}}}"}
     types |= dict.fromkeys(towers.labels, "float64")
     text = description(path, layout=layout.name, origin=dict(towers.origin))
     size = 4 * len(branches) * int(towers.counts.sum()) + 8 * (len(towers.labels) + 1) * len(towers)
-    with complete(path, size) as partial, uproot.recreate(partial) as file:
-        tree = file.mktree(
-            TREE,
-            types,
-            counter_name=lambda counted: f"{counted}_size",
-            field_name=lambda outer, inner: f"{outer}.{inner}",
-        )
-        for start in range(0, len(towers), _PIECE):
-            piece = towers.select(slice(start, start + _PIECE))
-            energies = {"ET": piece.columns.pt, "E": piece.energy}
-            energies |= {branch: piece.columns[field] for field, branch in columns.items()}
-            content = {branch: column * layout.factor for branch, column in energies.items()}
-            content |= {"Eta": piece.columns.eta, "Phi": piece.columns.phi}
-            records = ak.zip({branch: ak.values_astype(content[branch], np.float32) for branch in branches})
-            tree.extend({name: records, **piece.labels})
-        file[DESCRIPTION] = text
+    with complete(path, size) as partial:
+        with uproot.recreate(partial) as file:
+            tree = file.mktree(
+                TREE,
+                types,
+                counter_name=lambda counted: f"{counted}_size",
+                field_name=lambda outer, inner: f"{outer}.{inner}",
+            )
+            for piece, content in _pieces(path, towers, layout, columns):
+                tree.extend({name: content, **piece.labels})
+            file[DESCRIPTION] = text
+        _verify(path, partial, towers, layout, columns)
+
+
+def _pieces(
+    path: Path, towers: Particles, layout: Layout, columns: Mapping[str, str]
+) -> Iterator[tuple[Particles, ak.Array]]:
+    """Some events at a time, and the records that a file holds of them."""
+    for start in range(0, len(towers), _PIECE):
+        piece = towers.select(slice(start, start + _PIECE))
+        energies = {"ET": piece.columns.pt, "E": piece.energy}
+        energies |= {branch: piece.columns[field] for field, branch in columns.items()}
+        content = {branch: column * layout.factor for branch, column in energies.items()}
+        content |= {"Eta": piece.columns.eta, "Phi": piece.columns.phi}
+        with np.errstate(over="ignore"):  # refused below, in words
+            content = {branch: ak.values_astype(column, np.float32) for branch, column in content.items()}
+        for branch, column in content.items():
+            if not np.isfinite(ak.to_numpy(ak.flatten(column))).all():
+                raise ValueError(
+                    f"{path}: branch '{layout.cells}.{branch}' overflows float32 between events {start} and "
+                    f"{start + len(piece) - 1}. Leave such towers out; the largest |eta| is "
+                    f"{np.abs(piece.flat('eta')).max():g}."
+                )
+        yield piece, ak.zip(content)
+
+
+def _verify(path: Path, partial: Path, towers: Particles, layout: Layout, columns: Mapping[str, str]) -> None:
+    """Read a file back before it gets its name.
+
+    Raises:
+        OSError: if it does not hold the towers and labels.
+    """
+    name = layout.cells
+    try:
+        with uproot.open({str(partial): TREE}) as tree:
+            start = 0
+            for piece, content in _pieces(path, towers, layout, columns):
+                stop = start + len(piece)
+                for branch in ak.fields(content):
+                    held = tree[f"{name}.{branch}"].array(entry_start=start, entry_stop=stop)
+                    flat = (ak.to_numpy(ak.flatten(one)) for one in (held, content[branch]))
+                    if not (np.array_equal(ak.num(held), piece.counts) and np.array_equal(*flat)):
+                        raise readback.differs(path, f"branch '{name}.{branch}'")
+                start = stop
+            labels = _labels(_branches(tree), None)
+    except (ValueError, KeyError, uproot.KeyInFileError) as error:
+        if str(error).startswith(str(path)):
+            raise
+        raise readback.differs(path, f"tree {TREE!r} ({error})") from error
+    same = labels.keys() == towers.labels.keys()
+    if not same or not all(np.array_equal(labels[key], column) for key, column in towers.labels.items()):
+        raise readback.differs(path, f"the labels {', '.join(towers.labels)}")
 
 
 def _read(path: Path, layout: Layout, labels: Mapping[str, float], events: int | None, certain: bool) -> Particles:
     name = layout.cells
     with _opened(path) as file:
-        trees = [key.split(";")[0] for key, kind in file.classnames().items() if kind.startswith("TTree")]
-        if TREE not in trees:
-            raise ValueError(
-                f"{path}: expected a tree {TREE!r}, the file holds {', '.join(sorted(set(trees))) or 'no tree'}."
-            )
-        tree = file[TREE]
-        # Delphes's own files nest the branches, plain ones do not.
-        branches = {branch.name: branch for branch in tree.itervalues(recursive=True)}
+        tree = _tree(path, file)
+        branches = _branches(tree)
         needed = [f"{name}.{column}" for column in ("ET", "Eta", "Phi")]
         if not all(branch in branches for branch in needed):
             held = sorted({branch.split(".")[0].removesuffix("_size") for branch in branches})
@@ -137,20 +183,23 @@ def _read(path: Path, layout: Layout, labels: Mapping[str, float], events: int |
             )
         if tree.num_entries == 0:
             raise ValueError(f"{path}: tree {TREE!r} holds zero events. Leave the file out, or write it again.")
+        optional = {field: f"{name}.{column}" for field, column in _OPTIONAL.items()}
+        optional = {field: branch for field, branch in optional.items() if branch in branches}
+        _check_memory(path, tree, [branches[branch] for branch in (*needed, *optional.values())], events)
         et, eta, phi = (branches[branch].array(entry_stop=events) for branch in needed)
         counts = ak.to_numpy(ak.num(et))
-        if not all(np.array_equal(counts, ak.num(column)) for column in (eta, phi)):
-            raise ValueError(f"{path}: the branches {', '.join(needed)} have different lengths: write the file again.")
         columns = {"pt": et / layout.factor, "eta": eta, "phi": phi, "mass": ak.zeros_like(et)}
-        for field, column in _OPTIONAL.items():
-            if f"{name}.{column}" in branches:
-                columns[field] = branches[f"{name}.{column}"].array(entry_stop=events) / layout.factor
-        held = {
-            key: branch.array(entry_stop=events, library="np")
-            for key, branch in branches.items()
-            if "." not in key and not key.endswith("_size") and _is_number(branch)
-        }
-        origin = json.loads(file[DESCRIPTION]).get("origin", {}) if DESCRIPTION in file else {}
+        for field, branch in optional.items():
+            columns[field] = branches[branch].array(entry_stop=events) / layout.factor
+        if not all(np.array_equal(counts, ak.num(column)) for column in columns.values()):
+            raise ValueError(
+                f"{path}: the branches {', '.join([*needed, *optional.values()])} have different lengths: write the "
+                "file again."
+            )
+        held = _labels(branches, events)
+        if DESCRIPTION in file and not isinstance(file[DESCRIPTION], str):
+            raise descriptions.damaged(str(path), f"it is a {file[DESCRIPTION].classname}, expected text")
+        origin = dict(descriptions.parse(str(path), file[DESCRIPTION]).origin) if DESCRIPTION in file else {}
     clash = sorted(set(held) & set(labels))
     if clash:
         raise ValueError(f"{path}: holds the labels {clash} itself. Leave them out of labels=.")
@@ -163,20 +212,89 @@ def _read(path: Path, layout: Layout, labels: Mapping[str, float], events: int |
             raise ValueError(f"{message} To read them so nevertheless, pass layout={layout.name!r}.")
         warnings.warn(message, stacklevel=4)
     try:
-        return Particles.from_flat(counts, flat, held, origin)
+        read = Particles.from_flat(counts, flat, held, origin)
+        doubts = [*plausible.doubtful_towers(len(counts), flat), *plausible.doubtful_labels(held).values()]
     except ValueError as error:
         raise ValueError(f"{path}: {error} Leave such towers or events out of the file.") from error
+    for doubt in doubts:
+        warnings.warn(f"{path}: {doubt}", stacklevel=4)
+    return read
+
+
+def _tree(path: Path, file: uproot.ReadOnlyDirectory):
+    """The tree of a file: of several cycles the last, which is the one that its writer completed."""
+    kinds = file.classnames()
+    cycles = {int(key.rpartition(";")[2]): key for key, kind in kinds.items() if _is_tree(kind) and _bare(key) == TREE}
+    if cycles:
+        tree = file[cycles[max(cycles)]]
+        longest = max(cycles, key=lambda cycle: (file[cycles[cycle]].num_entries, cycle))
+        if file[cycles[longest]].num_entries > tree.num_entries:
+            warnings.warn(
+                f"{path}: holds tree {TREE!r} {len(cycles)} times, and the last, {cycles[max(cycles)]!r} with "
+                f"{tree.num_entries} events, which is read, has fewer than {cycles[longest]!r} with "
+                f"{file[cycles[longest]].num_entries}. Was Delphes interrupted, or were two outputs put into one file?",
+                stacklevel=5,
+            )
+        return tree
+    trees = sorted({_bare(key) for key, kind in kinds.items() if _is_tree(kind)})
+    others = sorted(f"an RNTuple {_bare(key)!r}" for key, kind in kinds.items() if "RNTuple" in kind)
+    ntuple = " RNTuples, ROOT's newer storage, are not read here." if others else ""
+    raise ValueError(
+        f"{path}: expected a tree {TREE!r}, the file holds {', '.join([*trees, *others]) or 'no tree'}.{ntuple} Only "
+        "towers that Delphes writes are read."
+    )
+
+
+def _is_tree(kind: str) -> bool:
+    return kind.startswith("TTree")
+
+
+def _bare(key: str) -> str:
+    """A key without its cycle."""
+    return key.rpartition(";")[0]
+
+
+def _branches(tree) -> dict:
+    """All branches by name: Delphes's own files nest them, plain ones do not."""
+    return {branch.name: branch for branch in tree.itervalues(recursive=True)}
+
+
+def _labels(branches: Mapping, events: int | None) -> dict[str, np.ndarray]:
+    """Labels: branches of one number per event, unless they count the objects of other branches, and the weight."""
+    groups = {name.split(".")[0] for name in branches if "." in name}
+    counters = {*groups, *(f"{group}_size" for group in groups)}
+    counters |= {branch.count_branch.name for branch in branches.values() if branch.count_branch is not None}
+    held = {
+        name: branch.array(entry_stop=events, library="np")
+        for name, branch in branches.items()
+        if "." not in name and name not in counters and not branch.branches and _is_number(branch)
+    }
+    if _WEIGHT in branches and "weight" not in held:
+        weight = branches[_WEIGHT].array(entry_stop=events)
+        if weight.ndim == 1 or ak.all(ak.num(weight) == 1):
+            held["weight"] = ak.to_numpy(ak.flatten(weight, axis=None)).astype(np.float64)
+    return held
 
 
 def _is_number(branch) -> bool:
     return isinstance(branch.interpretation, uproot.AsDtype) and not branch.interpretation.inner_shape
 
 
+def _check_memory(path: Path, tree, branches: Sequence, events: int | None) -> None:
+    part = 1.0 if events is None else min(1.0, events / tree.num_entries)
+    needed, free = _MEMORY * part * sum(branch.uncompressed_bytes for branch in branches), memory.available()
+    if needed > free.bytes:
+        raise MemoryError(
+            f"{path}: reading its towers takes some {needed / 1e9:.2g} GB, which do not fit into {free}. Use "
+            "load(path, events=n)."
+        )
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[uproot.ReadOnlyDirectory]:
     """A ROOT file open for reading; what a damaged one makes uproot raise becomes one error in words."""
     try:
-        with uproot.open(path) as file:
+        with uproot.open({str(path): None}) as file:
             promised, held = file.file.fEND, path.stat().st_size
             if held < promised:
                 raise EOFError(f"{held} of {promised} bytes are there")
@@ -185,6 +303,8 @@ def _opened(path: Path) -> Iterator[uproot.ReadOnlyDirectory]:
         if str(error).startswith(str(path)):
             raise
         raise _corrupt(path, error) from error
+    except MemoryError:
+        raise
     except Exception as error:  # a damaged file makes uproot raise almost anything
         raise _corrupt(path, error) from error
 

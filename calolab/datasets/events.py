@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,15 +12,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from calolab.datasets import layouts
+from calolab.datasets import hdf5, layouts
 from calolab.datasets.archives import DAMAGED, Archive, StoredArray
 from calolab.datasets.layouts import CONTAINERS, ECAL, HCAL, Layout
-
-_SIGNATURES = {b"\x89HDF": "hdf5", b"PK\x03\x04": "npz", b"root": "root", b"SIMPLE": "fits"}
-_OTHERS = {
-    b"\x1f\x8b": "a gzip archive: unpack it first",
-    b"<": "a web page, so the download went wrong: fetch it again",
-}
+from calolab.datasets.signatures import container
 
 
 @dataclass(frozen=True)
@@ -48,43 +45,20 @@ class UndefinedLabel(ValueError):
     """A label that is not finite, or as an incident energy not positive, for some events of a file."""
 
 
-def container(path: str | Path) -> str:
-    """What kind of file this is, by its first bytes: a key of `CONTAINERS`.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is none that is read here.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
-    if h5py.is_hdf5(path):
-        return "hdf5"
-    with open(path, "rb") as file:
-        start = file.read(8)
-    for key, found in _SIGNATURES.items():
-        if start.startswith(key):
-            return found
-    found = next((what for key, what in _OTHERS.items() if start.startswith(key)), f"it begins with {start!r}")
-    found = "the file is empty: fetch or write it again" if not start else found
-    known = " or ".join(what for what, _ in CONTAINERS.values())
-    raise ValueError(f"{path}: expected {known}, but this is none ({found}).")
-
-
 @contextmanager
 def open_file(path: str | Path) -> Iterator[h5py.File | Archive]:
     """Open an HDF5 file or an npz archive for reading and close it again.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is neither, or is truncated or corrupt.
+        ValueError: if it is neither, is truncated or corrupt, or is being written.
     """
     kind = container(path)
     if kind not in ("hdf5", "npz"):
         raise ValueError(f"{path}: expected an HDF5 file or an npz archive, but this is {CONTAINERS[kind][0]}.")
     damaged = (OSError, RuntimeError, KeyError, *DAMAGED)  # what is raised where a file's inner structure is damaged
     try:
-        handle = h5py.File(path, "r") if kind == "hdf5" else Archive(Path(path))
+        handle = hdf5.open_hdf5(path) if kind == "hdf5" else Archive(Path(path))
     except damaged as error:
         raise _corrupt(path, kind, error) from error
     try:
@@ -148,9 +122,12 @@ def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: 
         ValueError: if the file is corrupt there, or a cell is NaN, infinite or negative.
     """
     cells = dataset(handle, file.path, file.dataset)
-    if len(cells) != file.n_events:
+    event = math.prod(cells.shape[1:])
+    if len(cells) != file.n_events or event * (stop - start) != out.size:
         raise ValueError(
-            f"{file.path}: changed while in use, {len(cells)} events instead of {file.n_events}. Open anew."
+            f"{file.path}: changed while in use, dataset {file.dataset!r} now holds {len(cells)} events of {event} "
+            f"cells instead of {file.n_events} of {out[0].size}. Open it again; a writer should use another name and "
+            "rename the file when it is complete."
         )
     with _reading(file, file.dataset, start, stop):
         cells.read_direct(out.reshape(stop - start, *cells.shape[1:]), np.s_[start:stop])
@@ -180,19 +157,49 @@ def dataset(handle: h5py.File | Archive, path: str, name: str) -> h5py.Dataset |
     """One array of numbers of an open file.
 
     Raises:
-        ValueError: if there is none of that name, or it holds no numbers.
+        ValueError: if there is none of that name, it is a link to nowhere or to another file, or it holds no numbers.
     """
-    held = handle.get(name)
-    if not isinstance(held, h5py.Dataset | StoredArray):
+    held = handle.get(name) if isinstance(handle, Archive) else hdf5.find(handle, path, name)
+    if held is None:
         raise ValueError(
             f"{path}: missing dataset {name!r}; the file holds {holds(handle)}. Choose quantity= ({ECAL}, {HCAL}) or "
             f"layout= ({', '.join(layouts.LAYOUTS)}) to fit it."
         )
+    if held.shape is None:
+        raise ValueError(f"{path}: dataset {name!r} is declared but empty. Write the file again.")
     if held.ndim == 0 or held.dtype.kind not in "fiub":
+        pickled = ", Python objects that are never loaded" if held.dtype.kind == "O" else ""
         raise ValueError(
-            f"{path}: dataset {name!r} holds {held.dtype} of shape {held.shape}, expected numbers, one row per event."
+            f"{path}: dataset {name!r} holds {held.dtype} of shape {held.shape}{pickled}, expected numbers, one row "
+            "per event."
+        )
+    if getattr(held, "column_major", False):
+        raise ValueError(
+            f"{path}: dataset {name!r} is stored in Fortran order, in which no event lies in one piece. Save it in C "
+            f"order: np.savez(new_path, {name}=np.ascontiguousarray(np.load(path)[{name!r}]))."
         )
     return held
+
+
+def has(handle: h5py.File | Archive, name: str) -> bool:
+    """Whether an open file has an entry of that name, be it a link to nowhere."""
+    return name in handle if isinstance(handle, Archive) else hdf5.has(handle, name)
+
+
+def check_content(handle: h5py.File | Archive, file: EventFile) -> None:
+    """Refuse a file whose cells or labels were never written, or lie in files that are missing.
+
+    Archives need no such check: they are read as a whole or not at all.
+
+    Raises:
+        ValueError: naming what is missing.
+        MemoryError: if what must be read in one piece is larger than the memory that is free.
+    """
+    if isinstance(handle, Archive):
+        return
+    held = [label for label in file.labels if label not in dict(file.constants)]
+    for name in (file.dataset, *map(file.layout.dataset_of, held)):
+        hdf5.check_content(dataset(handle, file.path, name), file.path, name)
 
 
 def holds(handle: h5py.File | Archive) -> str:
@@ -221,4 +228,6 @@ def _corrupt(path: str | Path, kind: str, error: Exception) -> ValueError:
 
 
 def _reason(error: Exception) -> str:
-    return str(error).split("(", 1)[-1].rstrip(")") or type(error).__name__
+    """HDF5's own words, which h5py puts into brackets, or the whole message."""
+    inner = re.fullmatch(r"[^()]*\((.*)\)", str(error))
+    return (inner[1] if inner else str(error)) or type(error).__name__

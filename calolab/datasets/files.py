@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import glob
 import os
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psutil
-
-from calolab.datasets import layouts, saving
-from calolab.datasets.events import container
+from calolab import memory
+from calolab.datasets import layouts, plausible, saving
 from calolab.datasets.inspection import inspect
 from calolab.datasets.layouts import CONTAINERS, ECAL, Layout
+from calolab.datasets.signatures import container
 from calolab.datasets.streaming import EventStream
 from calolab.names import nearest
 from calolab.samples import Sample
@@ -60,9 +60,23 @@ def stream(
 
     Raises:
         FileNotFoundError: if a path or pattern finds no file.
-        ValueError: if a file is none of these, truncated or corrupt, lacks a dataset, has another shape or zero events,
-            lengths that differ, energies that are NaN or not positive, or if the files do not fit together.
+        ValueError: if a file is none of these, truncated, corrupt or being written, lacks a dataset or part of its
+            content, keeps it in other files, has another shape or zero events, lengths that differ, energies that are
+            NaN or not positive, or if the files do not fit together.
     """
+    return _open(paths, space, layout, quantity, labels, window)
+
+
+def _open(
+    paths: Paths,
+    space: str | Space | None,
+    layout: str | Layout | None,
+    quantity: str,
+    labels: Mapping[str, float] | None,
+    window: int | None = None,
+    admit: Callable[[int, Space], None] = lambda n_events, space: None,
+) -> EventStream:
+    """A stream; `admit` may refuse a file's number of events before any array of that length is read."""
     files, space_found, origins = [], None, []
     for path in _find(paths):
         kind = container(path)
@@ -72,7 +86,13 @@ def stream(
                 "datasets.load(path)."
             )
         file, found, origin = inspect(
-            path, space=space, layout=layout, quantity=quantity, block_bytes=_BLOCK_BYTES, constants=labels
+            path,
+            space=space,
+            layout=layout,
+            quantity=quantity,
+            block_bytes=_BLOCK_BYTES,
+            constants=labels,
+            admit=admit,
         )
         if files and found != space_found:
             raise ValueError(
@@ -144,15 +164,23 @@ def load(
         from calolab.datasets import maps
 
         return maps.read(found, space=space or chosen.space, labels=labels, events=events, step=step)
-    opened = stream(found, space=space, layout=layout, quantity=quantity, labels=labels)
-    needed = 4 * opened.space.n_cells * (len(opened) if events is None else min(events, len(opened)))
-    free = psutil.virtual_memory().available
-    if needed > free:
-        raise MemoryError(
-            f"{needed / 1e9:.1f} GB of events do not fit into the {free / 1e9:.1f} GB of free memory. Use "
-            "datasets.stream(paths) in place of load, or load(paths, events=n)."
-        )
-    return opened.head(events)
+    declared, free = 0, memory.available()
+
+    def admit(n_events: int, space: Space) -> None:
+        nonlocal declared
+        declared += n_events
+        # Cells in single precision, and some labels.
+        needed = (4 * space.n_cells + 64) * (declared if events is None else min(events, declared))
+        if needed > free.bytes:
+            raise MemoryError(
+                f"{found[0]}{' and others' if found[1:] else ''}: {needed / 1e9:.2g} GB of events do not fit into "
+                f"{free}. Use datasets.stream(paths) in place of load, or load(paths, events=n)."
+            )
+
+    sample = _open(found, space, layout, quantity, labels, admit=admit).head(events)
+    if doubt := plausible.doubtful_cells(sample, quantity):
+        warnings.warn(f"{found[0]}{' and others' if found[1:] else ''}: {doubt}", stacklevel=2)
+    return sample
 
 
 def save(
@@ -223,9 +251,8 @@ def _find(paths: Paths) -> list[Path]:
     found = []
     for entry in [paths] if isinstance(paths, str | os.PathLike) else list(paths):
         path = Path(entry).expanduser()
-        if path.is_dir():
-            raise ValueError(f"{path} is a directory; name its files, e.g. '{path / '*.h5'}'.")
-        matches = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
+        there = path.is_symlink() or path.exists()
+        matches = [path] if there else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
         if not matches:
             beside = sorted(file.name for file in path.parent.glob("*")) if path.parent.is_dir() else []
             hint = nearest(path.name, beside)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,9 +12,20 @@ import h5py
 import numpy as np
 
 from calolab import spaces
-from calolab.datasets import images, layouts
+from calolab.datasets import descriptions, hdf5, images, layouts, plausible
 from calolab.datasets.archives import Archive
-from calolab.datasets.events import EventFile, UndefinedLabel, dataset, holds, open_file, read_labels, read_values
+from calolab.datasets.descriptions import Description
+from calolab.datasets.events import (
+    EventFile,
+    UndefinedLabel,
+    check_content,
+    dataset,
+    has,
+    holds,
+    open_file,
+    read_labels,
+    read_values,
+)
 from calolab.datasets.layouts import ANGLES, CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
 from calolab.spaces import Layer, Space
 
@@ -28,6 +38,7 @@ LARGE_CHUNK_BYTES = 64_000_000
 _CLIC = ("clic-ecal", "clic-ecal-51")
 # A compressed archive is unpacked from its start again for every block, so blocks are large.
 _COMPRESSED_BLOCK_BYTES = 256_000_000
+_LABEL_EVENTS = 1_000_000  # of which labels are looked at together
 
 
 def inspect(
@@ -38,6 +49,7 @@ def inspect(
     quantity: str,
     block_bytes: int,
     constants: Mapping[str, float] | None = None,
+    admit: Callable[[int, Space], None] = lambda n_events, space: None,
 ) -> tuple[EventFile, Space, dict]:
     """Look into a file and check all that can be checked without reading its cells, but for the first few events.
 
@@ -48,6 +60,7 @@ def inspect(
         quantity: `ECAL` or `HCAL`, where the layout does not say which cells.
         block_bytes: about how many bytes are read at a time.
         constants: labels that all events of the file have alike.
+        admit: called with the number of events and their space before anything of that length is read; may raise.
 
     Returns:
         The file's record, its space, and where its events come from.
@@ -79,13 +92,15 @@ def inspect(
             )
         block_bytes = _COMPRESSED_BLOCK_BYTES if getattr(cells, "compressed", False) else block_bytes
         block = chunk * max(1, block_bytes // (chunk * event_bytes))
-        origin = dict(described.get("origin", {}))
+        origin = dict(described.origin)
         labels, read = _find_labels(handle, chosen, described), {DESCRIPTION, name.split("/")[0]}
+        check_content(handle, EventFile(path, len(cells), name, chosen, block, ()))
+        admit(len(cells), found)
         held = {}
         for label in labels:
             file = EventFile(path, len(cells), name, chosen, block, (label,))
             try:
-                held |= read_labels(handle, file)
+                held[label] = _first_of(handle, file, label)
             except UndefinedLabel as error:
                 if certain or not any(label == known for _, known in chosen.labels):
                     raise
@@ -96,6 +111,7 @@ def inspect(
         file = EventFile(path, len(cells), name, chosen, block, (*held, *constants), tuple(constants.items()))
         if not certain:
             _check_unit(handle, file, found, held, raises=layout is None)
+        plausible.warn_of_labels(path, {name: np.array([value]) for name, value in constants.items()})
         unread = sorted(set(handle) - read)
     if unread:
         more = f" and {len(unread) - 10} more" if len(unread) > 10 else ""
@@ -103,13 +119,28 @@ def inspect(
     return file, found, origin
 
 
-def _find_labels(handle: h5py.File | Archive, chosen: Layout, described: dict) -> list[str]:
+def _find_labels(handle: h5py.File | Archive, chosen: Layout, described: Description) -> list[str]:
     """Names of the labels that a file holds."""
-    if "labels" in described:
-        return list(described["labels"])
+    if described.labels is not None:
+        return list(described.labels)
     if chosen.energy is not None:
-        return ["energy", *(angle for angle in ANGLES if angle in handle)]
-    return [label for dataset, label in chosen.labels if dataset in handle]
+        return ["energy", *(angle for angle in ANGLES if has(handle, angle))]
+    return [label for dataset, label in chosen.labels if has(handle, dataset)]
+
+
+def _first_of(handle: h5py.File | Archive, file: EventFile, label: str) -> np.ndarray:
+    """A label of the first events; all of them are looked at, some at a time, and refused if they cannot be."""
+    check_content(handle, file)
+    rows = (dataset(handle, file.path, file.layout.dataset_of(label)).chunks or (1,))[0]
+    step = rows * max(1, _LABEL_EVENTS // rows)
+    first, doubts = None, {}
+    for start in range(0, file.n_events, step):
+        columns = read_labels(handle, file, start, min(start + step, file.n_events))
+        first = columns[label][:_UNIT_EVENTS] if first is None else first
+        doubts = plausible.doubtful_labels(columns, start) | doubts
+    for doubt in doubts.values():
+        warnings.warn(f"{file.path}: {doubt}", stacklevel=5)
+    return first
 
 
 def _constants(path: str, chosen: Layout, held: dict, asked: Mapping[str, float] | None, origin: dict) -> dict:
@@ -126,20 +157,21 @@ def _constants(path: str, chosen: Layout, held: dict, asked: Mapping[str, float]
     return named | asked
 
 
-def _description(handle: h5py.File | Archive, path: str) -> dict:
-    if DESCRIPTION not in handle:
-        return {}
-    try:
-        return json.loads(handle[DESCRIPTION][0])
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path}: dataset {DESCRIPTION!r} should describe the file as JSON, but cannot be read ({error}). The file "
-            "is corrupt: fetch or write it again."
-        ) from error
+def _description(handle: h5py.File | Archive, path: str) -> Description:
+    if not has(handle, DESCRIPTION):
+        return Description()
+    held = handle.get(DESCRIPTION) if isinstance(handle, Archive) else hdf5.find(handle, path, DESCRIPTION)
+    if held is None:
+        raise descriptions.damaged(path, "it is a group")
+    if held.shape is None or held.shape == () or 0 in held.shape or len(held.shape) != 1:
+        raise descriptions.damaged(path, f"its shape is {held.shape}, expected one text")
+    if held.dtype.kind not in "SO" or (isinstance(handle, Archive) and held.dtype.kind != "S"):
+        raise descriptions.damaged(path, f"it holds {held.dtype}, expected text")
+    return descriptions.parse(path, held[0])
 
 
 def _choose_layout(
-    handle: h5py.File | Archive, path: str, asked: str | Layout | None, described: dict
+    handle: h5py.File | Archive, path: str, asked: str | Layout | None, described: Description
 ) -> tuple[Layout, bool]:
     """The layout, and whether the file itself vouches for it."""
     kind = "npz" if isinstance(handle, Archive) else "hdf5"
@@ -151,9 +183,9 @@ def _choose_layout(
                 f"{CONTAINERS[chosen.container][0]}."
             )
         return chosen, False
-    if "layout" in described:
-        return Layout(**described["layout"]), True
-    guessed = layouts.guess(handle)
+    if described.layout is not None:
+        return described.layout, True
+    guessed = layouts.guess(lambda name: has(handle, name))
     if guessed is None:
         raise ValueError(
             f"{path}: missing dataset with the incident energy, expected 'energy' or 'target', or images in 'hist', "
@@ -165,14 +197,14 @@ def _choose_layout(
 
 
 def _find_space(
-    path: str, name: str, chosen: Layout, shape: tuple, asked: str | Space | None, described: dict
+    path: str, name: str, chosen: Layout, shape: tuple, asked: str | Space | None, described: Description
 ) -> Space:
-    stored = described.get("spaces", {}).get(name)
+    stored = described.spaces.get(name)
     event = shape[1:]
     if asked is not None:
         found = spaces.space(asked)
     elif stored is not None:
-        found = Space.from_dict(stored)
+        found = stored
     elif chosen.space is not None:
         found = spaces.space(chosen.space)
     else:

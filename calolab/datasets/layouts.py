@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from calolab.names import check_name
@@ -140,18 +140,21 @@ def layout(name: str | Layout) -> Layout:
     return LAYOUTS[name]
 
 
-def guess(datasets: Collection[str]) -> Layout | None:
+def guess(has: Callable[[str], bool]) -> Layout | None:
     """The layout that a file's dataset names speak for, or None; the names cannot tell the factor for certain.
+
+    Args:
+        has: whether the file has a dataset of that name.
 
     Files with angles mostly hold GeV x 50, but 3DGAN's RandomAngle files hold plain GeV under the same names: the
     reader therefore checks the mean response before it believes a guess.
     """
     for name in ("rpv", "rpv-h5", "lagan"):
-        if LAYOUTS[name].cells in datasets:
+        if has(LAYOUTS[name].cells):
             return LAYOUTS[name]
-    if any(angle in datasets for angle in ANGLES) and "energy" in datasets:
+    if any(map(has, ANGLES)) and has("energy"):
         return LAYOUTS["3dgan-angle"]
     for name in ("3dgan", "3dgan-target"):
-        if LAYOUTS[name].energy in datasets:
+        if has(LAYOUTS[name].energy):
             return LAYOUTS[name]
     return None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from calolab.datasets import archives, images
+from calolab.datasets import archives, images, readback
 from calolab.datasets.layouts import CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
+from calolab.datasets.readback import Tally
 from calolab.datasets.streaming import EventStream
 from calolab.files import complete, reserve
 from calolab.samples import LABEL_UNITS, Sample
@@ -99,9 +101,7 @@ def description(path: Path, **content) -> str:
 
 def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, reserved: set[str]) -> None:
     sample = next(iter(parts.values()))
-    clash = sorted(set(sample.labels) & reserved)
-    if clash:
-        raise ValueError(f"{path}: labels {clash} have the names of datasets of layout {layout.name!r}. Rename them.")
+    _check_labels(path, sample.labels, layout, reserved)
     text = description(
         path,
         layout=asdict(layout),
@@ -109,22 +109,33 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
         spaces={name: part.space.to_dict() for name, part in parts.items()},
         origin=dict(sample.origin),
     )
+    written = {name: Tally(np.dtype(np.float32), (len(part), *part.space.shape)) for name, part in parts.items()}
+
+    def columns() -> Iterator[tuple[str, np.ndarray]]:
+        for name, column in _columns(path, sample, layout):
+            written[name] = Tally(column.dtype, column.shape)
+            (column,) = written[name].counted([column])
+            yield name, column
+
     size = sum(4 * len(part) * part.space.n_cells for part in parts.values())
     size += sum(column.nbytes for column in sample.labels.values())
     with complete(path, size) as partial:
         if layout.container == "npz":
             with archives.written(partial) as archive:
                 for name, part in parts.items():
-                    archive.write(name, (len(part), *part.space.shape), np.float32, _pieces(path, name, part, layout))
-                for name, column in _columns(path, sample, layout):
+                    pieces = written[name].counted(_pieces(path, name, part, layout))
+                    archive.write(name, written[name].shape, np.float32, pieces)
+                for name, column in columns():
                     archive.write(name, column.shape, column.dtype, [column])
                 content = np.array([text.encode()])
                 archive.write(DESCRIPTION, content.shape, content.dtype, [content])
+            readback.verify(path, partial, written, text)
             return
         with _hdf5(partial) as (handle, make_room):
             for name, part in parts.items():
-                _write_cells(handle, make_room, path, name, part, layout)
-            for name, column in _columns(path, sample, layout):
+                pieces = written[name].counted(_pieces(path, name, part, layout))
+                _write_cells(handle, make_room, name, part, layout, pieces)
+            for name, column in columns():
                 make_room(column.nbytes)
                 dataset = handle.create_dataset(name, data=column, chunks=True, fletcher32=True)
                 label = "energy" if name == layout.energy else name
@@ -132,6 +143,7 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
             # ASCII, so bytes are characters; the checksum finds what is damaged later.
             make_room(len(text))
             handle.create_dataset(DESCRIPTION, data=np.array([text.encode()]), compression="gzip", fletcher32=True)
+        readback.verify(path, partial, written, text)
 
 
 @contextmanager
@@ -156,13 +168,26 @@ def _hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[int], None]]]:
         disk.truncate(min(written, path.stat().st_size))
 
 
+def _check_labels(path: Path, labels: Iterable[str], layout: Layout, reserved: set[str]) -> None:
+    """Refuse labels whose datasets would take the place of others."""
+    names = {label: layout.dataset_of(label) for label in labels}
+    counts = Counter(names.values())
+    taken = reserved - {layout.energy}
+    clash = sorted(label for label, name in names.items() if name in taken or counts[name] > 1)
+    if clash:
+        raise ValueError(f"{path}: labels {clash} have the names of datasets of layout {layout.name!r}. Rename them.")
+    wrong = sorted(label for label in names if label in ("", ".", "..") or set(label) & {"/", "\0"})
+    if wrong:
+        raise ValueError(f"{path}: labels {wrong} cannot be names of datasets. Rename them.")
+
+
 def _write_cells(
     handle: h5py.File,
     make_room: Callable[[int], None],
-    path: Path,
     name: str,
     sample: Sample | EventStream,
     layout: Layout,
+    pieces: Iterable[np.ndarray],
 ) -> None:
     shape = sample.space.shape
     rows = max(1, _CHUNK_BYTES // (4 * sample.space.n_cells))
@@ -178,7 +203,7 @@ def _write_cells(
     axes = ", ".join(["event", *sample.space.axes]) + (" (z is depth)" if sample.space.has_depth else "")
     cells.attrs.update(axes=axes, unit=known.get(layout.factor, f"GeV x {layout.factor:g}"))
     start = 0
-    for values in _pieces(path, name, sample, layout):
+    for values in pieces:
         make_room(values.nbytes)
         cells[start : start + len(values)] = values
         start += len(values)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calolab.datasets.events import EventFile, open_file, read_labels, read_values
+from calolab.datasets.events import EventFile, check_content, open_file, read_labels, read_values
 from calolab.samples import LABEL_UNITS, Sample, batch_slices, check_shard, concatenate
 from calolab.spaces import Space
 
@@ -151,6 +151,7 @@ class EventStream:
         for index, group in groupby(blocks, key=lambda block: block[0]):
             file = self.files[index]
             with open_file(file.path) as handle:
+                check_content(handle, file)
                 for _, start, stop in group:
                     where = slice(done, done + stop - start)
                     done = where.stop
@@ -231,6 +232,7 @@ class StreamLabels(Mapping):
         for index, group in groupby(self._stream._blocks(), key=lambda block: block[0]):
             file = replace(self._stream.files[index], labels=(name,))
             with open_file(file.path) as handle:
+                check_content(handle, file)
                 column = read_labels(handle, file)[name]
             parts += [column[start:stop] for _, start, stop in group]
         return np.concatenate(parts)

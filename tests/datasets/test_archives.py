@@ -86,5 +86,5 @@ def test_a_zip_archive_of_something_else(tmp_path):
     path = tmp_path / "events.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "not an array")
-    with pytest.raises(ValueError, match="readme.txt is no numpy array"):
+    with pytest.raises(ValueError, match="holds numpy arrays .*but this zip archive holds readme.txt. Unpack it first"):
         datasets.load(path)

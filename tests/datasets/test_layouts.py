@@ -28,11 +28,11 @@ def test_an_unknown_layout_names_the_nearest():
     ],
 )
 def test_dataset_names_speak_for_a_layout(datasets, name):
-    assert layouts.guess(datasets).name == name
+    assert layouts.guess(datasets.__contains__).name == name
 
 
 def test_dataset_names_without_an_energy_speak_for_none():
-    assert layouts.guess(["ECAL", "theta"]) is None
+    assert layouts.guess(["ECAL", "theta"].__contains__) is None
 
 
 def test_the_factor_is_positive():
