@@ -13,7 +13,8 @@ import numpy as np
 from astropy.io import fits
 from astropy.utils.exceptions import AstropyWarning
 
-from calolab import spaces
+from calolab import memory, spaces
+from calolab.datasets import plausible, readback
 from calolab.files import complete
 from calolab.samples import Sample, concatenate
 from calolab.spaces import Space
@@ -48,8 +49,10 @@ def read(
         `z1.08` or, in hundredths, `z108` and `z49`; without either in any file there is no such label.
 
     Raises:
-        ValueError: if a file is damaged, has no image, no scale or another than the space, is smaller than a patch, or
-            holds pixels that are not finite, or if files do not fit together.
+        ValueError: if a file is damaged, has no image, no scale or another than the space, header values or labels that
+            are no numbers, is smaller than a patch, or holds pixels that are not finite, or if files do not fit
+            together.
+        MemoryError: if the patches do not fit into the memory that is free.
     """
     space = spaces.space(space)
     if space.has_depth or len(space.axes) != 2 or set(space.units) != {"deg"}:
@@ -79,6 +82,15 @@ def write(path: Path, sample: Sample) -> None:
     if space.has_depth or len(space.axes) != 2 or set(space.units) != {"deg"}:
         raise ValueError(f"{path}: layout 'convergence' holds maps in degrees, received {space!r}.")
     sample = sample if isinstance(sample, Sample) else sample.head()
+    # Names of columns make no difference between capitals and small letters.
+    plain = [name.lower() for name in sample.labels]
+    wrong = sorted(
+        name
+        for name in sample.labels
+        if not name or plain.count(name.lower()) > 1 or not (name.isascii() and name.isprintable())
+    )
+    if wrong:
+        raise ValueError(f"{path}: labels {wrong} cannot be columns of a FITS table beside each other. Rename them.")
     image = fits.PrimaryHDU(sample.values[0] if len(sample) == 1 else sample.values)
     height, width = _pixel(space)
     image.header["ANGLE"] = (width * space.shape[1], "Side angle in degrees")
@@ -87,19 +99,53 @@ def write(path: Path, sample: Sample) -> None:
     columns = [fits.Column(name=name, format="D", array=column) for name, column in sample.labels.items()]
     table = [fits.BinTableHDU.from_columns(columns, name="LABELS")] if columns else []
     size = sample.values.nbytes + sum(column.nbytes for column in sample.labels.values())
-    with complete(path, size) as partial, open(partial, "wb") as file:
-        fits.HDUList([image, *table]).writeto(file, checksum=True)
+    with complete(path, size) as partial:
+        with open(partial, "wb") as file:
+            fits.HDUList([image, *table]).writeto(file, checksum=True)
+        _verify(path, partial, sample)
+
+
+def _verify(path: Path, partial: Path, sample: Sample) -> None:
+    """Read a file back before it gets its name.
+
+    Raises:
+        OSError: if it does not hold the maps and labels.
+    """
+    try:
+        with _opened(partial) as file:
+            maps, labels = np.asarray(file[0].data), _labels(path, file)
+    except ValueError as error:
+        raise readback.differs(path, f"the file ({error})") from error
+    if not np.array_equal(maps.reshape(-1, *maps.shape[-2:]), sample.values):
+        raise readback.differs(path, f"maps of shape {sample.values.shape}")
+    same = labels.keys() == sample.labels.keys()
+    if not same or not all(np.array_equal(labels[name], column) for name, column in sample.labels.items()):
+        raise readback.differs(path, f"the labels {', '.join(sample.labels)}")
+
+
+def _labels(path: Path, file: fits.HDUList) -> dict[str, np.ndarray]:
+    """The columns of the table beside the maps."""
+    table = next((one.data for one in file if one.name == "LABELS"), None)
+    columns = {} if table is None else {name: np.asarray(table[name]) for name in table.names}
+    wrong = {name: str(column.dtype) for name, column in columns.items() if column.dtype.kind not in "fiub"}
+    if wrong:
+        raise ValueError(f"{path}: expected numbers as labels, the table LABELS holds {wrong}. Write the file again.")
+    return {name: column.astype(np.float64) for name, column in columns.items()}
 
 
 def _patches(path: Path, space: Space, steps: Sequence[int], given: Mapping[str, float]) -> Sample:
     with _opened(path) as file:
-        image = next((one for one in file if one.is_image and one.header["NAXIS"] in (2, 3) and one.size), None)
-        if image is None:
+        images = [one for one in file if one.is_image and one.header["NAXIS"] in (2, 3) and one.size]
+        if not images:
             raise ValueError(f"{path}: expected a map, an image of two axes or a cube of three; there is none.")
+        image = images[0]
         header = image.header.copy()
+        pixels, patch = int(np.prod(image.shape)), float(np.prod(space.shape)) / float(np.prod(steps))
+        needed, free = pixels * (8 + 4 * max(1.0, patch)), memory.available()
+        if needed > free.bytes:
+            raise MemoryError(f"{path}: cutting its maps takes {needed / 1e9:.2g} GB, which do not fit into {free}.")
         maps = np.asarray(image.data, dtype=np.float32)
-        table = next((one.data for one in file if one.name == "LABELS"), None)
-        labels = {} if table is None else {name: np.asarray(table[name], np.float64) for name in table.names}
+        labels = _labels(path, file)
     maps = maps.reshape(-1, *maps.shape[-2:])
     _check_scale(path, header, maps.shape[-1], space)
     if not np.isfinite(maps.sum(dtype=np.float64)):
@@ -127,16 +173,19 @@ def _patches(path: Path, space: Space, steps: Sequence[int], given: Mapping[str,
         constants |= {} if redshift is None else {"redshift": redshift}
     labels = {name: np.repeat(column, len(rows) * len(columns)) for name, column in labels.items()}
     labels |= {name: np.full(len(values), float(value)) for name, value in constants.items()}
+    plausible.warn_of_labels(path, labels, stacklevel=6)
     note = {} if "redshift" in labels else {"labels": "no redshift in header or file name, and none given with labels="}
+    if images[1:]:
+        note["not read"] = f"{len(images) - 1} more images"
     return Sample(values, labels, space, note)
 
 
 def _check_scale(path: Path, header: fits.Header, columns: int, space: Space) -> None:
     """Refuse maps whose pixels are not those of the space."""
     if "ANGLE" in header:
-        width = float(header["ANGLE"]) / columns
+        width = _number(path, header, "ANGLE", "the map's width [deg]") / columns
     elif "CDELT1" in header:
-        width = abs(float(header["CDELT1"]))
+        width = abs(_number(path, header, "CDELT1", "a pixel's width [deg]"))
     else:
         raise ValueError(
             f"{path}: the map's scale is not known, expected ANGLE, its width [deg], or CDELT1 in the header. Add it: "
@@ -152,13 +201,26 @@ def _check_scale(path: Path, header: fits.Header, columns: int, space: Space) ->
 
 def _redshift(path: Path, header: fits.Header) -> float | None:
     if "REDSHIFT" in header:
-        return float(header["REDSHIFT"])
+        return _number(path, header, "REDSHIFT", "the sources' redshift")
     found = _REDSHIFT.search(path.name)
     if not found:
         return None
     whole, fraction = found.groups()
     # Two and more digits without a point are hundredths: no source lies at redshift 49.
     return float(whole + fraction) if fraction else int(whole) / (100 if len(whole) > 1 else 1)
+
+
+def _number(path: Path, header: fits.Header, key: str, meaning: str) -> float:
+    try:
+        value = header[key]
+    except fits.VerifyError:
+        value = "not readable"
+    if isinstance(value, bool) or not isinstance(value, int | float) or not np.isfinite(value):
+        raise ValueError(
+            f"{path}: header keyword {key} is {value!r}, expected a number, {meaning}. Set it: "
+            f"astropy.io.fits.setval(path, {key!r}, value=...)."
+        )
+    return float(value)
 
 
 def _pixel(space: Space) -> tuple[float, ...]:
@@ -170,6 +232,10 @@ def _pixel(space: Space) -> tuple[float, ...]:
 def _opened(path: Path) -> Iterator[fits.HDUList]:
     """A FITS file open for reading; damage, of which astropy may only warn, becomes one error in words."""
     try:
+        with open(path, "rb") as file:
+            axes = re.search(rb"NAXIS   = *(\d+)", file.read(2880))
+        if axes and int(axes[1]) > 999:  # astropy would go through all of them
+            raise OSError(f"{int(axes[1])} axes, the standard allows 999")
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyWarning)
             with fits.open(path, memmap=False, checksum=True) as file:
@@ -178,7 +244,9 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
         if str(error).startswith(str(path)):
             raise
         raise _corrupt(path, error) from error
-    except (OSError, TypeError, KeyError, IndexError, AttributeError, EOFError, AstropyWarning) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # a damaged file makes astropy raise almost anything
         raise _corrupt(path, error) from error
 
 

@@ -105,21 +105,30 @@ def _what_else(path: Path, start: bytes) -> str:
         return "the file is empty: fetch or write it again"
     for key, (name, opened, command) in _PACKED.items():
         if start.startswith(key):
-            return f"a {name} archive{_inside(path, opened)}: unpack it first, with {command}"
+            article = "an" if name[0] in "aeioux" else "a"
+            return f"{article} {name} archive{_inside(path, opened)}: unpack it first, with {command}"
     if start[257:262] == b"ustar":
         return "a tar archive: unpack it first, with tar -xf"
     for key, what in _OTHERS.items():
         if start.startswith(key):
             return what
     text = start.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    for key, what in _TEXTS.items():
-        if text.startswith(key) or (text.startswith((b"<", b"hepmc")) and key in text):
-            return what
+    if what := _text(text):
+        return what
     if text.startswith(b"<"):
         return f"text with mark-up, it begins with {start[:30]!r}"
     if text.startswith((b"{", b"[")):
         return "a JSON text"
+    if b"\nblock " in text:
+        return "an SLHA spectrum of masses and decays, without events: a generator reads it"
     return f"it begins with {start[:8]!r}"
+
+
+def _text(text: bytes) -> str | None:
+    """A known text format, in words; the text is in small letters."""
+    if not text.startswith((b"<", b"hepmc")):
+        return None
+    return next((what for key, what in _TEXTS.items() if key in text), None)
 
 
 def _inside(path: Path, opened) -> str:
@@ -132,6 +141,7 @@ def _inside(path: Path, opened) -> str:
     found = next((CONTAINERS[kind][0] for key, kind in _READ_HERE.items() if start.startswith(key)), None)
     if start[257:262] == b"ustar":
         found = "a tar archive"
+    found = found or (_text(start.lstrip().lower()) or "").split(":")[0].split(",")[0]
     return f" of {found}" if found else ""
 
 

@@ -88,3 +88,36 @@ def test_a_zip_archive_of_something_else(tmp_path):
         archive.writestr("readme.txt", "not an array")
     with pytest.raises(ValueError, match="holds numpy arrays .*but this zip archive holds readme.txt. Unpack it first"):
         datasets.load(path)
+
+
+def crafted(path, shape, content, compressed):
+    """An archive whose header declares a shape of its own."""
+    kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
+    with zipfile.ZipFile(path, "w", kind) as archive, archive.open("hist.npy", "w") as file:
+        header = {"descr": content.dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(file, header)
+        file.write(content.tobytes())
+    return path
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("shape", [(3, 64, 64), (5, 64, 64), (-4, 64, 64), (10**12, 64, 64), (4, -64, -64)])
+def test_a_header_that_declares_what_is_not_there(tmp_path, events, shape, compressed):
+    path = crafted(tmp_path / "events.npz", shape, events(4).values * 1000, compressed)
+    for read in (datasets.load, datasets.stream):
+        with pytest.raises(ValueError) as caught:
+            read(path)
+        for words in (str(path), f"hist.npy declares the shape {shape}", "again"):
+            assert words in str(caught.value)
+    assert len(datasets.load(crafted(path, (4, 64, 64), events(4).values * 1000, compressed))) == 4
+
+
+def test_one_remedy_for_fortran_order(tmp_path, events):
+    path = tmp_path / "events.npz"
+    np.savez(path, hist=np.asfortranarray(events(4).values * 1000))
+    with pytest.raises(ValueError) as caught:
+        datasets.load(path)
+    assert "'hist' is stored in Fortran order" in str(caught.value) and "ascontiguousarray" in str(caught.value)
+    assert "corrupt" not in str(caught.value) and "fetch" not in str(caught.value)
+    np.savez(path, hist=np.ascontiguousarray(np.load(path)["hist"]))
+    np.testing.assert_allclose(datasets.load(path).values, events(4).values, rtol=2e-7)

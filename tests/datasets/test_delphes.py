@@ -178,3 +178,149 @@ def test_what_is_no_tower(tmp_path):
         datasets.save(path, towers(3))
     with pytest.raises(ValueError, match=r"is a ROOT file, and only HDF5.*datasets\.load"):
         datasets.stream(path)
+
+
+def genuine(path, cycles=(5,), towers=True):
+    """A file as Delphes writes it, as far as uproot can write one.
+
+    In a genuine file each class is a `TClonesArray` branch (`TBranchElement`), in which `Tower.ET` and the others are
+    nested. Uproot reads the branch itself as `int32_t` (`AsDtype('>i4')`), the number of objects, as it does
+    `Tower_size`, and the nested ones as `float[]`. Here the branches have the same names and types, but are not
+    nested, and `Tower.Edges[4]` (`float[][4]`) is missing: uproot writes neither.
+    """
+    with uproot.recreate(path) as file:
+        for events in cycles:
+            counts = {
+                "Event": np.ones(events, int),
+                "Particle": np.arange(events) + 3,
+                "Track": np.arange(events) % 2,
+                "Tower": (np.arange(events) % 3) * towers,
+                "Jet": np.zeros(events, int),
+            }
+            fields = {
+                "Event": ("Number", "Weight"),
+                "Particle": ("PT",),
+                "Track": ("PT",),
+                "Tower": ("ET", "Eta", "Phi", "E", "Eem", "Ehad", "T"),
+                "Jet": ("PT",),
+            }
+            types = dict.fromkeys(fields, "int32")
+            types |= {
+                f"{name}#": f"var * {{{', '.join(f'{f}: float32' for f in columns)}}}"
+                for name, columns in fields.items()
+            }
+            tree = file.mktree(
+                "Delphes",
+                types,
+                counter_name=lambda counted: f"{counted.rstrip('#')}_size",
+                field_name=lambda outer, inner: f"{outer.rstrip('#')}.{inner}",
+            )
+            content = {name: count.astype(np.int32) for name, count in counts.items()}
+            for name, columns in fields.items():
+                flat = {field: np.full(counts[name].sum(), 1.5, np.float32) for field in columns}
+                if name == "Event":
+                    flat["Weight"] = np.arange(events, dtype=np.float32) + 0.25
+                content[f"{name}#"] = ak.unflatten(ak.zip(flat), counts[name])
+            tree.extend(content)
+    return path
+
+
+def test_object_counters_of_delphes_are_no_labels(tmp_path):
+    path = genuine(tmp_path / "delphes.root")
+    with uproot.open(path) as file:
+        assert file["Delphes"].typenames()["Tower"] == "int32_t" == file["Delphes"].typenames()["Tower_size"]
+    read = datasets.load(path)
+    assert read.counts.tolist() == [0, 1, 2, 0, 1]
+    assert {name: column.tolist() for name, column in read.labels.items()} == {"weight": [0.25, 1.25, 2.25, 3.25, 4.25]}
+    assert datasets.load(path, events=2).labels["weight"].tolist() == [0.25, 1.25]
+    # What was lost: the towers of a file that is saved again.
+    same(datasets.load(datasets.save(tmp_path / "again.root", read)), read)
+
+
+def test_the_last_cycle_of_a_tree_is_the_complete_one(tmp_path):
+    assert len(datasets.load(genuine(tmp_path / "two.root", cycles=(3, 5)))) == 5
+    with pytest.warns(UserWarning, match=r"'Delphes;2' with 3 events.* fewer than 'Delphes;1' with 5"):
+        assert len(datasets.load(genuine(tmp_path / "odd.root", cycles=(5, 3)))) == 3
+
+
+def test_events_without_a_single_tower_are_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match="none of the 1000 events has a tower.*add Branch"):
+        assert datasets.load(genuine(tmp_path / "none.root", cycles=(1000,), towers=False)).counts.sum() == 0
+
+
+def test_counters_of_other_branches_are_no_labels(tmp_path):
+    """A label may end in `_size`; what counts a jagged branch is none, whatever its name."""
+    written = dataclasses.replace(towers(3), labels={"cone_size": [0.4, 0.4, 0.7]})
+    path = datasets.save(tmp_path / "a.root", written)
+    assert datasets.load(path).labels["cone_size"].tolist() == [0.4, 0.4, 0.7]
+    with uproot.recreate(tmp_path / "b.root") as file:
+        tree = file.mktree(
+            "Delphes",
+            {"Tower": "var * {ET: float32, Eta: float32, Phi: float32}", "hits": "var * float32", "mu": "float64"},
+            counter_name=lambda counted: "howmany" if counted == "hits" else f"{counted}_size",
+            field_name=lambda outer, inner: f"{outer}.{inner}",
+        )
+        tree.extend(
+            {"Tower": ak.zip(columns("ET", "Eta", "Phi")), "hits": ak.Array([[1.0], [], [2.0]]), "mu": np.arange(3.0)}
+        )
+    assert set(datasets.load(tmp_path / "b.root").labels) == {"mu"}
+
+
+@pytest.mark.parametrize("label", ["Tower", "Tower_size"])
+def test_labels_that_would_take_the_place_of_the_towers(tmp_path, label):
+    with pytest.raises(ValueError, match=rf"labels \['{label}'\] cannot be names of branches"):
+        datasets.save(tmp_path / "a.root", towers(3, **{label: 1}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch):
+    """A tree that loses its last events, as a faulty disk or library would: no success, and nothing is left."""
+    path = datasets.save(tmp_path / "a.root", towers(5))
+
+    def extend(tree, data, original=uproot.WritableTree.extend):
+        original(tree, {name: column[:-1] for name, column in data.items()})
+
+    monkeypatch.setattr(uproot.WritableTree, "extend", extend)
+    with pytest.raises(OSError, match=r"a\.root: .* does not read back as it was; nothing is kept"):
+        datasets.save(path, towers(9), overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == ["a.root"] and len(datasets.load(path)) == 5
+
+
+def test_an_rntuple_is_called_by_its_name(tmp_path):
+    with uproot.recreate(tmp_path / "new.root") as file:
+        file.mkrntuple("Delphes", {"x": np.arange(3.0)})
+    with pytest.raises(ValueError, match="expected a tree 'Delphes', the file holds an RNTuple 'Delphes'"):
+        datasets.load(tmp_path / "new.root")
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", "7", "no JSON", '{"origin": 3}'])
+def test_a_description_that_is_none(tmp_path, text):
+    path = datasets.save(tmp_path / "a.root", towers(3))
+    with uproot.update(path) as file:
+        file["calolab"] = text
+    with pytest.raises(ValueError, match=r"a\.root: 'calolab' should describe the file as a JSON object"):
+        datasets.load(path)
+
+
+def test_towers_that_no_calorimeter_has(foreign):
+    branches = columns("ET", "Eta", "Phi")
+    with pytest.raises(ValueError, match=r"events\.root: 4 towers have no finite energy.* at eta 1e\+09"):
+        datasets.load(foreign(Tower=branches | {"Eta": branches["Eta"] * 0 + 1e9}))
+    with pytest.warns(UserWarning, match="4 towers lie beyond eta 10, up to -12"):
+        datasets.load(foreign(Tower=branches | {"Eta": branches["Eta"] * 0 - 12}))
+    with pytest.warns(UserWarning, match="phi of 3 towers is beyond one turn, 2 pi rad, up to 100. Is it in degrees"):
+        datasets.load(foreign(Tower=branches | {"Phi": ak.Array([[1.0, 100.0, 9.0], [], [7.0]])}))
+    with pytest.warns(UserWarning, match="none of the 4 towers holds any energy"):
+        datasets.load(foreign(Tower=branches | {"ET": branches["ET"] * 0}))
+
+
+def test_energies_beyond_the_precision_of_a_file(tmp_path):
+    far = Particles.from_flat([1], {"pt": [5.0], "eta": [100.0], "phi": [0.0], "mass": [0.0]})
+    with pytest.raises(ValueError, match=r"branch 'Tower\.E' overflows float32 between events 0 and 0"):
+        datasets.save(tmp_path / "a.root", far)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_name_with_a_colon_is_no_name_of_a_tree(tmp_path):
+    path = datasets.save(tmp_path / "run:1.root", towers(3))
+    assert len(datasets.load(path)) == 3

@@ -1,5 +1,6 @@
 import dataclasses
 import os
+import warnings
 
 import h5py
 import numpy as np
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from calolab import Sample, datasets, spaces
+from calolab.datasets import readback
 from calolab.spaces import Layer, Slab, Space
 
 TINY = Space(
@@ -201,3 +203,82 @@ def test_what_a_layout_cannot_hold(tmp_path, showers):
 def test_a_directory_that_is_missing(tmp_path, showers):
     with pytest.raises(FileNotFoundError, match="no such directory"):
         datasets.save(tmp_path / "missing" / "events.h5", showers(2))
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.npz"])
+def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch, events, name):
+    """A library that mixes up events: no success, the old file stays, and nothing else is left."""
+    path = datasets.save(tmp_path / name, events(3))
+    written = readback.Tally.counted
+
+    def counted(tally, pieces):
+        """What is counted on the way to the library is not what the library gets."""
+        for piece in written(tally, pieces):
+            yield piece[::-1]
+
+    monkeypatch.setattr(readback.Tally, "counted", counted)
+    with pytest.raises(OSError, match=rf"{name}: dataset '.*hist' of shape .* does not read back as it was"):
+        datasets.save(path, events(5), overwrite=True)
+    monkeypatch.undo()
+    assert [file.name for file in tmp_path.iterdir()] == [name] and len(datasets.load(path)) == 3
+
+
+@pytest.mark.parametrize(
+    ("layout", "labels"),
+    [
+        ("rpv", ["hist"]),
+        ("rpv", ["calolab"]),
+        ("rpv", ["a/b"]),
+        ("rpv-h5", ["all_events"]),
+        ("rpv-h5", ["weight", "all_events/weight"]),
+        ("lagan", ["image"]),
+        ("lagan", ["pt", "jet_pt"]),
+        ("lagan", ["."]),
+    ],
+)
+def test_labels_that_clash_with_datasets_of_the_layout(tmp_path, events, layout, labels):
+    space = "jet-image" if layout == "lagan" else "whole-detector"
+    sample = events(3, space=space, **dict.fromkeys(labels, 1.0))
+    with pytest.raises(ValueError, match="(have the names of datasets of layout|cannot be names of datasets)"):
+        datasets.save(tmp_path / ("a.npz" if layout == "rpv" else "a.h5"), sample, layout=layout)
+    assert not list(tmp_path.iterdir())
+
+
+def test_showers_without_any_energy_are_warned_of(write, showers):
+    """A file of one piece whose writer was interrupted holds zeros, which no check of the storage finds."""
+    sample = showers(40)
+    sample.values[20:] = 0
+    path = write(ECAL=sample.values, energy=sample.labels["energy"])
+    with pytest.warns(UserWarning, match=r"events\.h5: 20 of 40 showers hold no energy at all, the first is event 20"):
+        read = datasets.load(path)
+    assert len(read.select(read.values.any(axis=(1, 2, 3)))) == 20
+
+
+def test_images_without_any_energy_are_warned_of(tmp_path):
+    np.savez(tmp_path / "a.npz", hist=np.zeros((4, 64, 64)))
+    with pytest.warns(UserWarning, match="none of the 4 events holds anything but zeros"):
+        datasets.load(tmp_path / "a.npz")
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "words"),
+    [
+        ("gluino_mass", -1400, "below zero, the first is -1400 in event 2. It cannot be negative"),
+        ("redshift", -0.1, "below zero"),
+        ("phi", 180, "beyond one turn, 2 pi rad, the first is 180 in event 2. Are they in degrees"),
+        ("eta", 1e9, "beyond 10, the first is 1e.09 in event 2. No detector"),
+    ],
+)
+def test_labels_that_can_hardly_be_right_are_warned_of(tmp_path, events, label, value, words):
+    column = np.array([0.5, 0.5, 0.5, 0.5])
+    path = datasets.save(tmp_path / "a.h5", events(4, **{label: column}))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        datasets.load(path)
+    column[2] = value
+    path = datasets.save(path, events(4, **{label: column}), overwrite=True)
+    for read in (datasets.load, datasets.stream):
+        with pytest.warns(UserWarning, match=rf"a\.h5: label '{label}' holds values {words}"):
+            read(path)
+    with pytest.warns(UserWarning, match=rf"label '{label}' holds values"):
+        datasets.load(datasets.save(tmp_path / "b.h5", events(4)), labels={label: value})

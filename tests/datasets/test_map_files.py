@@ -155,3 +155,51 @@ def test_what_no_fits_file_can_hold(tmp_path, events):
             space=SMALL,
             labels={"redshift": 1},
         )
+
+
+@pytest.mark.parametrize("key", ["ANGLE", "CDELT1", "REDSHIFT"])
+@pytest.mark.parametrize("value", ["3.5 deg", True])
+def test_a_header_with_text_for_a_number(tmp_path, key, value):
+    path = write(tmp_path / "a.fits", noise(64, 64), **({"ANGLE": None} if key == "CDELT1" else {}) | {key: value})
+    refused(path, f"header keyword {key} is {value!r}, expected a number.*setval", space=SMALL)
+
+
+def test_a_negative_redshift_is_warned_of(tmp_path):
+    with pytest.warns(UserWarning, match=r"a\.fits: label 'redshift' holds values below zero, the first is -0.5"):
+        datasets.load(write(tmp_path / "a.fits", noise(64, 64), REDSHIFT=-0.5), space=SMALL)
+
+
+def test_labels_that_are_no_numbers(tmp_path):
+    path = write(tmp_path / "a.fits", noise(64, 64))
+    with fits.open(path, mode="append") as file:
+        column = fits.Column(name="redshift", format="4A", array=["high"])
+        file.append(fits.BinTableHDU.from_columns([column], name="LABELS"))
+    refused(path, "expected numbers as labels, the table LABELS holds .*'redshift'", space=SMALL)
+
+
+def test_only_the_first_of_several_images_is_read_and_this_is_said(tmp_path):
+    path = write(tmp_path / "a.fits", noise(64, 64))
+    with fits.open(path, mode="append") as file:
+        file.append(fits.ImageHDU(noise(64, 64)))
+    assert datasets.load(path, space=SMALL).origin["not read"] == "1 more images"
+
+
+def test_labels_that_no_table_holds(tmp_path):
+    for labels in (["mu", "MU"], ["µ"], [""]):
+        sample = Sample(noise(2, 32, 32), {name: np.ones(2) for name in labels}, SMALL)
+        with pytest.raises(ValueError, match="cannot be columns of a FITS table"):
+            datasets.save(tmp_path / "a.fits", sample)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch):
+    """A library that swaps pixels: no success, and nothing is left."""
+
+    def writeto(hdus, file, original=fits.HDUList.writeto, **options):
+        hdus[0].data = hdus[0].data[..., ::-1].copy()
+        original(hdus, file, **options)
+
+    monkeypatch.setattr(fits.HDUList, "writeto", writeto)
+    with pytest.raises(OSError, match=r"a\.fits: maps of shape \(3, 32, 32\) .*does not read back as it was"):
+        datasets.save(tmp_path / "a.fits", Sample(noise(3, 32, 32), {}, SMALL))
+    assert not list(tmp_path.iterdir())
