@@ -17,7 +17,7 @@ import numpy as np
 
 from calolab.names import check_name
 from calolab.particles import Particles, from_images
-from calolab.samples import Sample
+from calolab.samples import Sample, real_numbers
 
 ALGORITHMS = {
     "antikt": fastjet.antikt_algorithm,
@@ -67,7 +67,7 @@ class Jets:
                 raise ValueError(f"Jets: {np.sum(~np.isfinite(column))} values of {name!r} are not finite.")
         if ak.any(columns.pt[:, 1:] > columns.pt[:, :-1]):
             raise ValueError("Jets expect each event's jets by falling pt; sort them first.")
-        labels = {name: np.asarray(column, dtype=np.float64) for name, column in self.labels.items()}
+        labels = {name: real_numbers(f"Label {name!r}", column, np.float64) for name, column in self.labels.items()}
         for name, column in labels.items():
             if column.shape != (len(columns),):
                 raise ValueError(f"Label {name!r} must have shape ({len(columns)},), received {column.shape}.")

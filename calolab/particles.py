@@ -11,7 +11,7 @@ import awkward as ak
 import numpy as np
 
 from calolab import spaces
-from calolab.samples import LABEL_UNITS, Sample
+from calolab.samples import LABEL_UNITS, Sample, real_numbers
 from calolab.spaces import Space
 
 MOMENTUM = ("pt", "eta", "phi", "mass")
@@ -53,7 +53,7 @@ class Particles:
                 raise ValueError(f"Particles: {np.sum(~np.isfinite(column))} values of {name!r} are not finite.")
             if name in ("pt", "mass") and np.any(column < 0):
                 raise ValueError(f"Particles: {name!r} must not be negative [GeV], the lowest is {column.min()}.")
-        labels = {name: np.asarray(column, dtype=np.float64) for name, column in self.labels.items()}
+        labels = {name: real_numbers(f"Label {name!r}", column, np.float64) for name, column in self.labels.items()}
         for name, column in labels.items():
             if column.shape != (len(columns),) or not np.all(np.isfinite(column)):
                 raise ValueError(

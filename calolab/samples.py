@@ -54,13 +54,13 @@ class Sample:
     origin: Mapping[str, object] = field(default_factory=dict)
 
     def __post_init__(self):
-        values = np.asarray(self.values, dtype=np.float32)
+        values = real_numbers("Sample values", self.values, np.float32)
         if values.shape[1:] != self.space.shape:
             raise ValueError(
                 f"Sample values in space {self.space.name!r} must have shape (event, "
                 f"{', '.join(map(str, self.space.shape))}), received {values.shape}."
             )
-        labels = {name: np.asarray(column, dtype=np.float64) for name, column in self.labels.items()}
+        labels = {name: real_numbers(f"Label {name!r}", column, np.float64) for name, column in self.labels.items()}
         for name, column in labels.items():
             if column.shape != (len(values),):
                 raise ValueError(f"Label {name!r} must have shape ({len(values)},), received {column.shape}.")
@@ -160,6 +160,19 @@ def side_names(reference: object, generated: object, names: Sequence[str] | None
     if all(made) and made[0] != made[1]:
         return tuple(SIMULATIONS.get(name, str(name)) for name in made)
     return "reference", "generated"
+
+
+def real_numbers(what: str, given, dtype) -> np.ndarray:
+    """An array of real numbers; numpy itself would take texts, and leave out the imaginary part.
+
+    Raises:
+        ValueError: for anything else, with `what` it is.
+    """
+    array = np.asarray(given)
+    if array.dtype.kind not in "biuf" and not (array.dtype.kind == "V" and array.dtype.names is None):
+        raise ValueError(f"{what} must be real numbers, received an array of {array.dtype}.")
+    with np.errstate(over="ignore"):  # infinite ones are refused in words
+        return array.astype(dtype, copy=False)
 
 
 def concatenate(samples: Sequence[Sample]) -> Sample:

@@ -25,8 +25,10 @@ class Slab:
     sensitive: bool = False
 
     def __post_init__(self):
-        if not self.thickness > 0:
-            raise ValueError(f"Slab thickness must be positive [mm], received {self.thickness} for {self.material}.")
+        if not 0 < self.thickness < np.inf:
+            raise ValueError(
+                f"Slab thickness must be positive and finite [mm], received {self.thickness} for {self.material}."
+            )
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class Layer:
     def __post_init__(self):
         object.__setattr__(self, "edges", tuple(tuple(float(e) for e in axis) for axis in self.edges))
         for axis in self.edges:
-            if len(axis) < 2 or any(b <= a for a, b in pairwise(axis)):
-                raise ValueError(f"Layer edges must increase and hold at least two values, received {axis}.")
+            if len(axis) < 2 or not np.all(np.isfinite(axis)) or any(b <= a for a, b in pairwise(axis)):
+                raise ValueError(f"Layer edges must be finite, increase and hold at least two values, received {axis}.")
+        if self.depth is not None and not (len(self.depth) == 2 and -np.inf < self.depth[0] < self.depth[1] < np.inf):
+            raise ValueError(f"A layer's depth must be (begin, end) with begin < end [mm], received {self.depth}.")
         if self.slabs:
             if self.depth is None:
                 raise ValueError("A layer with slabs needs its depth=(begin, end) in mm.")
@@ -108,6 +112,9 @@ class Space:
     def __post_init__(self):
         for field in ("axes", "units", "layers"):
             object.__setattr__(self, field, tuple(getattr(self, field)))
+        texts = (self.name, self.quantity, self.unit, *self.axes, *self.units)
+        if not self.name or not all(isinstance(text, str) for text in texts):
+            raise ValueError(f"A space's name, axes, units, quantity and unit are texts, received {texts}.")
         if not self.layers:
             raise ValueError(f"Space {self.name!r} needs at least one layer.")
         if len(self.axes) != len(self.units):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import hashlib
 import http.client
@@ -18,11 +19,13 @@ from urllib.parse import quote
 
 from calolab import cache
 from calolab.datasets.public_sets import PublicSet, RemoteFile, catalogue
+from calolab.files import FULL, full_disk
 from calolab.progress import Bar, bar
 
 _ATTEMPTS = 3
 _TIMEOUT = 60.0  # seconds without a byte
 _BYTES = 1 << 20
+_REMEDY = "Free some space and fetch again, or name another directory=."
 _BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 
 
@@ -71,7 +74,7 @@ def fetch(
     directory = cache.cache_dir("datasets") / chosen_set.name if directory is None else Path(directory).expanduser()
     directory.mkdir(parents=True, exist_ok=True)
     template = chosen_set.download if url is None else f"{url.rstrip('/')}/{{file}}"
-    paths = [_fetch_file(template.format(file=quote(file.name)), directory, file, progress) for file in chosen]
+    paths = [_fetch_file(template.replace("{file}", quote(file.name)), directory, file, progress) for file in chosen]
     if chosen_set.reader is None:
         warnings.warn(
             f"calolab has no reader for {chosen_set.name!r} yet: datasets.load does not open these files.", stacklevel=2
@@ -85,20 +88,18 @@ def _listed(public_set: PublicSet) -> tuple[RemoteFile, ...]:
         raise ValueError(f"The files of {public_set.name!r} are not known here; see {public_set.page}.")
     try:
         with urllib.request.urlopen(public_set.listing, timeout=_TIMEOUT) as answer:
-            content = json.load(answer)
+            content = answer.read()
     except _BROKEN as error:
         raise ConnectionError(f"{public_set.listing}: no list of files ({error}). Try again later.") from error
     try:
-        files = tuple(RemoteFile(file["key"], file["size"], file["checksum"]) for file in content["files"])
-    except (KeyError, TypeError) as error:
+        listed = json.loads(content)["files"]
+        return tuple(RemoteFile(file["key"], file["size"], file["checksum"]) for file in listed)
+    except (KeyError, TypeError, ValueError) as error:
+        wrong = f"missing {error}" if isinstance(error, KeyError) else str(error).rstrip(".")
         raise ValueError(
-            f"{public_set.listing}: expected a list of files with key, size and checksum, missing {error}. Fetch by "
-            f"hand from {public_set.page}."
+            f"{public_set.listing}: expected a list of files with key, size and checksum: {wrong}. Fetch by hand from "
+            f"{public_set.page}."
         ) from error
-    for file in files:
-        if Path(file.name).name != file.name:
-            raise ValueError(f"{public_set.listing}: {file.name!r} is no plain file name.")
-    return files
 
 
 def _fetch_file(url: str, directory: Path, file: RemoteFile, progress: bool) -> Path:
@@ -108,11 +109,16 @@ def _fetch_file(url: str, directory: Path, file: RemoteFile, progress: bool) -> 
         return path
     if file.size is not None:
         missing = file.size - (part.stat().st_size if part.exists() else 0)
-        free = shutil.disk_usage(directory).free
-        if missing > free:
-            raise OSError(f"{directory} has {free / 1e9:.1f} GB free, {file.name} needs {missing / 1e9:.1f} GB more.")
-    with bar(desc=file.name, total=file.size, unit="B", unit_scale=True, show=progress) as shown:
-        _insist(url, part, file, shown)
+        if missing > shutil.disk_usage(directory).free:
+            full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise full_disk(full, path, missing, f"nothing was fetched. {_REMEDY}")
+    try:
+        with bar(desc=file.name, total=file.size, unit="B", unit_scale=True, show=progress) as shown:
+            _insist(url, part, file, shown)
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise full_disk(error, path, file.size, f"{part.name} keeps what came. {_REMEDY}") from error
     try:
         _check(part, file, f"What {url} sent is deleted; fetch again, and if it stays so, the source has changed.")
     except ValueError:
@@ -203,5 +209,5 @@ def _check(path: Path, file: RemoteFile, remedy: str) -> None:
         algorithm, _, expected = file.checksum.partition(":")
         with open(path, "rb") as content:
             found = hashlib.file_digest(content, algorithm).hexdigest()
-        if found != expected:
+        if found != expected.lower():
             raise ValueError(f"{path}: {algorithm} checksum {found}, expected {expected}. {remedy}")

@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from calolab.names import check_name
+from calolab.names import check_file_name, check_name
 
 _ZENODO = "https://zenodo.org"
+_CHECKSUMS = {"md5": 16, "sha1": 20, "sha224": 28, "sha256": 32, "sha384": 48, "sha512": 64}  # bytes of each
 
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a public set: its name, its size in bytes and its checksum, `"md5:..."`, None where not known."""
+    """A file of a public set: its name, its size in bytes and its checksum, `"md5:..."`, None where not known.
+
+    Raises:
+        ValueError: if the name is a path, or size or checksum cannot be right.
+    """
 
     name: str
     size: int | None = None
     checksum: str | None = None
+
+    def __post_init__(self):
+        check_file_name("file of a public set", self.name)
+        if self.size is not None and (type(self.size) is not int or self.size < 0):
+            raise ValueError(f"{self.name}: the size must be a number of bytes or None, received {self.size!r}.")
+        if self.checksum is not None:
+            algorithm, _, digits = str(self.checksum).partition(":")
+            if not re.fullmatch(rf"[0-9a-fA-F]{{{2 * _CHECKSUMS.get(algorithm, 0)}}}", digits) or not digits:
+                raise ValueError(
+                    f"{self.name}: the checksum must be '<algorithm>:<hexadecimal digits>' of {', '.join(_CHECKSUMS)}, "
+                    f"or None; received {self.checksum!r}."
+                )
 
 
 @dataclass(frozen=True)
@@ -34,6 +52,9 @@ class PublicSet:
         reader: the layout with which `load` and `stream` read it; None means that calolab cannot read it yet.
         download: address of a file, `{file}` standing for its name; None means by hand, from its page.
         listing: address of a JSON list of the files, with sizes and checksums.
+
+    Raises:
+        ValueError: if the name is a path, or `download` does not say where a file's name belongs.
     """
 
     name: str
@@ -45,6 +66,13 @@ class PublicSet:
     reader: str | None = None
     download: str | None = None
     listing: str | None = None
+
+    def __post_init__(self):
+        check_file_name("public set", self.name)
+        if self.download is not None and "{file}" not in self.download:
+            raise ValueError(
+                f"{self.name}: download must hold {{file}} in place of a file's name, received {self.download!r}."
+            )
 
     @property
     def page(self) -> str:

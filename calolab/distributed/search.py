@@ -20,6 +20,8 @@ from calolab.files import complete
 from calolab.interrupts import Stopped, in_script, stopping
 from calolab.names import check_name
 
+REMEDY = "Free some space, or search in a folder= on another disk."
+
 _at_work: dict[Path, Search] = {}  # the searches of this process, by their folders
 
 
@@ -107,8 +109,12 @@ def search(
     }
     store = TrialStore(folder, settings)
     path = _shipment(store)
-    with complete(path, sent.nbytes, remedy="Free some space, or search in a folder= on another disk.") as partial:
-        partial.write_bytes(sent.tobytes())
+    try:
+        with complete(path, sent.nbytes, remedy=REMEDY) as partial:
+            partial.write_bytes(sent.tobytes())
+    except BaseException:
+        store.discard()
+        raise
     return _begin(store, engines)
 
 

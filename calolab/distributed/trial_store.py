@@ -3,21 +3,45 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
+import re
 import sqlite3
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from calolab.distributed.trials import Trial, TrialLog, log_path
+from calolab.distributed import search_space
+from calolab.distributed.trials import ENDED, STATUSES, Trial, TrialLog, log_path
+from calolab.files import full_disk
 
 FILE = "search.sqlite"
 LOCK = "search.lock"
 VERSION = 1
 COLUMNS = ("number", "status", "parameters", "engines", "attempts", "started", "ended", "error", "plan")
+
+
+# SQLite's names for damage; its others are about the disk, permissions and other programs.
+DAMAGED = ("ERROR", "CORRUPT", "NOTADB", "FORMAT", "MISMATCH", "TOOBIG", "SCHEMA")
+# What `search` writes into the table of settings.
+SETTINGS = {
+    "token": str,
+    "space": dict,
+    "trials": int,
+    "epochs": int,
+    "method": str,
+    "pruner": str | None,
+    "metric": str,
+    "direction": str,
+    "ranks": int,
+    "retries": int,
+    "memory": int | None,
+    "seed": int,
+    "stopped": bool,
+}
 
 
 @dataclass
@@ -41,6 +65,23 @@ class Plan:
     sent: int = 0
 
 
+# The types of what is read from the tables.
+_WHEN = int | float | None
+TYPES = {
+    Trial: {
+        "number": int,
+        "status": str,
+        "parameters": dict,
+        "engines": tuple,
+        "attempts": int,
+        "started": _WHEN,
+        "ended": _WHEN,
+        "error": str,
+    },
+    Plan: {"epochs": int, "resume": bool, "losses": int, "messages": list, "first": bool, "sent": int},
+}
+
+
 class TrialStore:
     """The trials of one search, in memory and on disk.
 
@@ -50,8 +91,9 @@ class TrialStore:
         writing: whether this process may change anything: it then holds the folder's lock.
 
     Raises:
-        ValueError: if a new search finds another one in the folder, or there is none to open.
+        ValueError: if a new search finds another one in the folder, there is none to open, or its file is damaged.
         RuntimeError: if another process works on it, or its file comes from a newer calolab.
+        OSError: if the disk is full, or the file may not be read.
     """
 
     def __init__(self, folder: str | os.PathLike, settings: Mapping | None = None, writing: bool = True):
@@ -62,20 +104,22 @@ class TrialStore:
         self.plans: dict[int, Plan] = {}
         self.logs: dict[int, TrialLog] = {}
         self._held = None
-        path = self.folder / FILE
+        path = self.path = self.folder / FILE
         if settings is None and not path.is_file():
             raise ValueError(f"There is no search in {self.folder}: {FILE} is missing.")
         if writing:
             self.hold()
+        new = settings is not None and not path.is_file()
         try:
             if settings is not None and path.is_file():
                 raise ValueError(
                     f"There is a search in {self.folder} already: go on with it (`reattach_search({str(folder)!r}, "
                     "engines)`), or take another folder."
                 )
-            self._open(path, settings, writing)
+            with self._explained():
+                self._open(path, settings, writing)
         except BaseException:
-            self.close()
+            self.discard() if new else self.close()
             raise
 
     def hold(self) -> None:
@@ -112,6 +156,14 @@ class TrialStore:
         if hasattr(self, "_database"):
             self._database.close()
 
+    def discard(self) -> None:
+        """Remove a new search that could not begin."""
+        self.close()
+        for name in (FILE, f"{FILE}-journal", LOCK):
+            (self.folder / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.folder / "trials").rmdir()
+
     @property
     def trials(self) -> tuple[Trial, ...]:
         """All trials by number."""
@@ -141,7 +193,7 @@ class TrialStore:
                 "engines": json.dumps(trial.engines),
                 "plan": json.dumps(vars(self.plans[trial.number])),
             }
-            with self._database:
+            with self._explained(), self._database:
                 self._database.execute(
                     f"INSERT OR REPLACE INTO trials ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})",
                     [values[name] for name in COLUMNS],
@@ -154,7 +206,7 @@ class TrialStore:
 
     def remember(self, **settings) -> None:
         """Write settings that change, such as whether the search was stopped."""
-        with self.lock, self._database:
+        with self.lock, self._explained(), self._database:
             self.settings |= settings
             self._database.executemany(
                 "INSERT OR REPLACE INTO settings VALUES (?, ?)",
@@ -180,20 +232,94 @@ class TrialStore:
             self.settings = {}
             self.remember(version=VERSION, **settings)
             return
-        self.settings = {name: json.loads(value) for name, value in self._database.execute("SELECT * FROM settings")}
-        if self.settings.get("version", VERSION + 1) > VERSION:
+        with self._refused("table 'settings'"):
+            entries = self._database.execute("SELECT name, value FROM settings").fetchall()
+            self.settings = {name: json.loads(value) for name, value in entries}
+            version = self.settings.get("version")
+            if type(version) is not int:
+                raise ValueError(f"version is {version!r}")
+        if version > VERSION:
             raise RuntimeError(f"The search in {self.folder} was written by a newer calolab than this one.")
-        for row in self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM trials ORDER BY number"):
-            self._read(dict(zip(COLUMNS, row, strict=True)), writing)
+        with self._refused("table 'settings'"):
+            check_settings(self.settings)
+        with self._refused("table 'trials'"):
+            if (found := self._database.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+                raise ValueError(found)
+            rows = self._database.execute(f"SELECT {', '.join(COLUMNS)} FROM trials ORDER BY number").fetchall()
+        for number, row in enumerate(rows):
+            with self._refused(f"trial {number}"):
+                if row[0] != number:
+                    raise ValueError("it is missing")
+                self._read(dict(zip(COLUMNS, row, strict=True)), writing)
 
     def _read(self, row: dict, writing: bool) -> None:
         number = row["number"]
-        self.plans[number] = Plan(**json.loads(row.pop("plan")))
-        self.logs[number] = TrialLog(log_path(self.folder, number))
-        self.logs[number].read()
+        plan = Plan(**json.loads(row.pop("plan")))
         parameters, engines = json.loads(row.pop("parameters")), tuple(json.loads(row.pop("engines")))
-        log = self.logs[number]
-        if not writing and row["status"] in ("running", "stopping") and log.end and log.attempt == row["attempts"]:
+        check_record(Trial(**row, parameters=parameters, engines=engines))
+        check_record(plan)
+        if set(parameters) != set(self.settings["space"]):
+            raise ValueError(f"its parameters are {', '.join(parameters)}, not {', '.join(self.settings['space'])}")
+        self.plans[number] = plan
+        log = self.logs[number] = TrialLog(log_path(self.folder, number))
+        log.read()
+        ended = log.end is not None and log.attempt == row["attempts"] and log.end["status"] in ENDED
+        if not writing and row["status"] in ("running", "stopping") and ended:
             # It has ended since; who goes on with the search asks its engine.
             row |= {"status": log.end["status"], "error": log.end["error"]}
-        self._show(replace(Trial(number, "queued", {}), **row, parameters=parameters, engines=engines))
+        self._show(Trial(**row, parameters=parameters, engines=engines))
+
+    @contextlib.contextmanager
+    def _refused(self, part: str) -> Iterator[None]:
+        """Say of which file what is damaged."""
+        try:
+            yield
+        except (sqlite3.DatabaseError, ValueError, TypeError, KeyError, AttributeError) as error:
+            if getattr(error, "sqlite_errorname", "SQLITE_ERROR").split("_")[1] not in DAMAGED:
+                raise
+            raise ValueError(
+                f"{self.path}: damaged, or not the file of a search ({part}: {error}). Put a copy of it in its place, "
+                f"or start a new search in another folder; what the trials have written stays in {self.path.parent}."
+            ) from error
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite says of the disk and of other programs into errors with the file's name."""
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            name = getattr(error, "sqlite_errorname", "")
+            if name == "SQLITE_FULL":
+                full = OSError(errno.ENOSPC, str(error))
+                raise full_disk(full, self.path, None, "the last change is not written. Free some space.") from error
+            if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+                raise RuntimeError(f"{self.path}: another program holds it ({error}). Close that one.") from error
+            raise OSError(
+                f"{self.path}: cannot be read or written ({error}). Check its permissions and the disk."
+            ) from error
+
+
+def check_settings(settings: Mapping[str, object]) -> None:
+    """Raise ValueError unless settings that were read are those of a search."""
+    for name, kind in SETTINGS.items():
+        value = settings.get(name)
+        if name not in settings or not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} is {value!r:.80}")
+    if not re.fullmatch("[0-9a-f]+", settings["token"]):
+        raise ValueError(f"token is {settings['token']!r:.80}")
+    if settings["direction"] not in ("minimize", "maximize"):
+        raise ValueError(f"direction is {settings['direction']!r:.80}")
+    search_space.from_dict(settings["space"])
+
+
+def check_record(record: Trial | Plan) -> None:
+    """Raise ValueError unless the entries of a record that was read have their types."""
+    for name, kind in TYPES[type(record)].items():
+        value = getattr(record, name)
+        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+            raise ValueError(f"{name} is {value!r:.80}")
+    if isinstance(record, Trial):
+        if record.status not in STATUSES:
+            raise ValueError(f"status is {record.status!r:.80}")
+        if not all(isinstance(engine, int) for engine in record.engines):
+            raise ValueError(f"engines are {record.engines!r:.80}")

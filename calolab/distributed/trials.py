@@ -93,10 +93,9 @@ class TrialLog:
         self._offset += len(whole)
         for line in whole.splitlines():
             try:
-                entry = json.loads(line)
-            except ValueError:
+                self.take(json.loads(line))
+            except (ValueError, TypeError, KeyError):
                 continue  # torn when its engine was killed; the next attempt began a line of its own
-            self.take(entry)
         return bool(whole)
 
     def append(self, entry: Mapping) -> None:
@@ -108,13 +107,16 @@ class TrialLog:
         """Take in one line: the beginning of an attempt, an epoch or the end."""
         entry = dict(entry)
         attempt = entry.pop("attempt")
+        if not isinstance(attempt, int) or not isinstance(entry.get("epoch", 0), int):
+            raise TypeError(f"attempt and epoch are numbers, received {attempt!r} and {entry.get('epoch')!r}")
         if "begin" in entry:
+            resumed = entry["resume"]
             self.attempt, self.end = attempt, None
-            if not entry["resume"]:
+            if not resumed:
                 self.epochs.clear()
         elif "end" in entry:
-            self.attempt = attempt
             self.end = {"status": entry["end"], "error": entry["error"], "exhausted": entry.get("exhausted", False)}
+            self.attempt = attempt
         else:
             number = entry["epoch"]
             before = self.epochs.get(number)

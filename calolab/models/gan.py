@@ -14,13 +14,22 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from calolab.files import complete, scratch
+from calolab.files import FULL, complete, full_disk, scratch
 from calolab.samples import LABEL_UNITS, Sample
 from calolab.spaces import Space
 
 FORMAT = "calolab-gan"
 VERSION = 2  # 1: the head `generation` answered with a probability, no layer was named `features`, no value_scale
 NETWORKS = ("generator", "discriminator")
+# What `gan.json` must hold.
+DESCRIPTION = {
+    "architecture": str,
+    "space": dict,
+    "latent_size": int,
+    "conditions": list,
+    "settings": dict,
+    "provenance": dict,
+}
 
 # What a label can be beyond finite, in words and as a test.
 POSSIBLE = {
@@ -49,7 +58,7 @@ class GAN:
         value_scale: the unit in which the networks see values [`space.unit`]; 1 where they do not normalise.
 
     Raises:
-        ValueError: if the networks do not fit the space, the latent size or the conditions.
+        ValueError: if the networks do not fit the space, the latent size or the conditions, or value_scale is no scale.
     """
 
     architecture: str
@@ -74,6 +83,8 @@ class GAN:
             raise ValueError(
                 f"The generator's output_shape must be {values} for space {self.space.name!r}, it is {received}."
             )
+        if not 0 < self.value_scale < np.inf:
+            raise ValueError(f"value_scale must be positive and finite, received {self.value_scale}.")
         expected, received = {"image": values, **rows}, _shapes(self.discriminator.input)
         if received not in (values, expected):
             raise ValueError(
@@ -254,27 +265,47 @@ def load(path: str | os.PathLike) -> GAN:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not a complete GAN file, or a later calolab wrote it.
+        ValueError: if it is not a complete GAN file, has weights that are not finite, or a later calolab wrote it.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No GAN file {path}; write one with gan.save({str(path)!r}).")
     try:
-        with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory() as folder:
+        with zipfile.ZipFile(path) as archive:
             description = json.loads(archive.read("gan.json"))
-            if description.get("format") != FORMAT or description.get("version", 0) > VERSION:
-                raise ValueError(
-                    f"{path} has format {description.get('format')!r} version {description.get('version')}; this "
-                    f"calolab reads {FORMAT!r} up to version {VERSION}. Update calolab to read it."
-                )
-            models = {}
-            for network in NETWORKS:
-                part = archive.extract(f"{network}.keras", folder)
-                models[network] = keras.saving.load_model(part, compile=False)
-            if description["version"] == 1:
-                _from_version_1(models["discriminator"])
-    except (zipfile.BadZipFile, KeyError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is not a complete GAN file ({error}); write it again with gan.save.") from error
+            if not isinstance(description, dict) or not isinstance(description.get("version"), int):
+                raise ValueError(f"gan.json must be an object with a version, it is {description!r:.80}")
+            kind, version = description.get("format"), description["version"]
+            if kind == FORMAT and version <= VERSION:
+                return _read(archive, description)
+    except (PermissionError, MemoryError):
+        raise
+    except Exception as error:  # a foreign part makes zipfile, Keras and HDF5 raise almost anything
+        if isinstance(error, OSError) and error.errno in FULL:
+            folder = tempfile.gettempdir()
+            remedy = f"Free some space in {folder}, or set TMPDIR to a folder on another disk."
+            raise full_disk(error, Path(folder, path.name), None, f"{path} was not read. {remedy}") from error
+        raise ValueError(
+            f"{path}: not a complete GAN file, or damaged ({str(error) or type(error).__name__}). Copy it again, or "
+            "write it again with gan.save."
+        ) from error
+    raise ValueError(
+        f"{path} has format {kind!r} version {version}; this calolab reads {FORMAT!r} up to version {VERSION}. Update "
+        "calolab to read it."
+    )
+
+
+def _read(archive: zipfile.ZipFile, description: Mapping) -> GAN:
+    """The GAN of an archive."""
+    for name, kind in DESCRIPTION.items():
+        if not isinstance(description.get(name), kind):
+            raise ValueError(f"gan.json must have {name!r} of type {kind.__name__}, has {description.get(name)!r:.80}")
+    trainings = description["provenance"].get("trainings", [])
+    if not isinstance(trainings, list) or not all(isinstance(one.get("epochs"), int) for one in trainings):
+        raise ValueError(f"the trainings in gan.json must each say their number of epochs, they are {trainings!r:.80}")
+    models = {network: _read_network(archive, f"{network}.keras") for network in NETWORKS}
+    if description["version"] == 1:
+        _from_version_1(models["discriminator"])
     return GAN(
         architecture=description["architecture"],
         space=Space.from_dict(description["space"]),
@@ -285,6 +316,25 @@ def load(path: str | os.PathLike) -> GAN:
         value_scale=description.get("value_scale", 1.0),
         **models,
     )
+
+
+def _read_network(archive: zipfile.ZipFile, name: str) -> keras.Model:
+    """One network; nothing but Keras's own layers and those of `calolab.models` is made, and no code is run."""
+    with tempfile.TemporaryDirectory() as folder:
+        part = archive.extract(name, folder)
+        try:
+            network = keras.saving.load_model(part, compile=False, safe_mode=True)
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
+            said = " ".join(str(error).replace(f"{folder}{os.sep}", "").split()) or type(error).__name__
+            raise ValueError(f"{name} cannot be read by Keras: {said[:300]}") from error
+    if not isinstance(network, keras.Model):
+        raise ValueError(f"{name} holds a {type(network).__name__}, no Keras model")
+    for variable in network.weights:
+        if not np.all(np.isfinite(keras.ops.convert_to_numpy(variable))):
+            raise ValueError(f"weights {variable.path} of {name} are not finite: its training diverged")
+    return network
 
 
 def check_shape(architecture: str, space: Space, shape: tuple[int, ...], example: str) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 from calolab.files import complete, remove_abandoned
 from calolab.models import GAN
 from calolab.training.recipe import Recipe
-from calolab.training.standing import Standing
+from calolab.training.standing import Standing, check_standing
 
 FORMAT = "calolab-checkpoint"
 VERSION = 1
@@ -85,14 +84,14 @@ def set_aside(folder: str | os.PathLike) -> None:
 
 
 def load(
-    folder: str | os.PathLike, settings: Mapping, shapes: Mapping[str, tuple], file_name: str = FILE
+    folder: str | os.PathLike, settings: Mapping, variables: Mapping[str, keras.Variable], file_name: str = FILE
 ) -> tuple[Standing, dict[str, np.ndarray]]:
     """Read a checkpoint back, if it belongs to a training with these settings and these variables.
 
     Args:
         folder: where `save` wrote it.
         settings: what the training is resumed with.
-        shapes: shapes of the variables by name.
+        variables: what has the shapes and types of the values, by name.
         file_name: as for `save`.
 
     Returns:
@@ -100,15 +99,20 @@ def load(
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
-        ValueError: if it is not whole, or belongs to a training of another kind.
+        ValueError: if it is damaged, has values that are not finite, or belongs to a training of another kind.
     """
     path = Path(folder, file_name)
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint {path} to resume from; leave resume=False to start a new training.")
     header, arrays = _read(path)
     _check_settings(path, header, settings)
-    if {name: array.shape for name, array in arrays.items()} != {n: tuple(shape) for n, shape in shapes.items()}:
+    if {name: array.shape for name, array in arrays.items()} != {n: tuple(v.shape) for n, v in variables.items()}:
         raise ValueError(f"The checkpoint {path} belongs to other networks than these; build the GAN as it was built.")
+    for name, array in arrays.items():
+        if not np.can_cast(array.dtype, variables[name].dtype, "same_kind"):
+            raise _damaged(path, f"array {name!r} is of type {array.dtype}, expected {variables[name].dtype}")
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
+            raise _damaged(path, f"array {name!r} has {np.sum(~np.isfinite(array))} values that are not finite")
     return Standing(**header["standing"]), arrays
 
 
@@ -116,7 +120,7 @@ def read_header(folder: str | os.PathLike, file_name: str = FILE) -> dict | None
     """What a checkpoint says of itself, as `format`, `version`, `settings` and `standing`; None if there is none.
 
     Raises:
-        ValueError: if it is not whole.
+        ValueError: if it is damaged.
     """
     path = Path(folder, file_name)
     return _read(path, header_only=True)[0] if path.is_file() else None
@@ -129,15 +133,42 @@ def global_batch(header: Mapping) -> int:
 
 
 def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.ndarray]]:
+    with open(path, "rb") as content:
+        try:
+            with np.load(content, allow_pickle=False) as file:
+                header = json.loads(str(file["header"]))
+                arrays = {} if header_only else {name: file[name] for name in file.files if name != "header"}
+        except Exception as error:  # a damaged archive makes zipfile and numpy raise almost anything
+            raise _damaged(path, str(error) or type(error).__name__) from error
+    if not isinstance(header, dict):
+        raise _damaged(path, f"its header is a JSON {type(header).__name__}, not an object")
+    version = header.get("version")
+    if header.get("format") != FORMAT or not isinstance(version, int):
+        raise _damaged(path, f"it has format {header.get('format')!r} version {version!r}, not {FORMAT!r}")
+    if version > VERSION:
+        raise ValueError(
+            f"{path}: a checkpoint of version {version}; this calolab reads up to version {VERSION}. Update calolab."
+        )
+    for part, needed in (("settings", ("batch_size", "ranks")), ("standing", ("epoch", "step", "passes"))):
+        content = header.get(part)
+        if not isinstance(content, dict):
+            raise _damaged(path, f"the {part} in its header are a JSON {type(content).__name__}, not an object")
+        if missing := [name for name in needed if name not in content]:
+            raise _damaged(path, f"the {part} in its header lack {', '.join(missing)}")
+    positive = {name: header["settings"].get(name, 1) for name in ("batch_size", "ranks", "global_batch")}
+    if wrong := [f"{name} {number!r}" for name, number in positive.items() if type(number) is not int or number < 1]:
+        raise _damaged(path, f"the settings in its header have {', '.join(wrong)}")
     try:
-        with np.load(path, allow_pickle=False) as file:
-            header = json.loads(str(file["header"]))
-            arrays = {} if header_only else {name: file[name] for name in file.files if name != "header"}
-    except (zipfile.BadZipFile, KeyError, ValueError, EOFError, OSError) as error:
-        raise ValueError(f"The checkpoint {path} is damaged or is none ({error}); remove it and start anew.") from error
-    if header.get("format") != FORMAT or header.get("version", 0) > VERSION:
-        raise ValueError(f"{path} is no {FORMAT} up to version {VERSION}, but {header.get('format')!r}.")
+        check_standing(header["standing"])
+    except ValueError as error:
+        raise _damaged(path, str(error)) from error
     return header, arrays
+
+
+def _damaged(path: Path, wrong: str) -> ValueError:
+    return ValueError(
+        f"{path}: damaged, or not a checkpoint ({wrong}). Delete it, and start a new training with resume=False."
+    )
 
 
 def _check_settings(path, header, settings):

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from calolab.training.trainer import Run
 
 
-def begin(run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | None]:
+def begin(run: Run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | None]:
     """Where to start, with equal variables on all ranks: a new training, or the checkpoint that rank 0 reads.
 
     Returns:
@@ -27,8 +27,7 @@ def begin(run, resume: bool) -> tuple[Standing, dict[str, np.ndarray] | None]:
     """
 
     def read(file):
-        shapes = {name: variable.shape for name, variable in run.changing.items()}
-        standing, arrays = store.load(run.folder, run.settings, shapes, file)
+        standing, arrays = store.load(run.folder, run.settings, run.changing, file)
         store.assign(run.changing, arrays)
         return asdict(standing)
 

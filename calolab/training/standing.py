@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -108,3 +109,27 @@ class Standing:
             return False
         self.best = {"epoch": last["epoch"], "score": scores[by], "by": by}
         return True
+
+
+def check_standing(content: Mapping[str, object]) -> None:
+    """Raise ValueError unless `Standing(**content)` is one, after a way through JSON."""
+    for name, value in content.items():
+        if name not in Standing.__dataclass_fields__:
+            raise ValueError(f"the standing has the unknown entry {name!r}")
+        kind = type(getattr(Standing(), name))
+        right = isinstance(value, kind) or (kind is float and isinstance(value, int))
+        if not right or isinstance(value, bool):
+            raise ValueError(f"{name!r} of the standing must be of type {kind.__name__}, it is {value!r:.50}")
+        if kind in (int, float) and not 0 <= value < math.inf:
+            raise ValueError(f"{name!r} of the standing must be 0 or more, it is {value}")
+    for epoch in content.get("history", ()):
+        if not isinstance(epoch, dict) or not {"epoch", "losses", "events", "seconds"} <= set(epoch):
+            raise ValueError(
+                f"an epoch of its history must have epoch, losses, events and seconds, it is {epoch!r:.50}"
+            )
+    for name, by in {"losses": content.get("step_losses", {}), "sums": content.get("epoch_losses", {})}.items():
+        if not all(isinstance(value, int | float) for value in by.values()):
+            raise ValueError(f"the {name} of its standing must be numbers, they are {by!r:.80}")
+    best = content.get("best")
+    if best and not {"epoch", "score", "by"} <= set(best):
+        raise ValueError(f"the best epoch of its standing must have epoch, score and by, it has {', '.join(best)}")

@@ -7,11 +7,27 @@ from dataclasses import replace
 
 import pytest
 
+from calolab.distributed import search_space
+from calolab.distributed.search_space import Choice, Real
 from calolab.distributed.search_table import make_table
 from calolab.distributed.trial_store import Plan, TrialStore
 from calolab.distributed.trials import Trial, TrialLog, log_path
 
-SETTINGS = {"metric": "ks_comb", "direction": "minimize", "stopped": False, "trials": 3}
+SETTINGS = {
+    "token": "0123456789abcdef",
+    "space": search_space.to_dict({"rate": Real(0.01, 1.0), "norm": Choice(None, "x")}),
+    "trials": 3,
+    "epochs": 7,
+    "method": "random",
+    "pruner": None,
+    "metric": "ks_comb",
+    "direction": "minimize",
+    "ranks": 1,
+    "retries": 1,
+    "memory": None,
+    "seed": 0,
+    "stopped": False,
+}
 
 
 def write(path, *entries, end=b"\n"):
