@@ -283,7 +283,9 @@ def _mass_points(events: int, settings: Mapping[str, object], lines: tuple[str, 
         if gluino is not None or neutralino is not None:
             raise ValueError("collisions('rpv') expects slha= or the masses, not both: the spectrum has its own.")
         text = slha.read(own)
-        labels = slha.masses(text)
+        name = "The spectrum in slha=" if own is text else str(own)
+        labels = slha.masses(text, name)
+        slha.check_blocks(text, name)
         setup = Setup(lines, text, decaying=(slha.GLUINO,))
         return [_Point(_point_name(*labels.values()), setup, np.arange(events), labels)]
     if gluino is None:

@@ -190,7 +190,9 @@ def listening() -> Iterator[Callable[[], str]]:
 def last_words(said: str, lines: int = 12) -> str:
     """The last warnings and errors in what Pythia printed."""
     said = [line.strip(" |") for line in said.splitlines() if line.strip(" |")]
-    telling = [line for line in said if any(word in line for word in ("Warning", "Error", "Abort"))]
+    telling = [line for line in said if any(word in line for word in ("Warning", "ERROR", "Error", "Abort"))]
+    # Decays that Pythia adds by itself are many and no fault.
+    telling = [line for line in telling if "adding off shell DECAY" not in line]
     return "\n".join((telling or said)[-lines:]) or "(nothing)"
 
 

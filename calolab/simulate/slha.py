@@ -9,6 +9,7 @@ equally likely. Decays are given as tables, with three-body phase space; their m
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,18 @@ _OTHER_SPARTICLES = (
     *(2000000 + code for code in _SFERMIONS),
 )
 _MIXINGS = {"NMIX": 4, "UMIX": 2, "VMIX": 2, "STOPMIX": 2, "SBOTMIX": 2, "STAUMIX": 2}
+# The blocks that Pythia needs for pairs of gluinos, of each group one: always the mixing of squarks.
+_SQUARK_MIXINGS = (("STOPMIX", "USQMIX"), ("SBOTMIX", "DSQMIX"))
+# And what an entry of MODSEL with one of these values (any but 0 where there are none) asks for beyond that.
+_MODELS = {
+    ("3", (1,)): ("the NMSSM", [("NMNMIX",), ("NMAMIX",), ("NMHMIX",), ("NMSSMRUN",)]),
+    ("4", ()): (
+        "R-parity violation",
+        [("RVNMIX", "NMIX"), ("RVUMIX", "UMIX"), ("RVVMIX", "VMIX"), ("RVHMIX", "ALPHA"), ("RVLMIX", "STAUMIX")],
+    ),
+    ("5", ()): ("CP violation", [("CVHMIX",)]),
+    ("6", (1, 3)): ("flavour violation of quarks", [("VCKMIN",), ("USQMIX",), ("DSQMIX",)]),
+}
 
 
 def spectrum(gluino_mass: float, neutralino_mass: float | None = None) -> str:
@@ -117,36 +130,101 @@ def read(source: str | Path) -> str:
         ) from error
 
 
-def masses(text: str) -> dict[str, float]:
+def masses(text: str, name: str = "The spectrum in slha=") -> dict[str, float]:
     """The labels of events made with a spectrum: `gluino_mass` [GeV] and, if gluinos decay to it, `neutralino_mass`.
 
+    Args:
+        text: of the spectrum.
+        name: of its file, for messages.
+
     Raises:
-        ValueError: if the text does not give the gluino's mass or its decays.
+        ValueError: if the text does not give the masses and the gluino's decays, or the neutralino is the heavier one.
     """
-    block, found, decays = "", {}, []
-    for line in text.splitlines():
-        words = re.sub("#.*", "", line).split()
-        if not words:
-            continue
-        if words[0].upper() in ("BLOCK", "DECAY"):
-            block = " ".join(words[:2]).upper()
-        elif block == "BLOCK MASS" and len(words) == 2 and words[0] in (str(GLUINO), str(NEUTRALINO)):
-            found[int(words[0])] = _number(words[1])
-        elif block == f"DECAY {GLUINO}":
-            decays.append(words)
-    if not found.get(GLUINO, 0) > 0 or not decays:
+    blocks = _entries(text)
+    if not blocks:
+        begin = f", it begins with {text.strip()[:40]!r}" if text.strip() else ", it is empty"
         raise ValueError(
-            f"The spectrum in slha= must give the gluino's mass (code {GLUINO} in BLOCK MASS, positive) and its decays "
-            f"(DECAY {GLUINO}); found mass {found.get(GLUINO, 'none')} and {len(decays)} decays. "
+            f"{name} must give a spectrum in the SUSY Les Houches format (hep-ph/0311123); there is no BLOCK and no "
+            f"DECAY in it{begin}."
+        )
+    found = {words[0]: _number(words[1]) for words in blocks.get("BLOCK MASS", ()) if len(words) > 1}
+    decays = blocks.get(f"DECAY {GLUINO}", ())
+    gluino, neutralino = found.get(str(GLUINO), np.nan), found.get(str(NEUTRALINO), np.nan)
+    if not gluino > 0 or not decays:
+        raise ValueError(
+            f"{name} must give the gluino's mass (code {GLUINO} in BLOCK MASS, positive) and its decays "
+            f"(DECAY {GLUINO}); found mass {gluino if str(GLUINO) in found else 'none'} and {len(decays)} decays. "
             "simulate.slha.spectrum(1400, 850) shows a complete one."
         )
-    labels = {"gluino_mass": found[GLUINO]}
+    labels = {"gluino_mass": gluino}
     if any(str(NEUTRALINO) in words[2:] for words in decays):
         # The sign of a neutralino's mass is a phase in this format.
-        labels["neutralino_mass"] = abs(found.get(NEUTRALINO, np.nan))
+        labels["neutralino_mass"] = abs(neutralino)
     if not np.all(np.isfinite(list(labels.values()))):
-        raise ValueError(f"The spectrum in slha= must give the masses of gluino and neutralino, found {labels}.")
+        raise ValueError(f"{name} must give the masses of gluino and neutralino, found {labels}.")
+    if labels.get("neutralino_mass", 0) >= gluino:
+        raise ValueError(
+            f"{name} must give a gluino heavier than the neutralino that it decays to, found {gluino:g} and "
+            f"{labels['neutralino_mass']:g} GeV."
+        )
+    if wrong := [code for code, mass in found.items() if not np.isfinite(mass)]:
+        raise ValueError(f"{name} must give numbers in BLOCK MASS, those of {', '.join(wrong)} are none.")
     return labels
+
+
+def check_blocks(text: str, name: str = "The spectrum in slha=") -> None:
+    """Raise ValueError unless a spectrum has the blocks with which Pythia makes pairs of gluinos.
+
+    Where one is missing, Pythia itself switches supersymmetry off, or, without the mixing of squarks, computes with
+    couplings of zero. Neutralinos that do not decay bring a warning.
+
+    Args:
+        text: of the spectrum.
+        name: of its file, for messages.
+
+    Raises:
+        ValueError: with the missing blocks, what is there in their place, and what to do.
+    """
+    blocks = _entries(text)
+    given = {block.removeprefix("BLOCK ") for block in blocks if block.startswith("BLOCK ")}
+    if "MODSEL" not in given:
+        raise ValueError(
+            f"{name} lacks BLOCK MODSEL, without which Pythia switches supersymmetry off. Add it, e.g. "
+            "'BLOCK MODSEL' and a line ' 1 0' for the MSSM."
+        )
+    model = {words[0]: _number(words[1]) for words in blocks["BLOCK MODSEL"] if len(words) > 1}
+    needed, why = list(_SQUARK_MIXINGS), []
+    for (entry, choices), (what, more) in _MODELS.items():
+        if (choice := model.get(entry, 0)) in choices or (not choices and choice != 0):
+            needed += more
+            why.append(f"MODSEL {entry} = {choice:g}, {what}")
+    missing = [one for one in needed if not given & set(one)]
+    missing = [one for one in missing if not any(set(other) < set(one) for other in missing)]
+    if missing:
+        instead = sorted(given & {block for one in needed for block in one})
+        remedy = "Let the spectrum calculator write them"
+        if why:
+            remedy += ", or, if that is not what you want to simulate, set this entry to 0"
+            why = [f" ({'; '.join(why)})"]
+        raise ValueError(
+            f"{name} lacks the blocks {', '.join(' or '.join(one) for one in missing)}, which Pythia needs to make "
+            f"gluinos{''.join(why)}; of such blocks it has {', '.join(instead) or 'none'}. {remedy}."
+        )
+    made = any(str(NEUTRALINO) in words[2:] for words in blocks.get(f"DECAY {GLUINO}", ()))
+    if made and not blocks.get(f"DECAY {NEUTRALINO}"):
+        warnings.warn(f"{name} has no decays of neutralinos: they leave the detector unseen.", stacklevel=2)
+
+
+def _entries(text: str) -> dict[str, list[list[str]]]:
+    """The words of each line, without comments, by the block or decay in which it stands, e.g. `"BLOCK MASS"`."""
+    block, found = None, {}
+    for line in text.splitlines():
+        words = re.sub("#.*", "", line).split()
+        if words and words[0].upper() in ("BLOCK", "DECAY"):
+            block = found.setdefault(" ".join(words[:2]).upper(), [])
+        elif words and block is not None:
+            block.append(words)
+    return found
 
 
 def _number(word):

@@ -86,3 +86,64 @@ def test_other_peoples_spectra_are_understood():
 def test_a_spectrum_without_masses_or_decays_is_refused(text):
     with pytest.raises(ValueError, match="The spectrum in slha= must give"):
         slha.masses(text)
+
+
+def without(text, block):
+    """The spectrum without a block."""
+    before, _, after = text.partition(f"BLOCK {block}\n")
+    return before + after[after.index("BLOCK") :]
+
+
+def with_entry(text, entry, value):
+    """The spectrum with one more entry of MODSEL."""
+    return text.replace("BLOCK MODSEL\n", f"BLOCK MODSEL\n {entry}  {value}\n")
+
+
+SQUARKS = "".join(f"BLOCK {name}\n" + "".join(f" {i} {i} 1.0\n" for i in range(1, 7)) for name in ("USQMIX", "DSQMIX"))
+
+
+def test_complete_spectra_have_all_blocks():
+    flavour = with_entry(slha.spectrum(1400), 6, 1) + SQUARKS + "BLOCK VCKMIN\n 1 0.2272\n"
+    for text in (slha.spectrum(1400), slha.spectrum(1400, 850), with_entry(slha.spectrum(1400), 4, 1), flavour):
+        slha.check_blocks(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (without(slha.spectrum(1400), "MODSEL"), "^own.spc lacks BLOCK MODSEL"),
+        (without(slha.spectrum(1400), "STOPMIX"), "lacks the blocks STOPMIX or USQMIX, .*gluinos; .*it has SBOTMIX"),
+        # What SPheno writes: MODSEL and the mixings of all flavours, but no CKM matrix.
+        (
+            with_entry(without(without(slha.spectrum(1400), "STOPMIX"), "SBOTMIX"), 6, 1) + SQUARKS,
+            r"lacks the blocks VCKMIN, .*\(MODSEL 6 = 1, flavour violation of quarks\); of such blocks it has DSQMIX, "
+            "USQMIX.*set this entry to 0",
+        ),
+        (with_entry(slha.spectrum(1400), 6, 3), "lacks the blocks VCKMIN, USQMIX, DSQMIX, .*it has SBOTMIX, STOPMIX"),
+        (without(with_entry(slha.spectrum(1400), 4, 1), "NMIX"), "lacks the blocks RVNMIX or NMIX, .*R-parity"),
+        (with_entry(slha.spectrum(1400), 5, 1), "lacks the blocks CVHMIX, .*CP violation"),
+    ],
+)
+def test_blocks_without_which_pythia_makes_no_gluinos_are_named(text, words):
+    with pytest.raises(ValueError, match=words):
+        slha.check_blocks(text, "own.spc")
+
+
+def test_a_neutralino_that_does_not_decay_is_told():
+    stable = slha.spectrum(1400, 850).split(f"DECAY {slha.NEUTRALINO}")[0]
+    with pytest.warns(UserWarning, match="no decays of neutralinos"):
+        slha.check_blocks(stable)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("\n \n", "own.spc must give a spectrum .* it is empty"),
+        ("<gdml>\n</gdml>\n", "no BLOCK and no DECAY in it, it begins with '<gdml>"),
+        (slha.spectrum(1400, 850).replace("1000022  850", "1000022  1500"), "heavier than .*found 1400 and 1500 GeV"),
+        (slha.spectrum(1400).replace("1000001  10000.0", "1000001  NaN"), "BLOCK MASS, those of 1000001 are none"),
+    ],
+)
+def test_what_is_no_spectrum_or_an_impossible_one_is_refused_with_its_file(text, words):
+    with pytest.raises(ValueError, match=words):
+        slha.masses(text, "own.spc")
