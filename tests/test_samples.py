@@ -30,6 +30,10 @@ def test_a_sample_holds_single_precision_values_and_double_precision_labels():
         (np.zeros((2, 2)), {"energy": [1, 2, 3]}, r"'energy' must have shape \(2,\), received \(3,\)"),
         (np.zeros((2, 2)), {"energy": [1, np.nan]}, "1 values that are not finite"),
         ([[0, 1], [np.inf, 1]], {"energy": [1, 2]}, "first is event 1"),
+        ([["0", "1"]], {"energy": [1]}, "Sample values must be real numbers, received an array of <U1"),
+        ([[0, 1j]], {"energy": [1]}, "Sample values must be real numbers"),
+        ([[0, 1]], {"energy": ["1"]}, "'energy' must be real numbers"),
+        ([[0, 1e300]], {"energy": [1]}, "must be finite: 1 events"),
     ],
 )
 def test_bad_input_is_refused(values, labels, message):

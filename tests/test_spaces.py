@@ -74,3 +74,20 @@ def test_pads_are_equal_and_centred(n_cells, size):
     edges = np.array(pad_edges(n_cells, size))
     assert np.allclose(np.diff(edges), size)
     assert edges + edges[::-1] == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Layer(((0.0, np.nan),)), "edges must be finite"),
+        (lambda: Layer(((0.0, np.inf),)), "edges must be finite"),
+        (lambda: Layer(((0.0, 1.0),), depth=(0.0, np.nan)), "depth must be"),
+        (lambda: Layer(((0.0, 1.0),), depth=(2.0, 1.0)), "depth must be"),
+        (lambda: Slab("Pb", np.inf), "positive and finite"),
+        (lambda: Space("", ("x",), ("mm",), (Layer(((0.0, 1.0),)),)), "are texts"),
+        (lambda: Space("row", ("x",), (None,), (Layer(((0.0, 1.0),)),)), "are texts"),
+    ],
+)
+def test_what_is_not_finite_or_no_text_is_refused(make, words):
+    with pytest.raises(ValueError, match=words):
+        make()

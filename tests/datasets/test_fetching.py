@@ -1,10 +1,12 @@
 """Downloads against a local server that knows byte ranges and can break off, change its mind or know nothing."""
 
+import errno
 import hashlib
 import json
+import resource
 import threading
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -263,3 +265,62 @@ def test_what_was_fetched_is_loaded(tmp_path, showers):
 def test_the_bar_counts_the_bytes(server, tmp_path, capsys):
     datasets.fetch(public_set(server), tmp_path)
     assert "a.h5: 100%" in capsys.readouterr().err
+
+
+BAD_NAMES = ["../x", "/etc/x", "a/b", "a\\b", "..", ".", "", "C:x", "a\0b", "a\nb", ".hidden", "x" * 300, None, 3]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+def test_names_that_leave_the_folder_are_refused(name):
+    with pytest.raises(ValueError, match="name of a file of a public set must be that of a file in a folder"):
+        RemoteFile(name)
+    with pytest.raises(ValueError, match="name of a public set must be"):
+        PublicSet(name, "title", "10.1234/a", "arXiv:1")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"size": -1}, "number of bytes"),
+        ({"size": "12"}, "number of bytes"),
+        ({"size": True}, "number of bytes"),
+        ({"checksum": "md5:123"}, "hexadecimal digits"),
+        ({"checksum": "md6:" + 32 * "0"}, "hexadecimal digits"),
+        ({"checksum": 32 * "0"}, "hexadecimal digits"),
+        ({"checksum": ""}, "hexadecimal digits"),
+    ],
+)
+def test_sizes_and_checksums_that_cannot_be_right_are_refused(options, words):
+    with pytest.raises(ValueError, match=words):
+        RemoteFile("a.h5", **options)
+
+
+def test_an_address_must_say_where_the_name_belongs_and_may_hold_braces(server, tmp_path):
+    with pytest.raises(ValueError, match=r"set: download must hold \{file\}"):
+        PublicSet("set", "a set", "10.1234/a", "arXiv:1", download="http://127.0.0.1/a.h5")
+    held = replace(public_set(server), download=f"{server.address}/{{file}}?token={{x}}")
+    assert fetch(tmp_path, held)[0].read_bytes() == CONTENT
+
+
+def test_capital_letters_in_a_checksum_do_not_matter(server, tmp_path):
+    file = RemoteFile("a.h5", SIZE, f"md5:{hashlib.md5(CONTENT).hexdigest().upper()}")
+    assert fetch(tmp_path, public_set(server, files=(file,)))[0].read_bytes() == CONTENT
+
+
+def test_a_list_that_is_no_json_is_refused_with_its_address(server, tmp_path):
+    server.files["record"] = b"<html>"
+    with pytest.raises(ValueError, match="record: expected a list of files .*by hand from"):
+        fetch(tmp_path, public_set(server, files=(), listing=f"{server.address}/record"))
+
+
+def test_a_disk_that_fills_up_keeps_what_came(server, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
+    try:
+        words = r"a\.h5: .*needs up to .* MB.*a\.h5\.part keeps what came.*fetch again"
+        with pytest.raises(OSError, match=words) as raised:
+            fetch(tmp_path, public_set(server))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.errno == errno.EFBIG and 0 < (tmp_path / "a.h5.part").stat().st_size <= 2_000_000
+    assert fetch(tmp_path, public_set(server))[0].read_bytes() == CONTENT

@@ -15,7 +15,7 @@ import pytest
 
 from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
-from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
+from calolab.training import History, PhysicsScore, TrainingDiverged
 from calolab.training.recipe import Recipe
 from tests.helpers import wait_for
 
@@ -142,7 +142,7 @@ def small_disk(tmp_path):
         subprocess.run(["umount", folder], check=True)
 
 
-def test_a_full_disk_is_told_and_leaves_the_last_checkpoint(two, gan, make_electrons, small_disk):
+def test_a_full_disk_ends_the_training_with_the_reason_and_the_remedy(two, gan, make_electrons, small_disk):
     folder, mounted = small_disk
     writer = two.client[two.ids[0]].apply_sync(os.getpid)
     run = distributed.fit(

@@ -1,6 +1,9 @@
 """Trials on disk: torn lines, attempts that begin again, one writer, and a table that escapes what it shows."""
 
+import contextlib
+import errno
 import json
+import sqlite3
 import subprocess
 import sys
 from dataclasses import replace
@@ -102,6 +105,67 @@ def test_what_is_stored_is_read_back_with_its_epochs(tmp_path):
     assert [one.number for one in read.trials] == [0, 1]
     with pytest.raises(ValueError, match="no trial 2 yet; the search has 2"):
         read.get(2)
+
+
+def database(path, *commands):
+    with contextlib.closing(sqlite3.connect(path)) as base, base:
+        for command in commands:
+            base.execute(command)
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (b"", "no such table: settings"),
+        (b"this is no database" * 100, "file is not a database"),
+        (["DROP TABLE trials"], "table 'trials': no such table"),
+        (["ALTER TABLE trials RENAME COLUMN plan TO plans"], "table 'trials': no such column"),
+        (["DELETE FROM settings WHERE name = 'metric'"], "table 'settings': metric is None"),
+        (["UPDATE settings SET value = '{' WHERE name = 'space'"], "table 'settings': Expecting"),
+        (["UPDATE settings SET value = '[1]' WHERE name = 'space'"], "space is \\[1\\]"),
+        (["UPDATE settings SET value = '\"../x\"' WHERE name = 'token'"], "token is '../x'"),
+        (["UPDATE settings SET value = '\"up\"' WHERE name = 'direction'"], "direction is 'up'"),
+        (["UPDATE settings SET value = 'null' WHERE name = 'version'"], "version is None"),
+        (["UPDATE trials SET parameters = 'x' WHERE number = 1"], "trial 1: Expecting value"),
+        (["UPDATE trials SET parameters = '{}' WHERE number = 1"], "trial 1: its parameters"),
+        (["UPDATE trials SET plan = '{\"epoch\": 1}' WHERE number = 0"], "trial 0: .*unexpected keyword"),
+        (['UPDATE trials SET plan = \'{"epochs": "1"}\' WHERE number = 0'], "trial 0: epochs is '1'"),
+        (["UPDATE trials SET status = 'lost'"], "trial 0: status is 'lost'"),
+        (["UPDATE trials SET started = 'now'"], "trial 0: started is 'now'"),
+        (["UPDATE trials SET engines = '[\"a\"]'"], "trial 0: engines are"),
+        (["DELETE FROM trials WHERE number = 0"], "trial 0: it is missing"),
+    ],
+)
+def test_a_damaged_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path, damage, words):
+    store = TrialStore(tmp_path, SETTINGS)
+    for number in range(2):
+        store.put(Trial(number, "queued", {"rate": 0.1, "norm": None}), Plan(epochs=7))
+    store.close()
+    if isinstance(damage, bytes):
+        store.path.write_bytes(damage)
+    else:
+        database(store.path, *damage)
+    for writing in (False, True):
+        with pytest.raises(ValueError, match=rf"search\.sqlite: damaged.*{words}.*start a new search"):
+            TrialStore(tmp_path, writing=writing)
+
+
+def test_lines_of_another_kind_are_left_out(tmp_path):
+    log = TrialLog(tmp_path / "0000.jsonl")
+    write(log.path, {"attempt": 1, "epoch": 0, "ks_comb": 3.0}, 3, [], {"epoch": 1}, {"attempt": 1, "epoch": "x"})
+    log.read()
+    assert epochs(log) == [(0, 3.0)]
+
+
+def test_a_full_disk_is_told_and_a_new_search_leaves_nothing(tmp_path):
+    """SQLite's own limit on pages stands for the disk."""
+    store = TrialStore(tmp_path / "search", SETTINGS)
+    store._database.execute("PRAGMA max_page_count = 5")
+    with pytest.raises(OSError, match=r"search\.sqlite: no space left on the disk .*last change is not") as raised:
+        store.put(Trial(0, "queued", {"rate": 0.1, "norm": "x" * 100_000}), Plan(epochs=7))
+    assert raised.value.errno == errno.ENOSPC
+    store.discard()
+    assert list((tmp_path / "search").iterdir()) == []
 
 
 def test_one_process_alone_works_in_a_folder(tmp_path):

@@ -1,4 +1,5 @@
 import json
+import tempfile
 import zipfile
 from dataclasses import replace
 
@@ -279,3 +280,85 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
         gan.save(path)
     assert [p.name for p in tmp_path.iterdir()] == ["small.gan"]
     assert path.read_bytes() == before
+
+
+def changed(path, **parts):
+    """The GAN file with other parts; a function is given the part's own content."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    for name, part in parts.items():
+        name = next(member for member in content if member.startswith(name))
+        content[name] = part(content[name]) if callable(part) else part
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, part in content.items():
+            archive.writestr(name, part)
+
+
+def described(**changes):
+    return lambda content: json.dumps(json.loads(content) | changes)
+
+
+def keras_file(network, path):
+    network.save(path)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("parts", "words"),
+    [
+        ({"generator": b"no keras"}, r"generator\.keras cannot be read by Keras"),
+        ({"gan": b"[1]"}, r"gan\.json must be an object"),
+        ({"gan": b"{"}, "Expecting property name"),
+        ({"gan": described(version="2")}, "must be an object with a version"),
+        ({"gan": described(space=None)}, "must have 'space' of type dict, has None"),
+        ({"gan": described(space={"layers": []})}, "damaged"),
+        ({"gan": described(conditions="energy")}, "'conditions' of type list"),
+        ({"gan": described(provenance={"trainings": [{}]})}, "their number of epochs"),
+        ({"gan": described(value_scale=0)}, "value_scale must be positive"),
+    ],
+)
+def test_foreign_and_missing_parts_are_named_with_their_file(tmp_path, parts, words):
+    path = tmp_path / "small.gan"
+    small_gan().save(path)
+    changed(path, **parts)
+    with pytest.raises(ValueError, match=rf"small\.gan: not a complete GAN file.*{words}.*gan\.save") as raised:
+        models.load(path)
+    assert tempfile.gettempdir() not in str(raised.value).replace(str(tmp_path), "")
+
+
+def test_another_network_and_weights_that_are_not_finite_are_refused(tmp_path):
+    gan, path = small_gan(), tmp_path / "small.gan"
+    gan.save(path)
+    changed(path, generator=keras_file(gan.discriminator, tmp_path / "other.keras"))
+    with pytest.raises(ValueError, match="small.gan: not a complete GAN file.*must have the inputs"):
+        models.load(path)
+    gan.generator.weights[0].assign(np.full(gan.generator.weights[0].shape, np.nan))
+    gan.save(path)
+    with pytest.raises(ValueError, match="small.gan: .*weights .* of generator.keras are not finite"):
+        models.load(path)
+
+
+def test_no_code_of_a_gan_file_is_run(tmp_path):
+    """A Lambda layer holds Python code, and a member's name may point out of the archive."""
+    gan, path = small_gan(), tmp_path / "small.gan"
+    gan.save(path)
+    inputs = {name: keras.Input(shape) for name, shape in (("latent", (4,)), ("energy", (1,)), ("theta", (1,)))}
+    values = layers.Lambda(lambda x: (tmp_path / "ran").touch() or x)(layers.Dense(6)(inputs["latent"]))
+    lambdas = keras.Model(inputs, layers.Reshape((3, 2, 1))(values))
+    (tmp_path / "ran").unlink()
+    changed(path, generator=keras_file(lambdas, tmp_path / "lambda.keras"))
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../outside", "x")
+    with pytest.raises(ValueError, match="small.gan: .*generator.keras cannot be read by Keras.*Lambda"):
+        models.load(path)
+    assert not (tmp_path / "ran").exists() and not (tmp_path.parent / "outside").exists()
+
+
+def test_truncated_gan_files_are_refused_with_their_name(tmp_path):
+    path = tmp_path / "small.gan"
+    small_gan().save(path)
+    content = path.read_bytes()
+    for end in np.linspace(0, len(content) - 1, 12).astype(int):
+        path.write_bytes(content[:end])
+        with pytest.raises(ValueError, match="small.gan: not a complete GAN file"):
+            models.load(path)

@@ -1,4 +1,8 @@
+import json
 import resource
+import signal
+import subprocess
+import sys
 from dataclasses import asdict
 
 import numpy as np
@@ -8,14 +12,14 @@ from calolab.training import Recipe, checkpoints
 from calolab.training.standing import Standing
 
 ARRAYS = {"generator 0": np.arange(6, dtype=np.float32).reshape(2, 3), "discriminator 0": np.array(3)}
-SHAPES = {name: array.shape for name, array in ARRAYS.items()}
-SETTINGS = {"seed": 1, "ranks": 2, "recipe": {"weights": {"generation": 2.0}}}
+HISTORY = {"epoch": 0, "losses": {"generator": 1.0}, "events": 7, "seconds": 0.5}
+SETTINGS = {"seed": 1, "batch_size": 4, "ranks": 2, "recipe": {"weights": {"generation": 2.0}}}
 
 
 def test_what_is_saved_is_read_back(tmp_path):
-    standing = Standing(epoch=2, step=3, passes=1, step_losses={"real_loss": 0.1}, history=[{"epoch": 0}])
+    standing = Standing(epoch=2, step=3, passes=1, step_losses={"real_loss": 0.1}, history=[HISTORY])
     checkpoints.save(tmp_path / "new" / "folder", ARRAYS, standing, SETTINGS)
-    read, arrays = checkpoints.load(tmp_path / "new" / "folder", SETTINGS, SHAPES)
+    read, arrays = checkpoints.load(tmp_path / "new" / "folder", SETTINGS, ARRAYS)
     assert asdict(read) == asdict(standing)
     assert set(arrays) == set(ARRAYS)
     for name, array in ARRAYS.items():
@@ -28,7 +32,7 @@ def test_a_failed_save_keeps_the_checkpoint_before_it(tmp_path):
     with pytest.raises(TypeError):
         checkpoints.save(tmp_path, ARRAYS, Standing(epoch=2), {**SETTINGS, "recipe": object()})
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
-    assert checkpoints.load(tmp_path, SETTINGS, SHAPES)[0].epoch == 1
+    assert checkpoints.load(tmp_path, SETTINGS, ARRAYS)[0].epoch == 1
 
 
 def test_no_room_for_a_checkpoint_is_told_and_keeps_the_one_before_it(tmp_path):
@@ -37,48 +41,136 @@ def test_no_room_for_a_checkpoint_is_told_and_keeps_the_one_before_it(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
-        with pytest.raises(OSError, match=r"No room .* takes 0\.8 MB, .* still the one before it"):
+        with pytest.raises(
+            OSError, match=r"npz: .*needs up to 0\.8 MB, .*checkpoint\.npz is still the earlier one.*resume=True"
+        ):
             checkpoints.save(tmp_path, large, Standing(epoch=2), SETTINGS)
-        with pytest.raises(OSError, match="none was there before"):
+        with pytest.raises(OSError, match="nothing was written. Free"):
             checkpoints.save(tmp_path / "new", large, Standing(epoch=2), SETTINGS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoint.npz", "new"]
-    assert checkpoints.load(tmp_path, SETTINGS, SHAPES)[0].epoch == 1
+    assert checkpoints.load(tmp_path, SETTINGS, ARRAYS)[0].epoch == 1
 
 
 def test_other_networks_are_refused(tmp_path):
     checkpoints.save(tmp_path, ARRAYS, Standing(), SETTINGS)
     with pytest.raises(ValueError, match="other networks"):
-        checkpoints.load(tmp_path, SETTINGS, {**SHAPES, "generator 0": (3, 3)})
+        checkpoints.load(tmp_path, SETTINGS, {**ARRAYS, "generator 0": np.zeros((3, 3))})
 
 
 def test_another_number_of_ranks_can_take_over_between_epochs_only(tmp_path):
     checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), SETTINGS)
-    assert checkpoints.load(tmp_path, {**SETTINGS, "ranks": 4}, SHAPES)[0].epoch == 1
+    assert checkpoints.load(tmp_path, {**SETTINGS, "ranks": 4}, ARRAYS)[0].epoch == 1
     checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1, step=1), SETTINGS)
     with pytest.raises(ValueError, match="ranks: 2 before, 4 now"):
-        checkpoints.load(tmp_path, {**SETTINGS, "ranks": 4}, SHAPES)
+        checkpoints.load(tmp_path, {**SETTINGS, "ranks": 4}, ARRAYS)
 
 
 @pytest.mark.parametrize("content", [b"", b"not a checkpoint", b"PK\x03\x04 broken"])
 def test_damaged_files_are_refused(tmp_path, content):
     (tmp_path / "checkpoint.npz").write_bytes(content)
     with pytest.raises(ValueError, match="damaged"):
-        checkpoints.load(tmp_path, SETTINGS, SHAPES)
+        checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+
+
+def written(folder, header=None, **arrays):
+    """A checkpoint with another header or other arrays than `save` would write."""
+    standing = {"epoch": 1, "step": 0, "passes": 0}
+    right = {"format": checkpoints.FORMAT, "version": 1, "settings": SETTINGS, "standing": standing}
+    text = json.dumps(header(right) if header else right)
+    np.savez(folder / "checkpoint.npz", header=np.array(text), **{**ARRAYS, **arrays})
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        (lambda right: [1], "its header is a JSON list, not an object"),
+        (lambda right: {}, "format None version None"),
+        (lambda right: right | {"version": "1"}, "version '1'"),
+        (lambda right: right | {"settings": []}, "the settings in its header are a JSON list"),
+        (lambda right: right | {"settings": {"ranks": 1}}, "the settings in its header lack batch_size"),
+        (lambda right: right | {"settings": SETTINGS | {"ranks": "2"}}, "have ranks '2'"),
+        (lambda right: right | {"standing": {"epoch": 1}}, "lack step, passes"),
+        (lambda right: right | {"standing": right["standing"] | {"epoch": "1"}}, "'epoch' of the standing .* int"),
+        (lambda right: right | {"standing": right["standing"] | {"step": -1}}, "must be 0 or more"),
+        (lambda right: right | {"standing": right["standing"] | {"epochs": 1}}, "unknown entry 'epochs'"),
+        (lambda right: right | {"standing": right["standing"] | {"history": [1]}}, "an epoch of its history"),
+        (lambda right: right | {"standing": right["standing"] | {"best": {"epoch": 1}}}, "the best epoch"),
+        (lambda right: right | {"standing": right["standing"] | {"step_losses": {"a": "b"}}}, "must be numbers"),
+    ],
+)
+def test_a_header_that_is_none_is_refused_with_its_file(tmp_path, header, words):
+    written(tmp_path, header)
+    for read in (checkpoints.read_header, lambda folder: checkpoints.load(folder, SETTINGS, ARRAYS)):
+        with pytest.raises(ValueError, match=rf"checkpoint\.npz: damaged.*{words}.*Delete it.*resume=False"):
+            read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("array", "words"),
+    [
+        (np.array([[0, 1, 2], [3, np.nan, np.inf]], np.float32), "'generator 0' has 2 values that are not finite"),
+        (np.full((2, 3), "0.5"), "'generator 0' is of type <U3, expected float32"),
+        (np.full((2, 3), 1j), "'generator 0' is of type complex128, expected float32"),
+    ],
+)
+def test_weights_that_are_no_finite_numbers_are_refused(tmp_path, array, words):
+    written(tmp_path, **{"generator 0": array})
+    with pytest.raises(ValueError, match=rf"checkpoint\.npz: damaged.*{words}"):
+        checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+
+
+def test_a_checkpoint_of_a_later_calolab_says_so(tmp_path):
+    written(tmp_path, lambda right: right | {"version": 2})
+    with pytest.raises(ValueError, match="version 2.*Update calolab"):
+        checkpoints.read_header(tmp_path)
+
+
+def test_flipped_bytes_and_truncations_are_refused_with_the_file_or_change_nothing(tmp_path):
+    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1, history=[HISTORY]), SETTINGS)
+    path, random, refused = tmp_path / "checkpoint.npz", np.random.default_rng(1), 0
+    content = path.read_bytes()
+    for place in random.choice(len(content), 150, replace=False):
+        damaged = bytearray(content)
+        damaged[place] ^= int(random.integers(1, 256))
+        for whole in (bytes(damaged), content[:place]):
+            path.write_bytes(whole)
+            try:
+                standing, arrays = checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+            except ValueError as error:
+                assert str(path) in str(error)
+                refused += 1
+            else:
+                assert standing.history == [HISTORY] and standing.epoch == 1
+                assert all(np.array_equal(arrays[name], array) for name, array in ARRAYS.items())
+    assert refused > 250
+
+
+def test_what_a_killed_save_left_is_removed_by_the_next(tmp_path):
+    code = (
+        "import os, signal\nimport numpy as np\nfrom calolab.training import checkpoints\n"
+        "from calolab.training.standing import Standing\n"
+        "np.savez = lambda file, **arrays: (file.write(b'half'), file.flush(), os.kill(os.getpid(), signal.SIGKILL))\n"
+        f"checkpoints.save({str(tmp_path)!r}, {{}}, Standing(), {{}})"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.iterdir())) == 1
+    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), SETTINGS)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
 
 
 def test_files_of_another_kind_are_refused(tmp_path):
     np.savez(tmp_path / "checkpoint.npz", header=np.array('{"format": "other"}'))
     with pytest.raises(ValueError, match="'other'"):
-        checkpoints.load(tmp_path, SETTINGS, SHAPES)
+        checkpoints.load(tmp_path, SETTINGS, ARRAYS)
 
 
 def test_a_global_batch_stays_on_another_number_of_ranks(tmp_path):
     checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), {**SETTINGS, "batch_size": 3})
-    checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 6}, SHAPES)
+    checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 6}, ARRAYS)
     with pytest.raises(ValueError, match="global_batch: 6 before, 3 now"):
-        checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 3}, SHAPES)
+        checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 3}, ARRAYS)
     assert checkpoints.global_batch(checkpoints.read_header(tmp_path)) == 6
     assert checkpoints.read_header(tmp_path / "nowhere") is None
 
@@ -87,6 +179,6 @@ def test_a_checkpoint_from_before_a_part_of_the_recipe_was_known_is_resumed(tmp_
     recipe = Recipe(learning_rate=3e-4).to_dict()
     older = {name: value for name, value in recipe.items() if name != "warmup_epochs"}
     checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), {**SETTINGS, "recipe": older})
-    assert checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe}, SHAPES)[0].epoch == 1
+    assert checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe}, ARRAYS)[0].epoch == 1
     with pytest.raises(ValueError, match="other settings"):
-        checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe | {"warmup_epochs": 5.0}}, SHAPES)
+        checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe | {"warmup_epochs": 5.0}}, ARRAYS)
