@@ -15,7 +15,7 @@ import pytest
 
 from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
-from calolab.training import History, PhysicsScore, TrainingDiverged
+from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
 from tests.helpers import wait_for
 
