@@ -13,7 +13,6 @@ ends, however it ends.
 import argparse
 import asyncio
 import os
-import re
 import secrets
 import signal
 import sys
@@ -21,22 +20,19 @@ import threading
 import time
 from pathlib import Path
 
-import nbformat
-from bs4 import BeautifulSoup
-from latex2mathml.converter import convert
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
-from nbconvert import HTMLExporter
-from tqdm import tqdm
-
-from calolab import distributed
-from calolab.files import complete
 from calolab.interrupts import Stopped, postponed, stopping
 
-INTERRUPTED_CELL = 60.0  # seconds in which an interrupted cell may end by itself
+with stopping("the execution of a notebook"):  # these take some seconds
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from pages import page
+    from tqdm import tqdm
 
-# Formulas in a page's text, as nbconvert leaves them for a script: $$...$$ on a line of its own, $...$ within one.
-FORMULA = re.compile(r"\$\$(?P<display>.+?)\$\$|\$(?P<inline>\S(?:[^$\n]*?\S)?)\$(?!\d)", re.DOTALL)
+    from calolab import distributed
+    from calolab.files import complete
+
+INTERRUPTED_CELL = 60.0  # seconds in which an interrupted cell may end by itself
 
 
 class Execution:
@@ -135,57 +131,6 @@ def execute(path, timeout, log, out):
         kept = f"what was executed is in {out.with_suffix('.ipynb')} and {out.with_suffix('.html')}"
         return notebook, Stopped(what, kept, execution.received)
     return notebook, error
-
-
-def page(notebook, title):
-    """One HTML page with all scripts, styles and pictures inside."""
-    exporter = HTMLExporter(
-        embed_images=True,
-        exclude_input_prompt=True,
-        exclude_output_prompt=True,
-        # Each of these is a script that nbconvert would otherwise take from a content delivery network.
-        mathjax_url="",
-        require_js_url="",
-        jquery_url="",
-        widget_renderer_url="",
-        html_manager_semver_range="",
-        mermaid_js_url="",
-        mermaid_layout_elk_js_url="",
-    )
-    html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
-    soup = BeautifulSoup(html, "html.parser")
-    show_formulas(soup)
-    describe_pictures(soup, notebook)
-    return str(soup)
-
-
-def show_formulas(soup):
-    """Turn the LaTeX in a page's text into MathML, which browsers show by themselves."""
-    for text in soup.find_all(string=re.compile(r"\$")):
-        if not text.find_parent(class_="jp-MarkdownOutput") or text.find_parent(["code", "pre"]):
-            continue
-        # Between two formulas the text stays text: `<` is no tag.
-        pieces, end = [], 0
-        for match in FORMULA.finditer(text):
-            display = "inline" if match["display"] is None else "block"
-            formula = convert(match["display"] or match["inline"], display=display)
-            pieces += [str(text)[end : match.start()], BeautifulSoup(formula, "html.parser")]
-            end = match.end()
-        text.replace_with(*pieces, str(text)[end:])
-
-
-def describe_pictures(soup, notebook):
-    """Give each figure of a page the words that came with it: nbconvert's template leaves them out."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
-    words = {
-        output.data["image/png"].strip(): output.metadata.get("image/png", {}).get("alt")
-        for output in outputs
-        if "image/png" in output.data
-    }
-    for picture in soup.find_all("img"):
-        _, _, data = picture.get("src", "").partition("base64,")
-        if words.get(data.strip()):
-            picture["alt"] = words[data.strip()]
 
 
 def write(path, text):

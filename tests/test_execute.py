@@ -118,10 +118,26 @@ def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp
     assert kept[3].outputs == [] and "before" in (tmp_path / "out" / "small.html").read_text()
 
 
+def own_processes(folder):
+    """Those whose folder for temporary files is this one."""
+    found = psutil.process_iter(["environ"])
+    return alive([process for process in found if (process.info["environ"] or {}).get("TMPDIR") == str(folder)])
+
+
+def test_ctrl_c_before_the_first_cell_shows_no_traceback(tmp_path):
+    def importing():
+        return any("zmq" in library.path for process in own_processes(tmp_path) for library in process.memory_maps())
+
+    nbformat.write(nbformat.v4.new_notebook(cells=[code("print('before')")] * 9), tmp_path / "small.ipynb")
+    command = [SCRIPT, tmp_path / "small.ipynb", "--out", tmp_path / "out"]
+    status, printed, said = interrupted(command, importing, TMPDIR=str(tmp_path))
+    assert status == 130 and printed == "" and "Traceback" not in said
+    assert said.splitlines()[-1].startswith("Stopped: ")
+
+
 def test_ctrl_c_in_a_benchmark_ends_its_processes_with_one_line(tmp_path):
     def parts():
-        own = [p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("TMPDIR") == str(tmp_path)]
-        return [process for process in alive(own) if "--part" in process.cmdline()]
+        return [process for process in own_processes(tmp_path) if "--part" in process.cmdline()]
 
     command = [SCRIPT.parents[1] / "tests" / "benchmarks", "streaming", "--out", tmp_path / "out"]
     status, printed, said = interrupted(command, parts, TMPDIR=str(tmp_path))

@@ -31,7 +31,7 @@ HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # however the engine ends. The shell passes on what ends it; the traps of one with a foreground command would wait.
 SCRATCH = (
     'd=$(mktemp -d "${TMPDIR:-/tmp}/calolab-XXXXXXXX") && export TMPDIR="$d"; "$@" <&0 & engine=$!; '
-    'trap "kill -TERM $engine" TERM; trap "kill -HUP $engine" HUP; trap : INT; '
+    'trap "kill -TERM $engine 2> /dev/null" TERM; trap "kill -HUP $engine 2> /dev/null" HUP; trap : INT; '
     'while kill -0 $engine 2> /dev/null; do wait $engine; code=$?; done; [ -z "$d" ] || rm -rf "$d"; exit $code'
 )
 IN_SCRATCH = ("sh", "-c", SCRATCH, "calolab")

@@ -1,0 +1,61 @@
+"""The self-contained HTML page of an executed notebook: nothing in it is fetched from elsewhere."""
+
+import re
+
+from bs4 import BeautifulSoup
+from latex2mathml.converter import convert
+from nbconvert import HTMLExporter
+
+# Formulas in a page's text, as nbconvert leaves them for a script: $$...$$ on a line of its own, $...$ within one.
+FORMULA = re.compile(r"\$\$(?P<display>.+?)\$\$|\$(?P<inline>\S(?:[^$\n]*?\S)?)\$(?!\d)", re.DOTALL)
+
+
+def page(notebook, title):
+    """One HTML page with all scripts, styles and pictures inside."""
+    exporter = HTMLExporter(
+        embed_images=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        # Each of these is a script that nbconvert would otherwise take from a content delivery network.
+        mathjax_url="",
+        require_js_url="",
+        jquery_url="",
+        widget_renderer_url="",
+        html_manager_semver_range="",
+        mermaid_js_url="",
+        mermaid_layout_elk_js_url="",
+    )
+    html, _ = exporter.from_notebook_node(notebook, resources={"metadata": {"name": title}})
+    soup = BeautifulSoup(html, "html.parser")
+    show_formulas(soup)
+    describe_pictures(soup, notebook)
+    return str(soup)
+
+
+def show_formulas(soup):
+    """Turn the LaTeX in a page's text into MathML, which browsers show by themselves."""
+    for text in soup.find_all(string=re.compile(r"\$")):
+        if not text.find_parent(class_="jp-MarkdownOutput") or text.find_parent(["code", "pre"]):
+            continue
+        # Between two formulas the text stays text: `<` is no tag.
+        pieces, end = [], 0
+        for match in FORMULA.finditer(text):
+            display = "inline" if match["display"] is None else "block"
+            formula = convert(match["display"] or match["inline"], display=display)
+            pieces += [str(text)[end : match.start()], BeautifulSoup(formula, "html.parser")]
+            end = match.end()
+        text.replace_with(*pieces, str(text)[end:])
+
+
+def describe_pictures(soup, notebook):
+    """Give each figure of a page the words that came with it: nbconvert's template leaves them out."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
+    words = {
+        output.data["image/png"].strip(): output.metadata.get("image/png", {}).get("alt")
+        for output in outputs
+        if "image/png" in output.data
+    }
+    for picture in soup.find_all("img"):
+        _, _, data = picture.get("src", "").partition("base64,")
+        if words.get(data.strip()):
+            picture["alt"] = words[data.strip()]
