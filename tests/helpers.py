@@ -65,3 +65,40 @@ def pixels(canvas):
         })"""
     )
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).convert("RGB"))
+
+
+def cut_off(page, section, canvases, widths=(700, 1000, 1200)):
+    """Texts that do not lie within the canvas on which a widget draws them, in windows of some widths."""
+    page.evaluate(
+        """() => {
+            window.texts ??= [];
+            if (window.drawsText) return;
+            const draw = (window.drawsText = CanvasRenderingContext2D.prototype.fillText);
+            CanvasRenderingContext2D.prototype.fillText = function (text, x, y, ...room) {
+                const found = this.measureText(text);
+                const { a, b, c, d, e, f } = this.getTransform();
+                const half = Math.min(found.width, room[0] ?? Infinity) / found.width;
+                const [left, right] = [x - half * found.actualBoundingBoxLeft, x + half * found.actualBoundingBoxRight];
+                const [up, down] = [y - found.actualBoundingBoxAscent, y + found.actualBoundingBoxDescent];
+                const corners = [[left, up], [right, down]].map(([p, q]) => [a * p + c * q + e, b * p + d * q + f]);
+                const outside = corners.some(
+                    ([p, q]) => p < -1 || q < -1 || p > this.canvas.width + 1 || q > this.canvas.height + 1,
+                );
+                window.texts.push([text, outside]);
+                return draw.call(this, text, x, y, ...room);
+            };
+        }"""
+    )
+    before, found = page.viewport_size, []
+    try:
+        for width in widths:
+            page.evaluate("window.texts = []")
+            page.set_viewport_size({**before, "width": width})
+            for canvas in section.locator(canvases).all():
+                pixels(canvas)
+            texts = page.evaluate("window.texts")
+            assert texts, f"nothing was drawn at {width}"
+            found += [(width, text) for text, outside in texts if outside]
+    finally:
+        page.set_viewport_size(before)
+    return found

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calolab.samples import Sample, concatenate, global_batch_size, rank_batches, steps_per_epoch
+from calolab.samples import Sample, concatenate, global_batch_size, rank_batches, side_names, steps_per_epoch
 from calolab.spaces import Layer, Space, space
 
 ROW = Space("row", ("x",), ("mm",), (Layer(((0.0, 1.0, 2.0),)),))
@@ -140,3 +140,24 @@ def test_samples_that_do_not_belong_together_are_not_joined():
         concatenate([numbered(1), other])
     with pytest.raises(ValueError, match="at least one"):
         concatenate([])
+
+
+@pytest.mark.parametrize(
+    ("origins", "names", "expected"),
+    [
+        (({}, {}), None, ("reference", "generated")),
+        (({"simulation": "geant4"}, {"simulation": "gflash"}), None, ("Geant4", "GFlash")),
+        (({"simulation": "geant4"}, {"simulation": "geant4"}), None, ("reference", "generated")),
+        (({"simulation": "geant4"}, {"gan": "3dgan"}), None, ("reference", "generated")),
+        (({}, {}), ["full", "fast"], ("full", "fast")),
+    ],
+)
+def test_two_samples_are_called_by_their_simulations_or_by_names_of_ones_own(origins, names, expected):
+    samples = [Sample(np.zeros((1, *ROW.shape)), {}, ROW, origin) for origin in origins]
+    assert side_names(*samples, names) == expected
+
+
+@pytest.mark.parametrize("names", [("one",), ("same", "same"), ("", "b"), "ab", (1, 2)])
+def test_names_are_two_different_texts(names):
+    with pytest.raises(ValueError, match="two different texts"):
+        side_names(None, None, names)

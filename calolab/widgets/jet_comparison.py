@@ -192,17 +192,21 @@ class JetComparison(anywidget.AnyWidget):
             self._fail(error)
 
     def _start(self):
-        """Show the current choice: the first events at once, more later."""
-        began = time.perf_counter()
+        """Show the current choice: the first events at once and more later, or all where there is no event loop."""
+        began, live = time.perf_counter(), _running_loop() is not None
         new = [view for view in self._views.values() if view not in self._known]
         for view in new:
             self._advance(view)
-        while new and self._behind() and time.perf_counter() - began < PATIENCE:
+        while self._behind() and (not live or (new and time.perf_counter() - began < PATIENCE)):
             self._advance(self._behind())
+        self._show()
+        if live:
+            self._go_on()
+
+    def _show(self):
         with self.hold_sync():
             self._show_events()
             self._show_distributions()
-        self._go_on()
 
     def _choice(self, mu=None):
         """Which sets of events are shown, by their roles, at the current or another mu."""
@@ -243,23 +247,14 @@ class JetComparison(anywidget.AnyWidget):
         return None
 
     def _go_on(self):
-        """Cluster more: between what else the kernel does, or at once where there is no event loop."""
-        loop = _running_loop()
-        if loop is not None:
-            loop.call_later(BREATH, self._in_turn, self._turn, self._refine)
-            return
-        while view := self._behind():
-            self._advance(view)
-        self._show_events()
-        self._show_distributions()
+        """Cluster more between what else the kernel does."""
+        _running_loop().call_later(BREATH, self._in_turn, self._turn, self._refine)
 
     def _refine(self):
         """One more piece of what is shown, or else of what may be shown next."""
         if view := self._behind():
             self._advance(view)
-            with self.hold_sync():
-                self._show_events()
-                self._show_distributions()
+            self._show()
         elif view := self._ahead():
             self._advance(view)
         else:
@@ -295,7 +290,10 @@ class JetComparison(anywidget.AnyWidget):
 
     def _show_distributions(self):
         known = {role: self._known[view] for role, view in self._views.items()}
-        found = [histogram(name, known, self._edges.get(name)) for name in VARIABLES]
+        complete = all(found.done == found.total for found in known.values())
+        # Bins hold still while events come in, and are at last those of all events.
+        kept = {} if complete else self._edges
+        found = [histogram(name, known, kept.get(name)) for name in VARIABLES]
         self._edges = {one["name"]: np.array(one["edges"]) for one in found}
         self.distributions = {
             "choice": self._current(),

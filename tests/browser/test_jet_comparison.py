@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.helpers import pixels
+from tests.helpers import cut_off, pixels
 
 EVENTS = """
 import time
@@ -50,9 +50,15 @@ comparison
 """
 
 
+WILD = """
+wild = widgets.JetComparison(rpv, Sample(100 * made.values, made.labels, space), names=("Pythia", "GFlash"))
+wild
+"""
+
+
 @pytest.fixture(scope="module")
 def notebook(open_notebook):
-    opened = open_notebook([EVENTS, SHOWN], height=1200)
+    opened = open_notebook([EVENTS, SHOWN, WILD], height=1200)
     opened.run_all()
     assert opened.failures() == []
     yield opened
@@ -66,7 +72,7 @@ def section(notebook):
         "comparison.sample, comparison.mass_point, comparison.pileup = 'RPV', 'all', 'none'\n"
         "comparison.mu, comparison.signal, comparison.event, comparison.log = 20, 'generated', 0, True"
     )
-    found = notebook.page.locator("section.calolab[aria-label='Jet comparison']")
+    found = notebook.page.locator("section.calolab[aria-label='Jet comparison']").first
     found.wait_for()
     found.scroll_into_view_if_needed()
     answered(notebook)
@@ -77,7 +83,7 @@ def section(notebook):
 def answered(notebook):
     """Wait until the histograms are those of the choice and of all events."""
     notebook.wait_until_idle()
-    notebook.page.locator("section.calolab[aria-busy='false']").wait_for()
+    notebook.page.locator("section.calolab[aria-busy='false']").first.wait_for()
     deadline = time.monotonic() + 20
     while notebook.read("comparison.distributions['events'] != comparison.distributions['of']"):
         assert time.monotonic() < deadline
@@ -189,7 +195,7 @@ def test_it_tells_what_is_under_the_pointer(notebook, section):
     y = inner["bottom"] - (phi + np.pi) / (2 * np.pi) * (inner["bottom"] - inner["top"])
     image.hover(position={"x": x, "y": y})
     text = section.locator(".calolab-readout").inner_text()
-    assert text.startswith("eta ") and f"jet 1: pt {pt:.0f}" in text and f"m {mass:.0f} GeV" in text
+    assert text.startswith("η ") and ", φ " in text and f"jet 1: pt {pt:.0f}" in text and f"m {mass:.0f} GeV" in text
     section.locator("canvas.calolab-histogram").first.hover()
     assert "jets · fraction of events: real" in section.locator(".calolab-readout").inner_text()
 
@@ -207,6 +213,35 @@ def test_a_failing_source_is_told(notebook, section):
     assert notebook.becomes("comparison.distributions['choice']['signal']", "real")
 
 
+def test_the_reach_of_the_event_slider_is_told(notebook, section):
+    assert section.get_by_text("images of the first 32 of 120 events, histograms of all").is_visible()
+    assert section.get_by_text("0 (0 to 31)").is_visible()
+
+
+def test_a_bad_generator_leaves_the_panels_and_the_real_events_fill_them(notebook, section):
+    other = notebook.page.locator("section.calolab[aria-label='Jet comparison']").last
+    other.scroll_into_view_if_needed()
+    assert "― Pythia 120 events" in other.locator(".calolab-legend").inner_text()
+    assert [caption.split("\n")[0] for caption in other.locator("figcaption").all_inner_texts()[:2]] == [
+        "Pythia",
+        "GFlash",
+    ]
+    # Pixels beyond the scale have a colour of their own; the real ones keep theirs.
+    real, generated = (pixels(canvas).astype(int) for canvas in other.locator("canvas.calolab-event").all())
+    beyond = [np.sum(np.all(np.abs(picture - (31, 214, 181)) < 4, axis=2)) for picture in (real, generated)]
+    assert beyond[0] == 0 and beyond[1] > 500
+    # The summed mass of the real events: their grey bins take a third of the panel's width and of its height.
+    picture = pixels(other.locator("canvas.calolab-histogram").nth(1)).astype(int)
+    filled = (np.ptp(picture, axis=2) == 0) & (picture[:, :, 0] > 190) & (picture[:, :, 0] < 245)
+    upper = filled[: int(0.6 * len(picture))]
+    assert upper.any(axis=0).mean() > 0.25 and upper.any(axis=1).mean() > 0.25
+    notebook.check_quiet()
+
+
+def test_no_text_is_cut_off(notebook, section):
+    assert cut_off(notebook.page, section, "canvas") == []
+
+
 def test_a_dark_theme_repaints_it(notebook, section):
     histogram = section.locator("canvas.calolab-histogram").first
     before = pixels(histogram)
@@ -220,5 +255,6 @@ def test_a_dark_theme_repaints_it(notebook, section):
 
 
 def test_it_leaves_a_picture_for_pages_without_javascript(notebook):
-    (output,) = (output for cell in notebook.cells() for output in cell.outputs if "data" in output)
-    assert {"image/png", "application/vnd.jupyter.widget-view+json"} <= set(output.data)
+    outputs = [output for cell in notebook.cells() for output in cell.outputs if "data" in output]
+    assert len(outputs) == 2
+    assert all({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(output.data) for output in outputs)

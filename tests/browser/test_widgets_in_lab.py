@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.helpers import pixels
+from tests.helpers import cut_off, pixels
 
 SHOWERS = """
 import threading, time
@@ -41,6 +41,13 @@ def traverse(labels, seed, latents):
     column = np.tile(energies, latents)
     made = showers(column, seed)
     return Sample(made.values, {"energy": column, "latent": np.repeat(np.arange(latents), len(energies))}, clic)
+"""
+MAPS = """
+convergence = spaces.space("convergence")
+around = np.random.default_rng(3).normal(0, 0.01, (2, *convergence.shape))
+around[:, :64], around[:, :, :64] = 0.02, -0.02
+maps = widgets.SliceViewer(Sample(around, {"redshift": [1.0, 1.0]}, convergence), names=("sky", "GAN"))
+maps
 """
 RUN = """
 from calolab.training.history import Progress
@@ -79,6 +86,7 @@ def notebook(open_notebook):
             "explorer = widgets.ProfileExplorer(reference, generated)\nexplorer",
             "interpolation = widgets.EnergyInterpolation(traverse, reference=reference, points=7, latents=3)\n"
             "interpolation",
+            MAPS,
             "monitor = widgets.TrainingMonitor(Run(), interval=0.2)\nmonitor",
         ]
     )
@@ -95,8 +103,8 @@ def nothing_goes_wrong(notebook):
     notebook.check_quiet()
 
 
-def widget(notebook, name):
-    section = notebook.page.locator(f"section.calolab[aria-label='{name}']")
+def widget(notebook, name, which=0):
+    section = notebook.page.locator(f"section.calolab[aria-label='{name}']").nth(which)
     section.wait_for()
     section.scroll_into_view_if_needed()
     return section
@@ -169,6 +177,26 @@ def test_slice_viewer_lives_while_the_kernel_is_busy(notebook):
     assert (before != after).any()
     notebook.wait_until_idle()
     assert notebook.becomes("viewer.position", 6)
+
+
+def test_maps_are_drawn_on_both_sides_of_zero_and_rows_run_down(notebook):
+    section = widget(notebook, "Slice viewer", 1)
+    panel = section.locator("canvas.calolab-panel")
+    picture = pixels(panel).astype(int)
+    height, width, _ = picture.shape
+    # The left quarter of the columns is below zero, the upper quarter of the rows above it.
+    left, up = picture[height // 2, 56 + (width - 68) // 8], picture[6 + (height - 46) // 8, width - 40]
+    assert left[2] > left[0] + 60 and up[0] > up[2] + 60
+    assert np.mean(picture.max(axis=2) < 40) < 0.02
+    panel.hover(position={"x": width - 14, "y": 8})
+    text = section.locator(".calolab-readout").inner_text()
+    assert text.startswith("cell (0, 255) · row −0.872 deg, column 0.872 deg · sky 0.0200") and "[]" not in text
+    assert section.locator("figcaption").inner_text().startswith("sky")
+
+
+@pytest.mark.parametrize("name", ["Slice viewer", "Profile explorer", "Energy interpolation"])
+def test_no_text_is_cut_off(notebook, name):
+    assert cut_off(notebook.page, widget(notebook, name), "canvas") == []
 
 
 def test_profile_explorer_follows_its_range(notebook):
@@ -244,10 +272,10 @@ def test_training_monitor_stops_the_run_that_a_cell_waits_for(notebook):
 def test_every_widget_leaves_a_picture_for_pages_without_javascript(notebook):
     outputs = [output for cell in notebook.cells() for output in cell.outputs if "data" in output]
     kinds = [set(output.data) for output in outputs]
-    assert len(kinds) == 4
+    assert len(kinds) == 5
     assert all({"image/png", "application/vnd.jupyter.widget-view+json"} <= kind for kind in kinds)
     page, _ = nbconvert.HTMLExporter().from_filename(str(notebook.save()))
-    assert page.count('src="data:image/png;base64') == 4
+    assert page.count('src="data:image/png;base64') == 5
     assert "widget-view+json" not in page
 
 

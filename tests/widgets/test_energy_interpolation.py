@@ -60,6 +60,23 @@ def test_energies_without_a_reference_shower_are_left_open(traverse, make_sample
         assert widget._repr_png_()[0].startswith(b"\x89PNG")
 
 
+@pytest.mark.parametrize("factor", [1.95, 100])
+def test_the_reference_sets_the_colours(traverse, make_sample, factor):
+    reference = make_sample(events=40, seed=3)
+
+    def bad(labels, seed, latents):
+        made = traverse(labels, seed, latents)
+        return Sample(factor * made.values, made.labels, made.space)
+
+    widget = EnergyInterpolation(bad, points=4, latents=2, reference=reference, names=("Geant4", "GAN"))
+    means = np.frombuffer(zlib.decompress(widget.showers), "<f4")[-4 * reference.space.n_cells :]
+    made = widget.traversal.values.reshape(2, 4, -1)
+    assert widget.about["tops"]["single"] == pytest.approx([reference.values.max(), made.max()])
+    assert widget.about["tops"]["mean"] == pytest.approx([means.max(), made.mean(axis=0).max()])
+    assert widget.about["names"] == ["Geant4", "GAN"]
+    assert widget._repr_png_()[0].startswith(b"\x89PNG")
+
+
 def test_further_labels_are_held_fixed(traverse):
     widget = EnergyInterpolation(traverse, points=3, latents=2, labels={"theta": 1.5})
     assert widget.traversal.labels["theta"].tolist() == [1.5] * 6

@@ -221,6 +221,127 @@ def test_in_a_running_loop_the_first_answer_comes_before_the_rest(real, generate
         assert one.get("ks") == other.get("ks")
 
 
+def scaled(sample, factor):
+    return Sample(factor * sample.values, sample.labels, SPACE)
+
+
+@pytest.mark.parametrize("factor", [1.95, 100])
+def test_a_bad_generator_does_not_hide_the_real_events(real, factor):
+    alone, widget = JetComparison(real), JetComparison(real, scaled(real, factor))
+    for name in ("summed_mass", "leading_mass", "jet_pt"):
+        own, shown = variable(alone, name), variable(widget, name)
+        span = own["edges"][-1] - own["edges"][0]
+        assert np.diff(shown["edges"]) == pytest.approx(np.diff(own["edges"])[0])
+        assert span <= shown["edges"][-1] - shown["edges"][0] <= 2 * span
+        # Of the generated events nothing is lost: what lies beyond is counted and stands in the last bin.
+        values = widget._known[widget._views["generated"]].columns[name]
+        outside = np.mean(values > shown["edges"][-1])
+        assert shown["generated"]["beyond"] == pytest.approx([0, outside])
+        assert shown["generated"]["contents"][-1] >= outside and sum(shown["generated"]["contents"]) == pytest.approx(1)
+        assert (outside > 0.5) == (factor == 100)
+    high = real.values[:IMAGES].max()
+    assert widget.scene["colours"]["high"] == pytest.approx(min(factor, 2) * high)
+    assert widget._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_samples_have_names_of_their_own(real, generated):
+    widget = JetComparison(real, generated, names=("Pythia", "GFlash"))
+    assert widget.about["names"] == {"reference": "Pythia", "generated": "GFlash", "alone": "Pythia, no pile-up"}
+    assert JetComparison(real).about["names"]["reference"] == "real"
+    with pytest.raises(ValueError, match="two different texts"):
+        JetComparison(real, generated, names=("one", "one"))
+
+
+def test_it_says_how_many_events_have_images(real, generated):
+    widget = JetComparison(real, generated)
+    assert [widget.scene[name] for name in ("events", "images", "of")] == [IMAGES, IMAGES, 40]
+    widget = JetComparison(real, generated, images=100)
+    assert [widget.scene[name] for name in ("events", "images", "of")] == [40, 40, 40]
+    widget.event = 39
+    assert np.frombuffer(zlib.decompress(widget.pictures), "<f4").size == 2 * 40 * 64 * 64
+
+
+async def settled(widget, steps=400):
+    for _ in range(steps):
+        await asyncio.sleep(0.02)
+        if (
+            widget.distributions["events"] == widget.distributions["of"]
+            and widget.distributions["choice"] == widget._current()
+        ):
+            return
+    raise AssertionError(widget.distributions["events"])
+
+
+def test_of_several_steps_of_mu_the_last_is_shown_and_its_neighbours_are_made_ready(real, generated):
+    asked = []
+
+    def counted(events, mu, seed):
+        asked.append((mu, events))
+        return make_pileup(events, mu, seed)
+
+    async def live():
+        widget = JetComparison(real, generated, pileup=counted, mus=range(0, 201, 20))
+        widget.pileup = "real"
+        asked.clear()
+        for mu in (40, 60, 80, 100):
+            widget.mu = mu
+        # Nothing was computed while the slider was drawn.
+        assert asked == [] and widget.scene["choice"]["mu"] != 100
+        await settled(widget)
+        assert {mu for mu, _ in asked} <= {100.0, 120.0, 80.0}
+        for _ in range(400):
+            await asyncio.sleep(0.02)
+            if widget._ahead() is None:
+                break
+        assert {mu for mu, _ in asked} == {60.0, 80.0, 100.0, 120.0, 140.0}
+        known = len(asked)
+        widget.mu = 120
+        # At once, all images included, and without the source.
+        assert len(asked) == known and widget.scene["choice"]["mu"] == 120 and widget.scene["events"] == IMAGES
+        widget.close()
+
+    asyncio.run(live())
+
+
+def test_the_first_events_come_first_and_the_event_that_is_looked_at_stays(monkeypatch):
+    monkeypatch.setattr("calolab.widgets.jet_comparison.PATIENCE", 0)
+    sent = []
+
+    async def live():
+        widget = JetComparison(make_events(60), make_events(60, seed=5), pileup=make_pileup, mus=[20, 40])
+        await settled(widget)
+        widget.event = 20
+        widget.observe(lambda change: sent.append((change.new["events"], change.new["images"])), "scene")
+        widget.pileup = "real"
+        await settled(widget)
+        assert widget.event == 20
+        widget.close()
+
+    asyncio.run(live())
+    # The images go once for an answer at once and once when all are there.
+    assert sent == [(FIRST, IMAGES), (IMAGES, IMAGES)]
+
+
+def test_what_is_kept_is_bounded(real, monkeypatch):
+    monkeypatch.setattr("calolab.widgets.jet_comparison.KEPT", 3)
+    widget = JetComparison(real, pileup=make_pileup, mus=range(0, 101, 20))
+    widget.pileup = "real"
+    for mu in (20, 40, 60, 80, 100):
+        widget.mu = mu
+    assert len(widget._known) == 3 and widget.scene["choice"]["mu"] == 100
+
+
+def test_a_cell_that_chooses_and_shows_leaves_a_picture_of_its_choice(real, generated):
+    async def live():
+        widget = JetComparison(real, generated, pileup=make_pileup, mus=[20, 200])
+        widget.pileup, widget.mu = "real", 200
+        assert widget._repr_png_()[0].startswith(b"\x89PNG")
+        assert widget.scene["choice"]["mu"] == 200 == widget.distributions["choice"]["mu"]
+        widget.close()
+
+    asyncio.run(live())
+
+
 def test_a_source_that_fails_later_is_told_in_the_widget(real):
     def broken(events, mu, seed):
         if mu == 200:
@@ -278,6 +399,7 @@ def elsewhere(events=3):
         (lambda r: JetComparison(r, pileup=lambda n, mu, seed: r), ValueError, "holds 40 events where 1 were expected"),
         (lambda r: JetComparison(r, mus=[20, 10]), ValueError, "numbers from 0 on that rise"),
         (lambda r: JetComparison(r, events=0), ValueError, "events must be at least 1"),
+        (lambda r: JetComparison(r, images=0), ValueError, "images must be at least 1, received 0"),
         (lambda r: JetComparison(r, radius=-1), ValueError, "radius must be positive"),
     ],
 )

@@ -3,7 +3,9 @@ import zlib
 import numpy as np
 import pytest
 import traitlets
+from matplotlib.text import Text
 
+from calolab.plots import mean_profiles
 from calolab.samples import Sample
 from calolab.validation import profiles
 from calolab.widgets import ProfileExplorer
@@ -45,6 +47,33 @@ def test_its_picture_survives_an_empty_range_and_a_single_shower(make_sample):
     for high in (lowest[0] - 1, (lowest[0] + lowest[1]) / 2):
         explorer.energy_range = (0.0, float(high))
         assert explorer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_its_picture_has_all_that_the_page_has(make_sample, monkeypatch):
+    shown = {}
+
+    def kept(*positional, **named):
+        shown["figure"] = show(*positional, **named)
+        return shown["figure"]
+
+    show = mean_profiles.show
+    monkeypatch.setattr(mean_profiles, "show", kept)
+    samples = make_sample(events=20), make_sample(events=20, seed=2)
+    explorer = ProfileExplorer(*samples, names=("Geant4", "GFlash"))
+    explorer.spread, explorer.energy_range = True, (10.0, 90.0)
+    explorer._repr_png_()
+    texts = [text.get_text() for text in shown["figure"].findobj(Text)]
+    chosen = [s.values[(s.labels["energy"] <= 90)].sum(axis=(1, 2, 3), dtype=float) for s in samples]
+    assert {"Geant4", "GFlash", "significance", "visible energy [GeV]", "incident energy [GeV]"} <= set(texts)
+    for visible in chosen:
+        error = visible.std(ddof=1) / np.sqrt(len(visible))
+        decimals = 1 - int(np.floor(np.log10(error)))
+        assert f"{visible.mean():.{decimals}f} ± {error:.{decimals}f}" in texts
+    # The band is the spread of showers, as chosen.
+    band = next(patch for patch in shown["figure"].axes[0].patches if patch.get_fill())
+    profile = profiles.profile(samples[0], "z")[samples[0].labels["energy"] <= 90]
+    values, _, baseline = band.get_data()
+    assert (values - baseline) / 2 == pytest.approx(profile.std(axis=0, ddof=1))
 
 
 def test_samples_without_energies_are_refused(make_sample):

@@ -1,9 +1,11 @@
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import traitlets
 
+from calolab import spaces
 from calolab.samples import Sample
 from calolab.spaces import Layer, Space, pad_edges
 from calolab.widgets import SliceViewer
@@ -69,6 +71,34 @@ def test_images_without_depth_are_one_slice():
     viewer = SliceViewer(Sample(np.eye(5)[None], {"mass": [80.0]}, space))
     assert viewer.slices == {"phi": 1}
     assert viewer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_maps_are_signed_and_lie_as_pictures():
+    space = spaces.space("convergence")
+    values = np.random.default_rng(1).normal(0, 0.02, (2, *space.shape))
+    viewer = SliceViewer(Sample(values, {"redshift": [1.0, 1.0]}, space))
+    assert viewer.about["signed"] and viewer.about["space"]["rowsFirst"]
+    assert viewer._repr_png_()[0].startswith(b"\x89PNG")
+
+
+def test_energies_are_not_signed_whatever_a_generator_makes(make_sample):
+    reference = make_sample()
+    below = Sample(reference.values - 1e-3, reference.labels, reference.space)
+    assert not SliceViewer(reference, below).about["signed"]
+
+
+def test_samples_have_names_of_their_own(make_sample):
+    first, second = make_sample(), make_sample(seed=2)
+    assert [one["name"] for one in SliceViewer(first, second).about["samples"]] == ["reference", "generated"]
+    viewer = SliceViewer(first, second, names=("full", "fast"))
+    assert [one["name"] for one in viewer.about["samples"]] == ["full", "fast"]
+    simulated = [replace(s, origin={"simulation": n}) for s, n in ((first, "geant4"), (second, "gflash"))]
+    assert [one["name"] for one in SliceViewer(*simulated).about["samples"]] == ["Geant4", "GFlash"]
+
+
+def test_axes_have_symbols(make_sample):
+    space = SliceViewer(make_sample("calogan", events=1)).about["space"]
+    assert (space["axes"], space["symbols"]) == (["eta", "phi", "z"], ["η", "φ", "z"])
 
 
 def test_no_event_is_too_few(make_sample):
