@@ -220,7 +220,7 @@ search.table(10)
 # The published search ([EPJ Web Conf. 214 (2019) 09005](https://doi.org/10.1051/epjconf/201921409005)) had this best of 32 sets, on 4,096
 # events:
 #
-# | filters | latent size | learning rate | batch flip | batch size | epoch | ks_comb | jet pt | multiplicity | summed mass | jet eta | jet phi |
+# | filters | latent size | learning rate | batch flip | batch size | epoch | ks_comb | jet pt | multiplicity | summed mass | jet η | jet φ |
 # |---|---|---|---|---|---|---|---|---|---|---|---|
 # | 128 | 16 | 1e-4 | 0.135 | 64 | 25 of 64 | 16.67 | 9.6 | 4.3 | 2.8 | 25 | 10.5 |
 #

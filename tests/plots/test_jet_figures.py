@@ -127,12 +127,12 @@ def test_selection_shows_scores_floor_and_the_epoch_that_was_kept():
 def test_a_binning_holds_nearly_everything_and_begins_at_zero():
     random = np.random.default_rng(0)
     values = [random.gamma(4, 150, 2000), np.append(random.gamma(4, 180, 500), [np.nan, 90_000])]
-    edges = figures.binning("summed_mass", *values)
+    edges = figures.binning("summed_mass", values[:1], values[1:])
     assert edges[0] == 0 and np.ptp(np.diff(edges)) < 1e-9 and 15 <= len(edges) <= 40 and edges[-1] < 5000
     fractions, errors = figures.contents(values[1], edges)
     assert fractions.sum() == pytest.approx(1) and errors[-1] > 0
-    assert figures.binning("multiplicity", np.array([0, 3])).tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5]
-    assert figures.binning("jet_pt", np.zeros(0)).tolist() == [0, 1]
+    assert figures.binning("multiplicity", [np.array([0, 3])]).tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5]
+    assert figures.binning("jet_pt", [np.zeros(0)]).tolist() == [0, 1]
 
 
 def test_the_gallery_has_one_scale_and_circles(samples):
