@@ -35,7 +35,7 @@ test: $(READY)
 	@CALOLAB_SIZE=test $(BIN)/python -m pytest $(TESTS)
 
 lab: $(READY)
-	@JUPYTER_CONFIG_PATH="$(CURDIR)/calolab/widgets/lab:$$JUPYTER_CONFIG_PATH" $(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
+	@JUPYTER_CONFIG_PATH="$(CURDIR)/calolab/widgets/lab$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" $(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)
 
 bench: $(READY)
 	@$(BIN)/python tests/benchmarks --out $(OUT)
