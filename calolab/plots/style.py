@@ -56,7 +56,7 @@ class ShownFigure(Figure):
     def _repr_png_(self):
         # Twice the resolution, shown at the nominal size: sharp on every screen. Maps are noise, which does not
         # compress: many of them in one figure would weigh megabytes.
-        for scale, colours in ((2, None), (2, 256), (1, 256), (1, 64)):
+        for scale, colours in ((2, None), (2, 256), (1, 256), (1, 128)):
             picture = _png(self, scale, colours)
             if len(picture) <= HEAVY:
                 break

@@ -1,7 +1,7 @@
 // Whether the kernel hears: its last sign of life, and what became of the clicks.
 
 import { element, watch } from "./controls.js";
-import { clock } from "./trials.js";
+import { clock, duration } from "./trials.js";
 
 const PATIENCE = 2500; // milliseconds without an answer after which the kernel is called busy
 const SILENCE = 8000; // milliseconds without any sign after which nothing that is shown is new
@@ -69,7 +69,7 @@ export function answerList(model) {
     const entries = [
       ...answered.map(({ time, asked, told, seconds, failed }) => ({
         failed,
-        text: `${clock(time)} ${asked}: ${told}${seconds >= 1 ? ` (${seconds.toFixed(0)} s)` : ""}`,
+        text: `${clock(time)} ${asked}: ${told}${seconds >= 1 ? ` (${duration(seconds)})` : ""}`,
       })),
       ...open.map(({ time, asked }) => ({ text: `${clock(time)} ${asked} …` })),
     ];
