@@ -17,6 +17,7 @@ from calolab import datasets, distributed
 from calolab.distributed import communicator, data_parallel, launch
 from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
+from calolab.training.snapshots import plane_of
 from tests.helpers import wait_for
 
 GENTLE = Recipe(learning_rate=1e-7)  # nothing diverges, however long it takes
@@ -283,5 +284,5 @@ def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
     ]
     assert run.judged_by == "ks_comb"
     events = [one["event"] for one in run.epochs]
-    assert {event.shape for event in events} == {(25, 25)} and not np.array_equal(events[0], events[2])
-    assert run.example["event"].shape == (25, 25) and list(run.example["labels"]) == ["energy"]
+    assert {event.shape for event in events} == {plane_of(gan.space).shape} and not np.array_equal(events[0], events[2])
+    assert run.example["event"].shape == events[0].shape and list(run.example["labels"]) == ["energy"]
