@@ -238,14 +238,19 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
             raise OSError(f"{int(axes[1])} axes, the standard allows 999")
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyWarning)
+            with fits.open(path, memmap=False) as file:  # without a look at the data
+                held = path.stat().st_size
+                for one in file:
+                    if not 0 <= one.size <= held:
+                        raise OSError(f"{one.size} bytes of data are declared, the file has {held}")
             with fits.open(path, memmap=False, checksum=True) as file:
                 yield file
     except ValueError as error:
         if str(error).startswith(str(path)):
             raise
         raise _corrupt(path, error) from error
-    except MemoryError:
-        raise
+    except MemoryError as error:
+        raise MemoryError(str(error) if str(path) in str(error) else f"{path}: does not fit into memory.") from error
     except Exception as error:  # a damaged file makes astropy raise almost anything
         raise _corrupt(path, error) from error
 
