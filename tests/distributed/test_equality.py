@@ -7,7 +7,7 @@ is that of all their events together.
 import numpy as np
 import pytest
 
-from calolab import Sample, datasets, distributed, models, spaces
+from calolab import Sample, datasets, models, spaces
 from calolab.distributed import data_parallel, shipment
 from calolab.training import passes
 from calolab.training.recipe import Recipe
@@ -233,26 +233,3 @@ def test_101_events_on_two_ranks_are_each_seen_once(either, on_all, make_electro
     assert [len(rank) for rank in steps] == [3, 3]
     seen = np.concatenate([np.concatenate(rank) for rank in steps])
     np.testing.assert_allclose(np.sort(seen), np.sort(sample.labels["energy"]), rtol=1e-6)
-
-
-def as_on_a_cpu_with(instructions):
-    """Convolve on an engine whose oneDNN, and so TensorFlow's sums, know no newer instructions than these."""
-    import os
-
-    os.environ["ONEDNN_MAX_CPU_ISA"] = instructions
-    import numpy as np
-    import tensorflow as tf
-
-    random = np.random.default_rng(0)
-    values, kernel = (random.standard_normal(shape, np.float32) for shape in ((4, 8, 8, 8, 16), (3, 3, 3, 16, 16)))
-    return tf.nn.conv3d(values, kernel, [1] * 5, "SAME").numpy()
-
-
-def test_ranks_on_unlike_cpus_hold_equal_weights(on_all, gan, make_electrons):
-    """What they compute differs by rounding; what they learn from is the average, which is the same for all."""
-    with distributed.cluster(2, name="unlike", cores=1) as engines:
-        old, new = on_all(engines, as_on_a_cpu_with, per_rank=(["SSE41", "DEFAULT"],))
-        assert np.any(old != new) and np.allclose(old, new, atol=1e-4)
-        run = distributed.fit(engines, gan, make_electrons(12), epochs=2, batch_size=3, seed=1, progress=False)
-        run.wait(timeout=120)
-    assert len(run.digests) == 2 and len(set(run.digests)) == 1
