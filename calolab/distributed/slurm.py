@@ -82,7 +82,7 @@ class Request:
             name = OPTION.fullmatch(option)[1]
             for reason, names in REFUSED.items():
                 if refused := [whole for whole in names if whole.startswith(name)]:
-                    whole = "" if name in refused else f", which sbatch reads as --{refused[0]}"
+                    whole = "" if name in refused else f", which sbatch reads as --{refused[0]},"
                     raise ValueError(f"option --{name}{whole} is refused, because {reason}: leave it out.")
 
     def __bool__(self):
