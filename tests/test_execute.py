@@ -128,7 +128,8 @@ def test_ctrl_c_before_the_first_cell_shows_no_traceback(tmp_path):
     def importing():
         return any("zmq" in library.path for process in own_processes(tmp_path) for library in process.memory_maps())
 
-    nbformat.write(nbformat.v4.new_notebook(cells=[code("print('before')")] * 9), tmp_path / "small.ipynb")
+    cells = [code("print('before')") for _ in range(9)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "small.ipynb")
     command = [SCRIPT, tmp_path / "small.ipynb", "--out", tmp_path / "out"]
     status, printed, said = interrupted(command, importing, TMPDIR=str(tmp_path))
     assert status == 130 and printed == "" and "Traceback" not in said
