@@ -15,12 +15,13 @@ from astropy.utils.exceptions import AstropyWarning
 
 from calolab import memory, spaces
 from calolab.datasets import plausible, readback
-from calolab.files import complete
+from calolab.files import complete, reserve
 from calolab.samples import Sample, concatenate
 from calolab.spaces import Space
 
 # Pixels of patch and map may differ by this fraction of their width, as headers are rounded.
 SCALE_TOLERANCE = 0.01
+_HEADERS_BYTES = 4 * 2880  # headers of maps and labels, and what fills up their last blocks
 _REDSHIFT = re.compile(r"(?:^|[_\-.])z(\d+)(\.\d+)?(?=[_\-.]|$)", re.IGNORECASE)
 
 
@@ -98,9 +99,12 @@ def write(path: Path, sample: Sample) -> None:
     image.header["ITYPE"] = ("ConvergenceMap", "Image type")
     columns = [fits.Column(name=name, format="D", array=column) for name, column in sample.labels.items()]
     table = [fits.BinTableHDU.from_columns(columns, name="LABELS")] if columns else []
-    size = sample.values.nbytes + sum(column.nbytes for column in sample.labels.values())
+    size = _HEADERS_BYTES + sample.values.nbytes + sum(column.nbytes for column in sample.labels.values())
     with complete(path, size) as partial:
         with open(partial, "wb") as file:
+            # numpy, which writes the maps, does not say why it cannot.
+            reserve(file.fileno(), 0, size)
+            file.truncate(0)
             fits.HDUList([image, *table]).writeto(file, checksum=True)
         _verify(path, partial, sample)
 
