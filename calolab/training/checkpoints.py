@@ -155,6 +155,8 @@ def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.nda
             raise _damaged(path, f"the {part} in its header are a JSON {type(content).__name__}, not an object")
         if missing := [name for name in needed if name not in content]:
             raise _damaged(path, f"the {part} in its header lack {', '.join(missing)}")
+    if not isinstance(recipe := header["settings"].get("recipe", {}), dict):
+        raise _damaged(path, f"the recipe in its header is a JSON {type(recipe).__name__}, not an object")
     positive = {name: header["settings"].get(name, 1) for name in ("batch_size", "ranks", "global_batch")}
     if wrong := [f"{name} {number!r}" for name, number in positive.items() if type(number) is not int or number < 1]:
         raise _damaged(path, f"the settings in its header have {', '.join(wrong)}")

@@ -91,6 +91,7 @@ def written(folder, header=None, **arrays):
         (lambda right: right | {"settings": []}, "the settings in its header are a JSON list"),
         (lambda right: right | {"settings": {"ranks": 1}}, "the settings in its header lack batch_size"),
         (lambda right: right | {"settings": SETTINGS | {"ranks": "2"}}, "have ranks '2'"),
+        (lambda right: right | {"settings": SETTINGS | {"recipe": []}}, "the recipe in its header is a JSON list"),
         (lambda right: right | {"standing": {"epoch": 1}}, "lack step, passes"),
         (lambda right: right | {"standing": right["standing"] | {"epoch": "1"}}, "'epoch' of the standing .* int"),
         (lambda right: right | {"standing": right["standing"] | {"step": -1}}, "must be 0 or more"),
