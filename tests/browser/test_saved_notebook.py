@@ -1,4 +1,4 @@
-"""A saved notebook that is opened again after its kernel has ended shows its widgets, where calolab's settings are in force."""
+"""A saved notebook opened again after its kernel has ended shows its widgets, where our settings are in force."""
 
 import json
 import secrets
