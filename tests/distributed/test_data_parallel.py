@@ -23,15 +23,22 @@ from tests.helpers import wait_for
 GENTLE = Recipe(learning_rate=1e-7)  # nothing diverges, however long it takes
 
 
-def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, make_electrons):
+def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, make_electrons, tmp_path):
+    def held(progress):  # until this process has seen the run at work
+        deadline = time.monotonic() + 60
+        while not (tmp_path / "go").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+
     before = [w.copy() for w in gan.generator.get_weights()]
     began = time.monotonic()
-    run = distributed.fit(two, gan, make_electrons(7), epochs=2, batch_size=2, seed=1, progress=False)
+    options = {"batch_size": 2, "seed": 1, "callbacks": [held], "progress": False}
+    run = distributed.fit(two, gan, make_electrons(7), epochs=2, **options)
     assert time.monotonic() - began < 15 and run.status == "running"
     with pytest.raises(RuntimeError, match="still work"):
         distributed.fit(two, gan, make_electrons(7), epochs=1)
     with pytest.raises(TimeoutError, match="goes on"):
         run.wait(timeout=0.2)
+    (tmp_path / "go").touch()
     history = run.wait(timeout=120)
     assert isinstance(history, History) and len(history.epochs) == 2 and history.ranks == 2 and not history.stopped
     assert run.status == "finished" and run.wait() is history
