@@ -378,11 +378,12 @@ def _show(bar, run) -> None:
     if not now or bar.n == (done := now[0].epoch * now[0].steps + now[0].step + 1):
         return
     first = now[0]
-    bar.total, bar.n = first.epochs * first.steps, done
+    bar.total = first.epochs * first.steps
     bar.set_description(f"{first.place} on {len(run.ids)} ranks", refresh=False)
     shown = {name: f"{first.losses[name]:.3g}" for name in ("discriminator", "generator") if name in first.losses}
     speed = sum(rank.samples_per_second for rank in now)
-    bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=True)
+    bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=False)
+    bar.update(done - bar.n)  # so that the time left follows the latest steps; the first one compiles
 
 
 def _name(error: Exception) -> str:
