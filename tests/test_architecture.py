@@ -9,29 +9,6 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Import only from lower rows; siblings of a row do not know each other.
-ROWS = [
-    {
-        "cpu",
-        "files",
-        "cache",
-        "memory",
-        "tensorflow_log",
-        "progress",
-        "interrupts",
-        "names",
-        "spaces",
-        "samples",
-        "particles",
-        "jets",
-    },
-    {"plots"},
-    {"datasets", "simulate", "models"},
-    {"training", "validation"},
-    {"distributed", "inference"},
-    {"widgets"},
-    {"calolab_magics"},
-]
 # Within row 0 imports follow the order of this list, as in spaces <- samples <- particles <- jets.
 NOUNS = [
     "cpu",
@@ -46,6 +23,16 @@ NOUNS = [
     "samples",
     "particles",
     "jets",
+]
+# Import only from lower rows; siblings of a row do not know each other.
+ROWS = [
+    set(NOUNS),
+    {"plots"},
+    {"datasets", "simulate", "models"},
+    {"training", "validation"},
+    {"distributed", "inference"},
+    {"widgets"},
+    {"calolab_magics"},
 ]
 # `calolab/__init__.py` exports lazily and loads the magics on request.
 FREE = {"calolab"}
