@@ -72,7 +72,7 @@ SHOWN = {
     "Energy interpolation": "widgets.EnergyInterpolation(traverse, points=3, latents=2)",
     "Training monitor": "widgets.TrainingMonitor(run(5), interval=1)",
     "Jet comparison": "widgets.JetComparison({'RPV': events(4)}, {'RPV': events(4)}, pileup=crossings, mus=[0, 20])",
-    "Search dashboard": "widgets.SearchDashboard(history('scan', ('finished', 3.0, 2.0), ('failed',),"
+    "Search dashboard": "widgets.SearchDashboard(history('usual', ('finished', 3.0, 2.0), ('failed',),"
     " ('finished', 4.0)))",
     "Cluster status": "widgets.ClusterStatus('nobody')",
 }
