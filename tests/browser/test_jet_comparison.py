@@ -84,7 +84,7 @@ def answered(notebook):
     """Wait until the histograms are those of the choice and of all events."""
     notebook.wait_until_idle()
     notebook.page.locator("section.calolab[aria-busy='false']").first.wait_for()
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while notebook.read("comparison.distributions['events'] != comparison.distributions['of']"):
         assert time.monotonic() < deadline
         time.sleep(0.05)
