@@ -18,7 +18,7 @@ from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS, Sample
 from calolab.spaces import with_unit
 
 JET = "#56b4e9"
-# Labels that are told over an event.
+# Labels shown in the title of an event.
 TOLD = ("gluino_mass", "neutralino_mass", "mu")
 BINS = 50
 # A spectrum of pixels reaches to so many times the largest real one.

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from calolab.plots.style import REFERENCE, SERIES, hep, new_figure
 
 SUMS = ("discriminator", "generator")  # what is minimised
-# What the losses in front of whose names a word stands are computed on.
+# The data that a loss is computed on, by the prefix of its name.
 GROUPS = {"": "minimised", "real": "on real events", "fake": "on generated events", "generator": "of the generator"}
 COLOURS = (*SERIES[1:], "#7f7f7f", "#6a3d9a", "#000000")  # of style.css: --calolab-series-1 to -8
 # Lengths of dashes and gaps in line widths, of the groups in their order, and again where a group has many losses.

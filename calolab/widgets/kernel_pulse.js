@@ -1,7 +1,7 @@
 // Whether the kernel hears: its last sign of life, and what became of the clicks.
 
 import { element, watch } from "./controls.js";
-import { clock, duration } from "./trials.js";
+import { clock, duration } from "./times.js";
 
 const PATIENCE = 2500; // milliseconds without an answer after which the kernel is called busy
 const SILENCE = 8000; // milliseconds without any sign after which nothing that is shown is new

@@ -8,13 +8,13 @@ import { epochsForm } from "./epochs_form.js";
 import { insideBrushes, parallelAxes, parallelCoordinates } from "./parallel_coordinates.js";
 import { answerList, kernelPulse } from "./kernel_pulse.js";
 import { bestTable } from "./best_trials.js";
+import { duration } from "./times.js";
 import { keysOf } from "./trial_lines.js";
 import { trialTable } from "./trial_table.js";
 import { trialViews } from "./trial_views.js";
 import {
   actionsFor,
   columnsFor,
-  duration,
   ENDED,
   matcher,
   metricsOf,

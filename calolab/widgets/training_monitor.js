@@ -5,7 +5,7 @@ import { assign, button, element, watch } from "./controls.js";
 import { epochResults } from "./epoch_results.js";
 import { frame } from "./frame.js";
 import { lossChart } from "./loss_chart.js";
-import { clock, duration } from "./trials.js";
+import { clock, duration } from "./times.js";
 
 const QUIET = 20_000; // milliseconds without a word from the kernel after which the monitor says so
 
@@ -24,6 +24,7 @@ function render({ model, el }) {
   const epochs = epochResults(model);
   let heard = Date.now();
   let told = Date.now(); // when the time left was told
+  let asked = false; // whether Stop was pressed; the kernel may hear it later
 
   frame(
     el,
@@ -36,8 +37,8 @@ function render({ model, el }) {
   );
 
   function halt() {
-    stop.disabled = true;
-    stop.textContent = "Stopping …";
+    asked = true;
+    showState();
     model.send({ type: "stop" });
   }
 
@@ -68,7 +69,7 @@ function render({ model, el }) {
     );
   }
 
-  // Between two words from the kernel the clock runs here.
+  // Between kernel updates the browser advances the clock.
   function showClock() {
     const status = model.get("status");
     const running = ["running", "stopping"].includes(status);
@@ -96,8 +97,9 @@ function render({ model, el }) {
     const status = model.get("status");
     state.textContent = status;
     state.dataset.status = status;
-    stop.disabled = status !== "running";
-    stop.textContent = status === "stopping" ? "Stopping …" : "Stop";
+    asked &&= status === "running";
+    stop.disabled = asked || status !== "running";
+    stop.textContent = asked || status === "stopping" ? "Stopping …" : "Stop";
     message.textContent = model.get("message");
     message.hidden = !message.textContent;
     showBars();

@@ -1,6 +1,7 @@
 // The trials of a search in the browser: received, ranked, filtered, sorted.
 
 import { number } from "./drawing.js";
+import { duration } from "./times.js";
 
 export const ENDED = ["finished", "stopped", "pruned", "failed"];
 export const STATUSES = ["running", "stopping", "queued", ...ENDED];
@@ -46,19 +47,6 @@ export function actionsFor({ status, epochs }) {
   if (status === "queued" || status === "running") return ["stop"];
   if (!ENDED.includes(status)) return [];
   return epochs.length ? ["restart", "promote"] : ["restart"];
-}
-
-/** Seconds as a short text: 8 s, 3 min 20 s, 2 h 5 min. */
-export function duration(seconds) {
-  const whole = Math.max(Math.round(seconds), 0);
-  if (whole < 60) return `${whole} s`;
-  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
-  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
-}
-
-/** The time of day of Unix seconds. */
-export function clock(seconds) {
-  return new Date(1000 * seconds).toLocaleTimeString("en-GB");
 }
 
 /** A parameter's value as a short text: its own digits where they are few. */
