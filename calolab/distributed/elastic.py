@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from calolab.distributed import hub, launchers
 from calolab.distributed.cluster import changing, restart
 from calolab.distributed.training_run import (
-    FINAL,
     TrainingFailed,
     TrainingRun,
     as_table,
@@ -19,7 +18,7 @@ from calolab.distributed.training_run import (
     in_words,
     wait_for,
 )
-from calolab.training.history import ASKED_TO_PAUSE, History, Progress
+from calolab.training.history import ASKED_TO_PAUSE, FINAL, History, Progress
 
 LOOK_EVERY = 0.25  # seconds between two looks at the ranks
 NEW_ENGINES_EVERY = 2.0  # seconds between two looks for engines that have come
@@ -167,6 +166,11 @@ class ElasticRun:
             return "failed" if self._failure is not None else self._stretch.status
         return "stopping" if self._stop_asked else "running"
 
+    @property
+    def failure(self) -> Exception | None:
+        """What `wait` raises once `status` is "failed"; it leaves the GAN alone."""
+        return (self._failure or self._stretch.failure) if self._over else None
+
     def stop(self) -> None:
         """Ask all ranks to stop after the pass they are in; `wait` then returns, with what was learnt so far."""
         if not self._over:
@@ -298,11 +302,8 @@ class ElasticRun:
 
     def _reason(self, stretch: TrainingRun) -> str:
         """What ended a stretch, and how to go on, in words."""
-        try:
-            stretch.wait(timeout=0)
-        except TrainingFailed as failure:
-            return str(failure)
-        return stretch.how_to_go_on()
+        failure = stretch.failure
+        return str(failure) if isinstance(failure, TrainingFailed) else stretch.how_to_go_on()
 
     def __repr__(self):
         return in_words(self)

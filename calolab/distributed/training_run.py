@@ -16,12 +16,11 @@ from calolab import progress
 from calolab.distributed import launch, unattended
 from calolab.distributed.cluster import Engines
 from calolab.interrupts import NOTHING, Stopped, in_script, stopping
-from calolab.training.history import History, Progress
+from calolab.training.history import FINAL, History, Progress
 
 FREE_AFTER = (
     5.0  # seconds after which ranks that outlive a failed one are interrupted; Horovod frees most of them at once
 )
-FINAL = ("finished", "stopped", "failed")
 CONTROLLER_EVERY = 3.0  # seconds between two looks at whether the controller lives
 GIVE_UP_AFTER = 25.0  # seconds after which the failure is reported whatever the others do
 STOPS_WITHIN = 60.0  # seconds in which an interrupted script waits for the ranks to finish their pass
@@ -120,6 +119,11 @@ class TrainingRun:
     def reason(self) -> str:
         """Why it stopped, as in `History.reason`; empty while it runs, and if it was not stopped."""
         return self._history.reason if self._history is not None else ""
+
+    @property
+    def failure(self) -> Exception | None:
+        """What `wait` raises once `status` is "failed"; it leaves the GAN alone."""
+        return self._failure
 
     def stop(self) -> None:
         """Ask all ranks to stop after the pass they are in; `wait` then returns, with what was learnt so far."""

@@ -10,6 +10,7 @@ import numpy as np
 
 # Why a training stopped before the end of its last epoch.
 ASKED_TO_STOP, ASKED_TO_PAUSE, OUT_OF_TIME = "stop requested", "pause requested", "time limit"
+FINAL = ("finished", "stopped", "failed")  # states of a training that has ended
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import zlib
 from collections.abc import Mapping, Sequence
@@ -44,6 +45,11 @@ def style(*more: str) -> str:
 def pack(*arrays: np.ndarray) -> bytes:
     """Arrays as float32, one after the other, deflated: showers are mostly zeros and shrink to a few per cent."""
     return zlib.compress(b"".join(np.ascontiguousarray(array, dtype="<f4").tobytes() for array in arrays), 1)
+
+
+def finite(value: float | None) -> float | None:
+    """A number as JSON can hold it: None where it is not finite."""
+    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def describe_space(space: Space) -> dict:

@@ -16,11 +16,11 @@ from calolab.plots import losses as loss_figure
 from calolab.plots import training as training_figure
 from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS
 from calolab.spaces import SYMBOLS, with_unit
+from calolab.training.history import FINAL
 from calolab.training.snapshots import plane_of
 from calolab.widgets import frontend
 from calolab.widgets.live import LiveWidget
 
-FINAL = ("finished", "stopped", "failed")
 # The curve is sent anew with each look at the run; so many points show all that a screen can.
 POINTS = 600
 EVENTS = 40  # generated events that are kept for looking at, evenly chosen from all epochs
@@ -37,8 +37,8 @@ class TrainingMonitor(LiveWidget):
 
     Args:
         run: a `TrainingRun`, an `ElasticRun`, or anything with their `progress`, `losses`, `status`, `stop()` and
-            `wait()`. With `epochs`, `example`, `judged_by` and `gan.space` it also shows the physics score and an event
-            generated after each epoch.
+            `wait()`. With `failure` it says why the run failed; with `epochs`, `example`, `judged_by` and `gan.space`
+            it also shows the physics score and an event generated after each epoch.
         interval: seconds between two looks at the run.
     """
 
@@ -76,7 +76,7 @@ class TrainingMonitor(LiveWidget):
             raise ValueError(f"interval must be positive [s], received {interval}.")
         self._run, self._interval, self._lock = run, interval, threading.RLock()
         self._pace, self._clock = Pace(), Clock()
-        self._curve, self._images = np.empty((0, 1)), {}
+        self._curve, self._images, self._reference = np.empty((0, 1)), {}, None
         super().__init__()
         space = getattr(getattr(run, "gan", None), "space", None)
         if space is not None:
@@ -131,14 +131,14 @@ class TrainingMonitor(LiveWidget):
             self.bucket = bucket
             self.losses = self._curve.astype("<f4").tobytes()
             self._show_epochs(list(getattr(self._run, "epochs", ())))
-            self.message = _failure(self._run) if status == "failed" else ""
+            self.message = self._failure() if status == "failed" else ""
             self.status = status
 
     def _show_epochs(self, epochs):
         scored = [one for one in epochs if one["scores"]]
         names = dict.fromkeys(name for one in scored for name in one["scores"])
         self.judged_by = getattr(self._run, "judged_by", "")
-        self.scores = {name: [_finite(one["scores"].get(name)) for one in scored] for name in names}
+        self.scores = {name: [frontend.finite(one["scores"].get(name)) for one in scored] for name in names}
         self.score_epochs = [one["epoch"] + 1 for one in scored]
         self.score = self.score if self.score in names else self.judged_by if self.judged_by in names else ""
         values = zip(self.scores.get(self.judged_by, ()), self.score_epochs, strict=False)
@@ -147,16 +147,22 @@ class TrainingMonitor(LiveWidget):
         example = getattr(self._run, "example", {})
         known = [*self._images] == [*images] and all(images[one] is self._images[one] for one in images)
         if images and example and self.plane and not known:
-            self._images = images
+            # An elastic run has no example again until the first epoch on other engines has ended.
+            self._images, self._reference = images, example["event"]
             kept = list(images)[:: -(-len(images) // EVENTS)]
             kept += [] if kept[-1] == list(images)[-1] else [list(images)[-1]]
             self.labels = ", ".join(
                 f"{LABEL_SYMBOLS.get(name, name)} {value:.4g} {LABEL_UNITS.get(name, '')}".strip()
                 for name, value in example["labels"].items()
             )
-            shown = [example["event"], *(images[epoch] for epoch in kept)]
+            shown = [self._reference, *(images[epoch] for epoch in kept)]
             self.events = np.asarray(shown, dtype="<f4").tobytes()
             self.event_epochs = kept
+
+    def _failure(self):
+        """What a failed run says for itself."""
+        failure = getattr(self._run, "failure", None)
+        return f"{type(failure).__name__}: {failure}" if failure else "The run failed and gave no reason."
 
     def _watch(self):
         pause = threading.Event()
@@ -187,7 +193,7 @@ class TrainingMonitor(LiveWidget):
         if self.event_epochs:
             epoch = self.event_epoch if self.event_epoch in self._images else self.event_epochs[-1]
             events = {
-                f"reference, {self.labels}".rstrip(", "): self._run.example["event"],
+                f"reference, {self.labels}".rstrip(", "): self._reference,
                 f"generated after epoch {epoch}": self._images[epoch],
             }
         figure = training_figure.show(
@@ -282,17 +288,3 @@ def curve(losses: list[dict], points: int = POINTS) -> tuple[list[str], np.ndarr
     means = table.reshape(points, bucket, len(names)).mean(axis=1)
     middles = np.arange(points) * bucket + (bucket + 1) / 2
     return names, np.column_stack([middles, means]), bucket
-
-
-def _finite(value):
-    """A score as JSON can hold it."""
-    return float(value) if value is not None and math.isfinite(value) else None
-
-
-def _failure(run):
-    """What a failed run says for itself: `wait` raises it."""
-    try:
-        run.wait(timeout=0)
-    except Exception as error:
-        return f"{type(error).__name__}: {error}"
-    return "The run failed and gave no reason."

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from calolab.widgets.frontend import finite
+
 
 def changes(trials: Iterable, sent: Mapping[int, object] | None = None) -> tuple[dict, dict[int, object]]:
     """The trials that differ from what was sent, of each only the epochs that are new.
@@ -63,7 +65,7 @@ def _row(trial, first):
         "number": trial.number,
         "status": trial.status,
         "parameters": {name: plain(value) for name, value in trial.parameters.items()},
-        "value": _finite(trial.value),
+        "value": finite(trial.value),
         "best_epoch": None if trial.best_epoch is None else trial.best_epoch + 1,
         "engines": list(trial.engines or ()),
         "attempts": trial.attempts,
@@ -73,10 +75,6 @@ def _row(trial, first):
         "first": first,
         "count": len(trial.epochs) - first,
     }
-
-
-def _finite(value):
-    return float(value) if value is not None and math.isfinite(value) else None
 
 
 def _float(value):

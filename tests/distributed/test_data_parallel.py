@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calolab import datasets, distributed
+from calolab import datasets, distributed, widgets
 from calolab.distributed import communicator, data_parallel, launch
 from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
@@ -204,9 +204,16 @@ def test_a_diverged_training_says_so_and_leaves_the_last_good_weights(two, gan, 
     before = [w.copy() for w in gan.generator.get_weights()]
     recipe = Recipe(learning_rate=1e30)
     run = distributed.fit(two, gan, make_electrons(4), epochs=2, batch_size=2, recipe=recipe, progress=False)
-    with pytest.raises(TrainingDiverged, match="not all losses"):
+    wait_for(lambda: run.status == "failed", 120)
+    gan.generator.set_weights([np.zeros_like(w) for w in before])
+    # A monitor's thread says why, and leaves the weights to `wait`.
+    monitor = widgets.TrainingMonitor(run)
+    monitor.close()
+    assert "TrainingDiverged" in monitor.message and "not all losses" in monitor.message
+    assert not any(w.any() for w in gan.generator.get_weights())
+    with pytest.raises(TrainingDiverged, match="not all losses") as raised:
         run.wait(timeout=120)
-    assert run.status == "failed" and "trainings" not in gan.provenance
+    assert run.failure is raised.value and "trainings" not in gan.provenance
     assert all(np.array_equal(a, b) for a, b in zip(before, gan.generator.get_weights(), strict=True))
 
 
@@ -226,7 +233,7 @@ def test_a_dead_controller_ends_the_waiting_also_for_an_elastic_training(gan, ma
             process.kill()
         with pytest.raises(distributed.TrainingFailed, match=r"controller has died.*resume=True"):
             run.wait(timeout=30)
-        assert run.status == "failed" and run.interruptions == ()
+        assert run.status == "failed" and run.interruptions == () and "controller has died" in str(run.failure)
 
 
 def test_too_few_events_and_unfit_engines_are_refused(two, gan, make_electrons, monkeypatch):

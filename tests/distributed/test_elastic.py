@@ -92,9 +92,9 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(
             distributed.TrainingFailed, match=r"(?s)2 engines are needed, and 1 is left.*died.*resume=True"
-        ):
+        ) as raised:
             run.wait(timeout=300)
-        assert run.status == "failed"
+        assert run.status == "failed" and run.failure is raised.value
     epochs = epochs_done(tmp_path / "kept") + 1
     resumed = distributed.fit(three, tiny_gan(), sample, epochs=epochs, resume=True, **kept)
     history = resumed.wait(timeout=300)
