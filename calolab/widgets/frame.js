@@ -3,6 +3,9 @@
 import { element } from "./controls.js";
 
 const CONTROLS = "a[href], button:enabled, input:enabled, select:enabled, textarea:enabled, summary, label, [tabindex]";
+// With Ctrl or Cmd: save, print, find and its next match, side bars and inspector; with Shift, too: save as, command
+// palette, files, the match before. JupyterLab's others may undo, select, merge or run cells.
+const APPLICATION = { plain: [..."spfgbji"], shifted: [..."scfg"] };
 const SIGNS = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", " ": "Space" };
 
 /** The frame of a widget, inside `el`, with a note at its end that names the keys.
@@ -55,10 +58,10 @@ function usedByControl({ target, key }) {
   return target.matches("button, summary, a, input") && (key === "Enter" || key === " ");
 }
 
-/** Whether a key is meant for the application around: Ctrl or Cmd with a letter, as in Ctrl-S. */
-function isForApplication({ target, key, ctrlKey, metaKey }) {
-  if (!(ctrlKey || metaKey) || !/^[a-z]$/i.test(key)) return false;
-  return !(isText(target) && "acvxyz".includes(key.toLowerCase()));
+/** Whether a key is meant for the application around and changes no notebook, as Ctrl-S and Ctrl-Shift-C. */
+function isForApplication({ key, ctrlKey, metaKey, altKey, shiftKey }) {
+  if (!(ctrlKey || metaKey) || altKey) return false;
+  return (shiftKey ? APPLICATION.shifted : APPLICATION.plain).includes(key.toLowerCase());
 }
 
 /** Let no key go on from `node` to the notebook, whose cells it would cut or change; Escape hands the focus back. */
@@ -67,6 +70,8 @@ function keepKeys(node) {
     if (isForApplication(event)) return;
     event.stopPropagation();
     if (event.defaultPrevented) return;
+    // Of radio buttons without a name, Chromium would go on to those of another widget and choose them.
+    if (event.target.type === "radio" && event.key.startsWith("Arrow")) event.preventDefault();
     if (event.key === "Enter" && /^(checkbox|radio)$/.test(event.target.type)) event.target.click();
     if (event.key === "Escape" && event.target.tagName !== "SELECT") {
       const outside = node.parentElement?.closest("[tabindex]");

@@ -109,6 +109,19 @@ KINDS = {
 }
 # JupyterLab's own keys that change a notebook in command mode, whether or not a widget uses them.
 OWN = [*"abcvxddzmry1", "Enter", "Shift+Enter", "Alt+Enter", "Shift+M", "Shift+L"]
+OWN += ["Control+z", "Control+Shift+Z", "Control+a", "Control+Shift+M", "Control+Enter"]
+# Of these, and of a widget's, those that a control may treat in another way than the widget around it.
+ON_CONTROLS = ["a", "Enter", "Shift+Enter", "Space", "ArrowUp", "ArrowDown", "Control+a", "Control+Shift+M"]
+# The kinds of controls that can be used; buttons act.
+CONTROLS = """(section) => {
+    const all = [...section.querySelectorAll("input:enabled, select, summary, [tabindex]")];
+    return [...new Set(all.filter((node) => node.checkVisibility()).map((node) => node.type ?? node.tagName))];
+}"""
+FOCUS = """(section, kind) => {
+    const all = [...section.querySelectorAll("input:enabled, select, summary, [tabindex]")];
+    all.find((node) => node.checkVisibility() && (node.type ?? node.tagName) === kind)?.focus();
+}"""
+INSIDE = "(section) => section.contains(document.activeElement)"
 # Places that belong to the widget itself: one point for each kind of element where it can be seen, but for buttons.
 REGIONS = """(section) => {
     const { left, top } = section.getBoundingClientRect();
@@ -203,30 +216,48 @@ def advertised(section):
 def test_no_key_that_is_pressed_in_a_widget_reaches_the_notebook(notebook, name):
     section, page = widget(notebook, name), notebook.page
     # The last one may move the focus into a field of text.
-    keys = sorted({*advertised(section)} - {"Escape"}, key="/".__eq__)
+    keys = sorted({*advertised(section)} - {"Escape"}, key=lambda key: (key == "/", key))
     before = page.evaluate(STATE)
-    places = [*section.evaluate(REGIONS)]
-    assert {"margin", "DIV calolab-note"} < set(places)
-    clicked = 0
-    for place in places:
-        # Some keys scroll the page, and some change what the widget shows.
-        at = widget(notebook, name).evaluate(REGIONS).get(place)
-        if at is None:
-            continue
-        clicked += 1
-        page.mouse.click(*at)
-        for key in [*(OWN if place == "margin" else []), *keys]:
+
+    def press(where, *pressed):
+        for key in pressed:
             page.keyboard.press(key)
-        assert section.evaluate("(node) => node.contains(document.activeElement)"), place
+        assert section.evaluate(INSIDE), where
         if page.evaluate(STATE) != before:
-            pytest.fail(f"a key pressed on {place} changed the notebook: {page.evaluate(STATE)[:2000]}")
-        if "/" in keys:
-            page.keyboard.press("Escape")
+            pytest.fail(f"a key pressed on {where} changed the notebook: {page.evaluate(STATE)[:2000]}")
+
+    # Wherever it is clicked it takes the keys.
+    places, clicked = [*section.evaluate(REGIONS)], 0
+    assert {"margin", "DIV calolab-note"} < set(places)
+    for place in places:
+        # A click may scroll the page, and change what the widget shows.
+        at = widget(notebook, name).evaluate(REGIONS).get(place)
+        if at is not None:
+            clicked += 1
+            page.mouse.click(*at)
+            press(place, "a")
     assert clicked > len(places) - 4
+    # What it does with them depends on the control that has the focus.
+    section.evaluate("(node) => node.focus()")
+    press("the widget", *OWN, *keys)
+    for kind in section.evaluate(CONTROLS):
+        section.evaluate(FOCUS, kind)
+        press(kind, *ON_CONTROLS)
     # Where there is nothing else for it to do, Escape hands the keys back to the notebook.
     section.evaluate("(node) => node.focus()")
     page.keyboard.press("Escape")
     assert page.evaluate("document.activeElement.classList.contains('jp-Cell')")
+
+
+def test_arrows_on_a_choice_leave_the_choices_of_other_widgets_alone(notebook):
+    section, page = widget(notebook, "Training monitor"), notebook.page
+    checked = "[...document.querySelectorAll('.jp-Notebook input[type=radio]')].map((node) => node.checked)"
+    before = page.evaluate(checked)
+    section.get_by_label("log", exact=True).focus()
+    for key in ("ArrowUp", "ArrowDown", "ArrowDown", "ArrowLeft", "ArrowRight"):
+        page.keyboard.press(key)
+    assert section.evaluate(INSIDE)
+    assert page.evaluate(checked) == before
 
 
 def test_after_a_click_on_a_choice_arrows_are_the_widgets(notebook):

@@ -255,7 +255,7 @@ def test_training_monitor_moves_on_while_the_kernel_is_busy(notebook):
     assert (pixels(chart) != before).any()
     assert notebook.is_busy()
     notebook.wait_until_idle()
-    section.get_by_label("real auxiliary").check()
+    section.get_by_role("group", name="losses on real events").get_by_label("auxiliary").check()
     assert notebook.becomes("monitor.shown", ["discriminator", "generator", "real_auxiliary"])
 
 
