@@ -1,0 +1,95 @@
+"""The table of SearchDashboard in Chromium, without JupyterLab, with more columns than there is room for."""
+
+import numpy as np
+import pytest
+
+from calolab.distributed.search import Search
+from calolab.distributed.search_space import Choice, Integer, Real, to_dict
+from calolab.distributed.trial_store import Plan, TrialStore
+from calolab.distributed.trials import Trial
+from calolab.widgets import SearchDashboard
+
+SPACE = {
+    "learning_rate": Real(1e-5, 1e-2, log=True),
+    "beta_1": Real(0.0, 0.9),
+    "n_filters": Choice(16, 32, 64),
+    "latent_size": Integer(50, 400),
+    "dropout": Real(0.0, 0.5),
+    "generator_passes": Integer(1, 3),
+    "ecal_weight": Real(0.01, 1.0, log=True),
+    "optimizer": Choice("adam", "rmsprop"),
+}
+# Cells that lie partly under the column of buttons, of those in sight.
+CUT = """() => {
+    const cut = [];
+    for (const line of document.querySelectorAll(".calolab-trials tr[data-trial], .calolab-trials thead tr")) {
+        const acts = line.querySelector(".calolab-acts").getBoundingClientRect();
+        for (const cell of line.querySelectorAll("td:not(.calolab-acts), th:not(.calolab-acts)")) {
+            const { left, right } = cell.getBoundingClientRect();
+            if (left < acts.left - 1 && right > acts.left + 1) cut.push(cell.textContent);
+        }
+    }
+    return cut;
+}"""
+# Buttons of rows whose words do not fit: cut, or beyond the edge of their column.
+SHORTENED = """() => [...document.querySelectorAll(".calolab-trials td.calolab-acts button")].filter((button) => {
+    const column = button.parentElement.getBoundingClientRect();
+    return button.scrollWidth > button.clientWidth || button.getBoundingClientRect().right > column.right;
+}).map((button) => button.textContent)"""
+
+
+@pytest.fixture
+def page(show_alone, tmp_path):
+    """A page with the dashboard of eleven trials over eight parameters."""
+    random = np.random.default_rng(3)
+    settings = {"space": to_dict(SPACE), "trials": 11, "metric": "ks_comb", "direction": "minimize", "stopped": False}
+    store = TrialStore(tmp_path / "wide", settings)
+    for number in range(11):
+        values = [10.0 ** random.uniform(-5, -2), 0.5, 32, 200, random.uniform(0, 0.5), 2, 0.1, "adam"]
+        times = {"attempts": 1, "started": 1.76e9, "ended": 1.76e9 + 4000 + number}
+        store.put(Trial(number, "finished", dict(zip(SPACE, values, strict=True)), **times), Plan(10))
+        for epoch in range(10):
+            score = 5 + 30 * np.exp(-epoch / 4) + random.uniform(0, 3)
+            parts = {name: score * random.uniform(0.2, 0.4) for name in ("ks_jet_pt", "ks_multiplicity", "ks_mass")}
+            store.logs[number].append({"attempt": 1, "epoch": epoch, **parts, "ks_comb": score})
+        store.logs[number].read()
+        store.take_in(number)
+    store.close()
+    dashboard = SearchDashboard(Search(store))
+    shown = show_alone(dashboard, width=1200, height=1200)
+    yield shown.page
+    dashboard.close()
+    shown.check_quiet()
+
+
+def test_no_cell_lies_partly_under_the_buttons_and_the_others_are_one_click_away(page):
+    table, more = page.locator(".calolab-trials"), page.locator("th.calolab-acts button")
+    table.locator("tr[data-trial]").first.wait_for()
+    for width in (700, 1000, 1200):
+        page.set_viewport_size({"width": width, "height": 1200})
+        # Measured and painted anew in the next frames.
+        page.evaluate("new Promise((done) => setTimeout(done, 100))")
+        assert page.evaluate(CUT) == [], width
+        assert page.evaluate(SHORTENED) == [], width
+        last = table.get_by_role("columnheader").filter(has_text="attempts")
+        box, acts = last.bounding_box(), table.locator("th.calolab-acts").bounding_box()
+        assert box["x"] + 1 >= acts["x"] and more.is_visible(), width
+        more.click()
+        page.wait_for_function("document.querySelector('th.calolab-acts button').hidden")
+        box = last.bounding_box()
+        assert box["x"] + box["width"] <= acts["x"] + 1, width
+        table.evaluate("(node) => (node.scrollLeft = 0)")
+        more.wait_for()
+
+
+def test_a_row_stays_under_the_pointer_when_the_dashboard_tells_of_it(page):
+    for width in (700, 1000):
+        page.set_viewport_size({"width": width, "height": 1200})
+        page.mouse.move(5, 5)
+        row = page.locator("tr[data-trial]").nth(4)
+        before = row.bounding_box()
+        row.locator("td").nth(1).hover()
+        readout = page.locator(".calolab-readout")
+        assert readout.inner_text().endswith("optimizer adam")
+        assert row.bounding_box()["y"] == before["y"], width
+        assert readout.evaluate("(node) => node.scrollHeight <= node.clientHeight"), width
