@@ -5,6 +5,7 @@ import pytest
 
 from calolab import spaces
 from calolab.samples import Sample
+from tests.widgets.jet_events import make_events
 
 
 @pytest.fixture
@@ -18,3 +19,15 @@ def make_sample():
         return Sample(values, {"energy": rng.uniform(10, 100, events)}, space)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def real():
+    """Events of the whole detector."""
+    return make_events()
+
+
+@pytest.fixture(scope="module")
+def generated():
+    """Others, of jets with more energy."""
+    return make_events(seed=2, energy=500.0)

@@ -1,4 +1,3 @@
-import asyncio
 import zlib
 
 import numpy as np
@@ -9,45 +8,11 @@ from scipy.stats import ks_2samp
 from calolab import jets, spaces
 from calolab.samples import Sample, concatenate
 from calolab.widgets import JetComparison
-from calolab.widgets.event_sources import FIRST, mass_points
+from calolab.widgets.event_sources import mass_points
 from calolab.widgets.jet_histograms import floor
+from tests.widgets.jet_events import SPACE, make_events, make_pileup, other_mass
 
 IMAGES = 32
-SPACE = spaces.space("whole-detector")
-
-
-def make_events(events=40, seed=1, jets_per_event=3, energy=400.0, labels=True):
-    """Events of a few clusters of energy; the first of them is empty."""
-    random = np.random.default_rng(seed)
-    values = np.zeros((events, *SPACE.shape), np.float32)
-    for value in values[1:]:
-        for _ in range(random.poisson(jets_per_event)):
-            eta, phi = random.integers(16, 48), random.integers(0, 64)
-            for _ in range(12):
-                place = eta + random.integers(-4, 5), (phi + random.integers(-4, 5)) % 64
-                value[place] += random.exponential(energy / 8)
-    masses = {"gluino_mass": np.full(events, 1400.0), "neutralino_mass": np.full(events, 850.0)}
-    return Sample(values, masses if labels else {}, SPACE)
-
-
-def make_pileup(events, mu, seed):
-    random = np.random.default_rng(seed)
-    values = random.exponential(1.0, (events, *SPACE.shape)) * (random.random((events, *SPACE.shape)) < mu / 400)
-    return Sample(values, {"mu": np.full(events, mu)}, SPACE)
-
-
-def other_mass(sample, gluino_mass=1800.0):
-    return Sample(sample.values, {**sample.labels, "gluino_mass": np.full(len(sample), gluino_mass)}, SPACE)
-
-
-@pytest.fixture(scope="module")
-def real():
-    return make_events()
-
-
-@pytest.fixture(scope="module")
-def generated():
-    return make_events(seed=2, energy=500.0)
 
 
 def variable(widget, name):
@@ -201,26 +166,6 @@ def test_samples_have_mass_points_of_their_own(real, generated):
         widget.sample = "ttbar"
 
 
-def test_in_a_running_loop_the_first_answer_comes_before_the_rest(real, generated, monkeypatch):
-    monkeypatch.setattr("calolab.widgets.jet_comparison.PATIENCE", 0)
-
-    async def live():
-        widget = JetComparison(make_events(200), make_events(200, seed=5))
-        first = dict(widget.distributions["events"])
-        for _ in range(200):
-            await asyncio.sleep(0.02)
-            if widget.distributions["events"]["generated"] == 200 == widget.distributions["events"]["reference"]:
-                break
-        return first, widget.distributions
-
-    first, last = asyncio.run(live())
-    at_once = JetComparison(make_events(200), make_events(200, seed=5)).distributions
-    assert first == {"reference": FIRST, "generated": FIRST}
-    assert last["events"] == at_once["events"] == {"reference": 200, "generated": 200}
-    for one, other in zip(last["variables"], at_once["variables"]):
-        assert one.get("ks") == other.get("ks")
-
-
 def scaled(sample, factor):
     return Sample(factor * sample.values, sample.labels, SPACE)
 
@@ -261,67 +206,6 @@ def test_it_says_how_many_events_have_images(real, generated):
     assert np.frombuffer(zlib.decompress(widget.pictures), "<f4").size == 2 * 40 * 64 * 64
 
 
-async def settled(widget, steps=400):
-    for _ in range(steps):
-        await asyncio.sleep(0.02)
-        if (
-            widget.distributions["events"] == widget.distributions["of"]
-            and widget.distributions["choice"] == widget._current()
-        ):
-            return
-    raise AssertionError(widget.distributions["events"])
-
-
-def test_of_several_steps_of_mu_the_last_is_shown_and_its_neighbours_are_made_ready(real, generated):
-    asked = []
-
-    def counted(events, mu, seed):
-        asked.append((mu, events))
-        return make_pileup(events, mu, seed)
-
-    async def live():
-        widget = JetComparison(real, generated, pileup=counted, mus=range(0, 201, 20))
-        widget.pileup = "real"
-        asked.clear()
-        for mu in (40, 60, 80, 100):
-            widget.mu = mu
-        # Nothing was computed while the slider was drawn.
-        assert asked == [] and widget.scene["choice"]["mu"] != 100
-        await settled(widget)
-        assert {mu for mu, _ in asked} <= {100.0, 120.0, 80.0}
-        for _ in range(400):
-            await asyncio.sleep(0.02)
-            if widget._ahead() is None:
-                break
-        assert {mu for mu, _ in asked} == {60.0, 80.0, 100.0, 120.0, 140.0}
-        known = len(asked)
-        widget.mu = 120
-        # At once, all images included, and without the source.
-        assert len(asked) == known and widget.scene["choice"]["mu"] == 120 and widget.scene["events"] == IMAGES
-        widget.close()
-
-    asyncio.run(live())
-
-
-def test_the_first_events_come_first_and_the_event_that_is_looked_at_stays(monkeypatch):
-    monkeypatch.setattr("calolab.widgets.jet_comparison.PATIENCE", 0)
-    sent = []
-
-    async def live():
-        widget = JetComparison(make_events(60), make_events(60, seed=5), pileup=make_pileup, mus=[20, 40])
-        await settled(widget)
-        widget.event = 20
-        widget.observe(lambda change: sent.append((change.new["events"], change.new["images"])), "scene")
-        widget.pileup = "real"
-        await settled(widget)
-        assert widget.event == 20
-        widget.close()
-
-    asyncio.run(live())
-    # The images go once for an answer at once and once when all are there.
-    assert sent == [(FIRST, IMAGES), (IMAGES, IMAGES)]
-
-
 def test_what_is_kept_is_bounded(real, monkeypatch):
     monkeypatch.setattr("calolab.widgets.jet_comparison.KEPT", 3)
     widget = JetComparison(real, pileup=make_pileup, mus=range(0, 101, 20))
@@ -329,17 +213,6 @@ def test_what_is_kept_is_bounded(real, monkeypatch):
     for mu in (20, 40, 60, 80, 100):
         widget.mu = mu
     assert len(widget._known) == 3 and widget.scene["choice"]["mu"] == 100
-
-
-def test_a_cell_that_chooses_and_shows_leaves_a_picture_of_its_choice(real, generated):
-    async def live():
-        widget = JetComparison(real, generated, pileup=make_pileup, mus=[20, 200])
-        widget.pileup, widget.mu = "real", 200
-        assert widget._repr_png_()[0].startswith(b"\x89PNG")
-        assert widget.scene["choice"]["mu"] == 200 == widget.distributions["choice"]["mu"]
-        widget.close()
-
-    asyncio.run(live())
 
 
 def test_a_source_that_fails_later_is_told_in_the_widget(real):
