@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+import nbformat
 import pytest
+
+from notebooks.pages import page
+from tests.test_notebooks import check_page
 
 PATH = Path(__file__).parents[2] / "notebooks" / "00_from_engines_to_showers.ipynb"
 WIDGETS = ("Training monitor", "Slice viewer", "Profile explorer", "Energy interpolation")
@@ -35,6 +39,13 @@ def test_every_widget_leaves_a_picture(notebook):
     shown = [data for data in outputs if "application/vnd.jupyter.widget-view+json" in data]
     assert len(shown) == len(WIDGETS)
     assert all(data.get("image/png") for data in shown)
+
+
+def test_its_page_is_light_and_described_and_nothing_is_shown_in_red(notebook):
+    cells = notebook.cells()
+    check_page(page(nbformat.v4.new_notebook(cells=cells), "notebook 00"))
+    streams = [output for cell in cells for output in cell.get("outputs", []) if output.output_type == "stream"]
+    assert [stream.text for stream in streams if stream.name == "stderr"] == []
 
 
 @pytest.mark.parametrize("name", WIDGETS)

@@ -45,7 +45,10 @@ def test_widgets_come_back_without_the_kernel_that_made_them(playwright, browser
         context.close()
 
         content = json.loads(path.read_text())
-        assert "application/vnd.jupyter.widget-state+json" in content["metadata"]["widgets"]
+        state = content["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
+        # The widget's code and style, some 60 kB, and what it shows: nothing twice, and no other widget.
+        assert len([one for one in state.values() if one["model_module"] == "anywidget"]) == 1
+        assert 30_000 < len(json.dumps(state)) < 150_000
         # The kernel that made it has ended: nothing but the file knows the widget.
         context = browser.new_context(viewport={"width": 1200, "height": 1000})
         page = context.new_page()

@@ -42,10 +42,18 @@ SHOWN = """
 def slices(gan, trial):
     return widgets.SliceViewer(gan.generate({"energy": [20.0, 50.0]}, seed=1))
 
+def profile(gan, trial):
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4, 3))
+    figure.subplots().plot(gan.generate({"energy": [50.0]}, seed=1).values.sum(axis=(0, 1, 2)))
+    return figure
+
 def failing(gan, trial):
     raise RuntimeError("no jets to be seen")
 
-dashboard = widgets.SearchDashboard(search, {"Slice viewer": slices, "Jet plots": failing}, interval=0.2)
+views = {"Slice viewer": slices, "Profile": profile, "Jet plots": failing}
+dashboard = widgets.SearchDashboard(search, views, interval=0.2)
 dashboard
 """
 CLUSTER = "status = widgets.ClusterStatus(engines, interval=1)\nstatus"
@@ -256,6 +264,13 @@ def test_one_click_shows_the_best_model(notebook, section):
     viewer.wait_for(timeout=60_000)
     assert section.locator(".calolab-view b").first.inner_text().startswith(f"Slice viewer: trial {best}, epoch")
     assert len(np.unique(pixels(viewer.locator("canvas").first).reshape(-1, 3), axis=0)) > 5
+    section.get_by_role("button", name="Profile").first.click()
+    picture = section.get_by_role("img", name=f"Profile: trial {best}, epoch")
+    picture.wait_for(timeout=60_000)
+    notebook.page.wait_for_function("(node) => node.naturalWidth > 300", arg=picture.element_handle())
+    assert not viewer.is_visible()
+    section.get_by_role("button", name="Slice viewer").first.click()
+    viewer.wait_for(timeout=60_000)
     section.get_by_role("button", name="Jet plots").first.click()
     section.get_by_text("RuntimeError: no jets to be seen").wait_for()
     section.get_by_role("button", name="Close").click()
