@@ -131,6 +131,14 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     );
   }
 
+  /** Hide the words of a column that lies partly under the first one, which stays in sight. */
+  function hideCut(line) {
+    const edge = node.scrollLeft + ends[0];
+    [...line.cells].slice(1, -1).forEach((cell, k) => {
+      cell.classList.toggle("calolab-cut", ends[k] < edge - 1 && edge + 1 < ends[k + 1]);
+    });
+  }
+
   function paint() {
     pending = 0;
     // Widths that were measured before the table stood in the page are those of another font, and of no room.
@@ -141,6 +149,7 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     node.classList.toggle("calolab-more", hidden > 0);
     nothing.textContent = shown.rows.length ? "" : shown.empty;
     nothing.hidden = shown.rows.length > 0;
+    if (head.rows.length) hideCut(head.rows[0]);
     const { rows, columns } = shown;
     const first = Math.max(Math.floor(node.scrollTop / ROW) - SPARE, 0);
     const last = Math.min(first + Math.ceil(node.clientHeight / ROW) + 2 * SPARE, rows.length);
@@ -153,6 +162,7 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
       const { number } = rows[k];
       const entry = ready.get(number) ?? makeRow(number);
       fill(entry, rows[k], k);
+      hideCut(entry.line);
       if (after.nextSibling !== entry.line) after.after(entry.line);
       after = entry.line;
       kept.set(number, entry);

@@ -31,6 +31,15 @@ CUT = """() => {
     }
     return cut;
 }"""
+# What can be read of cells that lie partly under the first column: 0.410 would read 410.
+HALF = """() => [...document.querySelectorAll(".calolab-trials :is(thead tr, tr[data-trial])")].flatMap((line) => {
+    const edge = line.cells[0].getBoundingClientRect().right;
+    return [...line.cells].slice(1).filter((cell) => {
+        const { left, right } = cell.getBoundingClientRect();
+        const { color } = getComputedStyle(cell.querySelector("button") ?? cell);
+        return left < edge - 1 && right > edge + 1 && color !== "rgba(0, 0, 0, 0)";
+    }).map((cell) => cell.textContent);
+})"""
 # Buttons of rows whose words do not fit: cut, or beyond the edge of their column.
 SHORTENED = """() => [...document.querySelectorAll(".calolab-trials td.calolab-acts button")].filter((button) => {
     const column = button.parentElement.getBoundingClientRect();
@@ -78,6 +87,7 @@ def test_no_cell_lies_partly_under_the_buttons_and_the_others_are_one_click_away
         page.wait_for_function("document.querySelector('th.calolab-acts button').hidden")
         box = last.bounding_box()
         assert box["x"] + box["width"] <= acts["x"] + 1, width
+        assert page.evaluate(HALF) == [], width
         table.evaluate("(node) => (node.scrollLeft = 0)")
         more.wait_for()
 
