@@ -30,7 +30,7 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
   const body = element("tbody");
   const table = element("table", { role: "grid", "aria-label": "trials" }, head, body);
   const nothing = element("div", { class: "calolab-nothing" });
-  const more = button({ title: "scroll to the columns on the right", onpress: () => (node.scrollLeft = node.scrollWidth) });
+  const more = button({ title: "scroll to the columns on the right", onpress: scrollOn });
   const node = element("div", { class: "calolab-trials", tabindex: 0, "aria-label": "trials, by row" }, table, nothing);
   const [above, below] = [element("tr", { "aria-hidden": true }), element("tr", { "aria-hidden": true })];
   let shown = { rows: [], columns: [], keys: new Map(), actions: () => [], disabled: "" };
@@ -131,11 +131,19 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     );
   }
 
-  /** Hide the words of a column that lies partly under the first one, which stays in sight. */
+  const firstHidden = () => ends.findIndex((end) => end > node.scrollLeft + room + 1);
+
+  /** Bring the first column that is hidden on the right beside the one that stays in sight. */
+  function scrollOn() {
+    node.scrollLeft = ends[firstHidden() - 1] - ends[0];
+  }
+
+  /** Hide the words of columns that lie partly under the first one or the buttons, which stay in sight. */
   function hideCut(line) {
-    const edge = node.scrollLeft + ends[0];
+    const edges = [node.scrollLeft + ends[0], node.scrollLeft + room];
     [...line.cells].slice(1, -1).forEach((cell, k) => {
-      cell.classList.toggle("calolab-cut", ends[k] < edge - 1 && edge + 1 < ends[k + 1]);
+      const cut = edges.some((edge) => ends[k] < edge - 1 && edge + 1 < ends[k + 1]);
+      cell.classList.toggle("calolab-cut", cut);
     });
   }
 
