@@ -9,13 +9,14 @@ import os
 import platform
 import re
 import shutil
+import sys
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 # Why the system takes no more bytes, in words.
-FULL = {
+DISK_FULL_REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
     errno.EFBIG: "files may not become so large here (see `ulimit -f`)",
@@ -34,13 +35,13 @@ def complete(
     """A temporary name beside `path`; the file or folder made there is renamed to `path` when the block ends well.
 
     Whatever ends the block earlier removes what was written and leaves an earlier `path` as it was. A folder that
-    another process has completed meanwhile is kept. What killed processes of this machine left there is removed.
+    another process has completed meanwhile is kept. Leftovers of killed processes of this machine are removed.
 
     Args:
         path: of the file or the folder.
         size: bytes that it takes at most, for the message about a full disk.
         remedy: what to do about a full disk.
-        durable: wait until the bytes are on the disk, so that they survive a power cut.
+        durable: wait until the bytes and the name are on the disk, so that they survive a power cut.
 
     Raises:
         FileNotFoundError: if the parent folder is missing.
@@ -57,6 +58,8 @@ def complete(
         except OSError:
             if not (partial.is_dir() and path.is_dir()):
                 raise
+        if durable:
+            _sync_folder(path.parent)
 
 
 @contextmanager
@@ -69,11 +72,12 @@ def scratch(path: str | os.PathLike, size: int | None = None, *, remedy: str = R
     # A name may have 255 bytes, a character up to 4.
     partial = path.with_name(f".{path.name[:50]}.{_host()}-{os.getpid()}-{next(_numbers)}.part")
     _in_use.add(partial.name)
+    outer = sys.exc_info()[1]
     try:
         yield partial
     except Exception as error:
         _remove(partial)
-        if (full := _full(error)) is None:
+        if (full := _full(error, outer)) is None:
             raise
         kept = "nothing was written" + (f", {path.name} is still the earlier one" if path.exists() else "")
         raise full_disk(full, path, size, f"{kept}. {remedy}") from error
@@ -86,11 +90,11 @@ def full_disk(error: OSError, path: Path, size: int | None, outcome: str) -> OSE
     """The error for a full disk: why `path` could not be written, what it needs, what is free, and `outcome`."""
     needs = "" if size is None else f"needs up to {_bytes(size)}, "
     free = _bytes(shutil.disk_usage(path.parent).free)
-    return OSError(error.errno, f"{path}: {FULL[error.errno]} ({needs}{free} free); {outcome}")
+    return OSError(error.errno, f"{path}: {DISK_FULL_REASONS[error.errno]} ({needs}{free} free); {outcome}")
 
 
 def reserve(file: int, start: int, size: int) -> None:
-    """Allocate bytes of an open file on the disk, so that a library that cannot bear a full disk may write them.
+    """Allocate bytes of an open file on the disk, so that a library that crashes on a full disk may write them.
 
     Args:
         file: its descriptor.
@@ -148,11 +152,28 @@ def _remove(path: Path) -> None:
             path.unlink()
 
 
-def _full(error: BaseException | None) -> OSError | None:
-    """The full disk behind an error, which closing the file may have covered with another one."""
-    while error is not None and not (isinstance(error, OSError) and error.errno in FULL):
-        error = error.__cause__ or error.__context__
-    return error
+def _full(error: BaseException | None, outer: BaseException | None) -> OSError | None:
+    """The full disk behind an error, which closing the file may have covered with another one.
+
+    Args:
+        error: what ended the block.
+        outer: what was being handled before the block: not its doing, though Python chains the two.
+    """
+    while error is not None and error is not outer:
+        if isinstance(error, OSError) and error.errno in DISK_FULL_REASONS:
+            return error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    return None
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk, where the system can do so for folders."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _bytes(number: int) -> str:

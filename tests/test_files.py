@@ -76,6 +76,34 @@ def test_a_full_disk_is_an_error_with_its_number_the_sizes_and_the_remedy(tmp_pa
     assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
 
 
+def test_an_error_elsewhere_after_a_full_disk_is_no_full_disk(tmp_path):
+    """As when a program retries in another folder: Python chains the two errors."""
+    with pytest.raises(ValueError, match="^of its own$"):
+        try:
+            raise OSError(errno.ENOSPC, "full")
+        except OSError:
+            with files.complete(tmp_path / "a"):
+                raise ValueError("of its own")  # noqa: B904 - Python chains them by itself
+    with pytest.raises(ValueError, match="^of its own$"), files.complete(tmp_path / "a"):
+        try:
+            raise OSError(errno.ENOSPC, "full")
+        except OSError:
+            raise ValueError("of its own") from None
+
+
+def test_a_durable_file_and_its_name_are_on_the_disk(tmp_path, monkeypatch):
+    synchronised, fsync = [], os.fsync
+
+    def observe(descriptor):
+        synchronised.append((os.readlink(f"/proc/self/fd/{descriptor}"), names(tmp_path)))
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", observe)
+    with files.complete(tmp_path / "a", durable=True) as partial:
+        partial.touch()
+    assert synchronised == [(str(partial), [partial.name]), (str(tmp_path), ["a"])]
+
+
 def test_room_that_is_not_there_is_refused_before_anything_is_written(tmp_path):
     with open(tmp_path / "a", "wb") as file:
         files.reserve(file.fileno(), 0, 1000)

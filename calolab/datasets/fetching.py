@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 from calolab import cache
 from calolab.datasets.public_sets import PublicSet, RemoteFile, catalogue
-from calolab.files import FULL, full_disk
+from calolab.files import DISK_FULL_REASONS, full_disk
 from calolab.progress import Bar, bar
 
 _ATTEMPTS = 3
@@ -116,7 +116,7 @@ def _fetch_file(url: str, directory: Path, file: RemoteFile, progress: bool) -> 
         with bar(desc=file.name, total=file.size, unit="B", unit_scale=True, show=progress) as shown:
             _insist(url, part, file, shown)
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in DISK_FULL_REASONS:
             raise
         raise full_disk(error, path, file.size, f"{part.name} keeps what came. {_REMEDY}") from error
     try:

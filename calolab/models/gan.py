@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from calolab.files import FULL, complete, full_disk, scratch
+from calolab.files import DISK_FULL_REASONS, complete, full_disk, scratch
 from calolab.samples import LABEL_UNITS, Sample
 from calolab.spaces import Space
 
@@ -281,7 +281,7 @@ def load(path: str | os.PathLike) -> GAN:
     except (PermissionError, MemoryError):
         raise
     except Exception as error:  # a foreign part makes zipfile, Keras and HDF5 raise almost anything
-        if isinstance(error, OSError) and error.errno in FULL:
+        if isinstance(error, OSError) and error.errno in DISK_FULL_REASONS:
             folder = tempfile.gettempdir()
             remedy = f"Free some space in {folder}, or set TMPDIR to a folder on another disk."
             raise full_disk(error, Path(folder, path.name), None, f"{path} was not read. {remedy}") from error
@@ -325,7 +325,7 @@ def _read_network(archive: zipfile.ZipFile, name: str) -> keras.Model:
         try:
             network = keras.saving.load_model(part, compile=False, safe_mode=True)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in FULL:
+            if isinstance(error, OSError) and error.errno in DISK_FULL_REASONS:
                 raise
             said = " ".join(str(error).replace(f"{folder}{os.sep}", "").split()) or type(error).__name__
             raise ValueError(f"{name} cannot be read by Keras: {said[:300]}") from error
