@@ -23,6 +23,8 @@ DISK_FULL_REASONS = {
 }
 REMEDY = "Free some space, or save elsewhere."
 
+# What the system says of a read whose place or part a damaged file names; any other number is no fault of the content.
+_OF_CONTENT = (None, errno.EINVAL, errno.ENOENT)
 _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-\d+\.part", re.DOTALL)
 _numbers = itertools.count()
 _in_use: set[str] = set()  # temporary names of this process
@@ -91,6 +93,24 @@ def full_disk(error: OSError, path: Path, size: int | None, outcome: str) -> OSE
     needs = "" if size is None else f"needs up to {_bytes(size)}, "
     free = _bytes(shutil.disk_usage(path.parent).free)
     return OSError(error.errno, f"{path}: {DISK_FULL_REASONS[error.errno]} ({needs}{free} free); {outcome}")
+
+
+def unreadable(error: Exception, path: str | os.PathLike) -> Exception | None:
+    """The error for a file that the machine cannot read now, or None if the file's content may be at fault.
+
+    Args:
+        error: what was raised while it was read.
+        path: the file.
+    """
+    if isinstance(error, MemoryError):
+        return MemoryError(f"{path}: not enough memory to read it ({error}). Free some memory, and read it again.")
+    if isinstance(error, OSError) and error.errno not in _OF_CONTENT:
+        return OSError(
+            error.errno,
+            f"{path}: cannot be read now ({error.strerror}), which does not mean that it is damaged. Check the disk, "
+            "the network and this process's permissions and limits, then read it again.",
+        )
+    return None
 
 
 def reserve(file: int, start: int, size: int) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from calolab.files import DISK_FULL_REASONS, complete, full_disk, scratch
+from calolab.files import DISK_FULL_REASONS, complete, full_disk, scratch, unreadable
 from calolab.samples import LABEL_UNITS, Sample
 from calolab.spaces import Space
 
@@ -266,6 +266,7 @@ def load(path: str | os.PathLike) -> GAN:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is not a complete GAN file, has weights that are not finite, or a later calolab wrote it.
+        OSError, MemoryError: if it cannot be read at present, whatever it holds.
     """
     path = Path(path)
     if not path.is_file():
@@ -278,13 +279,13 @@ def load(path: str | os.PathLike) -> GAN:
             kind, version = description.get("format"), description["version"]
             if kind == FORMAT and version <= VERSION:
                 return _read(archive, description)
-    except (PermissionError, MemoryError):
-        raise
     except Exception as error:  # a foreign part makes zipfile, Keras and HDF5 raise almost anything
         if isinstance(error, OSError) and error.errno in DISK_FULL_REASONS:
             folder = tempfile.gettempdir()
             remedy = f"Free some space in {folder}, or set TMPDIR to a folder on another disk."
             raise full_disk(error, Path(folder, path.name), None, f"{path} was not read. {remedy}") from error
+        if (fault := unreadable(error, path)) is not None:
+            raise fault from error
         raise ValueError(
             f"{path}: not a complete GAN file, or damaged ({str(error) or type(error).__name__}). Copy it again, or "
             "write it again with gan.save."
@@ -325,7 +326,7 @@ def _read_network(archive: zipfile.ZipFile, name: str) -> keras.Model:
         try:
             network = keras.saving.load_model(part, compile=False, safe_mode=True)
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in DISK_FULL_REASONS:
+            if unreadable(error, name) is not None:
                 raise
             said = " ".join(str(error).replace(f"{folder}{os.sep}", "").split()) or type(error).__name__
             raise ValueError(f"{name} cannot be read by Keras: {said[:300]}") from error

@@ -27,7 +27,7 @@ from scipy.sparse import csr_array, vstack
 
 from calolab import spaces
 from calolab.cache import REMEDY, cache_dir
-from calolab.files import complete
+from calolab.files import complete, unreadable
 from calolab.interrupts import stopping
 from calolab.particles import Particles, images, merge
 from calolab.samples import Sample
@@ -300,6 +300,8 @@ def _read(path: Path) -> tuple[PileupLibrary, dict]:
             columns["mass"] = np.zeros_like(columns["pt"])
         return PileupLibrary(Particles.from_flat(counts, columns, origin=about["origin"]), about["kind"]), about
     except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        if (fault := unreadable(error, path)) is not None:
+            raise fault from error
         raise ValueError(
             f"{path} is no library of pile-up as pileup.library(..., path=) writes it: {error}. Delete it, and it is "
             "made anew, or name another file."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from calolab.files import complete, remove_abandoned
+from calolab.files import complete, remove_abandoned, unreadable
 from calolab.models import GAN
 from calolab.training.recipe import Recipe
 from calolab.training.standing import Standing, check_standing
@@ -23,6 +24,10 @@ BEST = "best.npz"
 PREVIOUS = "previous.npz"
 PREVIOUS_BEST = "previous_best.npz"
 REMEDY = "Free some space, then continue with resume=True."
+_WITHOUT_BEST = (
+    f"The latest state, {FILE}, needs no best epoch if resumed with physics_score=None; or start a new training with "
+    "resume=False."
+)
 
 
 def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) -> dict[str, keras.Variable]:
@@ -100,9 +105,12 @@ def load(
     Raises:
         FileNotFoundError: if there is no checkpoint.
         ValueError: if it is damaged, has values that are not finite, or belongs to a training of another kind.
+        OSError, MemoryError: if it cannot be read at present, whatever it holds.
     """
     path = Path(folder, file_name)
     if not path.is_file():
+        if file_name == BEST:
+            raise FileNotFoundError(f"No {path} with the best epoch so far. {_WITHOUT_BEST}")
         raise FileNotFoundError(f"No checkpoint {path} to resume from; leave resume=False to start a new training.")
     header, arrays = _read(path)
     _check_settings(path, header, settings)
@@ -139,7 +147,10 @@ def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.nda
                 header = json.loads(str(file["header"]))
                 arrays = {} if header_only else {name: file[name] for name in file.files if name != "header"}
         except Exception as error:  # a damaged archive makes zipfile and numpy raise almost anything
-            raise _damaged(path, str(error) or type(error).__name__) from error
+            fault = unreadable(error, path)
+            if fault is None or (isinstance(error, MemoryError) and _has_wrong_checksum(path)):
+                fault = _damaged(path, str(error) or type(error).__name__)
+            raise fault from error
     if not isinstance(header, dict):
         raise _damaged(path, f"its header is a JSON {type(header).__name__}, not an object")
     version = header.get("version")
@@ -167,10 +178,18 @@ def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.nda
     return header, arrays
 
 
+def _has_wrong_checksum(path: Path) -> bool:
+    """Whether a member of an archive is damaged: its header may then declare an array of any size."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.testzip() is not None
+    except (zipfile.BadZipFile, EOFError, NotImplementedError):
+        return True
+
+
 def _damaged(path: Path, wrong: str) -> ValueError:
-    return ValueError(
-        f"{path}: damaged, or not a checkpoint ({wrong}). Delete it, and start a new training with resume=False."
-    )
+    remedy = _WITHOUT_BEST if path.name == BEST else "Delete it, and start a new training with resume=False."
+    return ValueError(f"{path}: damaged, or not a checkpoint ({wrong}). {remedy}")
 
 
 def _check_settings(path, header, settings):

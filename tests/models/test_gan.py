@@ -1,4 +1,7 @@
+import errno
 import json
+import os
+import resource
 import tempfile
 import zipfile
 from dataclasses import replace
@@ -269,6 +272,35 @@ def test_files_that_are_no_gan_are_refused(tmp_path):
         archive.writestr("gan.json", json.dumps({"format": "calolab-gan", "version": 99}))
     with pytest.raises(ValueError, match="version 99"):
         models.load(path)
+
+
+def test_a_gan_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
+    """As when a process has as many files open as it may."""
+    small_gan().save(tmp_path / "small.gan")
+    before, spare = resource.getrlimit(resource.RLIMIT_NOFILE), os.open(os.devnull, os.O_RDONLY)
+    os.close(spare)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (spare, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"small\.gan: cannot be read now") as raised:
+            models.load(tmp_path / "small.gan")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+    assert raised.value.errno == errno.EMFILE
+    assert models.load(tmp_path / "small.gan").conditions == ("energy", "theta")
+
+
+def test_no_room_for_a_gan_is_told_and_keeps_the_earlier_one(tmp_path):
+    gan, path = small_gan(), tmp_path / "small.gan"
+    gan.save(path)
+    content, before = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"small\.gan: .*ulimit -f.*small\.gan is still the earlier one") as raised:
+            gan.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.errno == errno.EFBIG
+    assert [p.name for p in tmp_path.iterdir()] == ["small.gan"] and path.read_bytes() == content
 
 
 def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -1,5 +1,8 @@
 """Pile-up: what is added is what was drawn, mu = 0 adds nothing, and the library survives its file."""
 
+import errno
+import resource
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -200,6 +203,21 @@ def test_a_library_is_made_once_and_read_from_then_on(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="another library: 60 collisions .towers. with seed 3"):
         pileup.library(60, seed=4, kind="towers", path=file)
     assert pileup._fingerprint({"kind": "towers", "seed": 3}) != pileup._fingerprint({"kind": "towers", "seed": 4})
+
+
+def test_no_room_for_a_library_and_a_disk_that_fails(tmp_path):
+    wanted, before = {"kind": "particles"}, resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000, before[1]))
+    try:
+        with pytest.raises(OSError, match=r"a\.npz: .*needs up to .* MB.*nothing was written.*path=") as raised:
+            pileup._write(tmp_path / "a.npz", particles(50, 1), wanted)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.errno == errno.EFBIG and list(tmp_path.iterdir()) == []
+    (tmp_path / "a.npz").symlink_to("/proc/self/mem")  # whose first bytes the kernel answers with EIO
+    with pytest.raises(OSError, match=r"a\.npz: cannot be read now") as raised:
+        pileup.read(tmp_path / "a.npz")
+    assert raised.value.errno == errno.EIO
 
 
 def test_a_broken_file_is_told(tmp_path):

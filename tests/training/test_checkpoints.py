@@ -1,8 +1,10 @@
+import errno
 import json
 import resource
 import signal
 import subprocess
 import sys
+import zipfile
 from dataclasses import asdict
 
 import numpy as np
@@ -120,6 +122,44 @@ def test_weights_that_are_no_finite_numbers_are_refused(tmp_path, array, words):
     written(tmp_path, **{"generator 0": array})
     with pytest.raises(ValueError, match=rf"checkpoint\.npz: damaged.*{words}"):
         checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+
+
+def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
+    """The kernel answers reads at the beginning of this file with EIO, as a failing disk does."""
+    (tmp_path / "checkpoint.npz").symlink_to("/proc/self/mem")
+    for read in (checkpoints.read_header, lambda folder: checkpoints.load(folder, SETTINGS, ARRAYS)):
+        with pytest.raises(OSError, match=r"checkpoint\.npz: cannot be read now") as raised:
+            read(tmp_path)
+        assert raised.value.errno == errno.EIO and "Delete" not in str(raised.value)
+
+
+def test_too_little_memory_and_a_damaged_size_are_told_apart(tmp_path):
+    written(tmp_path)
+    path, size = tmp_path / "checkpoint.npz", b"(2, 3), }" + 14 * b" "
+    huge = b"(200000000000000, 3), }"
+    content = path.read_bytes()
+    path.write_bytes(content.replace(size, huge, 1))
+    assert path.read_bytes() != content
+    with pytest.raises(ValueError, match=r"checkpoint\.npz: damaged"):
+        checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+    path.write_bytes(content)
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name).replace(size, huge) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, member in members.items():
+            archive.writestr(name, member)
+    with pytest.raises(MemoryError, match=r"checkpoint\.npz: not enough memory"):
+        checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+
+
+def test_without_the_best_epoch_the_latest_state_can_be_resumed(tmp_path):
+    (tmp_path / "best.npz").write_bytes(b"no archive")
+    words = r"best.*checkpoint\.npz, needs no best epoch if resumed with physics_score=None"
+    with pytest.raises(ValueError, match=rf"/best\.npz: damaged.*{words[4:]}") as raised:
+        checkpoints.load(tmp_path, SETTINGS, ARRAYS, checkpoints.BEST)
+    assert "Delete" not in str(raised.value)
+    with pytest.raises(FileNotFoundError, match=f"elsewhere/{words}"):
+        checkpoints.load(tmp_path / "elsewhere", SETTINGS, ARRAYS, checkpoints.BEST)
 
 
 def test_a_checkpoint_of_a_later_calolab_says_so(tmp_path):
