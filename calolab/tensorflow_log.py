@@ -2,11 +2,12 @@
 
 `import calolab` sets TensorFlow's log level to 3, at which it prints only what ends the process: its other remarks are
 of no consequence ("failed call to cuInit" without a GPU, "remapper failed") or repeat the exception that follows them
-("Local rendezvous is aborting"). Some lines, printed while its libraries load, heed no level. They go to the file
-`path()` in the cache folder `logs`, which keeps those of the last 20 processes; afterwards the standard error stream is
-itself again. Should the process die while TensorFlow loads, its last lines are shown.
+("Local rendezvous is aborting"). Some lines, printed while its libraries load, are printed whatever the level. They go
+to the file `path()` in the cache folder `logs`, which keeps those of the last 20 processes and of the last hour;
+afterwards the standard error stream is itself again. Should the process die while TensorFlow loads, its last lines are
+shown.
 
-Who sets `TF_CPP_MIN_LOG_LEVEL` otherwise sees all that TensorFlow prints at that level (0: everything) in its place.
+If `TF_CPP_MIN_LOG_LEVEL` is set to another value, all messages of that level appear (0: everything).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,10 +26,11 @@ from calolab.cache import cache_dir
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 FATAL = "3"
 KEPT = 20
-# Silent if it is told a line before its input ends: without one, this process has died.
+YOUNG = 3600  # seconds for which a log is kept in any case: its process may be loading still
+# Prints nothing if it reads a line; end of input without one means that the parent process has died.
 WATCHER = """
 read -r line && exit
-echo "TensorFlow has ended this process while it loaded. Its last lines ($0):" >&2
+echo "This process ended while TensorFlow was loading; its last lines ($0):" >&2
 tail -n 20 "$0" >&2
 """
 
@@ -78,8 +81,12 @@ def stderr_in_log() -> Iterator[None]:
     try:
         log = path()
         _forget_old(log.parent)
-        file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-        usual = os.dup(2)
+        usual = os.dup(2)  # first: without a standard error stream the log would get its number
+        try:
+            file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+        except OSError:
+            os.close(usual)
+            raise
     except OSError:  # a full or read-only disk, or no standard error stream
         yield
         return
@@ -116,10 +123,11 @@ def _watch(log: Path) -> subprocess.Popen | None:
 
 
 def _forget_old(folder: Path) -> None:
-    """Remove all logs but the newest."""
+    """Remove all logs but the newest and those that are younger than an hour."""
     ages = []
     for log in folder.glob("tensorflow-*.log"):
         with contextlib.suppress(FileNotFoundError):  # another process removes them too
             ages.append((log.stat().st_mtime, log))
-    for _, log in sorted(ages, reverse=True)[KEPT - 1 :]:
-        log.unlink(missing_ok=True)
+    for changed, log in sorted(ages, reverse=True)[KEPT - 1 :]:
+        if changed < time.time() - YOUNG:
+            log.unlink(missing_ok=True)

@@ -55,17 +55,23 @@ def test_the_users_log_level_wins(clean, monkeypatch):
 
 
 FATAL = "os.write(2, b'F0000 a check failed\\n'); os.abort()"
+TERMINATED = "os.write(2, b'I0000 a remark\\n'); import signal; os.kill(os.getpid(), signal.SIGTERM)"
 ERROR = "os.write(2, b'E0000 a ' + b'remark\\n'); raise ImportError('a library is missing')"
 
 
 @pytest.mark.parametrize(
     ("loading", "seen", "unseen"),
     [
-        (FATAL, ["has ended this process while it loaded", "F0000 a check failed"], []),
+        (
+            TERMINATED,
+            ["This process ended while TensorFlow was loading; its last lines", "I0000 a remark"],
+            ["has ended"],
+        ),
+        (FATAL, ["ended while TensorFlow was loading", "F0000 a check failed"], []),
         (ERROR, ["ImportError: a library is missing", "What was printed before this error is in"], ["a remark"]),
         ("os.write(2, b'I0000 a remark\\n')", ["ValueError: later", "E0000 after it"], ["a remark", "ended"]),
     ],
-    ids=["abort", "error", "remark"],
+    ids=["terminated", "abort", "error", "remark"],
 )
 def test_crashes_and_errors_are_seen(clean, tmp_path, loading, seen, unseen):
     """A package named tensorflow that loads as told: TensorFlow itself does not fail on request."""
@@ -93,6 +99,25 @@ def test_only_the_newest_logs_are_kept(clean, tmp_path):
     left = {log.name for log in folder.iterdir()}
     assert len(left) == tensorflow_log.KEPT + 1 and "other.log" in left
     assert "tensorflow-host-5.log" not in left and f"tensorflow-host-{tensorflow_log.KEPT + 4}.log" in left
+
+
+def test_logs_of_the_last_hour_are_kept(clean, tmp_path):
+    """More processes than that may be loading TensorFlow at a time, as the engines of a cluster do."""
+    (tmp_path / "logs").mkdir()
+    for number in range(tensorflow_log.KEPT + 5):
+        (tmp_path / "logs" / f"tensorflow-host-{number}.log").touch()
+    with tensorflow_log.stderr_in_log():
+        os.write(2, b"a line\n")
+    assert len(list((tmp_path / "logs").iterdir())) == tensorflow_log.KEPT + 6
+
+
+def test_without_a_standard_error_stream_no_file_stays_open(clean, tmp_path):
+    code = (
+        "import os; from calolab import tensorflow_log; os.close(2)\nwith tensorflow_log.stderr_in_log():\n"
+        "    print([os.readlink(one) for one in map('/proc/self/fd/{}'.format, os.listdir('/proc/self/fd')) "
+        "if os.path.lexists(one)])"
+    )
+    assert "logs" not in run(code, check=True).stdout
 
 
 def test_without_a_place_for_the_log_nothing_is_hidden(clean, monkeypatch, tmp_path, capfd):
