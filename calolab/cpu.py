@@ -22,11 +22,13 @@ import math
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from html import escape
 from pathlib import Path
+
+from calolab import cgroups
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 LIMIT = "ONEDNN_MAX_CPU_ISA"
@@ -139,7 +141,7 @@ def multiplies_bfloat16() -> bool:
 
 def cores() -> int:
     """Processor cores that this process may use: those it may run on, or fewer where its container is limited."""
-    limit = _container_limit(Path("/sys/fs/cgroup"), Path("/proc/self/cgroup"))
+    limit = _container_limit(cgroups.groups("cpu"))
     return max(1, min(_schedulable(), math.ceil(limit)) if limit else _schedulable())
 
 
@@ -190,36 +192,19 @@ def _schedulable() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _container_limit(root: Path, membership: Path) -> float | None:
-    """Cores' worth of time that the control groups of this process allow; None without a limit.
-
-    Args:
-        root: where control groups are mounted.
-        membership: the file that names those of this process.
-    """
-    limits = []
-    for line in membership.read_text().splitlines() if membership.exists() else ():
-        _, controllers, path = line.split(":", 2)
-        top = root / "cpu" if "cpu" in controllers.split(",") else root
-        if controllers and top == root:
-            continue
-        # Within a container its own group is the root, whatever the path says; outside, each group above limits too.
-        here = top / path.lstrip("/")
-        for group in (here, *here.parents):
-            limits += _quota(group)
-            if group == top:
-                break
-    return min(limits, default=None)
+def _container_limit(groups: Iterable[tuple[Path, int]]) -> float | None:
+    """Cores' worth of time that control groups allow, given as `cgroups.groups` yields them; None without a limit."""
+    return min((cores for group in groups for cores in _quota(*group)), default=None)
 
 
-def _quota(group: Path) -> list[float]:
+def _quota(group: Path, version: int) -> list[float]:
     try:
-        if (group / "cpu.max").exists():  # version 2
+        if version == 2:
             allowed, period = (group / "cpu.max").read_text().split()
         else:
             allowed, period = ((group / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
         return [int(allowed) / int(period)] if allowed not in ("max", "-1") else []
-    except (OSError, ValueError):
+    except (OSError, ValueError, ZeroDivisionError):
         return []
 
 

@@ -9,11 +9,18 @@ from pathlib import Path
 
 import psutil
 
+from calolab import cgroups
+
 try:
     import resource
 except ImportError:  # Windows
     resource = None
 
+# A control group's files with its limit and its use, and the entry of `memory.stat` that it can give back, by version.
+_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
 # A cgroup of version 1 without a limit says a number near 2^63.
 _NO_LIMIT = 2**60
 
@@ -34,7 +41,9 @@ class Available:
         return f"the {self.bytes / 1e9:.2g} GB that are available ({self.limit})"
 
 
-def available(cgroups: str | os.PathLike = "/sys/fs/cgroup", process: str | os.PathLike = "/proc/self") -> Available:
+def available(
+    mounted: str | os.PathLike = cgroups.MOUNTED, membership: str | os.PathLike = cgroups.MEMBERSHIP
+) -> Available:
     """The memory that this process may still take.
 
     The least of: the machine's free memory; the process's limits on its address space and on its data (`ulimit -v` and
@@ -42,12 +51,12 @@ def available(cgroups: str | os.PathLike = "/sys/fs/cgroup", process: str | os.P
     give back. Containers (Binder) and batch systems (Slurm) set such groups.
 
     Args:
-        cgroups: where control groups of version 1 or 2 are mounted.
-        process: the folder of the process that says which groups it is in.
+        mounted, membership: where control groups are mounted, and the file that names those of the process.
     """
     found = [Available(psutil.virtual_memory().available, "free memory of this machine")]
     found += _limits()
-    found += _groups(Path(cgroups), Path(process))
+    groups = cgroups.groups("memory", mounted, membership)
+    found += filter(None, (_left(group, *_FILES[version]) for group, version in groups))
     least = min(found, key=lambda one: one.bytes)
     return Available(max(0, least.bytes), least.limit)
 
@@ -61,27 +70,6 @@ def _limits() -> Iterator[Available]:
         soft = resource.getrlimit(getattr(resource, name))[0] if hasattr(resource, name) else resource.RLIM_INFINITY
         if soft != resource.RLIM_INFINITY and hasattr(used, held):
             yield Available(soft - getattr(used, held), f"{words} is {soft // 1024} kB")
-
-
-def _groups(cgroups: Path, process: Path) -> Iterator[Available]:
-    """What the control groups leave: the process's own and all above it."""
-    try:
-        lines = (process / "cgroup").read_text().splitlines()
-    except OSError:
-        return
-    for line in lines:
-        _, controllers, place = line.split(":", 2)
-        if not controllers:
-            root, names = cgroups, ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            root, names = cgroups / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
-        else:
-            continue
-        # In a container the path may be the host's: the mount itself is then the container's group.
-        parts = Path(place.lstrip("/"))
-        for part in (parts, *parts.parents):
-            if ".." not in part.parts and (left := _left(root / part, *names)):
-                yield left
 
 
 def _left(group: Path, limit: str, usage: str, reclaimable: str) -> Available | None:

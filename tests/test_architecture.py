@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # Within row 0 imports follow the order of this list, as in spaces <- samples <- particles <- jets.
 NOUNS = [
+    "cgroups",
     "cpu",
     "files",
     "cache",

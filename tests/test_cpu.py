@@ -4,7 +4,7 @@ from dataclasses import FrozenInstanceError
 
 import pytest
 
-from calolab import cpu
+from calolab import cgroups, cpu
 
 AVX2 = ("AVX2",)
 AVX512 = ("AVX2", "AVX-512", "AVX-512 VNNI", "AVX-512 BF16")
@@ -55,24 +55,33 @@ def test_the_users_choice_stays(machine, monkeypatch):
         ({"proc": "0::/gone\n", "cpu.max": "max 100000\n"}, None),
         ({"proc": "4:cpu,cpuacct:/a\n", "cpu/a/cpu.cfs_quota_us": "50000", "cpu/a/cpu.cfs_period_us": "100000"}, 0.5),
         ({"proc": "4:cpu:/\n3:memory:/\n", "cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({"proc": "0::/../job\n", "cpu.max": "150000 100000\n", "job/cpu.max": "50000 100000\n"}, 1.5),
         ({}, None),
     ],
-    ids=["container", "group above", "no limit", "version 1", "version 1 without limit", "no control groups"],
+    ids=[
+        "container",
+        "group above",
+        "no limit",
+        "version 1",
+        "version 1 without limit",
+        "outside the namespace",
+        "no control groups",
+    ],
 )
 def test_the_limit_of_a_container_is_seen(tmp_path, files, limit):
     for name, content in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(content)
-    assert cpu._container_limit(tmp_path, tmp_path / "proc") == limit
+    assert cpu._container_limit(cgroups.groups("cpu", tmp_path, tmp_path / "proc")) == limit
 
 
 def test_threads_follow_the_limit_of_a_container(machine, monkeypatch):
     machine(AVX2)
     monkeypatch.setattr(cpu, "_schedulable", lambda: 64)
-    monkeypatch.setattr(cpu, "_container_limit", lambda root, membership: 1.5)
+    monkeypatch.setattr(cpu, "_container_limit", lambda groups: 1.5)
     assert cpu.cores() == 2
     assert {cpu.environment()[name] for name in cpu.THREAD_VARIABLES} == {"2"}
-    monkeypatch.setattr(cpu, "_container_limit", lambda root, membership: None)
+    monkeypatch.setattr(cpu, "_container_limit", lambda groups: None)
     assert cpu.cores() == 64
     assert not set(cpu.THREAD_VARIABLES) & set(cpu.environment())
     assert cpu.environment(4)["OMP_NUM_THREADS"] == "4"

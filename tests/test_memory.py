@@ -22,11 +22,11 @@ def group(folder, limit, used, files, names=("memory.max", "memory.current", "in
 def process(folder, text):
     folder.mkdir(exist_ok=True)
     (folder / "cgroup").write_text(text)
-    return folder
+    return folder / "cgroup"
 
 
 def test_without_limits_the_machine_is_the_bound(tmp_path):
-    found = memory.available(tmp_path, tmp_path)
+    found = memory.available(tmp_path, tmp_path / "cgroup")
     assert found.bytes == pytest.approx(psutil.virtual_memory().available, rel=0.2)
     assert found.limit == "free memory of this machine" and "GB that are available" in str(found)
 
@@ -36,7 +36,7 @@ def test_a_control_group_above_the_process(tmp_path):
     process(tmp_path / "self", "0::/slurm/job_7/step_0\n")
     group(tmp_path / "slurm/job_7", 2 * GB, 1_500_000_000, 200_000_000)
     group(tmp_path / "slurm/job_7/step_0", "max", 1_500_000_000, 0)
-    found = memory.available(tmp_path, tmp_path / "self")
+    found = memory.available(tmp_path, tmp_path / "self/cgroup")
     assert found.bytes == 700_000_000 and found.limit == f"limit of control group {tmp_path / 'slurm/job_7'}"
 
 
@@ -54,7 +54,7 @@ def test_a_container_sees_its_own_group_as_the_root(tmp_path):
     found = memory.available(tmp_path, process(tmp_path / "self", "0::/docker/3f2a\n"))
     assert found.bytes == 100_000_000
     group(tmp_path, GB, 2 * GB, 0)
-    assert memory.available(tmp_path, tmp_path / "self").bytes == 0
+    assert memory.available(tmp_path, tmp_path / "self/cgroup").bytes == 0
 
 
 @pytest.mark.parametrize(("name", "words"), [("RLIMIT_AS", "ulimit -v"), ("RLIMIT_DATA", "ulimit -d")])
