@@ -13,7 +13,7 @@
 - **Precision.** bfloat16 pays where the CPU multiplies it in hardware tiles (AMX), see `training.fastest_precision`.
   The data format is no choice: channels come last, which is all that TensorFlow's kernels for CPUs and oneDNN share.
 
-A variable that is set already stays as it is.
+A variable that the user has set stays as it is. Another process may run on another CPU: each decides for its own.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from calolab import cgroups
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 LIMIT = "ONEDNN_MAX_CPU_ISA"
+MARK = "CALOLAB_ONEDNN"  # the value that calolab, and not the user, gave to `ONEDNN`, here or in a parent process
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -89,7 +90,9 @@ class Report:
             "threads": self.threads,
             "fastest precision": self.precision,
         }
-        cells = "".join(f"<tr><td>{name}</td><td>{escape(str(value))}</td></tr>" for name, value in rows.items())
+        cells = "".join(
+            f"<tr><td>{name}</td><td>{escape(str(value), quote=False)}</td></tr>" for name, value in rows.items()
+        )
         return f"<b>{escape(self.model)}</b><table>{cells}</table>"
 
 
@@ -101,28 +104,31 @@ def prepare() -> None:
     """
     global _loaded_before
     _loaded_before = "tensorflow" in sys.modules
-    chosen = environment()
-    if _loaded_before and ONEDNN not in os.environ and ONEDNN in chosen and _onednn(chosen).startswith("off"):
+    if not _set_by_user(os.environ):
+        for name in (ONEDNN, MARK):
+            os.environ.pop(name, None)  # a parent process's choice, which may be one for another CPU
+    unset = ONEDNN not in os.environ
+    if _loaded_before and unset and "AVX2" in features() and _onednn(os.environ).startswith("off"):
         warnings.warn(
             "TensorFlow was imported before calolab and runs without oneDNN, several times slower on this CPU: import "
             f"calolab first, or set {ONEDNN}=1.",
             stacklevel=3,
         )
-    for name, value in chosen.items():
+    if unset and "AVX2" in features():
+        os.environ.update({ONEDNN: "1", MARK: "1"})
+    for name, value in environment().items():
         os.environ.setdefault(name, value)
 
 
 def environment(threads: int | None = None) -> dict[str, str]:
-    """The variables that a process of this machine, or an engine, is to start with.
+    """The variables that an engine is to start with; it may run on another CPU, for which it calls `prepare` itself.
+
+    So what the user has set is among them, and what `prepare` has chosen for this CPU is not.
 
     Args:
         threads: to compute with; by default TensorFlow's own number, unless the process is limited to fewer cores.
     """
-    chosen = {}
-    if ONEDNN in os.environ:
-        chosen[ONEDNN] = os.environ[ONEDNN]
-    elif "AVX2" in features():
-        chosen[ONEDNN] = "1"
+    chosen = {ONEDNN: os.environ[ONEDNN]} if _set_by_user(os.environ) else {}
     if threads is None and cores() < _schedulable():
         threads = cores()
     return chosen | ({} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads)))
@@ -158,6 +164,11 @@ def model() -> str:
     return _described("model name") or (os.uname().machine if hasattr(os, "uname") else "unknown CPU")
 
 
+def _set_by_user(variables: Mapping[str, str]) -> bool:
+    """Whether the user has decided about oneDNN, and not `prepare`."""
+    return ONEDNN in variables and variables[ONEDNN] != variables.get(MARK)
+
+
 def _onednn(variables: Mapping[str, str]) -> str:
     """`on` or `off`, and why."""
     port = sys.modules.get("tensorflow.python.util._pywrap_util_port")
@@ -171,7 +182,8 @@ def _onednn(variables: Mapping[str, str]) -> str:
     if _loaded_before:
         reason = "TensorFlow was imported before calolab, too late to choose"
     elif told:
-        reason = f"{ONEDNN}={variables[ONEDNN]}"
+        reason = "set by the user" if _set_by_user(variables) else "calolab's choice for AVX2"
+        reason += f": {ONEDNN}={variables[ONEDNN]}"
     else:
         reason = "TensorFlow's own choice for this CPU"
     limit = f", limited by {LIMIT}={variables[LIMIT]}" if state == "on" and variables.get(LIMIT) else ""

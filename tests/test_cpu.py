@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
@@ -16,7 +17,11 @@ def machine(monkeypatch):
 
     def make(features):
         monkeypatch.setattr(cpu, "features", lambda: features)
-        for name in (cpu.ONEDNN, cpu.LIMIT, *cpu.THREAD_VARIABLES):
+        monkeypatch.setattr(cpu, "_loaded_before", False)
+        for name in ("tensorflow", "tensorflow.python.util._pywrap_util_port"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        for name in (cpu.ONEDNN, cpu.MARK, cpu.LIMIT, *cpu.THREAD_VARIABLES):
+            monkeypatch.setenv(name, "")  # so that what `prepare` sets is undone
             monkeypatch.delenv(name, raising=False)
 
     return make
@@ -25,26 +30,39 @@ def machine(monkeypatch):
 @pytest.mark.parametrize("features", [AVX2, AVX512])
 def test_onednn_is_switched_on_with_avx2(machine, features):
     machine(features)
-    assert cpu.environment()[cpu.ONEDNN] == "1"
+    cpu.prepare()
+    assert os.environ[cpu.ONEDNN] == "1"
 
 
 @pytest.mark.parametrize("features", [(), ("NEON", "SVE")])
 def test_tensorflow_decides_where_the_gain_is_not_known(machine, features):
     machine(features)
-    assert cpu.ONEDNN not in cpu.environment()
+    cpu.prepare()
+    assert cpu.ONEDNN not in os.environ
+
+
+def test_the_choice_for_one_cpu_is_not_forced_on_another(machine, monkeypatch):
+    """An engine may inherit the client's variables, or be given `environment`; it decides for its own CPU."""
+    machine(AVX2)
+    cpu.prepare()
+    assert cpu.ONEDNN not in cpu.environment(2)
+    monkeypatch.setattr(cpu, "features", lambda: ("NEON",))
+    cpu.prepare()
+    assert cpu.ONEDNN not in os.environ and cpu.MARK not in os.environ
+    monkeypatch.setenv(cpu.ONEDNN, "1")
+    assert cpu.environment(2)[cpu.ONEDNN] == "1"
+    cpu.prepare()
+    assert os.environ[cpu.ONEDNN] == "1" and "set by the user" in cpu.report().onednn
 
 
 def test_the_users_choice_stays(machine, monkeypatch):
     machine(AVX2)
-    for name in ("tensorflow", "tensorflow.python.util._pywrap_util_port"):
-        monkeypatch.delitem(sys.modules, name, raising=False)
-    monkeypatch.setattr(cpu, "_loaded_before", False)
     monkeypatch.setenv(cpu.ONEDNN, "0")
     monkeypatch.setenv("TF_NUM_INTRAOP_THREADS", "3")
     cpu.prepare()
     assert cpu.environment()[cpu.ONEDNN] == "0"
     found = cpu.report()
-    assert found.onednn == "off (TF_ENABLE_ONEDNN_OPTS=0)" and found.threads == 3
+    assert found.onednn == "off (set by the user: TF_ENABLE_ONEDNN_OPTS=0)" and found.threads == 3
 
 
 @pytest.mark.parametrize(
@@ -108,13 +126,21 @@ from tensorflow.python.util import _pywrap_util_port
 print(_pywrap_util_port.IsMklEnabled(), [str(warning.message)[:46] for warning in caught])
 print(calolab.cpu.report().onednn)
 """
+ON = "on (calolab's choice for AVX2: TF_ENABLE_ONEDNN_OPTS=1)"
 LATE = "TensorFlow was imported before calolab and run"
 
 
 @pytest.mark.parametrize(
     ("before", "expected"),
     [
-        ("", ["on (TF_ENABLE_ONEDNN_OPTS=1)", "True []", "on (TF_ENABLE_ONEDNN_OPTS=1)"]),
+        (
+            "",
+            [
+                ON,
+                "True []",
+                ON,
+            ],
+        ),
         (
             # As on a CPU with AVX2 alone, where TensorFlow does not switch oneDNN on.
             "os.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'; import tensorflow; del os.environ['TF_ENABLE_ONEDNN_OPTS']",
@@ -128,7 +154,7 @@ LATE = "TensorFlow was imported before calolab and run"
     ids=["calolab first", "too late"],
 )
 def test_what_is_reported_is_what_tensorflow_does(before, expected, monkeypatch):
-    for name in (cpu.ONEDNN, cpu.LIMIT):
+    for name in (cpu.ONEDNN, cpu.MARK, cpu.LIMIT):
         monkeypatch.delenv(name, raising=False)
     code = STATE.format(before=before)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
