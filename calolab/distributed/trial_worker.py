@@ -18,7 +18,7 @@ from calolab.distributed import communicator, shipment
 from calolab.distributed.communicator import Meeting
 from calolab.distributed.trial_context import TrialContext
 from calolab.distributed.trial_memory import MemoryBound
-from calolab.distributed.trials import log_path, trial_folder
+from calolab.distributed.trials import log_path, trial_folder, write_line
 
 SHIPPED = "The training function and its data"
 KEPT = 2  # searches whose code and data an engine keeps
@@ -86,7 +86,7 @@ class TrialLines:
         with open(self.path, "ab+", buffering=0) as file:
             # An engine that was killed may have left half a line.
             torn = file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
-            file.write(b"\n" * bool(torn) + json.dumps(entry).encode() + b"\n")
+            write_line(file, self.path, b"\n" * bool(torn) + json.dumps(entry).encode() + b"\n")
         if self._task.publish:
             from ipyparallel.engine.datapub import publish_data
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
+
+from calolab.files import DISK_FULL_REASONS, full_disk
 
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "pruned", "failed")
 ENDED = ("finished", "stopped", "pruned", "failed")
@@ -101,7 +104,7 @@ class TrialLog:
     def append(self, entry: Mapping) -> None:
         """Append a line that an engine has sent, whose file cannot be seen from here; it is taken in by `read`."""
         with open(self.path, "ab", buffering=0) as file:
-            file.write(json.dumps(entry).encode() + b"\n")
+            write_line(file, self.path, json.dumps(entry).encode() + b"\n")
 
     def take(self, entry: Mapping) -> None:
         """Take in one line: the beginning of an attempt, an epoch or the end."""
@@ -153,3 +156,25 @@ def short(value: object) -> str:
 def _number(epoch: Mapping, name: str) -> float:
     value = epoch.get(name)
     return value if isinstance(value, (int, float)) else math.nan
+
+
+def write_line(file: io.FileIO, path: str | os.PathLike, line: bytes) -> None:
+    """Append a line to the file of a trial, all of it or nothing.
+
+    Args:
+        file: the file, open for appending without a buffer.
+        path: its path.
+        line: with its end.
+
+    Raises:
+        OSError: if the disk is full.
+    """
+    before, written = file.seek(0, os.SEEK_END), 0
+    try:
+        while written < len(line):  # a disk that is nearly full takes a part, and only then says so
+            written += file.write(line[written:])
+    except OSError as error:
+        os.ftruncate(file.fileno(), before)
+        if error.errno not in DISK_FULL_REASONS:
+            raise
+        raise full_disk(error, Path(path), len(line), "what was written before is kept. Free some space.") from error

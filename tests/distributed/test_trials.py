@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import resource
 import sqlite3
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from dataclasses import replace
 
 import pytest
 
-from calolab.distributed import search_space
+from calolab.distributed import search_space, trials
 from calolab.distributed.search_space import Choice, Real
 from calolab.distributed.search_table import make_table
 from calolab.distributed.trial_store import Plan, TrialStore
@@ -205,3 +206,18 @@ def test_the_table_is_like_the_published_one():
     assert "<b>" not in table._repr_html_().partition("<table")[2] and "&lt;i&gt;" in table._repr_html_()
     assert repr(table).splitlines()[0] == "The 2 best of 3 trials, lowest ks_comb first"
     assert make_table(tuple(trials), "ks_comb", "maximize", top=1).rows[0][1] == "0"
+
+
+def test_no_room_for_a_line_keeps_the_lines_before_it(tmp_path):
+    path, before = tmp_path / "trial.jsonl", resource.getrlimit(resource.RLIMIT_FSIZE)
+    path.write_bytes(b"{}\n")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, before[1]))
+    try:
+        with (
+            open(path, "ab", buffering=0) as file,
+            pytest.raises(OSError, match=r"trial\.jsonl: .*ulimit -f") as raised,
+        ):
+            trials.write_line(file, path, b'{"epoch": 1}\n')
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.errno == errno.EFBIG and path.read_bytes() == b"{}\n"
