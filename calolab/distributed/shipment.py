@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import sysconfig
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ import cloudpickle
 import numpy as np
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders whose modules every engine has in its own environment
+_registering = threading.Lock()  # cloudpickle's registry of modules is one for all threads
 
 
 def pack(content: object, what: str) -> np.ndarray:
@@ -30,7 +32,7 @@ def pack(content: object, what: str) -> np.ndarray:
         TypeError: if it cannot be sent.
     """
     try:
-        with _own_modules_by_value():
+        with _registering, _own_modules_by_value():
             return np.frombuffer(cloudpickle.dumps(content), dtype=np.uint8)
     except Exception as error:  # whatever the content refers to fails in its own way
         raise TypeError(f"{what} cannot be sent to the engines: {type(error).__name__}: {error}") from error

@@ -131,6 +131,28 @@ def test_what_an_engine_lacks_is_named(two, gan, make_electrons):
         run.wait(timeout=60)
 
 
+class Content:
+    """A function of a module that is not installed, which is sent by value; first something is done."""
+
+    def __init__(self, first):
+        self.first = first
+
+    def __reduce__(self):
+        self.first()
+        return (test_packing_leaves_cloudpickle_as_it_was, ())
+
+
+def test_threads_that_pack_at_the_same_time_do_not_disturb_each_other():
+    before, ended, second = cloudpickle.list_registry_pickle_by_value(), threading.Event(), []
+    late = Content(lambda: ended.wait(10))
+    thread = threading.Thread(target=lambda: second.append(shipment.pack(late, "A function").tobytes()))
+    first = shipment.pack(Content(lambda: (thread.start(), thread.join(0.3))), "A function").tobytes()
+    ended.set()
+    thread.join()
+    assert all(b"list_registry_pickle_by_value" in content for content in (first, *second)) and second
+    assert cloudpickle.list_registry_pickle_by_value() == before
+
+
 def test_packing_leaves_cloudpickle_as_it_was():
     before = cloudpickle.list_registry_pickle_by_value()
     mine = test_what_an_engine_lacks_is_named  # of a module that no package installer knows: sent by value
