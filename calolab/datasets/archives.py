@@ -31,7 +31,11 @@ class Archive:
         self._zip = zipfile.ZipFile(path)
         self._raw = open(path, "rb")  # noqa: SIM115 (closed by `close`)
         members = {info.filename.removesuffix(".npy"): info for info in self._zip.infolist()}
-        self._arrays = {name: StoredArray(self._zip, self._raw, info) for name, info in members.items()}
+        try:
+            self._arrays = {name: StoredArray(self._zip, self._raw, info) for name, info in members.items()}
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the file."""

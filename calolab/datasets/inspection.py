@@ -167,6 +167,8 @@ def _description(handle: h5py.File | Archive, path: str) -> Description:
         raise descriptions.damaged(path, f"its shape is {held.shape}, expected one text")
     if held.dtype.kind not in "SO" or (isinstance(handle, Archive) and held.dtype.kind != "S"):
         raise descriptions.damaged(path, f"it holds {held.dtype}, expected text")
+    if isinstance(held, h5py.Dataset):
+        hdf5.check_content(held, path, DESCRIPTION)
     return descriptions.parse(path, held[0])
 
 

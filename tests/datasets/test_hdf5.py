@@ -157,6 +157,16 @@ def test_numbers_in_files_of_the_system_are_not_read(tmp_path, sample):
     refuses(path, "'energy' keeps its numbers outside the file", str(raw), "not read")
 
 
+def test_descriptions_in_files_of_the_system_are_not_read(tmp_path, sample):
+    secret, path = tmp_path / "secret", tmp_path / "events.h5"
+    secret.write_bytes(b'{"origin": {"read": "a secret"}}')
+    with h5py.File(path, "w") as file:
+        file["ECAL"], file["energy"] = sample.values, sample.labels["energy"]
+        size = secret.stat().st_size
+        file.create_dataset("calolab", (1,), f"S{size}", external=[(str(secret), 0, size)])
+    refuses(path, "'calolab' keeps its numbers outside the file", str(secret), "not read")
+
+
 def test_a_filter_that_is_not_installed(tmp_path, sample):
     path, blosc = tmp_path / "events.h5", 32001
     if h5py.h5z.filter_avail(blosc):
