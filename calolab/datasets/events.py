@@ -182,7 +182,7 @@ def dataset(handle: h5py.File | Archive, path: str, name: str) -> h5py.Dataset |
 
 
 def has(handle: h5py.File | Archive, name: str) -> bool:
-    """Whether an open file has an entry of that name, be it a link to nowhere."""
+    """Whether an open file has an entry of that name, including a dangling link."""
     return name in handle if isinstance(handle, Archive) else hdf5.has(handle, name)
 
 

@@ -77,7 +77,7 @@ def open_hdf5(path: str | Path) -> h5py.File:
 
 
 def has(handle: h5py.File, name: str) -> bool:
-    """Whether a file has an entry of that name, be it a link to nowhere; no other file is opened to know."""
+    """Whether a file has an entry of that name, including a dangling link; no other file is opened to know."""
     return _walk(handle, name) is not None
 
 
@@ -140,7 +140,7 @@ def check_content(held: h5py.Dataset, path: str, name: str, depth: int = 0) -> N
 
 
 def _walk(handle: h5py.File, name: str, depth: int = 0):
-    """The entry of that name: an object, the link at which the way ends, or None."""
+    """The entry of that name: an object, the link at which the lookup stops, or None."""
     group = handle
     for part in filter(None, name.split("/")):
         if not isinstance(group, h5py.Group) or not group.id.links.exists(part.encode()):

@@ -18,7 +18,7 @@ POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 def fastest_precision() -> str:
     """`"bfloat16"` where the hardware multiplies it (a GPU, or a CPU with AMX), `"float32"` elsewhere.
 
-    What else decides the speed on a CPU, its vector instructions, oneDNN and the number of threads, `cpu.report` says.
+    `cpu.report` lists what else determines the speed: vector instructions, oneDNN and the number of threads.
     """
     return "bfloat16" if tf.config.list_physical_devices("GPU") or cpu.multiplies_bfloat16() else "float32"
 

@@ -112,7 +112,7 @@ class Standing:
 
 
 def check_standing(content: Mapping[str, object]) -> None:
-    """Raise ValueError unless `Standing(**content)` is one, after a way through JSON."""
+    """Raise ValueError unless `Standing(**content)` is one, after a round trip through JSON."""
     for name, value in content.items():
         if name not in Standing.__dataclass_fields__:
             raise ValueError(f"the standing has the unknown entry {name!r}")
