@@ -5,7 +5,7 @@
 
 import importlib
 
-from calolab import cpu, tensorflow_log
+from calolab import cpu, interrupts, tensorflow_log
 
 __version__ = "0.1.0"
 
@@ -29,6 +29,7 @@ __all__ = ["Particles", "Sample", "Space", "__version__", "load_ipython_extensio
 # Before anything of calolab can load TensorFlow, which reads the environment only once.
 cpu.prepare()
 tensorflow_log.prepare()
+interrupts.prepare()
 
 
 def __getattr__(name):

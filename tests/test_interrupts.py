@@ -3,12 +3,13 @@
 import builtins
 import os
 import signal
+import subprocess
 import sys
 import threading
 
 import pytest
 
-from calolab.interrupts import Stopped, deferred_interrupt, in_script, stopping
+from calolab.interrupts import Stopped, deferred_interrupt, in_script, postponed, prepare, stopping
 from calolab.training import checkpoints
 from tests.helpers import interrupted
 
@@ -58,6 +59,79 @@ cl.training.fit(gan, sample, epochs=10_000, batch_size=4, checkpoints=sys.argv[1
 """
 
 
+ANYWHERE = """
+import pathlib, sys, time
+import calolab as cl
+def train():
+    cl.spaces.space("jet-image")
+    pathlib.Path(sys.argv[1]).touch()
+    time.sleep(60)
+train()
+"""
+BACKGROUND = """
+import os, signal
+from calolab.interrupts import deferred_interrupt, postponed, stopping
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # as a shell does for `python train.py &`
+for block in (deferred_interrupt(), postponed(), stopping("the work")):
+    with block:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+print("undisturbed")
+"""
+NESTED = """
+import os, signal
+from calolab.interrupts import deferred_interrupt, stopping
+with stopping("the training", "its checkpoint"):
+    with deferred_interrupt() as interrupted:
+        with stopping("the simulation of its physics score"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        print("noted", interrupted())
+        with stopping("the simulation of its physics score"):
+            os.kill(os.getpid(), signal.SIGTERM)
+"""
+WITHIN = """
+import os, signal
+from calolab.interrupts import stopping
+with stopping("the work"), stopping("a part of it"):
+    os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+def test_ctrl_c_anywhere_in_a_script_shows_where_without_a_traceback(tmp_path):
+    script, begun = tmp_path / "train.py", tmp_path / "begun"
+    script.write_text(ANYWHERE)
+    assert interrupted([script, begun], begun.exists) == (130, "", "Stopped: train.py, line 8.\n")
+    own = "import sys\nsys.excepthook = lambda *_: print('my own')\n"
+    script.write_text(own + ANYWHERE)
+    begun.unlink()
+    code, printed, said = interrupted([script, begun], begun.exists)
+    assert printed == "my own\n" and "Stopped" not in said
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (BACKGROUND, (0, "undisturbed\n", "")),
+        (NESTED, (143, "noted 15\n", "Stopped: the training; its checkpoint.\n")),
+        (WITHIN, (143, "", "Stopped: a part of it; nothing was kept.\n")),
+    ],
+    ids=["ignored", "training", "nested"],
+)
+def test_which_signals_reach_which_block(source, expected):
+    done = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == expected
+
+
+def test_a_block_that_is_postponed_receives_further_signals_at_its_end():
+    with pytest.raises(KeyboardInterrupt), postponed(signal.SIGHUP):
+        before = signal.getsignal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGHUP)
+        assert before is signal.getsignal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_script_ends_with_one_line_and_the_signals_exit_code(number, code, tmp_path):
     begun = tmp_path / "begun"
@@ -79,10 +153,14 @@ def test_an_interrupted_fit_keeps_its_checkpoint(tmp_path):
 
 def test_a_notebook_shows_the_line_and_other_errors_are_pythons(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
+    prepare()
+    assert sys.excepthook is not sys.__excepthook__
+    monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
     assert not in_script()
     with pytest.raises(Stopped) as stopped, stopping("the work"):
         raise KeyboardInterrupt
+    prepare()
     assert stopped.value._render_traceback_() == ["Stopped: the work; nothing was kept."]
     assert sys.excepthook is sys.__excepthook__
     with pytest.raises(ZeroDivisionError), stopping("the work"):
