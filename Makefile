@@ -10,6 +10,7 @@ VENV   ?= .venv
 READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 OUT    ?= out
+NOTEBOOK ?= notebooks/00_from_engines_to_showers.ipynb
 # The first Python that answers and fits pyproject.toml; `make PYTHON=/path/to/python` chooses another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -29,7 +30,7 @@ $(READY): pyproject.toml .ci/horovod_wheel.py
 	@touch $(READY)
 
 demo: $(READY)
-	@CALOLAB_SIZE=demo $(BIN)/python notebooks/execute.py notebooks/00_from_engines_to_showers.ipynb --out $(OUT)
+	@CALOLAB_SIZE=demo $(BIN)/python notebooks/execute.py $(NOTEBOOK) --out $(OUT)
 
 test: $(READY)
 	@CALOLAB_SIZE=test $(BIN)/python -m pytest $(TESTS)

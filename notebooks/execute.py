@@ -20,7 +20,7 @@ import threading
 import time
 from pathlib import Path
 
-from calolab.interrupts import Stopped, postponed, stopping
+from calolab.interrupts import NOTHING, Stopped, handled, postponed, stopping
 
 with stopping("the execution of a notebook"):  # these take some seconds
     import nbformat
@@ -55,18 +55,13 @@ class Execution:
     def run(self, advance):
         """Execute all cells, or those before a signal; gives the error of a cell that failed."""
         self._advance = advance
-        signals = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-        before = {number: signal.signal(number, self._receive) for number in signals}
-        try:
+        with handled(self._receive, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._thread.start()
             while self._thread.is_alive():
                 self._thread.join(0.2)
                 if self.received and time.monotonic() > self._deadline:
                     self._in_loop("shutdown_kernel", now=True)
                     self._deadline = time.monotonic() + INTERRUPTED_CELL
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
         if self.error is not None and not self.received and not isinstance(self.error, CellExecutionError):
             raise self.error
         return self.error
@@ -74,7 +69,7 @@ class Execution:
     def _run(self, streams):
         try:
             self._client.execute(**streams)
-        except BaseException as error:  # the main thread says what it means
+        except BaseException as error:  # the main thread reports it
             self.error = error
 
     def _receive(self, number, frame):
@@ -102,11 +97,18 @@ class Execution:
             self._advance()
 
 
-def execute(path, timeout, log, out):
-    """The notebook at `path` with its outputs, run in a new kernel, and the error or `Stopped` that ended it."""
+def execute(path, timeout, log, owner, kept):
+    """The notebook at `path` with its outputs, run in a new kernel, and the error or `Stopped` that ended it.
+
+    Args:
+        path: of the notebook.
+        timeout: seconds allowed per cell; None for no limit.
+        log: file for what the kernel itself says.
+        owner: by which the clusters that the notebook starts are found.
+        kept: of `Stopped`.
+    """
     notebook = nbformat.read(path, as_version=4)
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    owner = secrets.token_hex(8)
     with tqdm(total=len(code_cells), desc=path.stem, unit="cell", file=sys.stderr) as bar:
         options = {
             "timeout": timeout,
@@ -121,22 +123,18 @@ def execute(path, timeout, log, out):
         }
         environment = os.environ | {distributed.OWNER: owner}
         execution = Execution(notebook, options, {"stdout": log, "stderr": log, "env": environment})
-        try:
-            error = execution.run(bar.update)
-        finally:
-            with postponed():
-                distributed.stop_all(owner)
+        error = execution.run(bar.update)
     if execution.received and error is not None:
         what = f"{path.stem} in code cell {execution.done + 1} of {len(code_cells)}, and its engines"
-        kept = f"what was executed is in {out.with_suffix('.ipynb')} and {out.with_suffix('.html')}"
         return notebook, Stopped(what, kept, execution.received)
     return notebook, error
 
 
 def write(path, text):
     """Write beside the target, then rename: a reader never meets half a file."""
-    with complete(path, len(text)) as partial:
-        partial.write_text(text)
+    content = text.encode()
+    with complete(path, len(content)) as partial:
+        partial.write_bytes(content)
 
 
 def summary(notebook):
@@ -146,7 +144,6 @@ def summary(notebook):
     return "".join(output.text for output in outputs if output.output_type == "stream")
 
 
-@stopping("the execution of a notebook")
 def main():
     """Execute, save, report; the exit status says whether every cell ran."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -158,11 +155,20 @@ def main():
 
     executed = arguments.out / arguments.notebook.name
     html = executed.with_suffix(".html")
-    with open(executed.with_suffix(".log"), "w") as log:
-        notebook, error = execute(arguments.notebook, arguments.timeout, log, executed)
-    with postponed():
-        write(executed, nbformat.writes(notebook))
-        write(html, page(notebook, arguments.notebook.stem))
+    owner, written, kept = secrets.token_hex(8), f"what was executed is in {executed} and {html}", NOTHING
+    # A signal after the last cell waits until nothing can be lost; before, `Execution` receives it.
+    with (
+        stopping("the execution of a notebook", lambda: kept),
+        postponed(signal.SIGHUP),
+        open(executed.with_suffix(".log"), "w") as log,
+    ):
+        try:
+            notebook, error = execute(arguments.notebook, arguments.timeout, log, owner, written)
+            write(executed, nbformat.writes(notebook))
+            write(html, page(notebook, arguments.notebook.stem))
+            kept = written
+        finally:
+            distributed.stop_all(owner)
     if isinstance(error, Stopped):
         raise error
     print(f"\n{summary(notebook)}\nexecuted notebook: {executed.resolve()}\npage:              {html.resolve()}")

@@ -41,8 +41,11 @@ def show_formulas(soup):
         pieces, end = [], 0
         for match in FORMULA.finditer(text):
             display = "inline" if match["display"] is None else "block"
-            formula = convert(match["display"] or match["inline"], display=display)
-            pieces += [str(text)[end : match.start()], BeautifulSoup(formula, "html.parser")]
+            try:
+                formula = BeautifulSoup(convert(match["display"] or match["inline"], display=display), "html.parser")
+            except Exception:  # of LaTeX that the converter does not understand: it stays as it is
+                formula = match[0]
+            pieces += [str(text)[end : match.start()], formula]
             end = match.end()
         text.replace_with(*pieces, str(text)[end:])
 

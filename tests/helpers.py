@@ -14,17 +14,17 @@ import psutil
 from PIL import Image
 
 
-def interrupted(command, ready, number=signal.SIGINT, **environment):
+def interrupted(command, ready, number=signal.SIGINT, program=sys.executable, **environment):
     """Signal a program's process group, as a terminal does, once it is ready; its exit code and what it printed."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    program = subprocess.Popen([sys.executable, *command], env=os.environ | environment, **options)
+    running = subprocess.Popen([program, *command], env=os.environ | environment, **options)
     try:
-        wait_for(lambda: ready() or program.poll() is not None, 120)
-        os.killpg(program.pid, number)
-        printed, said = program.communicate(timeout=120)
+        wait_for(lambda: ready() or running.poll() is not None, 120)
+        os.killpg(running.pid, number)
+        printed, said = running.communicate(timeout=120)
     finally:
-        program.kill()
-    return program.returncode, printed, said
+        running.kill()
+    return running.returncode, printed, said
 
 
 def wait_for(condition, seconds=60, every=0.05):

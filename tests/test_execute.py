@@ -1,6 +1,8 @@
 """notebooks/execute.py: the notebook without a browser, and its page."""
 
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,16 +12,16 @@ import psutil
 import pytest
 
 from calolab import distributed
-from tests.helpers import alive, interrupted
+from tests.helpers import alive, interrupted, wait_for
 
 SCRIPT = Path(__file__).parents[1] / "notebooks" / "execute.py"
 
 
-def run(folder, *cells):
+def run(folder, *cells, program=(SCRIPT,), **environment):
     notebook = nbformat.v4.new_notebook(cells=list(cells))
     nbformat.write(notebook, folder / "small.ipynb")
-    command = [sys.executable, SCRIPT, folder / "small.ipynb", "--out", folder / "out"]
-    return subprocess.run(command, capture_output=True, text=True)
+    command = [sys.executable, *program, folder / "small.ipynb", "--out", folder / "out"]
+    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
 
 
 def code(source, *tags):
@@ -48,6 +50,13 @@ def test_formulas_are_mathml_and_dollars_elsewhere_stay(tmp_path):
     assert "<mfrac>" in formulas[0] and "<msub>" in formulas[1] and 'display="block"' in formulas[2]
     assert "<code>$HOME</code>" in page and "$5 or $7" in page and "$x$" in page
     assert "\\frac" not in page and "\\ell" not in page
+
+
+def test_a_formula_that_cannot_be_shown_keeps_its_source(tmp_path):
+    text = "One $x_$, $\\left( x$ and $p_T < 3$, \u03b7."
+    assert run(tmp_path, nbformat.v4.new_markdown_cell(text), LC_ALL="C", PYTHONUTF8="0").returncode == 0
+    page = (tmp_path / "out" / "small.html").read_text("utf-8")
+    assert "One $x_$, $\\left( x$ and <math" in page and "\u03b7" in page
 
 
 def test_pictures_are_described(tmp_path):
@@ -118,6 +127,27 @@ def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp
     assert kept[3].outputs == [] and "before" in (tmp_path / "out" / "small.html").read_text()
 
 
+AT_THE_END = """
+import runpy, signal, sys
+from calolab import distributed
+distributed.stop_all = lambda owner: signal.raise_signal(signal.{signal})
+sys.path.insert(0, {folder!r})
+runpy.run_path({script!r}, run_name="__main__")
+"""
+
+
+@pytest.mark.parametrize(("name", "status"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", -signal.SIGHUP)])
+def test_a_signal_at_the_end_loses_nothing(tmp_path, name, status):
+    program = ("-c", AT_THE_END.format(signal=name, folder=str(SCRIPT.parent), script=str(SCRIPT)))
+    result = run(tmp_path, code("print(6 * 7)"), program=program)
+    assert result.returncode == status and "Traceback" not in result.stderr
+    assert nbformat.read(tmp_path / "out" / "small.ipynb", 4).cells[0].outputs[0].text == "42\n"
+    assert "42" in (tmp_path / "out" / "small.html").read_text()
+    if status > 0:
+        kept = f"what was executed is in {tmp_path}/out/small.ipynb and {tmp_path}/out/small.html"
+        assert result.stderr.splitlines()[-1] == f"Stopped: the execution of a notebook; {kept}."
+
+
 def own_processes(folder):
     """Those whose folder for temporary files is this one."""
     found = psutil.process_iter(["environ"])
@@ -145,6 +175,24 @@ def test_ctrl_c_in_a_benchmark_ends_its_processes_with_one_line(tmp_path):
     assert status == 130 and printed == "" and "Traceback" not in said and parts() == []
     assert said.splitlines()[-1].startswith("Stopped") and "Stopped" not in "".join(said.splitlines()[:-1])
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("target", ["demo", "bench"])
+def test_ctrl_c_in_make_ends_with_one_line(target, tmp_path):
+    """As a terminal does it: make, its shell and all of theirs receive the signal."""
+
+    def at_work():
+        parts = [process for process in own_processes(tmp_path) if "--part" in process.cmdline()]
+        return (tmp_path / "begun").exists() if target == "demo" else parts
+
+    begin = f"open({str(tmp_path / 'begun')!r}, 'w').close()\nimport time\ntime.sleep(600)"
+    nbformat.write(nbformat.v4.new_notebook(cells=[code(begin)]), tmp_path / "small.ipynb")
+    made = [f"VENV={sys.prefix}", "-o", f"{sys.prefix}/.ready", f"NOTEBOOK={tmp_path}/small.ipynb"]
+    command = ["--no-print-directory", "-C", SCRIPT.parents[1], *made, f"OUT={tmp_path}/out", target]
+    status, printed, said = interrupted(command, at_work, program="make", TMPDIR=str(tmp_path))
+    assert status != 0 and printed == "" and "Traceback" not in said
+    assert len([line for line in said.splitlines() if line.startswith("Stopped: ")]) == 1
+    wait_for(lambda: own_processes(tmp_path) == [])
 
 
 @pytest.mark.parametrize("name", ["00_from_engines_to_showers"])
