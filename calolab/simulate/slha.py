@@ -16,6 +16,7 @@ import numpy as np
 
 GLUINO = 1000021
 NEUTRALINO = 1000022
+CALLER_OF_COLLISIONS = 6  # of `check_blocks`: `contextlib`, of the decorator `stopping`, is one more caller
 # Masses [GeV]. A pair of 6 TeV each takes nearly all the energy of the beams.
 LIGHTEST_GLUINO, HEAVIEST_GLUINO = 50.0, 6000.0
 LIGHTEST_NEUTRALINO = 10.0
@@ -212,7 +213,8 @@ def check_blocks(text: str, name: str = "The spectrum in slha=") -> None:
         )
     made = any(str(NEUTRALINO) in words[2:] for words in blocks.get(f"DECAY {GLUINO}", ()))
     if made and not blocks.get(f"DECAY {NEUTRALINO}"):
-        warnings.warn(f"{name} has no decays of neutralinos: they leave the detector unseen.", stacklevel=2)
+        warning = f"{name} has no decays of neutralinos: they leave the detector unseen."
+        warnings.warn(warning, stacklevel=CALLER_OF_COLLISIONS)
 
 
 def _entries(text: str) -> dict[str, list[list[str]]]:

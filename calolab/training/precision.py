@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from calolab import cpu
 
+CALLER_OF_FIT = 4  # of `warn_where_slow`: above `fit` is also the `contextlib` of its decorator `stopping`
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -30,18 +31,18 @@ def check_precision(precision: str) -> None:
 
 
 def warn_where_slow(precision: str) -> None:
-    """Warn the caller's caller where bfloat16 costs time instead of saving it, or a GPU is left unused."""
+    """Warn the caller of `fit` where bfloat16 costs time instead of saving it, or a GPU is left unused."""
     if cpu.GPUS.exists() and "CUDA_VISIBLE_DEVICES" not in os.environ and not tf.config.list_physical_devices("GPU"):
         warnings.warn(
             "This machine has a GPU, but TensorFlow finds none and computes on the CPU: `pip install "
             "'tensorflow[and-cuda]'`. If it is installed, TF_CPP_MIN_LOG_LEVEL=0 shows what TensorFlow lacks.",
-            stacklevel=3,
+            stacklevel=CALLER_OF_FIT,
         )
     if precision == "bfloat16" and fastest_precision() == "float32":
         warnings.warn(
             "This machine has neither a GPU nor a CPU with AMX: training in bfloat16 will be slower than in float32. "
             f"{cpu.report()}.",
-            stacklevel=3,
+            stacklevel=CALLER_OF_FIT,
         )
 
 

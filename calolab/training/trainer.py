@@ -54,7 +54,7 @@ class Run:
     physics_score: PhysicsScore | None
 
 
-@stopping("the training, within a pass", "the checkpoints written before, if any")
+@stopping("the training", "checkpoints written before, if any, are kept")
 def fit(
     gan: GAN,
     data,
@@ -147,11 +147,11 @@ def fit(
     steps, parallel = run.steps, run.parallel
     warn_where_slow(precision)
     standing, best = resumption.begin(run, resume)
-    done = standing.epoch * steps + standing.step
+    before = standing.epoch * steps + standing.step
     with (
         computing_in(precision, gan.generator, gan.discriminator),
         deferred_interrupt() as interrupted,
-        progress_bar(epochs, steps, done, show=progress and parallel.rank == 0) as bar,
+        progress_bar(epochs, steps, before, show=progress and parallel.rank == 0) as bar,
     ):
         reason, best = _train(
             run,
@@ -167,10 +167,12 @@ def fit(
         store.assign(run.changing, best)
     resumption.note_provenance(run, standing, resume)
     if interrupted():
-        done = f"the training in epoch {standing.epoch + 1} of {epochs}, after step {standing.step} of {steps}"
+        ended = standing.epoch >= epochs
+        place = f"in epoch {standing.epoch + 1} of {epochs}, after step {standing.step} of {steps}"
         kept = "without checkpoints= its state is lost when this process ends"
-        kept = kept if checkpoints is None else f"checkpoint in {checkpoints}, resume=True continues from it"
-        raise Stopped(done, kept, interrupted())
+        if checkpoints is not None:
+            kept = f"checkpoint in {checkpoints}, resume=True {'returns its history' if ended else 'continues from it'}"
+        raise Stopped(f"the training {f'after the last of {epochs} epochs' if ended else place}", kept, interrupted())
     history = History(
         tuple(standing.history),
         parallel.size,
@@ -181,7 +183,7 @@ def fit(
         steps=standing.epoch * steps + standing.step,
     )
     if history.divergence:
-        warnings.warn(history.divergence, stacklevel=2)
+        warnings.warn(history.divergence, stacklevel=3)  # `stopping` is a caller, too
     return history
 
 

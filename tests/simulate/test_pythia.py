@@ -88,6 +88,13 @@ def test_a_spectrum_of_ones_own(tmp_path, one_process):
     assert own.labels["neutralino_mass"].tolist() == [850] * 10
 
 
+def test_a_warning_about_a_spectrum_names_the_line_of_the_user():
+    stable = slha.spectrum(1400, 850).split(f"DECAY {slha.NEUTRALINO}")[0]
+    with pytest.warns(UserWarning, match="no decays of neutralinos") as told:
+        simulate.collisions("rpv", 1, seed=7, progress=False, slha=stable)
+    assert [one.filename for one in told] == [__file__]
+
+
 def test_pythias_refusal_is_told():
     text = slha.spectrum(1400).replace("1000021  1400", "1000021  7000")
     with pytest.raises(ValueError, match="vanishing cross sections"):

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from calolab import cpu
-from calolab.training import precision
+from calolab.training import fit, precision
+from calolab.training.history import History
 from calolab.training.precision import check_precision, computing_in, warn_where_slow
 
 
@@ -44,6 +45,17 @@ def test_a_warning_where_bfloat16_is_slow_and_none_elsewhere(monkeypatch, recwar
     assert not recwarn
     with pytest.warns(UserWarning, match="slower than in float32"):
         warn_where_slow("bfloat16")
+
+
+def test_warnings_of_a_training_name_the_line_of_the_user(tiny_gan, tiny_sample, monkeypatch):
+    monkeypatch.setattr(precision, "fastest_precision", lambda: "float32")
+    monkeypatch.setattr(History, "divergence", "The losses run away.")
+    with pytest.warns(UserWarning) as told:
+        fit(tiny_gan(), tiny_sample(), epochs=1, batch_size=21, precision="bfloat16", progress=False)
+    assert {str(one.message).partition(":")[0] for one in told if one.filename == __file__} == {
+        "This machine has neither a GPU nor a CPU with AMX",
+        "The losses run away.",
+    }
 
 
 def test_a_gpu_that_tensorflow_does_not_find_is_told(monkeypatch, tmp_path, recwarn):

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from calolab.interrupts import Stopped
 from calolab.training import PhysicsScore, Recipe, TrainingDiverged, fit
 from calolab.training.history import History
 
@@ -365,3 +366,36 @@ def test_a_time_limit_keeps_the_best_epoch(tiny_gan, tiny_sample, weights, tmp_p
 def test_a_time_limit_must_be_positive(tiny_gan, tiny_sample, limit):
     with pytest.raises(ValueError, match="time_limit expects a positive number of seconds"):
         fit(tiny_gan(), tiny_sample(4), epochs=1, time_limit=limit)
+
+
+@pytest.mark.parametrize("when", ["last pass", "score", "on_epoch"])
+def test_ctrl_c_in_the_last_epoch_says_that_it_was_the_last(tiny_gan, tiny_sample, tmp_path, when):
+    def interrupt():
+        signal.raise_signal(signal.SIGINT)
+
+    def score(gan):
+        scored.append(gan)
+        if len(scored) == 2:
+            interrupt()
+        return {"score": 1.0 / len(scored)}
+
+    scored, options = [], {"epochs": 2, "batch_size": 11, "checkpoints": tmp_path, "progress": False}
+    at = {
+        "last pass": {"callbacks": [lambda now: interrupt() if now.epoch == now.step == 1 else None]},
+        "score": {"physics_score": PhysicsScore(score, "score")},
+        "on_epoch": {"on_epoch": lambda epochs, gan: interrupt() if len(epochs) == 2 else None},
+    }
+    with pytest.raises(Stopped) as stopped:
+        fit(tiny_gan(), tiny_sample(), **options, **at[when])
+    kept = f"checkpoint in {tmp_path}, resume=True returns its history"
+    assert str(stopped.value) == f"Stopped: the training after the last of 2 epochs; {kept}."
+    assert len(fit(tiny_gan(), tiny_sample(), **options, resume=True).epochs) == 2
+
+
+def test_ctrl_c_before_the_first_pass_names_no_pass(tiny_gan, tiny_sample, monkeypatch):
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("calolab.training.resumption.begin", interrupt)
+    with pytest.raises(Stopped, match="^Stopped: the training; checkpoints written before, if any, are kept.$"):
+        fit(tiny_gan(), tiny_sample(), epochs=1, **QUIET)
