@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from calolab.distributed.communicator import Meeting
 from calolab.distributed.elastic import ElasticRun, check_elastic
 from calolab.distributed.roll_call import arrange_meetings, check_idle, check_versions, engine_facts
 from calolab.distributed.training_run import TrainingRun
+from calolab.interrupts import postponed
 from calolab.samples import Sample, steps_per_epoch
 from calolab.training.history import Progress
 from calolab.training.selection import PhysicsScore, check_physics_score
@@ -190,19 +192,26 @@ def _start(plan: Plan, ids: Sequence[int], resume: bool, spent: float = 0.0) -> 
     if limit is not None and spent > 0:
         limit = max(limit - spent, MOMENT)
     results = []
-    for rank, engine in enumerate(ids):
-        shard = plan.data.shard(rank, len(ids))
-        options = {**plan.options, "resume": resume, "time_limit": limit}
-        job, arrays = Job(meetings[rank], options), {}
-        if isinstance(shard, Sample):
-            job = replace(job, space=shard.space, origin=shard.origin)
-            # As plain arrays beside the job, they are sent without a copy.
-            arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
-        else:
-            job = replace(job, stream=shard)
-        functions = plan.judge if rank == 0 else plan.others
-        results.append(engines.client[engine].apply_async(train_rank, job, plan.networks, functions, **arrays))
-    return TrainingRun(engines, ids, plan.gan, results, plan.settings, note)
+    with postponed():  # half done, it would leave ranks at work that nobody knows of
+        try:
+            for rank, engine in enumerate(ids):
+                shard = plan.data.shard(rank, len(ids))
+                options = {**plan.options, "resume": resume, "time_limit": limit}
+                job, arrays = Job(meetings[rank], options), {}
+                if isinstance(shard, Sample):
+                    job = replace(job, space=shard.space, origin=shard.origin)
+                    # As plain arrays beside the job, they are sent without a copy.
+                    arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
+                else:
+                    job = replace(job, stream=shard)
+                functions = plan.judge if rank == 0 else plan.others
+                results.append(engines.client[engine].apply_async(train_rank, job, plan.networks, functions, **arrays))
+            return TrainingRun(engines, ids, plan.gan, results, plan.settings, note)
+        except BaseException:
+            sent = [engine for engine in ids[: len(results)] if engine in engines.client.ids]
+            if sent:
+                engines.client.send_signal(int(signal.SIGUSR1), targets=sent, block=False)
+            raise
 
 
 def _look(engines: Engines, folder: str, engine: int) -> dict | None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from calolab import datasets, distributed, widgets
-from calolab.distributed import communicator, data_parallel, launch
+from calolab.distributed import communicator, data_parallel, hub, launch, unattended
 from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
 from calolab.training.snapshots import plane_of
@@ -86,6 +86,18 @@ def test_ctrl_c_in_a_notebook_leaves_a_running_run_which_stop_ends_on_all_ranks(
     assert run.wait(timeout=30).stopped and run.status == "stopped"
     run.stop()  # there is nothing left to stop
     assert run.status == "stopped"
+
+
+def test_a_training_that_cannot_be_registered_is_stopped(two, gan, make_electrons, monkeypatch):
+    def refuse(*_):
+        signal.raise_signal(signal.SIGINT)  # it waits until the ranks have been told
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(unattended, "register", refuse)
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        distributed.fit(two, gan, make_electrons(4), epochs=10_000, batch_size=2, recipe=GENTLE)
+    assert isinstance(stopped.value.__context__, OSError)
+    wait_for(lambda: not any(hub.tasks(two.client, two.ids).values()))
 
 
 def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make_electrons, tmp_path):
