@@ -38,7 +38,7 @@ from calolab.interrupts import postponed
 
 # Before anything that is sent to an engine loads TensorFlow; it leaves no name on the engine.
 ENGINE = ["--IPEngine.startup_command=__import__('calolab')"]
-ENGINES_END_WITHIN = 2.0  # seconds: idle ones end at once, and those at work do not hear of it
+ENGINES_END_WITHIN = 2.0  # seconds: idle ones end at once, busy ones do not react to SIGTERM
 OWNER = "CALOLAB_OWNER"  # a variable by which a program recognises the clusters that its kernels start
 # The hub greets an engine at a heartbeat: ipyparallel's 3 s make every start wait. 30 misses keep its 30 s of patience.
 HEARTBEAT = ("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=30")
@@ -128,7 +128,12 @@ def controller(
         parent=None,
         log=_log,
     )
-    _outside_loops(cluster.start_controller_sync)
+    try:
+        _outside_loops(cluster.start_controller_sync)
+    except BaseException:
+        if cluster.scratch:
+            shutil.rmtree(cluster.scratch, ignore_errors=True)
+        raise
     # Its own session: the interrupt that a terminal sends to the user's Python must not end it.
     command = [sys.executable, "-m", "calolab.distributed.watchdog", cluster.cluster_file]
     with open(Path(cluster.profile_dir) / "log" / f"watchdog-{name}-{os.getpid()}.log", "w") as log:

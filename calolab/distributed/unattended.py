@@ -92,9 +92,9 @@ def trainings(path: Path) -> dict[Path, Training]:
         try:
             values = json.loads(file.read_text())
             training = Training(**values | {name: tuple(values[name]) for name in ("engines", "messages")})
-        except FileNotFoundError:
+        except OSError:  # it has gone, or cannot be read just now
             continue
-        except (OSError, ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError):
             file.unlink(missing_ok=True)  # it says nothing that could be of use
             continue
         if not training.attended:
@@ -102,12 +102,13 @@ def trainings(path: Path) -> dict[Path, Training]:
     return found
 
 
-def tend(path: Path, idle: float) -> None:
+def tend(path: Path, idle: float, found: dict[Path, float]) -> None:
     """Stop the trainings that nobody can collect when their time has come; forget those that have ended.
 
     Args:
         path: of the cluster.
         idle: seconds that one without checkpoints goes on.
+        found: when each was first found without its client, by its file; kept here, as a full disk takes no new record.
 
     Raises:
         TimeoutError: if the controller does not answer.
@@ -118,18 +119,20 @@ def tend(path: Path, idle: float) -> None:
     with hub.observer(path) as client:
         sent = []
         for file, training in alone.items():
+            since = found.setdefault(file, training.alone or time.time())
             if training.alone is None:
-                training = replace(training, alone=time.time())
-                _write(file, training)
+                with contextlib.suppress(OSError):
+                    _write(file, replace(training, alone=since))
             waiting = _waiting(client, training)
             if not waiting:
                 file.unlink(missing_ok=True)
             elif training.checkpoints is not None and not training.elastic:
                 sent.append(client.send_signal(int(signal.SIGUSR2), targets=waiting, block=False))  # after the epoch
-            elif not training.elastic and time.time() > training.alone + idle:
+            elif not training.elastic and time.time() > since + idle:
                 sent.append(client.send_signal(int(signal.SIGUSR1), targets=waiting, block=False))  # after the pass
-        for signals in sent:
-            signals.wait(hub.ANSWERS_WITHIN)
+        deadline = time.monotonic() + hub.ANSWERS_WITHIN
+        while not all(answer.done() for answer in sent) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def _waiting(client, training: Training) -> list[int]:
@@ -141,7 +144,7 @@ def _waiting(client, training: Training) -> list[int]:
             if pending and engine in client.ids:
                 waiting.append(engine)
             elif not pending:
-                client.purge_hub_results([message])  # it would keep the weights, for nobody
+                client.purge_hub_results([message])  # otherwise the hub keeps weights that nobody will fetch
     return waiting
 
 

@@ -6,6 +6,7 @@ controller has died, so that no engine is left behind. It stops trainings whose 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -26,6 +27,8 @@ def watch(path: Path) -> None:
         return
     idle = 60 * content["cluster"]["idle"]
     used = time.monotonic()
+    found: dict[Path, float] = {}
+    reported: set[str] = set()
     while True:
         time.sleep(min(2.0, idle / 4))
         try:
@@ -36,7 +39,10 @@ def watch(path: Path) -> None:
                 print("The controller has died: its engines are stopped.", flush=True)
                 launch.stop(path)
                 return
-            unattended.tend(path, idle)
+            try:
+                unattended.tend(path, idle, found)
+            except Exception as error:  # it must not keep a cluster that nobody uses
+                _report(error, reported)
             with client_lock.without_clients(path) as alone:
                 pass
             if not alone:
@@ -50,8 +56,17 @@ def watch(path: Path) -> None:
                     if alone and _watched(launch.read(path)):
                         launch.stop(path)
                         return
-        except Exception:  # whatever it was, engines must not be left without a guard
-            traceback.print_exc()
+        except Exception as error:  # whatever it was, engines must not be left without a guard
+            _report(error, reported)
+
+
+def _report(error: Exception, reported: set[str]) -> None:
+    """Print an error, unless the same one has been printed before."""
+    line = f"{type(error).__name__}: {error}"
+    if line not in reported:
+        reported.add(line)
+        with contextlib.suppress(OSError):  # the log's disk may be full, too
+            traceback.print_exception(error)
 
 
 def _watched(content: dict | None) -> bool:

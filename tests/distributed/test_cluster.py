@@ -1,6 +1,5 @@
 """Clusters: what the verbs do and say, that they outlive kernels, and that they leave nothing behind."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,7 +11,7 @@ import pytest
 from ipyparallel import RemoteError
 
 from calolab import cpu, distributed
-from calolab.distributed import client_lock, cluster_file, hub, launch, watchdog
+from calolab.distributed import client_lock, hub, launch
 from tests.helpers import alive, allow_root, wait_for
 
 
@@ -151,24 +150,15 @@ def test_a_controller_that_fails_at_once_leaves_nothing(monkeypatch):
     assert path not in client_lock._held and not client_lock.lock_file(path).exists()
 
 
-def test_the_watchdog_survives_a_silent_controller_and_lets_clients_in(monkeypatch, tmp_path, capsys):
-    path, asked, stopped = tmp_path / "cluster-silent.json", [], []
+def test_a_controller_that_cannot_be_started_leaves_no_folder(monkeypatch, tmp_path):
+    def fail(cluster):
+        raise OSError("no process")
 
-    def queues(path):
-        client_lock.hold(path, patience=0)  # fails if the watchdog keeps clients out
-        client_lock.release(path)
-        asked.append(path)
-        if len(asked) == 1:
-            raise TimeoutError("no answer")
-        return {0: 0}
-
-    content = {"cluster": {"watchdog": os.getpid(), "idle": 0.001}, "controller": {}}
-    monkeypatch.setattr(launch, "read", lambda _: content)
-    monkeypatch.setattr(hub, "queues", queues)
-    monkeypatch.setattr(launch, "stop", stopped.append)
-    watchdog.watch(path)
-    assert len(asked) == 2 and stopped == [path]
-    assert "TimeoutError: no answer" in capsys.readouterr().err
+    monkeypatch.setattr(launch.EngineCluster, "start_controller_sync", fail)
+    monkeypatch.setattr(launch.tempfile, "tempdir", str(tmp_path))
+    with pytest.raises(RuntimeError, match="'none' did not start: no process"):
+        distributed.start(1, name="none")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_with_block_stops_its_own():
@@ -323,69 +313,6 @@ def test_an_engine_without_heartbeat_is_silent_and_so_is_its_cluster(one):
     assert (found.state, states(found)) == ("silent", {0: "silent"})
     assert "Engine 0 does not answer" in found.note and "restart" in found.note
     wait_for(lambda: distributed.status("one").state == "running", 30)
-
-
-@pytest.mark.parametrize(
-    ("text", "wrong"),
-    [
-        ("[]", "a JSON list"),
-        ("3", "a JSON int"),
-        ("{}", "without a record 'cluster'"),
-        ('{"cluster": []}', "without a record 'cluster'"),
-        ('{"cluster": {"launcher": "local"}}', "'cluster_id' is 'missing'"),
-        ("", "no JSON"),
-        ("\udcff", "codec"),
-        ("[" * 100_000, "recursion"),
-        ("engines", "'controller' or 'engines'"),
-        ("n", "'n' is 'two'"),
-    ],
-)
-def test_a_file_that_describes_no_cluster_is_named_and_the_others_are_listed(one, text, wrong, monkeypatch):
-    monkeypatch.setattr(cluster_file.time, "sleep", lambda _: None)
-    path = launch.path_of("damaged")
-    if text in ("engines", "n"):
-        content = json.loads(launch.path_of("one").read_text())
-        content["cluster"]["cluster_id"] = "damaged"
-        content |= {"engines": {"sets": [1]}} if text == "engines" else {}
-        content["cluster"] |= {"n": "two"} if text == "n" else {}
-        text = json.dumps(content)
-    path.write_bytes(text.encode(errors="surrogateescape"))
-    try:
-        found = {status.name: status for status in distributed.clusters()}
-        assert found["one"].state == "running" and found["damaged"].state == "unreadable"
-        assert str(path) in found["damaged"].note and wrong in found["damaged"].note
-        assert "Remove this file" in repr(found["damaged"])
-        for call in (distributed.start, distributed.attach, distributed.stop):
-            with pytest.raises(RuntimeError, match="does not describe a cluster"):
-                call(name="damaged")
-        assert "No cluster 'other' is running. Running: one." in distributed.stop("other")
-    finally:
-        path.unlink()
-
-
-def test_a_cluster_of_ipyparallels_own_is_left_alone():
-    path = launch.path_of("foreign")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text('{"cluster": {"cluster_id": "foreign"}, "engines": {"sets": {}}}')
-    try:
-        assert "foreign" not in [status.name for status in distributed.clusters()]
-        with pytest.raises(RuntimeError, match="calolab did not start: leave it, and choose another name"):
-            distributed.start(1, name="foreign")
-    finally:
-        path.unlink()
-
-
-def test_the_remains_of_one_cluster_are_not_those_of_another():
-    folder = launch.path_of("a").parent
-    folder.mkdir(parents=True, exist_ok=True)
-    others = [folder / "ipcontroller-a-b-client.json", folder / f"calolab-a-b-run-{16 * '0'}.json"]
-    for file in (client_lock.lock_file(launch.path_of("a")), folder / "ipcontroller-a-client.json", *others):
-        file.touch()
-    assert "No cluster 'a' is running" in distributed.stop("a")
-    launch.stop(launch.path_of("a"))
-    assert sorted(folder.glob("*-a*")) == sorted(others)
-    for file in others:
-        file.unlink()
 
 
 def test_mpi_launches_ranks_in_order():

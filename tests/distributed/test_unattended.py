@@ -154,3 +154,30 @@ def test_what_becomes_of_a_training_without_a_client(left, folder, elastic, outl
         others.get(timeout=30)
         ours.get(timeout=30)
         file.unlink(missing_ok=True)
+
+
+def test_a_record_that_cannot_be_read_just_now_is_kept(tmp_path, monkeypatch):
+    path = tmp_path / "cluster-any.json"
+    kept = unattended.register(path, [0], ["message"], None, False)
+    damaged = tmp_path / f"calolab-any-run-{16 * '0'}.json"
+    damaged.write_text("{")
+    with monkeypatch.context() as patch:
+        patch.setattr(unattended.Path, "read_text", lambda file: (_ for _ in ()).throw(OSError(5, "I/O error")))
+        assert unattended.trainings(path) == {} and set(unattended.files(path)) == {kept, damaged}
+    assert unattended.trainings(path) == {} and unattended.files(path) == [kept]  # its client, this process, is there
+
+
+def test_a_training_stops_in_time_also_where_its_record_cannot_be_rewritten(left, monkeypatch):
+    path, engine = launch.path_of("left"), left.ids[0]
+    left.client[engine].apply_sync(communicator.describe, left.address)
+    work = left.client[engine].apply_async(until_told)
+    training = unattended.Training((engine,), tuple(work.msg_ids), None, False, 1, -1.0)
+    file = path.with_name("no record")
+    monkeypatch.setattr(unattended, "trainings", lambda path: {file: training})
+    monkeypatch.setattr(unattended, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
+    found = {}
+    unattended.tend(path, 60.0, found)
+    time.sleep(0.5)
+    assert not work.ready() and list(found) == [file]
+    unattended.tend(path, 0.0, found)
+    assert work.get(timeout=30) == (True, False)
