@@ -28,11 +28,20 @@ from calolab.distributed import communicator, slurm
 ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
 HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # How an engine runs where it may be on another machine: with a folder for temporary files of its own, which is removed
-# however the engine ends. The shell passes on what ends it; the traps of one with a foreground command would wait.
+# however the engine ends. The shell forwards TERM and HUP; it runs the engine in the background because traps wait for
+# foreground commands. Where the shell itself is killed, the next one on that machine removes the folder: its file
+# `.owners` says which processes must have ended.
 SCRATCH = (
+    # One line, as ssh hands it to whatever shell a user has over there.
+    'end() { name=$1; [ -z "$engine" ] || kill -$1 $engine 2> /dev/null; }; engine=; name=; '
+    'trap "end TERM" TERM; trap "end HUP" HUP; trap : INT; here=$(uname -n)$(readlink /proc/self/ns/pid); '
+    'for owners in "${TMPDIR:-/tmp}"/calolab-????????/.owners; do '
+    '[ -f "$owners" ] && read -r place first second < "$owners" && [ "$place" = "$here" ] && [ -n "$second" ] && '
+    '{ kill -0 "$first" || kill -0 "$second" || rm -rf "${owners%/.owners}"; } 2> /dev/null; done; '
     'd=$(mktemp -d "${TMPDIR:-/tmp}/calolab-XXXXXXXX") && export TMPDIR="$d"; "$@" <&0 & engine=$!; '
-    'trap "kill -TERM $engine 2> /dev/null" TERM; trap "kill -HUP $engine 2> /dev/null" HUP; trap : INT; '
-    'while kill -0 $engine 2> /dev/null; do wait $engine; code=$?; done; [ -z "$d" ] || rm -rf "$d"; exit $code'
+    '[ -z "$d" ] || echo "$here $$ $engine" > "$d/.owners"; [ -z "$name" ] || kill -$name $engine 2> /dev/null; '
+    "while wait $engine; code=$?; [ $code -gt 128 ] && kill -0 $engine 2> /dev/null; do :; done; "
+    '[ -z "$d" ] || rm -rf "$d"; exit $code'
 )
 IN_SCRATCH = ("sh", "-c", SCRATCH, "calolab")
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")

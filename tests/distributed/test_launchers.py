@@ -228,3 +228,45 @@ def test_a_killed_controller_takes_all_engines_with_it(engines, kind):
     assert distributed.status(engines.name).state == "not running"
     if kind.name == "slurm":
         wait_for(lambda: not own_jobs(engines.name))
+
+
+@pytest.mark.parametrize("shell", ["sh", "bash"])
+def test_the_shell_around_an_engine_reports_how_it_ended(shell, tmp_path):
+    command = f"for i in $(seq 100); do {shell} -c \"$1\" calolab sh -c 'exit 3'; echo $?; done"
+    options = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "capture_output": True, "text": True, "timeout": 60}
+    done = subprocess.run(["sh", "-c", command, "calolab", launchers.SCRATCH], **options)
+    assert done.stdout.split() == ["3"] * 100 and done.stderr == "" and list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_the_shell_around_an_engine_forwards_what_ends_it(number, tmp_path):
+    told = tmp_path / "told"
+    engine = f"trap 'touch {told}; exit 7' {number.value}; touch {told}.ready; while :; do sleep 0.05; done"
+    with subprocess.Popen(
+        [*launchers.IN_SCRATCH, "sh", "-c", engine], env=os.environ | {"TMPDIR": str(tmp_path)}
+    ) as shell:
+        wait_for(tmp_path.joinpath("told.ready").exists)
+        shell.send_signal(number)
+        assert shell.wait(20) == 7 and told.exists() and not list(tmp_path.glob("calolab-*"))
+
+
+def test_folders_of_killed_engines_go_with_the_next_start_and_others_stay(tmp_path):
+    def folder(name, record):
+        (tmp_path / f"calolab-{name:0>8}").mkdir()
+        (tmp_path / f"calolab-{name:0>8}" / ".owners").write_text(record)
+
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    here = os.uname().nodename + os.readlink("/proc/self/ns/pid")
+    folder("dead", f"{here} {ended.pid} {ended.pid}\n")
+    folder("shell", f"{here} {os.getpid()} {ended.pid}\n")
+    folder("orphan", f"{here} {ended.pid} {os.getpid()}\n")
+    folder("far", f"elsewhere {ended.pid} {ended.pid}\n")
+    folder("begun", "")
+    show = "sleep 0.3; cat $TMPDIR/.owners"  # the record is written once the engine runs
+    options = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "capture_output": True, "text": True}
+    done = subprocess.run([*launchers.IN_SCRATCH, "sh", "-c", show], check=True, **options)
+    place, shell, engine = done.stdout.split()
+    assert place == here and shell.isdigit() and engine.isdigit() and done.stderr == ""
+    left = {path.name.removeprefix("calolab-").lstrip("0") for path in tmp_path.iterdir()}
+    assert left == {"shell", "orphan", "far", "begun"}
