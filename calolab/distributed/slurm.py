@@ -13,20 +13,23 @@ import subprocess
 import time as clock
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@%+:=,-]*")
 PATH = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./@%+:=,-]*")
 CONSTRAINT = re.compile(r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|*,:()\[\]-]*")
 OPTION = re.compile(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_./@%+:,&|*()\[\]=-]+)?")
 TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")  # minutes, mm:ss, hh:mm:ss, days-hh, days-hh:mm, days-hh:mm:ss
-# `#SBATCH` options that are refused, by the reason. sbatch takes the beginning of an option's name for the whole.
+# `#SBATCH` options that are refused, by the reason. sbatch takes the beginning of an option's name for the whole;
+# "*" stands for any ending.
 REFUSED = {
     "calolab sets it itself": (
         *("ntasks", "cpus-per-task", "job-name", "output", "error", "export", "array", "parsable", "hold", "wait"),
         *("input", "open-mode", "quiet", "verbose"),
     ),
     "it runs programs other than the engines, or the engines elsewhere than here": (
-        *("wrap", "prolog", "epilog", "task-prolog", "task-epilog", "bcast", "container", "container-id", "chdir"),
+        *("wrap", "prolog", "epilog", "task-prolog", "task-epilog", "bcast", "chdir"),
+        *("container*", "environment*", "uenv*"),
     ),
     "it changes whose job it is, where its number counts, or what its environment is": (
         *("uid", "gid", "clusters", "cluster", "export-file", "get-user-env", "propagate", "preserve-env"),
@@ -81,8 +84,9 @@ class Request:
             _check("option", option, OPTION, "one long option such as --gres=gpu:1")
             name = OPTION.fullmatch(option)[1]
             for reason, names in REFUSED.items():
-                if refused := [whole for whole in names if whole.startswith(name)]:
-                    whole = "" if name in refused else f", which sbatch reads as --{refused[0]},"
+                if refused := [one for one in names if one.startswith(name) or fnmatchcase(name, one)]:
+                    known = any(fnmatchcase(name, one) for one in refused)
+                    whole = "" if known else f", which sbatch reads as --{refused[0].rstrip('*')},"
                     raise ValueError(f"option --{name}{whole} is refused, because {reason}: leave it out.")
 
     def __bool__(self):
@@ -125,7 +129,15 @@ def batch_script(request: Request, name: str, n: int, cores: int, output: str, s
         n, cores: engines, and processor cores of each.
         output: file that takes what the engines print.
         srun: options of srun and the command of one engine.
+
+    Raises:
+        ValueError: if the name of that file could say more in a script than it should.
     """
+    if re.search(r"""["'\\`$\x00-\x1f\x7f]""", output):
+        raise ValueError(
+            f"Engines by slurm need a log folder whose path has no quotes, backslashes, $ or line breaks; received "
+            f"{output!r}: set IPYTHONDIR to another folder."
+        )
     lines = [
         f"--job-name=calolab-{name}",
         f"--ntasks={n}",

@@ -110,6 +110,9 @@ def test_waiting_in_the_queue_is_bounded_and_says_what_is_missing(batch):
         ("options", ["--prolog=/tmp/x"], "--prolog is refused, because it runs programs other"),
         ("options", ["--chdir=/tmp"], "--chdir is refused, because .* elsewhere than here"),
         ("options", ["--chd=/tmp"], "--chd, which sbatch reads as --chdir, is refused"),
+        ("options", ["--container-image=x"], "--container-image is refused, because it runs programs other"),
+        ("options", ["--environment=x"], "--environment is refused, because it runs programs other"),
+        ("options", ["--uen=x"], "--uen, which sbatch reads as --uenv, is refused"),
         ("options", ["--uid=0"], "whose job it is"),
         ("options", ["--test-only"], "starts no job"),
         ("modules", ["gcc\nid"], "module expects"),
@@ -158,6 +161,12 @@ def test_modules_and_conda_come_before_the_engines_in_a_login_shell(monkeypatch)
         "conda activate physics || exit 1",
         f"exec srun --label {sys.executable} -m x",
     ]
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\n#SBATCH --uid=0", "$(id)", "a\\b"])
+def test_a_log_folder_that_would_say_more_in_a_script_is_refused(name):
+    with pytest.raises(ValueError, match="set IPYTHONDIR to another folder"):
+        slurm.batch_script(slurm.Request(), "lab", 1, 1, f"/logs/{name}/engines.log", [])
 
 
 def test_a_slurm_that_is_not_there_is_named(monkeypatch):
