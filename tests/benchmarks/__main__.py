@@ -22,6 +22,9 @@ import events
 import networks
 from figures import GEANT4, GENERATION, Figure, received, send
 
+from calolab.files import complete
+from calolab.interrupts import stopping
+
 PARTS = {
     part.__name__: part
     for part in (
@@ -86,11 +89,11 @@ def save(folder, about, figures):
     """Write all figures so far; returns the files' common path without its suffix."""
     folder.mkdir(parents=True, exist_ok=True)
     name = f"benchmarks-{about['date']}"
-    content = json.dumps({**about, "figures": [asdict(figure) for figure in figures]}, indent=1)
-    for suffix, text in ((".json", content), (".md", table(about, figures))):
-        temporary = folder / f".{name}{suffix}"
-        temporary.write_text(text)
-        temporary.replace(folder / f"{name}{suffix}")
+    record = json.dumps({**about, "figures": [asdict(figure) for figure in figures]}, indent=1)
+    for suffix, text in ((".json", record), (".md", table(about, figures))):
+        content = text.encode()
+        with complete(folder / f"{name}{suffix}", len(content)) as partial:
+            partial.write_bytes(content)
     return (folder / name).resolve()
 
 
@@ -145,18 +148,16 @@ def main():
     if arguments.part:
         send((PARTS | WITHIN)[arguments.part])
         return
-    about, measured = machine(), []
-    print(about["machine"], file=sys.stderr)
+    measured = []
+    with stopping("the benchmarks", lambda: f"{len(measured)} figures are kept in {arguments.out.resolve()}"):
+        about = machine()
+        print(about["machine"], file=sys.stderr)
 
-    def keep(figures):
-        measured[:] = figures
-        save(arguments.out, about, figures)
+        def keep(figures):
+            measured[:] = figures
+            save(arguments.out, about, figures)
 
-    try:
         failed = measure(arguments.parts or list(PARTS), keep)
-    except KeyboardInterrupt:
-        print(f"\nStopped; {len(measured)} figures are kept in {arguments.out.resolve()}.", file=sys.stderr)
-        sys.exit(130)
     print(f"{table(about, measured)}\nsaved: {save(arguments.out, about, measured)}.json and .md")
     if failed:
         sys.exit(f"These parts failed: {', '.join(failed)}. The figures of the others are saved.")
