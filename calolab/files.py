@@ -72,7 +72,7 @@ def scratch(path: str | os.PathLike, size: int | None = None, *, remedy: str = R
         raise FileNotFoundError(f"{path.parent}: no such directory to save {path.name} in. Make it first.")
     remove_abandoned(path.parent)
     # A name may have 255 bytes, a character up to 4.
-    partial = path.with_name(f".{path.name[:50]}.{_host()}-{os.getpid()}-{next(_numbers)}.part")
+    partial = path.with_name(f".{path.name[:50]}.{host_id()}-{os.getpid()}-{next(_numbers)}.part")
     _in_use.add(partial.name)
     outer = sys.exc_info()[1]
     try:
@@ -139,11 +139,11 @@ def remove_abandoned(folder: str | os.PathLike) -> None:
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             named = _TEMPORARY.fullmatch(entry.name)
-            if named and named[1] == _host() and not _writes(int(named[2]), entry.name):
+            if named and named[1] == host_id() and not _writes(int(named[2]), entry.name):
                 _remove(Path(entry.path))
 
 
-def _host() -> str:
+def host_id() -> str:
     """This machine, or this container on it, whose process numbers are its own."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")

@@ -22,7 +22,7 @@ import psutil
 from ipyparallel.error import RemoteError
 
 from calolab.distributed import hub
-from calolab.files import complete
+from calolab.files import complete, host_id
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Training:
         messages: ids of the messages that carry the ranks' work.
         checkpoints: folder of its checkpoints; None without.
         elastic: whether it goes on when engines die.
+        host: machine of its client, as `files.host_id` names it.
         client, begun: process number of its client, and when that process began, as the system counts.
         alone: when its client was first found to be gone [s since 1970]; None while it is there.
     """
@@ -42,13 +43,16 @@ class Training:
     messages: tuple[str, ...]
     checkpoints: str | None
     elastic: bool
+    host: str
     client: int
     begun: float
     alone: float | None = None
 
     @property
     def attended(self) -> bool:
-        """Whether its client is still there."""
+        """Whether its client is still there; one on another machine cannot be seen from here and counts as there."""
+        if self.host != host_id():
+            return True
         try:
             return psutil.Process(self.client).status() != psutil.STATUS_ZOMBIE and _begun(self.client) == self.begun
         except (psutil.Error, OSError):
@@ -75,7 +79,9 @@ def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder
         elastic: whether it goes on when engines die.
     """
     file = path.with_name(f"calolab-{_name(path)}-run-{secrets.token_hex(8)}.json")
-    _write(file, Training(tuple(engines), tuple(messages), folder, elastic, os.getpid(), _begun(os.getpid())))
+    _write(
+        file, Training(tuple(engines), tuple(messages), folder, elastic, host_id(), os.getpid(), _begun(os.getpid()))
+    )
     return file
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from calolab import distributed
 from calolab.distributed import communicator, launch, unattended
+from calolab.files import host_id
 from calolab.training import checkpoints
 from tests.helpers import alive, interrupted, wait_for
 
@@ -171,7 +172,7 @@ def test_a_training_stops_in_time_also_where_its_record_cannot_be_rewritten(left
     path, engine = launch.path_of("left"), left.ids[0]
     left.client[engine].apply_sync(communicator.describe, left.address)
     work = left.client[engine].apply_async(until_told)
-    training = unattended.Training((engine,), tuple(work.msg_ids), None, False, 1, -1.0)
+    training = unattended.Training((engine,), tuple(work.msg_ids), None, False, host_id(), 1, -1.0)
     file = path.with_name("no record")
     monkeypatch.setattr(unattended, "trainings", lambda path: {file: training})
     monkeypatch.setattr(unattended, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
@@ -181,3 +182,8 @@ def test_a_training_stops_in_time_also_where_its_record_cannot_be_rewritten(left
     assert not work.ready() and list(found) == [file]
     unattended.tend(path, 0.0, found)
     assert work.get(timeout=30) == (True, False)
+
+
+def test_a_client_on_another_machine_counts_as_there():
+    training = unattended.Training((0,), ("message",), None, False, host_id(), 1, -1.0)
+    assert not training.attended and replace(training, host="elsewhere").attended
