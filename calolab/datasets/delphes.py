@@ -200,6 +200,8 @@ def _read(path: Path, layout: Layout, labels: Mapping[str, float], events: int |
         if DESCRIPTION in file and not isinstance(file[DESCRIPTION], str):
             raise descriptions.damaged(str(path), f"it is a {file[DESCRIPTION].classname}, expected text")
         origin = dict(descriptions.parse(str(path), file[DESCRIPTION]).origin) if DESCRIPTION in file else {}
+        if _WEIGHT in branches and "weight" not in held:
+            origin["not read"] = f"{_WEIGHT}, which is not one number per event"
     clash = sorted(set(held) & set(labels))
     if clash:
         raise ValueError(f"{path}: holds the labels {clash} itself. Leave them out of labels=.")

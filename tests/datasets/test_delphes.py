@@ -324,3 +324,14 @@ def test_energies_beyond_the_precision_of_a_file(tmp_path):
 def test_a_name_with_a_colon_is_no_name_of_a_tree(tmp_path):
     path = datasets.save(tmp_path / "run:1.root", towers(3))
     assert len(datasets.load(path)) == 3
+
+
+def test_weights_that_are_not_one_per_event_are_named(tmp_path):
+    path, energies = tmp_path / "weights.root", ak.Array([[5.0, 6.0], [7.0]])
+    content = {"Tower": ak.zip({"ET": energies, "Eta": energies / 10, "Phi": energies / 10})}
+    content["Event.Weight"] = ak.Array([[1.0, 2.0], [3.0]])
+    types = {name: column.type.content for name, column in content.items()}
+    with uproot.recreate(path) as file:
+        file.mktree("Delphes", types, field_name=lambda outer, inner: f"{outer}.{inner}").extend(content)
+    read = datasets.load(path)
+    assert dict(read.labels) == {} and read.origin["not read"].startswith("Event.Weight, which")
