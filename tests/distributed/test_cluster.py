@@ -151,10 +151,10 @@ def test_a_controller_that_fails_at_once_leaves_nothing(monkeypatch):
 
 
 def test_a_controller_that_cannot_be_started_leaves_no_folder(monkeypatch, tmp_path):
-    def fail(cluster):
+    async def fail(cluster):
         raise OSError("no process")
 
-    monkeypatch.setattr(launch.EngineCluster, "start_controller_sync", fail)
+    monkeypatch.setattr(launch.EngineCluster, "start_controller", fail)
     monkeypatch.setattr(launch.tempfile, "tempdir", str(tmp_path))
     with pytest.raises(RuntimeError, match="'none' did not start: no process"):
         distributed.start(1, name="none")
