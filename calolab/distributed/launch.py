@@ -291,10 +291,16 @@ def scratch_prefix(name: str) -> str:
 
 
 def log_files(path: Path) -> list[Path]:
-    """What the controller, the engines and the watchdog of a cluster print into."""
+    """What a cluster's controller, engines and watchdog print into; for a cluster `a`, not what `a-1` prints into."""
+    others = [_is_log(other) for other in path.parent.glob(f"{path.stem}-*.json")]
+    found = [file for file in (path.parents[1] / "log").glob("*.log") if _is_log(path).fullmatch(file.name)]
+    return sorted(file for file in found if not any(other.fullmatch(file.name) for other in others))
+
+
+def _is_log(path: Path) -> re.Pattern:
+    """The names of a cluster's logs."""
     name = re.escape(path.stem.removeprefix("cluster-"))
-    pattern = re.compile(rf"(ipcontroller|ipengine|watchdog)-{name}-\d+(-\d+)*\.log")
-    return sorted(file for file in (path.parents[1] / "log").glob("*.log") if pattern.fullmatch(file.name))
+    return re.compile(rf"(ipcontroller|ipengine|watchdog)-{name}-\d+(-\d+)*\.log")
 
 
 def job_ids(content: dict) -> list[str]:

@@ -67,9 +67,14 @@ def test_a_cluster_of_ipyparallels_own_is_left_alone():
 
 
 def test_the_remains_of_one_cluster_are_not_those_of_another():
-    folder = launch.path_of("a").parent
-    folder.mkdir(parents=True, exist_ok=True)
+    folder, logs = launch.path_of("a").parent, launch.path_of("a").parents[1] / "log"
+    for place in (folder, logs):
+        place.mkdir(parents=True, exist_ok=True)
     others = [folder / "ipcontroller-a-b-client.json", folder / f"calolab-a-b-run-{16 * '0'}.json"]
+    (logs / "ipengine-a-1-1764450000-0000.log").touch()
+    launch.path_of("a-1").touch()
+    assert launch.log_files(launch.path_of("a")) == [] and len(launch.log_files(launch.path_of("a-1"))) == 1
+    launch.path_of("a-1").unlink()
     for file in (client_lock.lock_file(launch.path_of("a")), folder / "ipcontroller-a-client.json", *others):
         file.touch()
     assert "No cluster 'a' is running" in distributed.stop("a")
