@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from calolab import cpu
 from calolab.training import checkpoints as store
 from calolab.training import ranks
 from calolab.training.divergence import check_weights
@@ -87,5 +88,6 @@ def note_provenance(run: Run, standing: Standing, resumed: bool) -> None:
             "response": standing.response,
             "labels": {name: [float(column.min()), float(column.max())] for name, column in run.labels.items()},
             "data": dict(getattr(run.data, "origin", {})),
+            "cpu": str(cpu.report()),  # equal bits are promised on this kind of CPU only
         }
     )

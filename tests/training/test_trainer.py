@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 
+from calolab import cpu
 from calolab.interrupts import Stopped
 from calolab.training import PhysicsScore, Recipe, TrainingDiverged, fit
 from calolab.training.history import History
@@ -43,7 +44,7 @@ def test_training_moves_every_weight_and_records_every_epoch(tiny_gan, tiny_samp
         assert losses["generator"] == pytest.approx(total, rel=1e-4)
         assert losses["real_ecal"] == pytest.approx(0, abs=1e-3)
     training = gan.provenance["trainings"][0]
-    assert training["epochs"] == 3
+    assert training["epochs"] == 3 and training["cpu"] == str(cpu.report())
     assert training["data"] == {"simulation": "random numbers"}
     # This sample deposits 2 % of the incident energy: 2 GeV at E = 1 (100 GeV).
     assert np.polyval(training["response"]["coefficients"], 0.3) == pytest.approx(2, rel=1e-4)
