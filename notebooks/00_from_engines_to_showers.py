@@ -138,8 +138,11 @@ monitor
 history = await monitor.wait()  # waits without blocking the kernel; `run.wait()` blocks it
 history
 
+# %% [markdown]
+# The monitor again, as it stands at the end: the losses of every step.
+
 # %%
-history.plot()
+monitor
 
 # %% [markdown]
 # What do several engines gain? The same training on one of them, for a few steps, gives the ratio.

@@ -41,7 +41,8 @@ SCRATCH = (
     'd=$(mktemp -d "${TMPDIR:-/tmp}/calolab-XXXXXXXX") && export TMPDIR="$d"; "$@" <&0 & engine=$!; '
     '[ -z "$d" ] || echo "$here $$ $engine" > "$d/.owners"; [ -z "$name" ] || kill -$name $engine 2> /dev/null; '
     "while wait $engine; code=$?; [ $code -gt 128 ] && kill -0 $engine 2> /dev/null; do :; done; "
-    '[ -z "$d" ] || rm -rf "$d"; exit $code'
+    # Its nanny has yet to tell the hub that the engine has died; Slurm would end it with this shell.
+    '[ -z "$d" ] || rm -rf "$d"; [ $code -le 128 ] || sleep 1; exit $code'
 )
 IN_SCRATCH = ("sh", "-c", SCRATCH, "calolab")
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")

@@ -53,9 +53,10 @@ def allocation():
     """A real allocation, as around a notebook on a compute node."""
     if shutil.which("salloc") is None:
         pytest.skip("Slurm is not installed: .ci/slurm start")
-    command = ["salloc", "--no-shell", "--quiet", "--ntasks=4", "--job-name=calolab-around", "--immediate=30"]
+    name = f"calolab-around-{os.getpid()}"  # not that of tests in another checkout
+    command = ["salloc", "--no-shell", "--quiet", "--ntasks=4", f"--job-name={name}", "--immediate=30"]
     subprocess.run(command, check=True, capture_output=True, timeout=60)
-    found = subprocess.run(["squeue", "--me", "-h", "-n", "calolab-around", "-o", "%A"], capture_output=True, text=True)
+    found = subprocess.run(["squeue", "--me", "-h", "-n", name, "-o", "%A"], capture_output=True, text=True)
     number = found.stdout.split()[0]
     yield number
     subprocess.run(["scancel", number], check=True, timeout=30)
