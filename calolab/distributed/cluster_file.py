@@ -36,9 +36,15 @@ class EngineCluster(ipyparallel.Cluster):
     owner = Unicode("").tag(to_dict=True)
     scratch = Unicode("").tag(to_dict=True)
 
+    starting = False  # set by who starts the controller
+
     def update_cluster_file(self):
-        """Kept without controller and engines too: the end of a cluster removes it, last of its files."""
-        self.write_cluster_file()
+        """Kept without controller and engines too: the end of a cluster removes it, last of its files.
+
+        Once removed it stays so, whoever else follows the cluster: JupyterLab's server does.
+        """
+        if self.starting or Path(self.cluster_file).exists():
+            self.write_cluster_file()
 
     def write_cluster_file(self):
         """Readable by its owner alone, and never half written."""

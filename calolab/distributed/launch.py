@@ -128,6 +128,7 @@ def controller(
         parent=None,
         log=_log,
     )
+    cluster.starting = True
     try:
         _outside_loops(cluster.start_controller_sync)
     except BaseException:
@@ -147,6 +148,7 @@ def controller(
         )
     cluster.watchdog = guard.pid
     cluster.update_cluster_file()
+    cluster.starting = False
     return cluster
 
 

@@ -82,3 +82,11 @@ def test_the_remains_of_one_cluster_are_not_those_of_another():
     assert sorted(folder.glob("*-a*")) == sorted(others)
     for file in others:
         file.unlink()
+
+
+def test_the_file_of_a_stopped_cluster_does_not_come_back(one):
+    path = launch.path_of("one")
+    followed = launch.load(path)  # as JupyterLab's server does, which hears later that engines have ended
+    distributed.stop("one")
+    followed.update_cluster_file()
+    assert not path.exists() and "not running" in repr(distributed.status("one"))
