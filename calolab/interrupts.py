@@ -157,9 +157,10 @@ def _end_script(kind, error, trace):
     if not (issubclass(kind, KeyboardInterrupt) and in_script()):
         sys.__excepthook__(kind, error, trace)
         return
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more while Python ends: at once
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the line comes first
     line = str(error) if isinstance(error, Stopped) else f"Stopped: {_place(trace)}."
-    print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr)
+    print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more while Python ends: at once
     raise SystemExit(128 + getattr(error, "number", signal.SIGINT))
 
 

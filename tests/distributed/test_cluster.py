@@ -192,7 +192,7 @@ def test_an_interrupt_during_start_leaves_nothing(after):
         kernel.send_signal(signal.SIGINT)
         time.sleep(0.1)
     assert kernel.communicate(timeout=60)[1] == "Stopped: the start of a cluster; nothing of it is left.\n"
-    assert kernel.returncode == 130
+    assert kernel.returncode in (130, -signal.SIGINT)  # the second one may come while Python ends
     assert not alive(everything) and not list(path.parents[1].rglob("*broken-off*"))
     ours = [
         p for p in psutil.process_iter(["environ"]) if (p.info["environ"] or {}).get("IPP_CLUSTER_ID") == "broken-off"
