@@ -11,6 +11,8 @@ import calolab  # noqa: F401 - before a test loads TensorFlow: oneDNN, threads a
 os.environ.setdefault("CALOLAB_SIZE", "test")
 # A shell that starts pytest in the background makes it deaf to Ctrl-C, which some tests press.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So does `nohup` with the end of a session, which engines are to hear of.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def refuse_skip(report):

@@ -1,5 +1,6 @@
 """One contract for all kinds of engines: local processes, MPI, srun in an allocation, a Slurm job, ssh."""
 
+import contextlib
 import getpass
 import json
 import os
@@ -243,12 +244,15 @@ def test_the_shell_around_an_engine_reports_how_it_ended(shell, tmp_path):
 def test_the_shell_around_an_engine_forwards_what_ends_it(number, tmp_path):
     told = tmp_path / "told"
     engine = f"trap 'touch {told}; exit 7' {number.value}; touch {told}.ready; while :; do sleep 0.05; done"
-    with subprocess.Popen(
-        [*launchers.IN_SCRATCH, "sh", "-c", engine], env=os.environ | {"TMPDIR": str(tmp_path)}
-    ) as shell:
-        wait_for(tmp_path.joinpath("told.ready").exists)
-        shell.send_signal(number)
-        assert shell.wait(20) == 7 and told.exists() and not list(tmp_path.glob("calolab-*"))
+    options = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "start_new_session": True}
+    with subprocess.Popen([*launchers.IN_SCRATCH, "sh", "-c", engine], **options) as shell:
+        try:
+            wait_for(tmp_path.joinpath("told.ready").exists)
+            shell.send_signal(number)
+            assert shell.wait(20) == 7 and told.exists() and not list(tmp_path.glob("calolab-*"))
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
 
 
 def test_folders_of_killed_engines_go_with_the_next_start_and_others_stay(tmp_path):
