@@ -4,6 +4,8 @@ import re
 
 import pytest
 
+from tests.helpers import wait_for
+
 DATA = """
 from types import SimpleNamespace
 
@@ -212,6 +214,38 @@ def advertised(section):
     return [key.replace("Space", " ") for text in texts for key in text.split()]
 
 
+# These two come first: pressing all keys changes what the widgets show.
+def test_after_a_click_on_a_choice_arrows_are_the_widgets(notebook):
+    section, page = widget(notebook, "Slice viewer"), notebook.page
+    log, linear = (section.get_by_label(name, exact=True) for name in ("log", "linear"))
+    position = section.get_by_label("slice (keys")
+    linear.click()
+    before = int(position.input_value())
+    page.keyboard.press("ArrowRight" if before < 24 else "ArrowLeft")
+    wait_for(lambda: abs(int(position.input_value()) - before) == 1, 10)  # it is painted with the next frame
+    assert linear.is_checked() and not log.is_checked()
+    # By the keyboard alone: Tab goes from one choice to the next, Space and Enter choose.
+    page.keyboard.press("Shift+Tab")
+    page.keyboard.press("Space")
+    assert log.is_checked() and not linear.is_checked()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert linear.is_checked() and not log.is_checked()
+
+
+def test_after_a_click_on_a_check_box_keys_are_the_widgets(notebook):
+    section, page = widget(notebook, "Training monitor"), notebook.page
+    box, log = section.get_by_label("generator", exact=True), section.get_by_label("log", exact=True)
+    before = log.is_checked()
+    box.click()
+    assert not box.is_checked()
+    page.keyboard.press("l")
+    wait_for(lambda: log.is_checked() != before, 10)
+    section.get_by_label("generator", exact=True).focus()
+    page.keyboard.press("Enter")
+    assert section.get_by_label("generator", exact=True).is_checked()
+
+
 @pytest.mark.parametrize("name", SHOWN)
 def test_no_key_that_is_pressed_in_a_widget_reaches_the_notebook(notebook, name):
     section, page = widget(notebook, name), notebook.page
@@ -260,37 +294,6 @@ def test_arrows_on_a_choice_leave_the_choices_of_other_widgets_alone(notebook):
         page.keyboard.press(key)
     assert section.evaluate(INSIDE)
     assert page.evaluate(checked) == before
-
-
-def test_after_a_click_on_a_choice_arrows_are_the_widgets(notebook):
-    section, page = widget(notebook, "Slice viewer"), notebook.page
-    log, linear = (section.get_by_label(name, exact=True) for name in ("log", "linear"))
-    position = section.get_by_label("slice (keys")
-    linear.click()
-    before = int(position.input_value())
-    page.keyboard.press("ArrowRight" if before < 24 else "ArrowLeft")
-    assert abs(int(position.input_value()) - before) == 1
-    assert linear.is_checked() and not log.is_checked()
-    # By the keyboard alone: Tab goes from one choice to the next, Space and Enter choose.
-    page.keyboard.press("Shift+Tab")
-    page.keyboard.press("Space")
-    assert log.is_checked() and not linear.is_checked()
-    page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    assert linear.is_checked() and not log.is_checked()
-
-
-def test_after_a_click_on_a_check_box_keys_are_the_widgets(notebook):
-    section, page = widget(notebook, "Training monitor"), notebook.page
-    box, log = section.get_by_label("generator", exact=True), section.get_by_label("log", exact=True)
-    before = log.is_checked()
-    box.click()
-    assert not box.is_checked()
-    page.keyboard.press("l")
-    assert log.is_checked() != before
-    section.get_by_label("generator", exact=True).focus()
-    page.keyboard.press("Enter")
-    assert section.get_by_label("generator", exact=True).is_checked()
 
 
 def test_ctrl_s_saves_the_notebook_from_within_a_widget(notebook):

@@ -83,7 +83,11 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
         assert steps == sorted(set(steps)) and set(steps) >= {(e, s) for e in range(grown.epoch) for s in range(2)}
         # Each epoch's event is kept, also of those before the engine was lost.
         assert [one["epoch"] for one in run.epochs][: grown.epoch + 1] == list(range(grown.epoch + 1))
-        assert all(one["event"].shape == plane_of(sample.space).shape for one in run.epochs)
+        # The engine that was killed may not have sent its last one.
+        events = [one["event"] for one in run.epochs if one["event"] is not None]
+        assert {event.shape for event in events} == {plane_of(sample.space).shape} and len(events) >= len(
+            run.epochs
+        ) - 1
         monitor = widgets.TrainingMonitor(run)
         assert monitor.status == "running" and len(monitor.ranks) == 3
         monitor.close()
