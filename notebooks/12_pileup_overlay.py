@@ -296,7 +296,7 @@ for mu in mus:
 # %% [markdown]
 # ## 6. Compare by hand
 #
-# Choose real or generated pile-up and move mu; grey is real pile-up. It is read anew at each step, at mu = 200 in some tens of milliseconds per event:
+# Choose real or generated pile-up and move mu; grey is real pile-up. It is read again at each step, at mu = 200 in some tens of milliseconds per event:
 # the first events are shown at once, the distributions fill while you look, and then the neighbouring steps are prepared.
 
 # %%

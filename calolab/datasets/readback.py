@@ -40,7 +40,7 @@ def verify(path: Path, partial: Path, written: dict[str, Tally], text: str) -> N
     """Read an HDF5 file or npz archive back.
 
     Args:
-        path: the name that it shall get, for the message.
+        path: its final name, for the message.
         partial: the file.
         written: what each of its datasets must hold.
         text: its description.

@@ -142,7 +142,7 @@ def status(name: str = "calolab") -> ClusterStatus:
     if any(job.state == "PENDING" for job in queue):
         return told("waiting", "Its engines wait in the queue.")
     if over:
-        return told("damaged", "The engines of an ended job are gone: `restart` submits it anew.")
+        return told("damaged", "The engines of an ended job are gone: `restart` submits it again.")
     return told("damaged", "`restart` brings all engines back.")
 
 

@@ -210,7 +210,7 @@ class Search:
 
     @property
     def asked(self) -> int:
-        """How many trials it shall have in all; they are proposed one by one."""
+        """Number of trials asked for; they are proposed one by one."""
         return self._store.settings["trials"]
 
     @property

@@ -80,7 +80,7 @@ def picture(space: Space, values: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Snapshots:
-    """Images of one event, generated anew after every epoch, and of the training event whose labels it has.
+    """Images of one event, generated again after every epoch, and of the training event whose labels it has.
 
     Args:
         reference: one event of the training sample.

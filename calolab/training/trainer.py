@@ -102,8 +102,8 @@ def fit(
         resume: go on from the checkpoint in that folder as if the training had never stopped.
         time_limit: seconds after which training stops, once the step in progress is done on all ranks; at least one
             step is taken. The clock starts with this call, so compiling, physics scores and checkpoints count; a
-            resumed training has this time anew. The best epoch is kept, and `resume=True` continues bit-identically.
-            Given on all ranks or on none.
+            resumed training has the full time again. The best epoch is kept, and `resume=True` continues
+            bit-identically. Given on all ranks or on none.
         callbacks: called with a `Progress` after every step.
         parallel: an object with `rank`, `size`, `average(tensors)` (means over the ranks, also inside a `tf.function`)
             and `broadcast(arrays)` (those of rank 0); None trains alone.

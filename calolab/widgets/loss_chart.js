@@ -43,7 +43,7 @@ export function lossChart(model) {
     tell();
   }
 
-  // Made anew only when it changes: a box that is replaced between press and release would miss the click.
+  // Replaced only when it changes: a box that is replaced between press and release would miss the click.
   function showLegend() {
     const [styles, shown] = [model.get("styles"), model.get("shown")];
     const key = JSON.stringify([styles, shown]);

@@ -49,7 +49,7 @@ class SearchDashboard(LiveWidget):
     direction = traitlets.Unicode("minimize").tag(sync=True)
     objective = traitlets.Unicode(help="the metric that decides which trial is best").tag(sync=True)
     space = traitlets.List(help="the parameters: ranges or choices").tag(sync=True)
-    asked = traitlets.Int(help="how many trials the search shall have in all").tag(sync=True)
+    asked = traitlets.Int(help="number of trials asked for").tag(sync=True)
     note = traitlets.Unicode(help="what the search has to say besides").tag(sync=True)
     reason = traitlets.Unicode(help="why the buttons are off, if they are").tag(sync=True)
     view_names = traitlets.List(traitlets.Unicode()).tag(sync=True)

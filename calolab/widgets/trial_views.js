@@ -6,7 +6,7 @@ import { button, element } from "./controls.js";
 export function trialViews(model, answers) {
   const node = element("div", { class: "calolab-view", hidden: true });
 
-  /** Buttons that open the views of a trial's best model; made anew only for another trial. */
+  /** Buttons that open the views of a trial's best model; replaced only for another trial. */
   function offer(place, row) {
     const key = row?.epochs.length ? String(row.number) : "";
     if (place.dataset.trial === key) return;

@@ -32,7 +32,7 @@ LISTEN = """() => {
 
 
 class Run:
-    """A run that does what it is told, with a TrainingRun's interface."""
+    """A run that follows a script, with a TrainingRun's interface."""
 
     def __init__(self, space="clic-ecal"):
         self.status, self.losses, self.progress, self.epochs, self.example = "running", [], [], [], {}

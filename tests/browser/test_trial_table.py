@@ -76,7 +76,7 @@ def test_no_cell_lies_partly_under_the_buttons_and_clicks_lead_to_the_others(pag
     table.locator("tr[data-trial]").first.wait_for()
     for width in (700, 1000, 1200):
         page.set_viewport_size({"width": width, "height": 1200})
-        # Measured and painted anew in the next frames.
+        # Measured and painted again in the next frames.
         page.evaluate("new Promise((done) => setTimeout(done, 100))")
         assert page.evaluate(CUT) == [], width
         assert page.evaluate(SHORTENED) == [], width

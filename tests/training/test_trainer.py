@@ -318,7 +318,7 @@ def test_a_time_limit_stops_after_the_step_that_passes_it_and_resumes_bit_identi
     expected = fit(whole, tiny_sample(), epochs=2, **QUIET)
     assert (expected.reason, expected.unfinished, expected.steps) == ("", None, 12)
     options = {"epochs": 2, "checkpoints": tmp_path, "callbacks": [seen.append], **QUIET}
-    # The first step passes this limit, and the resumed training has it anew.
+    # The first step passes this limit, and the resumed training has it again.
     first = fit(tiny_gan(), tiny_sample(), time_limit=1e-6, **options)
     second = fit(tiny_gan(seed=8), tiny_sample(), time_limit=1e-6, resume=True, **options)
     assert [(now.epoch, now.step, now.time_limit) for now in seen] == [(0, 0, 1e-6), (0, 1, 1e-6)]
