@@ -1,6 +1,6 @@
 # Every target sets up what it needs on first use, in .venv, and is quick afterwards.
 #   make demo    run notebook 00 on two engines with real Geant4 showers; leaves an HTML page
-#   make test    run all tests
+#   make test    run all tests, in two processes; `make test TESTS=tests/simulate` a part of them, in one
 #   make lab     open JupyterLab on the notebooks
 #   make bench   measure the figures of README and save them
 #   make kernel  register this environment as a Jupyter kernel (for a JupyterHub)
@@ -33,7 +33,7 @@ demo: $(READY)
 	@CALOLAB_SIZE=demo $(BIN)/python notebooks/execute.py $(NOTEBOOK) --out $(OUT)
 
 test: $(READY)
-	@CALOLAB_SIZE=test $(BIN)/python -m pytest $(TESTS)
+	@CALOLAB_SIZE=test $(BIN)/python -m pytest $(or $(TESTS),--numprocesses=2 --dist=loadfile --no-loadscope-reorder)
 
 lab: $(READY)
 	@JUPYTER_CONFIG_PATH="$(CURDIR)/calolab/widgets/lab$${JUPYTER_CONFIG_PATH:+:$$JUPYTER_CONFIG_PATH}" $(BIN)/jupyter lab --notebook-dir=notebooks $(if $(filter 0,$(shell id -u)),--allow-root)

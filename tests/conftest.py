@@ -13,6 +13,14 @@ os.environ.setdefault("CALOLAB_SIZE", "test")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # So does `nohup` with the end of a session, which engines are to hear of.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+# Where two processes run the tests, each takes one file after the other: the slowest files come first.
+SLOWEST = ("test_launchers", "test_slurm", "test_every_widget", "test_elastic", "test_unattended", "test_conformance")
+SLOW = ("distributed", "browser", "tests", "magics")
+
+
+def pytest_collection_modifyitems(items):
+    """Put the slow files first and leave all else as it stands."""
+    items.sort(key=lambda item: (item.path.stem not in SLOWEST, item.path.parent.name not in SLOW))
 
 
 def refuse_skip(report):

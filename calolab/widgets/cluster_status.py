@@ -5,18 +5,18 @@ from __future__ import annotations
 import threading
 import time
 
-import anywidget
 import traitlets
 
 from calolab.widgets import frontend
+from calolab.widgets.live import LiveWidget
 
 
-class ClusterStatus(anywidget.AnyWidget):
+class ClusterStatus(LiveWidget):
     """The engines of a cluster with rank, machine, memory and load, its place in a queue, and Restart and Stop.
 
     A daemon thread asks `distributed.status` every few seconds, which does not disturb the engines, busy ones included;
-    it ends when the widget is closed. While the kernel is busy the figures go on, but a click may wait for the cell's
-    end.
+    it ends when the widget is closed. While the kernel is busy the figures go on; a click is heard at once where the
+    kernel has subshells (JupyterLab 4.4, ipykernel 7), else at the cell's end.
 
     Args:
         cluster: a cluster's name, or its `Engines`.
@@ -81,10 +81,11 @@ class ClusterStatus(anywidget.AnyWidget):
 
     def _on_message(self, _, content, buffers):
         action = content.get("type")
-        if action in ("restart", "stop") and not self.doing:
-            with self._lock:
-                self.doing, self.done, self.message = action, "", ""
-            threading.Thread(target=self._act, args=(action,), name="ClusterStatus click", daemon=True).start()
+        with self._lock:
+            if action not in ("restart", "stop") or self.doing:
+                return
+            self.doing, self.done, self.message = action, "", ""
+        threading.Thread(target=self._act, args=(action,), name="ClusterStatus click", daemon=True).start()
 
     def _act(self, action):
         from calolab import distributed

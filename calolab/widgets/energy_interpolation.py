@@ -5,17 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-import anywidget
 import numpy as np
 import traitlets
 
 from calolab.plots import scales, slices
 from calolab.samples import Sample, side_names
 from calolab.widgets import frontend
+from calolab.widgets.live import Widget
 from calolab.widgets.slicing import Slicing, slice_energies, within
 
 
-class EnergyInterpolation(Slicing, anywidget.AnyWidget):
+class EnergyInterpolation(Slicing, Widget):
     """A slider through the incident energy: the same latent vectors at every energy, their slices and profiles.
 
     A GAN that has learnt physics moves smoothly along such a traversal; one that has learnt examples by heart jumps.

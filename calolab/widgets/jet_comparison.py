@@ -8,7 +8,6 @@ import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -18,6 +17,7 @@ from calolab.samples import Sample, side_names
 from calolab.widgets import frontend
 from calolab.widgets.event_sources import ALL, Clustered, Sources, View, cluster_more
 from calolab.widgets.jet_histograms import VARIABLES, histogram
+from calolab.widgets.live import Widget
 from calolab.widgets.slicing import within
 
 # Where there is an event loop, an answer has one piece of events of each kind, and more while less time has passed [s].
@@ -33,7 +33,7 @@ KEPT = 96
 CHOICE = ("sample", "mass_point", "signal", "pileup", "mu")
 
 
-class JetComparison(anywidget.AnyWidget):
+class JetComparison(Widget):
     """Events as images with their jets drawn in, beside multiplicity, masses and pt of the jets, real over generated.
 
     Controls choose the sample, its mass point, the pile-up and how much of it. The distributions follow, first from a

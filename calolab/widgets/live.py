@@ -1,8 +1,21 @@
-"""Widgets that are steered while a cell runs."""
+"""In which thread of the kernel a widget's messages are handled."""
 
 from __future__ import annotations
 
 import anywidget
+
+
+class Widget(anywidget.AnyWidget):
+    """A widget whose messages are handled in the kernel's main thread, between cells.
+
+    ipykernel 7.4 hands a message to the thread that handled the one before, which may be a subshell's (see
+    `LiveWidget`). Two threads would then change the widget at the same time.
+    """
+
+    def open(self):
+        """Open the connection to the browser."""
+        super().open()
+        self.comm._reply_subshell_for = lambda data, named: None
 
 
 class LiveWidget(anywidget.AnyWidget):

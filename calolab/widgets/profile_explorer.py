@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import anywidget
 import numpy as np
 import traitlets
 
@@ -13,9 +12,10 @@ from calolab.samples import Sample
 from calolab.spaces import SYMBOLS, with_unit
 from calolab.validation import profiles
 from calolab.widgets import frontend
+from calolab.widgets.live import Widget
 
 
-class ProfileExplorer(anywidget.AnyWidget):
+class ProfileExplorer(Widget):
     """Mean shower profiles of two samples with statistical bands, their ratio and their moments.
 
     The profiles of the single showers go to the browser, where the means over the chosen energies are formed: they

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import anywidget
 import traitlets
 
 from calolab.plots import slices
 from calolab.samples import Sample
 from calolab.widgets import frontend
+from calolab.widgets.live import Widget
 from calolab.widgets.slicing import Slicing, slice_energies, within
 
 
-class SliceViewer(Slicing, anywidget.AnyWidget):
+class SliceViewer(Slicing, Widget):
     """Showers of two samples side by side, slice by slice, in one colour scale that the reference sets.
 
     All showers reach the browser in one binary transfer and are drawn there, so the viewer answers while the kernel is

@@ -80,6 +80,20 @@ def section(notebook):
     notebook.check_quiet()
 
 
+def test_every_message_is_handled_in_the_main_thread(notebook, section):
+    notebook.run(
+        "import threading\nthreads = []\n"
+        "def note(_):\n    threads.append(threading.current_thread() is threading.main_thread())\n"
+        "comparison.observe(note, 'event')"
+    )
+    slider = section.get_by_label("event (keys")
+    for number in (1, 2, 3):
+        slider.press("ArrowRight")
+        assert notebook.becomes("comparison.event", number)
+    notebook.run("comparison.unobserve(note, 'event')")
+    assert notebook.read("threads") == [True] * 3
+
+
 def answered(notebook):
     """Wait until the histograms are those of the choice and of all events."""
     notebook.wait_until_idle()
