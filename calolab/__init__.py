@@ -10,6 +10,7 @@ from calolab import cpu, interrupts, tensorflow_log
 __version__ = "0.1.0"
 
 _PARTS = (
+    "cluster",
     "cpu",
     "datasets",
     "distributed",
@@ -18,6 +19,8 @@ _PARTS = (
     "particles",
     "plots",
     "samples",
+    "scaling",
+    "search",
     "simulate",
     "spaces",
     "training",

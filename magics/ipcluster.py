@@ -5,7 +5,7 @@ from __future__ import annotations
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from calolab import distributed
+from calolab import cluster
 
 from .verbs import VerbParser, positive, read
 
@@ -26,7 +26,7 @@ def parser() -> VerbParser:
             added.add_argument("--id", dest="name", default="calolab", help="name of the cluster (calolab)")
         return added
 
-    start = verb("start", distributed.start, "Start engines, or find those that run already.")
+    start = verb("start", cluster.start, "Start engines, or find those that run already.")
     start.add_argument("-n", type=positive(int), help="number of engines (2)")
     start.add_argument(
         "--engines", metavar="LAUNCHER", help="local, mpi, srun, slurm or ssh (chosen by Horovod's build)"
@@ -54,17 +54,17 @@ def parser() -> VerbParser:
     start.add_argument("--idle", type=positive(float), help="minutes without a client until engines stop (30)")
     start.add_argument("--address", help="where the controller listens (loopback; beyond it this machine's address)")
     start.add_argument("--timeout", type=positive(float), help="seconds to wait for the engines (60; slurm 600)")
-    verb("status", distributed.status, "How the engines are.")
-    verb("list", distributed.clusters, "All clusters of this profile.", named=False)
-    scale = verb("scale", distributed.scale, "Have so many engines: start more, or stop the highest idle ones.")
+    verb("status", cluster.status, "How the engines are.")
+    verb("list", cluster.clusters, "All clusters of this profile.", named=False)
+    scale = verb("scale", cluster.scale, "Have so many engines: start more, or stop the highest idle ones.")
     scale.add_argument("n", type=positive(int), help="number of engines")
     scale.add_argument("--timeout", type=positive(float), help="seconds to wait for them (60; slurm 600)")
-    verb("reattach", distributed.attach, "The engines that run already, for instance after a kernel restart.")
-    logs = verb("logs", distributed.logs, "What the controller and the engines have printed.")
+    verb("reattach", cluster.attach, "The engines that run already, for instance after a kernel restart.")
+    logs = verb("logs", cluster.logs, "What the controller and the engines have printed.")
     logs.add_argument("--lines", type=positive(int), default=20, help="lines of each log (20)")
-    restart = verb("restart", distributed.restart, "Start the engines anew, with empty memories.")
+    restart = verb("restart", cluster.restart, "Start the engines anew, with empty memories.")
     restart.add_argument("--timeout", type=positive(float), help="seconds to wait for them (60; slurm 600)")
-    stop = verb("stop", distributed.stop, "Stop the engines and their controller.")
+    stop = verb("stop", cluster.stop, "Stop the engines and their controller.")
     stop.add_argument("--all", action="store_true", help="stop every cluster of this profile")
     return top
 
@@ -77,12 +77,12 @@ class EngineMagics(Magics):
     def ipcluster(self, line):
         """Engines: `%ipcluster start -n 2`, `status`, `list`, `logs`, `scale`, `restart`, `reattach`, `stop`, `-h`."""
         options = read(line, parser())
-        if isinstance(options, distributed.Text):
+        if isinstance(options, cluster.Text):
             return options
         del options["verb"]
         call = options.pop("call")
         if options.pop("all", False):
-            call, options = distributed.stop_all, {}
+            call, options = cluster.stop_all, {}
         try:
             return call(**{name: value for name, value in options.items() if value is not None})
         except (ValueError, RuntimeError, TimeoutError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from IPython.core.error import UsageError
 from IPython.core.magic import Magics, line_magic, magics_class
 
-from calolab import distributed
+from calolab import cluster, search
 
 from .verbs import VerbParser, positive, read
 
@@ -64,22 +64,22 @@ class SearchMagics(Magics):
     def search(self, line):
         """`%search start train space --folder f`, `status`, `table`, `stop`, `restart`, `promote`, `reattach`, `-h`."""
         options = read(line, parser())
-        if isinstance(options, distributed.Text):
+        if isinstance(options, cluster.Text):
             return options
         options = {name: value for name, value in options.items() if value is not None}
         verb = options.pop("verb")
         try:
             if verb == "list":
-                return distributed.searches()
+                return search.known()
             if verb in ("start", "reattach"):
                 return self._begin(verb, options)
-            search = self._chosen(options.pop("id", None))
+            running = self._chosen(options.pop("id", None))
             if verb == "status":
-                return search
+                return running
             if verb == "table":
-                return search.table(**options)
-            getattr(search, verb)(**options)
-            return search
+                return running.table(**options)
+            getattr(running, verb)(**options)
+            return running
         except (ValueError, TypeError, RuntimeError) as error:
             raise UsageError(str(error)) from error
 
@@ -87,18 +87,18 @@ class SearchMagics(Magics):
         for name in {"train", "space", "engines", "data"} & set(options):
             options[name] = self._variable(options[name])
         if verb == "reattach":
-            return distributed.reattach_search(**options)
+            return search.reattach(**options)
         if "memory" in options:
             options["memory"] = int(options["memory"] * GIBIBYTE)
-        return distributed.search(**options)
+        return search.start(**options)
 
     def _chosen(self, name):
         if name is not None:
             found = self._variable(name)
-            if not isinstance(found, distributed.Search):
+            if not isinstance(found, search.Search):
                 raise UsageError(f"{name} holds no search, but a {type(found).__name__}.")
             return found
-        searches = distributed.searches()
+        searches = search.known()
         if not searches:
             raise UsageError("This kernel has no search: `%search start`, or `%search reattach` with its folder.")
         return searches[-1]

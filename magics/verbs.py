@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from IPython.core.error import UsageError
 
-from calolab import distributed
+from calolab import cluster
 
 
 class VerbParser(argparse.ArgumentParser):
@@ -33,7 +33,7 @@ def positive(kind: Callable) -> Callable:
     return number
 
 
-def read(line: str, top: VerbParser) -> distributed.Text | dict:
+def read(line: str, top: VerbParser) -> cluster.Text | dict:
     """What a line asks for: its help, or the options of its verb.
 
     Args:
@@ -50,7 +50,7 @@ def read(line: str, top: VerbParser) -> distributed.Text | dict:
     verbs = top._subparsers._group_actions[0].choices
     if not words or {"-h", "--help"} & set(words):
         chosen = verbs.get(words[0], top) if words else top
-        return distributed.Text(chosen.format_help())
+        return cluster.Text(chosen.format_help())
     if words[0] not in verbs:
         near = difflib.get_close_matches(words[0], verbs, n=1, cutoff=0.5)
         hint = f" Did you mean `{top.prog} {near[0]}`?" if near else ""

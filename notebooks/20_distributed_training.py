@@ -119,7 +119,7 @@ small
 # %%
 ranks = [2**k for k in range(11) if 2**k <= len(engines)]
 published = networks() if size == "test" else cl.models.build("rpv", train.space)
-report = cl.distributed.scaling_report(
+report = cl.scaling.report(
     engines, published, train, ranks=ranks, batch_size=max(timed_batch, ranks[-1]), steps=steps, rounds=rounds
 )
 report
@@ -137,7 +137,7 @@ report
 # other hardware, and not all of them count the same time.
 
 # %%
-fabric = cl.distributed.Network("stated: 2 us, 12.5 GB/s", latency=2e-6, bandwidth=12.5e9)
+fabric = cl.scaling.Network("stated: 2 us, 12.5 GB/s", latency=2e-6, bandwidth=12.5e9)
 report.plot(network=fabric)
 
 # %%
@@ -226,7 +226,7 @@ run.interruptions
 # `scale` starts an engine in its place; when the epoch ends, the training takes it in.
 
 # %%
-engines = cl.distributed.scale(engines.size)
+engines = cl.cluster.scale(engines.size)
 survived = run.wait()
 print(*run.interruptions, sep="\n")
 survived

@@ -56,7 +56,7 @@ import asyncio
 from time import perf_counter
 
 import calolab as cl
-from calolab.distributed import Choice, Real
+from calolab.search import Choice, Real
 from calolab.plots import trials as figures
 
 # %load_ext calolab
@@ -135,9 +135,9 @@ space = {
 
 # %%
 if (folder / "search.sqlite").exists():
-    search = cl.distributed.reattach_search(folder, engines)
+    search = cl.search.reattach(folder, engines)
 else:
-    search = cl.distributed.search(
+    search = cl.search.start(
         engines, train_rpv, space, folder=folder, data=data, trials=n_trials, epochs=epochs,
         metric="ks_comb", pruner="median", seed=seed,
     )
@@ -274,15 +274,15 @@ comparison
 # go on to their end, and none is proposed meanwhile. In a new kernel,
 #
 # ```python
-# engines = cl.distributed.attach()                             # or the same %ipcluster start
-# search  = cl.distributed.reattach_search(folder, engines)     # reads what happened meanwhile, and goes on
+# engines = cl.cluster.attach()                             # or the same %ipcluster start
+# search  = cl.search.reattach(folder, engines)     # reads what happened meanwhile, and goes on
 # cl.widgets.SearchDashboard(search)
 # ```
 #
 # brings everything back. Without engines it is a history to look at, from any machine that sees the folder:
 
 # %%
-history = cl.distributed.reattach_search(folder)
+history = cl.search.reattach(folder)
 history
 
 # %% [markdown]

@@ -20,6 +20,7 @@ import threading
 import time
 from pathlib import Path
 
+from calolab import cluster
 from calolab.interrupts import NOTHING, Stopped, handled, postponed, stopping
 
 with stopping("the execution of a notebook"):  # these take some seconds
@@ -121,7 +122,7 @@ def execute(path, timeout, log, owner, kept):
             # What C++ libraries write past Python goes to the log, not into the cells.
             "extra_arguments": ["--IPKernelApp.capture_fd_output=False"],
         }
-        environment = os.environ | {distributed.OWNER: owner}
+        environment = os.environ | {cluster.OWNER: owner}
         execution = Execution(notebook, options, {"stdout": log, "stderr": log, "env": environment})
         error = execution.run(bar.update)
     if execution.received and error is not None:
@@ -168,7 +169,7 @@ def main():
             write(html, page(notebook, arguments.notebook.stem))
             kept = written
         finally:
-            distributed.stop_all(owner)
+            cluster.stop_all(owner)
     if isinstance(error, Stopped):
         raise error
     print(f"\n{summary(notebook)}\nexecuted notebook: {executed.resolve()}\npage:              {html.resolve()}")

@@ -7,6 +7,8 @@ import pytest
 
 import calolab  # noqa: F401 - before a test loads TensorFlow: oneDNN, threads and TensorFlow's log as for users
 
+pytest_plugins = ["tests.engine_fixtures"]
+
 # Notebooks run at the size made for tests, also where pytest is called by hand.
 os.environ.setdefault("CALOLAB_SIZE", "test")
 # A shell that starts pytest in the background makes it deaf to Ctrl-C, which some tests press.
@@ -15,7 +17,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Where two processes run the tests, each takes one file after the other: the slowest files come first.
 SLOWEST = ("test_launchers", "test_slurm", "test_every_widget", "test_elastic", "test_unattended", "test_conformance")
-SLOW = ("distributed", "browser", "tests", "magics")
+SLOW = ("cluster", "distributed", "search", "scaling", "browser", "tests", "magics")
 
 
 def pytest_collection_modifyitems(items):

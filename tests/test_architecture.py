@@ -28,10 +28,11 @@ NOUNS = [
 # Import only from lower rows; siblings of a row do not know each other.
 ROWS = [
     set(NOUNS),
-    {"plots"},
+    {"cluster", "plots"},
     {"datasets", "simulate", "models"},
     {"training", "validation"},
     {"distributed", "inference"},
+    {"search", "scaling", "studies"},
     {"widgets"},
     {"calolab_magics"},
 ]
@@ -39,14 +40,14 @@ ROWS = [
 FREE = {"calolab"}
 
 DOORS = {
-    "tensorflow": ("calolab.training.", "calolab.inference.", "calolab.distributed.data_parallel"),
-    "keras": ("calolab.models.", "calolab.training.", "calolab.inference.", "calolab.distributed.data_parallel"),
+    "tensorflow": ("calolab.training.", "calolab.inference.", "calolab.distributed.rank"),
+    "keras": ("calolab.models.", "calolab.training.", "calolab.inference.", "calolab.distributed.rank"),
     "cloudpickle": ("calolab.distributed.shipment",),
-    "horovod": ("calolab.distributed.communicator",),
-    "ipyparallel": ("calolab.distributed.",),
-    "distributed": ("calolab.distributed.dask_client",),
-    "dask": ("calolab.distributed.dask_client",),
-    "optuna": ("calolab.distributed.search",),
+    "horovod": ("calolab.distributed.horovod",),
+    "ipyparallel": ("calolab.cluster.", "calolab.distributed.", "calolab.search.", "calolab.scaling."),
+    "distributed": ("calolab.distributed.dask",),
+    "dask": ("calolab.distributed.dask",),
+    "optuna": ("calolab.search.proposals",),
     "h5py": ("calolab.datasets.",),
     "uproot": ("calolab.datasets.",),
     "astropy": ("calolab.datasets.",),
@@ -131,7 +132,20 @@ def test_nothing_imports_the_magics_by_their_folder_name():
 
 
 @pytest.mark.parametrize(
-    "part_name", ["", ".training", ".datasets", ".simulate", ".validation", ".widgets", ".distributed", ".plots"]
+    "part_name",
+    [
+        "",
+        ".training",
+        ".datasets",
+        ".simulate",
+        ".validation",
+        ".widgets",
+        ".cluster",
+        ".distributed",
+        ".search",
+        ".scaling",
+        ".plots",
+    ],
 )
 def test_importing_is_light(part_name):
     """TensorFlow, Geant4 and Pythia load when a model or an event is made, not when calolab is imported."""

@@ -11,7 +11,7 @@ import nbformat
 import psutil
 import pytest
 
-from calolab import distributed
+from calolab import cluster
 from tests.helpers import alive, interrupted, wait_for
 
 SCRIPT = Path(__file__).parents[1] / "notebooks" / "execute.py"
@@ -94,7 +94,7 @@ def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp
     """As in `make demo`: one line, 130, no traceback, no engine of the run, and the user's other cluster as it was."""
     cells = [
         code("print('before')"),
-        code("from calolab import distributed\nengines = distributed.start(1, name='own', cores=1)"),
+        code("from calolab import distributed\nengines = cluster.start(1, name='own', cores=1)"),
         code(
             "import time\n"
             "work = engines.client[:].apply_async(lambda: all(iter(lambda: True, False)))\n"
@@ -107,10 +107,10 @@ def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp
     nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "small.ipynb")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-        with distributed.cluster(1, name="other", cores=1) as other:
+        with cluster.running(1, name="other", cores=1) as other:
             command = [SCRIPT, tmp_path / "small.ipynb", "--out", tmp_path / "out"]
             status, printed, said = interrupted(command, (tmp_path / "begun").exists)
-            assert [found.name for found in distributed.clusters()] == ["other"]
+            assert [found.name for found in cluster.clusters()] == ["other"]
             assert other.client[:].apply_sync(abs, -1) == [1]
     assert status == 130 and printed == "" and "Traceback" not in said
     assert said.splitlines()[-1] == (
@@ -130,7 +130,7 @@ def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp
 AT_THE_END = """
 import runpy, signal, sys
 from calolab import distributed
-distributed.stop_all = lambda owner: signal.raise_signal(signal.{signal})
+cluster.stop_all = lambda owner: signal.raise_signal(signal.{signal})
 sys.path.insert(0, {folder!r})
 runpy.run_path({script!r}, run_name="__main__")
 """

@@ -1,63 +1,30 @@
-"""Start engines with ipyparallel, train on all of them with Horovod."""
+"""Train on several engines together with Horovod, or work on them with Dask."""
 
-from calolab.distributed.cluster import (
-    Engines,
-    attach,
-    cluster,
-    replace_engines,
-    restart,
-    scale,
-    start,
-    stop,
-    stop_all,
-)
-from calolab.distributed.cluster_status import ClusterStatus, EngineStatus, Text, clusters, logs, status
-from calolab.distributed.dask_client import dask, stop_dask
+from calolab.distributed.dask import start_dask, stop_dask
 from calolab.distributed.data_parallel import fit
 from calolab.distributed.elastic import ElasticRun, Interruption
-from calolab.distributed.launch import OWNER
-from calolab.distributed.network_model import Network
-from calolab.distributed.scaling import scaling_report
-from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
-from calolab.distributed.search import Search, reattach_search, search, searches
-from calolab.distributed.search_space import Choice, Integer, Real
-from calolab.distributed.training_run import TrainingFailed, TrainingRun
-from calolab.distributed.trials import Trial
+from calolab.distributed.runs import TrainingFailed, TrainingRun
 
-__all__ = [
-    "OWNER",
-    "Choice",
-    "ClusterStatus",
-    "ElasticRun",
-    "EngineStatus",
-    "Engines",
-    "Integer",
-    "Interruption",
-    "Network",
-    "Real",
-    "ScalingPoint",
-    "ScalingReport",
-    "Search",
-    "Text",
-    "TrainingFailed",
-    "TrainingRun",
-    "Trial",
-    "attach",
-    "cluster",
-    "clusters",
-    "dask",
-    "fit",
-    "logs",
-    "reattach_search",
-    "replace_engines",
-    "restart",
-    "scale",
-    "scaling_report",
-    "search",
-    "searches",
-    "start",
-    "status",
-    "stop",
-    "stop_all",
-    "stop_dask",
-]
+__all__ = ["ElasticRun", "Interruption", "TrainingFailed", "TrainingRun", "fit", "start_dask", "stop_dask"]
+
+_NOW = {
+    "ClusterStatus": "cluster.Status",
+    "cluster": "cluster.running",
+    "dask": "distributed.start_dask",
+    "reattach_search": "search.reattach",
+    "replace_engines": "cluster.replace",
+    "scaling_report": "scaling.report",
+    "search": "search.start",
+    "searches": "search.known",
+    **dict.fromkeys(("Choice", "Integer", "Real", "Search", "Trial"), "search"),
+    **dict.fromkeys(("Network", "ScalingPoint", "ScalingReport"), "scaling"),
+    **dict.fromkeys(("EngineStatus", "Engines", "Text", "attach", "clusters", "logs"), "cluster"),
+    **dict.fromkeys(("restart", "scale", "start", "status", "stop", "stop_all"), "cluster"),
+}
+
+
+def __getattr__(name):
+    if name not in _NOW:
+        raise AttributeError(f"module 'calolab.distributed' has no attribute {name!r}; it has {', '.join(__all__)}")
+    now = _NOW[name] if "." in _NOW[name] else f"{_NOW[name]}.{name}"
+    raise AttributeError(f"calolab.distributed.{name} is now calolab.{now}.")

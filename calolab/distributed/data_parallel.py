@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
 import signal
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from calolab.distributed import communicator, shipment
-from calolab.distributed.cluster import Engines
-from calolab.distributed.communicator import Meeting
+from calolab.cluster.engines import Engines
+from calolab.distributed import rank, shipment
 from calolab.distributed.elastic import ElasticRun, check_elastic
-from calolab.distributed.roll_call import arrange_meetings, check_idle, check_versions, engine_facts
-from calolab.distributed.training_run import TrainingRun
+from calolab.distributed.meeting import arrange_meetings, check_idle, check_versions, engine_facts
+from calolab.distributed.runs import TrainingRun
 from calolab.interrupts import postponed
 from calolab.samples import Sample, steps_per_epoch
 from calolab.training.history import Progress
@@ -27,31 +23,7 @@ from calolab.training.selection import PhysicsScore, check_physics_score
 from calolab.training.time_limit import check_time_limit
 
 MOMENT = 1e-3  # seconds: a time limit that has passed, so that one more step ends the training
-REPORT_EVERY = 0.25  # seconds between a rank's reports
-FUNCTIONS = "The callbacks and the physics score"
 LOOK_TAKES = 120.0  # seconds at most, for an engine that may have to load TensorFlow first
-
-
-class RanksLost(RuntimeError):
-    """This rank could not go on because another has gone."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """All that a rank needs besides the events and the networks.
-
-    Args:
-        meeting: how to find the other ranks; None for a rank alone.
-        options: keywords of `training.fit`.
-        space, origin: of the `Sample` whose arrays travel beside; None for a stream.
-        stream: the `EventStream` of this rank, whose files the engine reads itself.
-    """
-
-    meeting: Meeting | None
-    options: dict
-    space: object = None
-    origin: object = None
-    stream: object = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +81,7 @@ def fit(
     with `checkpoints`, from which `resume=True` goes on, else after the cluster's idle time.
 
     Args:
-        engines: from `distributed.start`, `%ipcluster start` or `distributed.cluster`.
+        engines: from `cluster.start`, `%ipcluster start` or `cluster.running`.
         gan: the networks to start from; `TrainingRun.wait` puts the trained weights into them.
         data: all events: a `Sample`, whose shards are sent, or an `EventStream`, whose files the engines read.
         epochs, precision, seed, recipe, resume: as for `training.fit`.
@@ -164,8 +136,8 @@ def fit(
             "checkpoints": folder,
             "time_limit": time_limit,
         },
-        judge=shipment.pack((callbacks, physics_score), FUNCTIONS),
-        others=shipment.pack((callbacks, physics_score and PhysicsScore(_unasked, physics_score.by)), FUNCTIONS),
+        judge=shipment.pack((callbacks, physics_score), rank.FUNCTIONS),
+        others=shipment.pack((callbacks, physics_score and PhysicsScore(_unasked, physics_score.by)), rank.FUNCTIONS),
         settings={
             "checkpoints": folder,
             "progress": progress,
@@ -194,18 +166,18 @@ def _start(plan: Plan, ids: Sequence[int], resume: bool, spent: float = 0.0) -> 
     results = []
     with postponed():  # half done, it would leave ranks at work that nobody knows of
         try:
-            for rank, engine in enumerate(ids):
-                shard = plan.data.shard(rank, len(ids))
+            for number, engine in enumerate(ids):
+                shard = plan.data.shard(number, len(ids))
                 options = {**plan.options, "resume": resume, "time_limit": limit}
-                job, arrays = Job(meetings[rank], options), {}
+                job, arrays = rank.Job(meetings[number], options), {}
                 if isinstance(shard, Sample):
                     job = replace(job, space=shard.space, origin=shard.origin)
                     # As plain arrays beside the job, they are sent without a copy.
                     arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
                 else:
                     job = replace(job, stream=shard)
-                functions = plan.judge if rank == 0 else plan.others
-                results.append(engines.client[engine].apply_async(train_rank, job, plan.networks, functions, **arrays))
+                functions = plan.judge if number == 0 else plan.others
+                results.append(engines.client[engine].apply_async(rank.train, job, plan.networks, functions, **arrays))
             return TrainingRun(engines, ids, plan.gan, results, plan.settings, note)
         except BaseException:
             sent = [engine for engine in ids[: len(results)] if engine in engines.client.ids]
@@ -216,7 +188,7 @@ def _start(plan: Plan, ids: Sequence[int], resume: bool, spent: float = 0.0) -> 
 
 def _look(engines: Engines, folder: str, engine: int) -> dict | None:
     """What the checkpoint in a folder says of itself, as an engine sees it; None if there is none."""
-    return engines.client[engine].apply_async(look_at_checkpoint, folder).get(timeout=LOOK_TAKES)
+    return engines.client[engine].apply_async(rank.look_at_checkpoint, folder).get(timeout=LOOK_TAKES)
 
 
 def _former_batch(engines: Engines, ids: Sequence[int], folder: str, resume: bool) -> int | None:
@@ -228,147 +200,6 @@ def _former_batch(engines: Engines, ids: Sequence[int], folder: str, resume: boo
     return found and found["global_batch"]
 
 
-def look_at_checkpoint(folder: str) -> dict | None:
-    """Run on an engine: epochs done and events of all ranks per pass, of the checkpoint in a folder; None without one.
-
-    Raises:
-        ValueError: if it is damaged.
-    """
-    from calolab.training import checkpoints
-
-    header = checkpoints.read_header(folder)
-    return header and {"epoch": header["standing"]["epoch"], "global_batch": checkpoints.global_batch(header)}
-
-
-def train_rank(job: Job, networks: np.ndarray, functions: np.ndarray, values=None, labels=None) -> dict:
-    """Run on an engine: one rank of a training, from the meeting of the ranks to its outcome.
-
-    Args:
-        job: what to do.
-        networks: the GAN, as `shipment.pack_gan` gives it.
-        functions: the callbacks and the physics score, as `shipment.pack` gives them.
-        values, labels: of this rank's `Sample`.
-
-    Returns:
-        `history`, `digest` of all weights, `diverged` (the reason, or empty); from rank 0 also `weights`, `provenance`.
-
-    Raises:
-        RanksLost: if another rank has gone.
-        ValueError: if networks or functions need something that this engine lacks.
-    """
-    from calolab import training
-
-    rank = 0 if job.meeting is None else job.meeting.rank
-    choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
-    gan = shipment.unpack_gan(networks)
-    callbacks, physics_score = shipment.unpack(functions, FUNCTIONS)
-    data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
-    report = _Report(partial(training.Snapshots.of, gan, data, job.options["seed"]))
-    parallel = None if job.meeting is None else communicator.Communicator(job.meeting)
-    history, diverged = None, ""
-    try:
-        history = training.fit(
-            gan,
-            data,
-            **job.options,
-            physics_score=physics_score,
-            callbacks=(report, *callbacks),
-            parallel=parallel,
-            should_stop=communicator.stop_asked.is_set,
-            should_pause=communicator.pause_asked.is_set,
-            on_epoch=report.end_epoch if rank == 0 else None,
-            progress=False,
-        )
-    except training.TrainingDiverged as error:
-        diverged = str(error)
-    except Exception as error:
-        if communicator.is_loss(error):
-            raise RanksLost(f"rank {rank} has lost the other ranks") from error
-        raise
-    finally:
-        report.flush()
-        if parallel is not None:
-            parallel.shutdown()
-    weights = {network: getattr(gan, network).get_weights() for network in ("generator", "discriminator")}
-    outcome = {"history": history and history.to_dict(), "digest": _digest(weights), "diverged": diverged}
-    return outcome | ({"weights": weights, "provenance": gan.provenance} if rank == 0 else {})
-
-
 def _unasked(gan):
     """Stands for the physics score on the ranks that do not judge."""
     raise RuntimeError("Only rank 0 judges an epoch.")
-
-
-class _Report:
-    """Sends a rank's progress to the client a few times per second; from rank 0 also the losses and what an epoch left.
-
-    Args:
-        make_snapshots: makes the `Snapshots` of rank 0, once an epoch has ended.
-    """
-
-    def __init__(self, make_snapshots: Callable):
-        self.latest, self.losses, self.chunks, self.sent = None, [], 0, 0.0
-        self.make_snapshots, self.snapshots = make_snapshots, None
-
-    def __call__(self, progress: Progress) -> None:
-        self.latest = progress
-        if progress.rank == 0:
-            self.losses.append({"epoch": progress.epoch, "step": progress.step, **progress.losses})
-        if time.monotonic() - self.sent > REPORT_EVERY:
-            self.flush()
-
-    def end_epoch(self, epochs: Sequence[Mapping], gan) -> None:
-        """Send the scores of all epochs so far and an event generated after the last one."""
-        from ipyparallel.engine.datapub import publish_data
-
-        scores = [{"epoch": epoch["epoch"], "scores": dict(epoch.get("scores", {}))} for epoch in epochs]
-        self.snapshots = self.snapshots or self.make_snapshots()
-        event = self.snapshots.take(gan)
-        publish_data({"example": self.snapshots.example, "epochs": scores, f"event {scores[-1]['epoch']}": event})
-
-    def flush(self) -> None:
-        """Send what has not been sent."""
-        if self.latest is None:
-            return
-        # The client merges messages by key: each chunk of losses has its own, sent once.
-        message = {"progress": self.latest.to_dict()}
-        if self.losses:
-            message |= {f"losses {self.chunks}": self.losses, "chunks": self.chunks + 1}
-            self.losses, self.chunks = [], self.chunks + 1
-        from ipyparallel.engine.datapub import publish_data
-
-        publish_data(message)
-        self.sent = time.monotonic()
-
-
-def _digest(weights: dict[str, list[np.ndarray]]) -> str:
-    digest = hashlib.sha256()
-    for arrays in weights.values():
-        for array in arrays:
-            digest.update(array.tobytes())
-    return digest.hexdigest()
-
-
-def choose_device(meeting: Meeting | None) -> None:
-    """One GPU per rank, taken in turn; ranks that share one must not take all its memory."""
-    import tensorflow as tf
-
-    gpus = tf.config.list_physical_devices("GPU")
-    if gpus:
-        mine = gpu_of_rank(gpus, tf.config.get_visible_devices("GPU"), meeting.local_rank if meeting else 0)
-        # Where TensorFlow has settled already (an earlier training, or the user's own code), it stays as it is.
-        with contextlib.suppress(RuntimeError):
-            tf.config.set_visible_devices(mine, "GPU")
-            tf.config.experimental.set_memory_growth(mine, True)
-
-
-def gpu_of_rank(gpus: Sequence, visible: Sequence, local_rank: int):
-    """The GPU for a rank.
-
-    Args:
-        gpus: those of its machine.
-        visible: those that TensorFlow sees.
-        local_rank: the rank's number among those on its machine.
-    """
-    # An engine keeps the GPU of its first training: TensorFlow cannot change it afterwards.
-    return visible[0] if len(visible) == 1 else gpus[local_rank % len(gpus)]

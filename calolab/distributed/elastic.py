@@ -8,13 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from calolab.distributed import hub, launchers
-from calolab.distributed.cluster import changing, restart
-from calolab.distributed.training_run import (
+from calolab.cluster import hub, launchers, states
+from calolab.cluster.engines import changing, restart
+from calolab.distributed.runs import (
     TrainingFailed,
     TrainingRun,
     as_table,
-    controller_died,
     in_words,
     wait_for,
 )
@@ -159,7 +158,7 @@ class ElasticRun:
     @property
     def status(self) -> str:
         """ "running", "stopping", "finished", "stopped" or "failed"; "running" also between two stretches."""
-        if not self._over and self._stretch.status in FINAL and controller_died(self.engines):
+        if not self._over and self._stretch.status in FINAL and states.controller_died(self.engines.name):
             # The thread may be asking it, in vain.
             self._failure, self._over = TrainingFailed(self._stretch.words_on_controller()), True
         if self._over:
@@ -272,7 +271,7 @@ class ElasticRun:
                 raise
             except Exception as error:  # an engine that dies meanwhile is one more loss: look again who is there
                 problem = f"{type(error).__name__}: {error}"
-            if time.monotonic() > deadline or controller_died(self.engines):
+            if time.monotonic() > deadline or states.controller_died(self.engines.name):
                 raise TrainingFailed(f"The elastic training did not go on: {problem}.\n{self._reason(before)}")
             time.sleep(1.0)
 

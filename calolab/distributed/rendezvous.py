@@ -9,7 +9,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
@@ -18,9 +18,12 @@ from pathlib import Path
 import psutil
 
 HERE = "here"  # the scope in which ranks say that they have come
+# Seconds in which all ranks must come to each attempt at a meeting; a failed one holds some for Gloo's timeout.
+ATTEMPTS = (120.0, 90.0)
 LONGEST_VALUE = 1 << 16  # bytes; Gloo's addresses take a few hundred
 # Linux's lists of this machine's connections, with their users. A process may speak IPv4 through a socket of IPv6.
 CONNECTIONS = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
+_open: list[Rendezvous] = []  # on rank 0's engine, between `open_all` and the meeting's end
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -173,3 +176,18 @@ def _as_listed(end: tuple[str, int], family: socket.AddressFamily) -> str:
     packed = socket.inet_pton(family, host if family == socket.AF_INET else f"::ffff:{host}")
     words = (int.from_bytes(packed[i : i + 4], sys.byteorder) for i in range(0, len(packed), 4))
     return "".join(f"{word:08X}" for word in words) + f":{port:04X}"
+
+
+def open_all(hosts: Sequence[str], addresses: Sequence[str]) -> tuple[int, ...]:
+    """Run on rank 0's engine: open a rendezvous for each attempt, give their ports; `Communicator` closes them."""
+    close_all()
+    local_sizes = {host: hosts.count(host) for host in hosts}
+    scopes = ["global", *(f"local_{host}" for host in hosts), *(f"cross_{i}" for i in range(max(local_sizes.values())))]
+    _open.extend(Rendezvous(addresses[0], addresses, scopes) for _ in ATTEMPTS)
+    return tuple(server.port for server in _open)
+
+
+def close_all() -> None:
+    """Close what this engine has opened for ranks to meet."""
+    while _open:
+        _open.pop().close()

@@ -23,7 +23,7 @@ def learning_curves(
     """The metric of every trial against its epochs; the best trial stands out.
 
     Args:
-        trials: `distributed.Trial`, or what has its `number`, `epochs`, `value` and `best_epoch`.
+        trials: `search.Trial`, or what has its `number`, `epochs`, `value` and `best_epoch`.
         metric: which number of an epoch is drawn.
         direction: `"minimize"` or `"maximize"`.
         floor: mean and standard deviation of the metric between real events, drawn as a band.
@@ -62,7 +62,7 @@ def parallel_coordinates(trials: Sequence, space: Mapping, metric: str, directio
     """One line per trial through its parameters to its best value of the metric, the best trials darkest and on top.
 
     Args:
-        trials: `distributed.Trial`, or what has its `parameters` and `value`; those without a value are left out.
+        trials: `search.Trial`, or what has its `parameters` and `value`; those without a value are left out.
         space: for each parameter a range with `low`, `high` and `log`, or a choice with `values`.
         metric: name of the last axis.
         direction: `"minimize"` or `"maximize"`.

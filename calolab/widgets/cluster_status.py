@@ -14,7 +14,7 @@ from calolab.widgets.live import LiveWidget
 class ClusterStatus(LiveWidget):
     """The engines of a cluster with rank, machine, memory and load, its place in a queue, and Restart and Stop.
 
-    A daemon thread asks `distributed.status` every few seconds, which does not disturb the engines, busy ones included;
+    A daemon thread asks `cluster.status` every few seconds, which does not disturb the engines, busy ones included;
     it ends when the widget is closed. While the kernel is busy the figures go on; a click is heard at once where the
     kernel has subshells (JupyterLab 4.4, ipykernel 7), else at the cell's end.
 
@@ -53,9 +53,10 @@ class ClusterStatus(LiveWidget):
 
     def refresh(self) -> None:
         """Look at the cluster once and show how it is."""
-        from calolab import distributed  # ipyparallel loads when a cluster is looked at
 
-        found = distributed.status(self.name)
+        from calolab import cluster  # ipyparallel loads when a cluster is looked at
+
+        found = cluster.status(self.name)
         with self._lock, self.hold_sync():
             self.state, self.launcher, self.size, self.note = found.state, found.launcher, found.size, found.note
             self.engines = [_facts(number, engine) for number, engine in found.engines.items()]
@@ -88,11 +89,11 @@ class ClusterStatus(LiveWidget):
         threading.Thread(target=self._act, args=(action,), name="ClusterStatus click", daemon=True).start()
 
     def _act(self, action):
-        from calolab import distributed
+        from calolab import cluster
 
         begun = time.monotonic()
         try:
-            told = distributed.restart(self.name).note if action == "restart" else str(distributed.stop(self.name))
+            told = cluster.restart(self.name).note if action == "restart" else str(cluster.stop(self.name))
             done, message = told if action == "restart" else f"{told} ({time.monotonic() - begun:.1f} s)", ""
         except Exception as error:
             done, message = "", f"{action} failed: {type(error).__name__}: {error}"
@@ -101,9 +102,9 @@ class ClusterStatus(LiveWidget):
         self._look.set()
 
     def _repr_html_(self):
-        from calolab import distributed
+        from calolab import cluster
 
-        return distributed.status(self.name)._repr_html_()
+        return cluster.status(self.name)._repr_html_()
 
 
 def _facts(number, engine) -> dict:

@@ -85,7 +85,7 @@ def training():
         for precision in precisions:
             doing(f"3DGAN training on {n} engines, {precision}")
             start = time.perf_counter()
-            with cl.distributed.cluster(n=n, cores=1) as engines:
+            with cl.cluster.running(n=n, cores=1) as engines:
                 started = time.perf_counter() - start
                 gan = cl.models.build("3dgan", sample.space)
                 options = {"batch_size": batch_size, "precision": precision, "seed": 1, "progress": False}
@@ -136,8 +136,8 @@ def scaling():
         doing(f"scaling of {name}")
         gan = cl.models.build(name, sample.space)
         options = {"batch_size": batch_size, "steps": steps, "rounds": rounds, "progress": False}
-        with cl.distributed.cluster(n=2, cores=1) as engines:
-            report = cl.distributed.scaling_report(engines, gan, sample, **options)
+        with cl.cluster.running(n=2, cores=1) as engines:
+            report = cl.scaling.report(engines, gan, sample, **options)
         print(f"\n{report!r}\n", file=sys.stderr)
         for kind in ("weak", "strong", "independent"):
             point = report.point(kind, 2)

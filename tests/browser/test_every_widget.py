@@ -12,10 +12,10 @@ from types import SimpleNamespace
 import numpy as np
 
 from calolab import spaces, widgets
-from calolab.distributed import search_space
-from calolab.distributed.search import Search
-from calolab.distributed.trial_store import Plan, TrialStore
-from calolab.distributed.trials import Trial
+from calolab.search import space
+from calolab.search.searches import Search
+from calolab.search.store import Plan, TrialStore
+from calolab.search.trials import Trial
 from calolab.samples import Sample
 from calolab.training.history import Progress
 
@@ -48,7 +48,7 @@ def crossings(n, mu, seed):
 
 def history(name, *trials, asked=6):
     "A search as its store keeps it, without engines; each trial is a status and the values of its epochs."
-    settings = {"space": search_space.to_dict({"lr": search_space.Real(1e-5, 1e-2, log=True)}), "trials": asked}
+    settings = {"space": space.to_dict({"lr": space.Real(1e-5, 1e-2, log=True)}), "trials": asked}
     store = TrialStore(name, {**settings, "metric": "ks_comb", "direction": "minimize", "stopped": False})
     for number, (status, *values) in enumerate(trials):
         times = {} if status == "queued" else {"started": 1.76e9, "ended": 1.76e9 + 60}

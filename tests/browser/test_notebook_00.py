@@ -70,4 +70,4 @@ def test_the_monitor_saw_the_training_to_its_end(notebook):
 
 
 def test_no_engine_is_left(notebook):
-    assert "not running" in notebook.run("print(repr(cl.distributed.status()))")
+    assert "not running" in notebook.run("print(repr(cl.cluster.status()))")

@@ -11,9 +11,9 @@ ENGINES = """
 import time
 
 from calolab import distributed, models, spaces, widgets
-from calolab.distributed import Choice, Real
+from calolab.search import Choice, Real
 
-engines = distributed.start(2, "local", name="dashboard", cores=1)
+engines = cluster.start(2, "local", name="dashboard", cores=1)
 """
 TRAIN = """
 def train(trial):
@@ -34,7 +34,7 @@ def train(trial):
         done.write_text(str(epoch + 1))
 
 space = {"lr": Real(1e-5, 1e-2, log=True), "n_filters": Choice(16, 32, 64)}
-search = distributed.search(engines, train, space, folder="scan", trials=6, epochs=100, method="random", seed=3)
+search = search.start(engines, train, space, folder="scan", trials=6, epochs=100, method="random", seed=3)
 while any(trial.status in ("queued", "running") for trial in search.trials[1:]) or len(search.trials) < 6:
     time.sleep(0.1)
 """
@@ -65,7 +65,7 @@ def notebook(open_notebook):
     opened.run_all(120)
     assert opened.failures() == []
     yield opened
-    opened.run("search.stop(); distributed.stop(engines)")
+    opened.run("search.stop(); cluster.stop(engines)")
     opened.check_quiet()
 
 
@@ -254,7 +254,7 @@ def test_a_kernel_that_does_not_answer_is_told_and_the_page_goes_on(notebook, se
 def test_one_click_shows_the_best_model(notebook, section):
     # The training above makes no networks: put some where its best epoch would have left them.
     notebook.run(
-        "from calolab.distributed.trials import trial_folder\n"
+        "from calolab.search.trials import trial_folder\n"
         "models.build('3dgan', spaces.space('clic-ecal')).save(trial_folder(search.folder, search.best.number) / "
         "'best.gan')"
     )
@@ -286,9 +286,7 @@ def test_the_search_is_stopped_by_two_clicks(notebook, section):
 
 
 def test_a_reattached_search_shows_its_history_and_cannot_be_steered(notebook, section):
-    notebook.run(
-        "past = widgets.SearchDashboard(distributed.reattach_search('scan'))\nfrom IPython.display import display"
-    )
+    notebook.run("past = widgets.SearchDashboard(search.reattach('scan'))\nfrom IPython.display import display")
     notebook.page.evaluate("window.jupyterapp.commands.execute('notebook:move-cursor-down')")
     before = {number: row(section, number).inner_text() for number in range(6)}
     notebook.run("dashboard.close()")
@@ -316,5 +314,5 @@ def test_cluster_status_shows_the_engines_and_stops_them(notebook):
     found.get_by_role("button", name="Really stop?").click()
     # A look at the cluster may have begun before the controller went, and waits for its answer first.
     found.locator("b.calolab-status:has-text('not running')").wait_for(timeout=90_000)
-    assert notebook.read("distributed.status('dashboard').state") == "not running"
+    assert notebook.read("cluster.status('dashboard').state") == "not running"
     notebook.check_quiet()

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from calolab.distributed.search import Search
-from calolab.distributed.search_space import Choice, Integer, Real, to_dict
-from calolab.distributed.trial_store import Plan, TrialStore
-from calolab.distributed.trials import Trial
+from calolab.search.searches import Search
+from calolab.search.space import Choice, Integer, Real, to_dict
+from calolab.search.store import Plan, TrialStore
+from calolab.search.trials import Trial
 from calolab.widgets import SearchDashboard
 
 SPACE = {

@@ -13,10 +13,10 @@ import numpy as np
 import psutil
 import pytest
 
-from calolab import distributed
-from calolab.distributed import launch
-from calolab.distributed.communicator import own_address
-from calolab.distributed.roll_call import check_idle
+from calolab import cluster, distributed
+from calolab.cluster import processes
+from calolab.cluster.machine import own_address
+from calolab.distributed.meeting import check_idle
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -28,7 +28,7 @@ def needs_dask():
 @pytest.fixture(scope="module")
 def remote():
     """An engine that listens where other machines could reach it."""
-    with distributed.cluster(1, name="remote", address=own_address()) as engines:
+    with cluster.running(1, name="remote", address=own_address()) as engines:
         yield engines
 
 
@@ -62,7 +62,7 @@ def mean_profile(values):
 
 def processes_of(name):
     """All processes of a cluster, helpers included."""
-    roots = launch.processes(launch.read(launch.path_of(name)), ("engines", "controller"))
+    roots = processes.processes(processes.read(processes.path_of(name)), ("engines", "controller"))
     return [*roots, *(child for root in roots for child in root.children(recursive=True))]
 
 
@@ -86,7 +86,7 @@ def test_showers_simulated_on_workers_are_those_of_one_process(two, gan, make_el
     import dask
 
     pids, before, seeds = set(two.client[:].apply_sync(os.getpid)), listeners(), range(4)
-    with distributed.dask(two) as client:
+    with distributed.start_dask(two) as client:
         assert client.scheduler.address.startswith("tls://127.")
         assert {at.ip for at in listeners() - before} == {"127.0.0.1"}
         assert set(client.run(os.getpid).values()) == pids  # the engines themselves, no processes beside them
@@ -95,11 +95,11 @@ def test_showers_simulated_on_workers_are_those_of_one_process(two, gan, make_el
         profiles = client.gather(client.map(mean_profile, chunks))
         showers = np.concatenate(client.gather(chunks))
         # While they are workers, no training starts on them, and they are not lent twice.
-        assert {engine.state for engine in distributed.status("two").engines.values()} == {"busy"}
+        assert {engine.state for engine in cluster.status("two").engines.values()} == {"busy"}
         with pytest.raises(RuntimeError, match="stop_dask"):
             distributed.fit(two, gan, make_electrons(8), epochs=1)
         with pytest.raises(RuntimeError, match="Dask workers already"):
-            distributed.dask(two)
+            distributed.start_dask(two)
     expected = np.concatenate([gflash(seed) for seed in seeds])
     np.testing.assert_array_equal(showers, expected)
     np.testing.assert_allclose(np.mean(profiles, axis=0), mean_profile(expected), rtol=1e-6)
@@ -109,7 +109,7 @@ def test_showers_simulated_on_workers_are_those_of_one_process(two, gan, make_el
 
 def test_without_tls_on_loopback_and_a_task_that_runs_on(two, tmp_path):
     """What waits is dropped, what runs ends, and only then are the engines free."""
-    client = distributed.dask(two, tls=False)
+    client = distributed.start_dask(two, tls=False)
     assert client.scheduler.address.startswith("tcp://127.")
     assert client.submit(np.sum, np.arange(5)).result(timeout=60) == 10
     running = client.map(hold_on, [str(tmp_path)] * 2, pure=False)
@@ -127,10 +127,10 @@ def test_without_tls_on_loopback_and_a_task_that_runs_on(two, tmp_path):
 
 def test_an_engine_that_works_becomes_no_worker(two, tmp_path):
     pending = two.client[two.ids[0]].apply_async(hold_on, str(tmp_path))
-    wait_until(lambda: distributed.status("two").engines[two.ids[0]].state == "busy")
+    wait_until(lambda: cluster.status("two").engines[two.ids[0]].state == "busy")
     try:
         with pytest.raises(RuntimeError, match="still work"):
-            distributed.dask(two)
+            distributed.start_dask(two)
     finally:
         (tmp_path / "end").touch()
         pending.get(timeout=60)
@@ -140,13 +140,13 @@ def test_engines_come_back_when_the_kernel_is_killed(two):
     code = """
 import os
 from calolab import distributed
-client = distributed.dask(distributed.attach("two"))
+client = distributed.start_dask(cluster.attach("two"))
 print(client.submit(sum, [1, 2]).result(timeout=60), flush=True)
 os.kill(os.getpid(), 9)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180)
     assert (done.stdout, done.returncode) == ("3\n", -signal.SIGKILL), done.stderr
-    wait_until(lambda: "busy" not in [engine.state for engine in distributed.status("two").engines.values()])
+    wait_until(lambda: "busy" not in [engine.state for engine in cluster.status("two").engines.values()])
     assert len(two) == two.size
 
 
@@ -154,9 +154,9 @@ def test_elsewhere_only_with_tls_and_with_the_certificate(remote):
     from distributed import Security
 
     with pytest.raises(ValueError, match=r"without TLS expects engines on loopback.*Leave out tls=False"):
-        distributed.dask(remote, tls=False)
+        distributed.start_dask(remote, tls=False)
     before = listeners()
-    with distributed.dask(remote) as client:
+    with distributed.start_dask(remote) as client:
         address = client.scheduler.address
         (worker,) = client.scheduler_info()["workers"]
         assert [at.rpartition(":")[0] for at in (address, worker)] == [f"tls://{remote.address}"] * 2
@@ -169,12 +169,12 @@ def test_elsewhere_only_with_tls_and_with_the_certificate(remote):
                     asyncio.run(knock(at, guest))
         assert client.submit(sum, [1, 2]).result(timeout=60) == 3
     key = client.security.tls_client_key.splitlines()
-    assert "PRIVATE KEY" in key[0] and key[1] not in distributed.logs("remote", lines=10_000)
+    assert "PRIVATE KEY" in key[0] and key[1] not in cluster.logs("remote", lines=10_000)
 
 
 def test_nothing_is_left_of_a_cluster_that_stops_with_its_workers():
-    with distributed.cluster(1, name="stopped") as engines:
-        client = distributed.dask(engines)
+    with cluster.running(1, name="stopped") as engines:
+        client = distributed.start_dask(engines)
         future = client.submit(time.sleep, 60)
         everything = processes_of("stopped")
     assert not [p for p in everything if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
@@ -186,9 +186,9 @@ def test_nothing_is_left_of_a_cluster_that_stops_with_its_workers():
 def test_what_is_missing_is_told_with_what_to_do(two, monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(RuntimeError, match=r"TLS needs the package cryptography.*calolab\[dask\].*tls=False"):
-        distributed.dask(two)
+        distributed.start_dask(two)
     monkeypatch.setitem(sys.modules, "distributed", None)
     with pytest.raises(RuntimeError, match=r"Dask needs distributed.*calolab\[dask\]"):
-        distributed.dask(two, tls=False)
+        distributed.start_dask(two, tls=False)
     with pytest.raises(ValueError, match="threads expects a number above 0"):
-        distributed.dask(two, threads=0)
+        distributed.start_dask(two, threads=0)

@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calolab import datasets, distributed, widgets
-from calolab.distributed import communicator, data_parallel, hub, launch, unattended
+from calolab import cluster, datasets, distributed, widgets
+from calolab.cluster import hub, processes, unattended
+from calolab.distributed import data_parallel, meeting, rank
 from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
 from calolab.training.snapshots import plane_of
@@ -107,8 +108,8 @@ def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make
     )
     run = distributed.fit(two, gan, sample, epochs=100_000, **keywords)
     wait_for(lambda: run.progress and run.progress[0].epoch >= 2)
-    content = launch.read(launch.path_of(two.name))
-    victim = launch.processes(content, ("engines",))[0]
+    content = processes.read(processes.path_of(two.name))
+    victim = processes.processes(content, ("engines",))[0]
     victim.kill()
     began = time.monotonic()
     with pytest.raises(distributed.TrainingFailed, match=r"(?s)died.*resume=True") as raised:
@@ -117,12 +118,10 @@ def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make
     assert run.status == "failed" and str(tmp_path) in str(raised.value)
     wait_for(lambda: len(two.ids) == 1, 10)
     # The survivor is free and can train by itself at once.
-    assert {number: engine.state for number, engine in distributed.status("two").engines.items()} == {
-        two.ids[0]: "idle"
-    }
+    assert {number: engine.state for number, engine in cluster.status("two").engines.items()} == {two.ids[0]: "idle"}
     alone = distributed.fit(two, gan, sample, epochs=1, batch_size=2, progress=False)
     assert alone.wait(timeout=90).ranks == 1
-    restarted = distributed.restart(two)
+    restarted = cluster.restart(two)
     assert len(restarted.ids) == 2 and min(restarted.ids) > 1
     epochs = run.progress[0].epoch + 3
     history = distributed.fit(two, gan, sample, epochs=epochs, resume=True, **keywords).wait(timeout=120)
@@ -148,7 +147,7 @@ def test_an_error_on_one_rank_frees_the_other_and_is_told(two, gan, make_electro
     with pytest.raises(FileNotFoundError, match=r"gone\.h5"):
         distributed.fit(two, gan, HalfGone(), epochs=1, batch_size=2, progress=False).wait()
     assert time.monotonic() - began < 60
-    wait_for(lambda: {engine.state for engine in distributed.status("two").engines.values()} == {"idle"}, 30)
+    wait_for(lambda: {engine.state for engine in cluster.status("two").engines.values()} == {"idle"}, 30)
 
 
 @pytest.fixture
@@ -238,10 +237,10 @@ def test_nothing_to_resume_from_is_told_as_on_one_rank(two, gan, make_electrons,
 
 
 def test_a_dead_controller_ends_the_waiting_also_for_an_elastic_training(gan, make_electrons, tmp_path):
-    with distributed.cluster(1) as engines:
+    with cluster.running(1) as engines:
         options = {"batch_size": 2, "checkpoints": tmp_path, "elastic": True, "progress": False}
         run = distributed.fit(engines, gan, make_electrons(4), epochs=100_000, **options)
-        for process in launch.processes(launch.read(launch.path_of(engines.name)), ("controller",)):
+        for process in processes.processes(processes.read(processes.path_of(engines.name)), ("controller",)):
             process.kill()
         with pytest.raises(distributed.TrainingFailed, match=r"controller has died.*resume=True"):
             run.wait(timeout=30)
@@ -253,34 +252,34 @@ def test_too_few_events_and_unfit_engines_are_refused(two, gan, make_electrons, 
         distributed.fit(two, gan, make_electrons(1), epochs=1)
     with pytest.raises(ValueError, match="ranks expects 1 to 2"):
         distributed.fit(two, gan, make_electrons(4), epochs=1, ranks=3)
-    facts = data_parallel.engine_facts(two, two.ids)
-    data_parallel.check_versions(two.ids, facts)
+    facts = meeting.engine_facts(two, two.ids)
+    meeting.check_versions(two.ids, facts)
     older = replace(facts[1], versions={**facts[1].versions, "keras": "3.1.0"})
     with pytest.raises(RuntimeError, match=r"has keras 3\.1\.0 instead of"):
-        data_parallel.check_versions(two.ids, [facts[0], older])
+        meeting.check_versions(two.ids, [facts[0], older])
     without = replace(facts[1], versions={**facts[1].versions, "tensorflow": "missing"})
     with pytest.raises(RuntimeError, match="has no tensorflow"):
-        data_parallel.check_versions(two.ids, [facts[0], without])
-    assert data_parallel.arrange_meetings(two, two.ids[:1], facts[:1])[0] == [None]
+        meeting.check_versions(two.ids, [facts[0], without])
+    assert meeting.arrange_meetings(two, two.ids[:1], facts[:1])[0] == [None]
 
 
 def test_each_rank_of_a_machine_gets_a_gpu_of_its_own_and_keeps_it():
     gpus = ["first", "second"]
-    assert [data_parallel.gpu_of_rank(gpus, gpus, local_rank) for local_rank in range(3)] == [*gpus, "first"]
-    assert data_parallel.gpu_of_rank(gpus, ["second"], 0) == "second"
+    assert [rank.gpu_of_rank(gpus, gpus, local_rank) for local_rank in range(3)] == [*gpus, "first"]
+    assert rank.gpu_of_rank(gpus, ["second"], 0) == "second"
 
 
 def test_the_controller_is_chosen_by_what_horovod_has():
-    plain = communicator.EngineFacts("host", "127.0.0.1", {}, frozenset({"gloo", "mpi"}))
+    plain = meeting.EngineFacts("host", "127.0.0.1", {}, frozenset({"gloo", "mpi"}))
     by_mpi = replace(plain, mpi_rank=0, mpi_size=2)
     only = lambda engine, *names: replace(engine, controllers=frozenset(names))  # noqa: E731
-    assert communicator.choose_controller([plain, plain]) == "gloo"
-    assert communicator.choose_controller([by_mpi, by_mpi]) == "mpi"
-    assert communicator.choose_controller([only(by_mpi, "gloo"), by_mpi]) == "gloo"
+    assert meeting.choose_controller([plain, plain]) == "gloo"
+    assert meeting.choose_controller([by_mpi, by_mpi]) == "mpi"
+    assert meeting.choose_controller([only(by_mpi, "gloo"), by_mpi]) == "gloo"
     with pytest.raises(RuntimeError, match="--engines mpi"):
-        communicator.choose_controller([only(plain, "mpi")] * 2)
+        meeting.choose_controller([only(plain, "mpi")] * 2)
     with pytest.raises(RuntimeError, match="needs Horovod"):
-        communicator.choose_controller([only(plain)] * 2)
+        meeting.choose_controller([only(plain)] * 2)
 
 
 def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):

@@ -8,7 +8,7 @@ import signal
 import numpy as np
 import pytest
 
-from calolab import distributed, widgets
+from calolab import cluster, distributed, widgets
 from calolab.distributed import elastic
 from calolab.training import Recipe, checkpoints
 from calolab.training.snapshots import plane_of
@@ -21,7 +21,7 @@ GENTLE = Recipe(learning_rate=1e-7)  # nothing diverges, however long it takes
 @pytest.fixture(scope="module")
 def three():
     """Three engines, of which some are killed."""
-    with distributed.cluster(3, name="three", cores=1) as engines:
+    with cluster.running(3, name="three", cores=1) as engines:
         yield engines
 
 
@@ -72,7 +72,7 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
         assert epochs_done(tmp_path / "lost") == lost.epoch >= 1
         assert lost.lost == (0,) and lost.ranks_before == 3 and lost.ranks_after == 2 and run.ids == (1, 2)
         assert "lost engine 0, 3 → 2 ranks" in run.note and "lost engine 0" in run._repr_html_()
-        distributed.scale(3, "three")
+        cluster.scale(3, "three")
         until(run, lambda: len(run.interruptions) == 2)
         shutil.copytree(tmp_path / "kept", tmp_path / "grown")
         grown = run.interruptions[1]
@@ -106,7 +106,7 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
     assert [epoch["epoch"] for epoch in history.epochs] == list(range(epochs))
     assert {epoch["events"] for epoch in history.epochs} == {6} and history.settings["global_batch"] == 3
     # The reference: two ranks from the beginning of that stretch on, which share three events as the three had done.
-    distributed.scale(2, "three")
+    cluster.scale(2, "three")
     distributed.fit(
         three,
         tiny_gan(),
@@ -135,7 +135,7 @@ def test_slurm_engines_that_die_are_survived(gan, make_electrons, tmp_path):
     if shutil.which("sbatch") is None:
         pytest.skip("Slurm is not installed: .ci/slurm start")
     options = {"batch_size": 2, "recipe": GENTLE, "checkpoints": tmp_path, "elastic": True, "progress": False}
-    with distributed.cluster(2, "slurm", cores=1) as engines:
+    with cluster.running(2, "slurm", cores=1) as engines:
         first, last = engines.ids
         pid = engines.client[first].apply_sync(os.getpid)
         run = distributed.fit(engines, gan, make_electrons(4), epochs=100_000, **options)

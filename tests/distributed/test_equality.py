@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calolab import Sample, datasets, models, spaces
-from calolab.distributed import data_parallel, shipment
+from calolab.distributed import rank, shipment
 from calolab.training import passes
 from calolab.training.recipe import Recipe
 
@@ -47,7 +47,6 @@ def gan():
 
 def watched_training(job, networks, functions, values, labels):
     """`train_rank`, with a look at all variables and at the random numbers of the first pass."""
-    from calolab.distributed import data_parallel
     from calolab.training import trainer
 
     seen = {}
@@ -68,7 +67,7 @@ def watched_training(job, networks, functions, values, labels):
 
     trainer.draw, trainer.store.variables = watched_draw, watched_variables
     try:
-        seen["digest"] = data_parallel.train_rank(job, networks, functions, values, labels)["digest"]
+        seen["digest"] = rank.train(job, networks, functions, values, labels)["digest"]
     finally:
         trainer.draw, trainer.store.variables = draw, variables
     for kind in ("weights", "slots"):
@@ -83,7 +82,7 @@ def ranks(either, on_all, meetings, make_electrons):
     gan = models.build("3dgan", sample.space)
     shards = [sample.shard(rank, 2) for rank in range(2)]
     options = {"epochs": 1, "batch_size": 2, "seed": 3}
-    jobs = [data_parallel.Job(m, options, sample.space, {}) for m in meetings(either)]
+    jobs = [rank.Job(m, options, sample.space, {}) for m in meetings(either)]
     values, labels = [shard.values for shard in shards], [dict(shard.labels) for shard in shards]
     sent = [shipment.pack_gan(gan)] * 2, [shipment.pack(((), None), "nothing")] * 2
     return on_all(either, watched_training, per_rank=(jobs, *sent, values, labels))
@@ -104,12 +103,12 @@ def one_pass(meeting, networks, seen, targets):
     import keras
     import numpy as np
 
-    from calolab.distributed import communicator, shipment
+    from calolab.distributed import horovod, shipment
     from calolab.training import passes
     from calolab.training.ranks import Alone
     from calolab.training.recipe import Recipe
 
-    communicating, found = communicator.Communicator(meeting), []
+    communicating, found = horovod.Communicator(meeting), []
     try:
         for parallel in (communicating, Alone()):
             gan = shipment.unpack_gan(networks)
@@ -148,12 +147,12 @@ def averaged_gradients(meeting, networks, batch):
     """Both networks' gradients on this rank's events, averaged over the ranks; dropout off, moving statistics."""
     import tensorflow as tf
 
-    from calolab.distributed import communicator, shipment
+    from calolab.distributed import horovod, shipment
     from calolab.training import passes
     from calolab.training.recipe import Recipe
 
     gan = shipment.unpack_gan(networks)
-    ranks = communicator.Communicator(meeting)
+    ranks = horovod.Communicator(meeting)
     try:
 
         @tf.function
@@ -224,12 +223,10 @@ def test_101_events_on_two_ranks_are_each_seen_once(either, on_all, make_electro
         data = datasets.stream(tmp_path / "electrons.h5")
     shards = [data.shard(rank, 2) for rank in range(2)]
     if kind == "sample":
-        jobs = [data_parallel.Job(None, {}, sample.space) for _ in shards]
+        jobs = [rank.Job(None, {}, sample.space) for _ in shards]
         steps = on_all(either, served, per_rank=(jobs, [s.values for s in shards], [dict(s.labels) for s in shards]))
     else:
-        steps = on_all(
-            either, served, per_rank=([data_parallel.Job(None, {}, stream=s) for s in shards], *[[None] * 2] * 2)
-        )
+        steps = on_all(either, served, per_rank=([rank.Job(None, {}, stream=s) for s in shards], *[[None] * 2] * 2))
     assert [len(rank) for rank in steps] == [3, 3]
     seen = np.concatenate([np.concatenate(rank) for rank in steps])
     np.testing.assert_allclose(np.sort(seen), np.sort(sample.labels["energy"]), rtol=1e-6)

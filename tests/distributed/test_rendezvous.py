@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from calolab.distributed import communicator, rendezvous
+from calolab.cluster import machine
+from calolab.distributed import rendezvous
 from calolab.distributed.rendezvous import Rendezvous
 
 
@@ -66,7 +67,7 @@ def test_takes_only_the_keys_of_its_run_and_each_once(server):
 def test_listens_on_the_chosen_address_only(server):
     listening = [c.laddr.ip for c in psutil.Process().net_connections("tcp") if c.laddr.port == server.port]
     assert set(listening) == {"127.0.0.1"}
-    for address in {"127.0.0.2", communicator.own_address()}:
+    for address in {"127.0.0.2", machine.own_address()}:
         with pytest.raises(OSError):
             socket.create_connection((address, server.port), timeout=2)
 
@@ -111,7 +112,7 @@ def test_hangs_up_on_local_clients_that_no_process_owns(server, monkeypatch):
     monkeypatch.setattr(rendezvous, "_owner", lambda *_: None)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         ask(server, "GET", "/global/0")
-    assert rendezvous._is_own(communicator.own_address()) and not rendezvous._is_own("192.0.2.1")
+    assert rendezvous._is_own(machine.own_address()) and not rendezvous._is_own("192.0.2.1")
 
 
 def test_of_many_writers_of_a_key_one_wins(server):
@@ -155,12 +156,12 @@ def test_ranks_wait_for_each_other_and_name_the_one_that_is_missing(server):
 
 
 def test_opening_others_closes_those_before():
-    before, after = (communicator.open_rendezvous(["here"] * 2, ["127.0.0.1"] * 2) for _ in range(2))
+    before, after = (rendezvous.open_all(["here"] * 2, ["127.0.0.1"] * 2) for _ in range(2))
     assert len({*before, *after}) == 4
     for port in before:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=2)
-    communicator.close_rendezvous()
+    rendezvous.close_all()
     for port in after:
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=2)

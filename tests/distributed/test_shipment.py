@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import calolab
-from calolab import Sample, distributed, models
+from calolab import Sample, distributed, models, scaling
 from calolab.distributed import shipment
 from calolab.training import PhysicsScore, Recipe
 
@@ -108,7 +108,7 @@ def test_what_a_script_defines_trains_on_engines(two, script):
     assert history.ranks == 2 and history.scores("cl") == [len(calolab.__version__)]
     assert 0 < history.scores("ks_comb")[0] <= script["LIMIT"]
     assert any(np.any(a != b) for a, b in zip(before, gan.generator.get_weights(), strict=True))
-    report = distributed.scaling_report(two, gan, sample, steps=2, rounds=1, **options)
+    report = scaling.report(two, gan, sample, steps=2, rounds=1, **options)
     assert report.point("weak", 2).ranks == 2
 
 

@@ -7,7 +7,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
-from calolab import distributed
+from calolab import cluster, distributed
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +17,7 @@ def shell(tmp_path_factory):
         made = InteractiveShell.instance()
         made.run_line_magic("load_ext", "calolab")
         yield made
-        distributed.stop_all()
+        cluster.stop_all()
         InteractiveShell.clear_instance()
 
 
@@ -25,7 +25,7 @@ def test_the_verbs_call_one_function_and_return_its_value(shell, capsys):
     run = lambda line: shell.run_line_magic("ipcluster", line)  # noqa: E731
     assert "No cluster 'lab' is running" in run("stop --id lab")
     engines = run("start -n 1 -c 1 --id lab --idle 5 --engines local")
-    assert isinstance(engines, distributed.Engines) and len(engines) == 1
+    assert isinstance(engines, cluster.Engines) and len(engines) == 1
     assert engines.client[:].apply_sync(lambda: __import__("os").environ["OMP_NUM_THREADS"]) == ["1"]
     loading = engines.client[0].execute("import tensorflow")
     loading.get(timeout=60)

@@ -4,7 +4,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
-from calolab import distributed
+from calolab import cluster, search
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +21,11 @@ def shell(tmp_path_factory):
             "def train(trial):\n"
             "    for epoch in range(trial.epochs):\n"
             "        trial.report(epoch, loss=loss(trial.parameters['x']) + sum(trial.data) / (epoch + 1))\n"
-            "space = {'x': cl.distributed.Real(-3, 3)}\n"
+            "space = {'x': cl.search.Real(-3, 3)}\n"
             "events = [1.0, 2.0]\n"
         ).raise_error()
         yield made
-        distributed.stop_all()
+        cluster.stop_all()
         InteractiveShell.clear_instance()
 
 
@@ -40,7 +40,7 @@ def test_the_verbs_act_on_the_newest_search_or_on_a_named_one(shell, run, tmp_pa
         "--pruner median --seed 5 --memory 4 --retries 0 --ranks 1 --direction minimize"
     )
     first = shell.user_ns["first"]
-    assert isinstance(first, distributed.Search) and first.wait(60).value < 20
+    assert isinstance(first, search.Search) and first.wait(60).value < 20
     assert first.trial(0).epochs[1]["loss"] == pytest.approx((first.trial(0).parameters["x"] - 1) ** 2 + 1.5)
     assert run("status") is first and run("list")[-1] is first
     assert len(run("table --top 2").rows) == 2

@@ -1,8 +1,8 @@
 import pytest
 
-from calolab.distributed.network_model import FABRIC, Network
-from calolab.distributed.scaling_record import ScalingPoint, ScalingReport
 from calolab.plots import scaling
+from calolab.scaling.efficiency import ScalingPoint, ScalingReport
+from calolab.scaling.network import FABRIC, Network
 
 
 def made_up():

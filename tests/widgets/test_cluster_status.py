@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from calolab import distributed
+from calolab import cluster
 from calolab.widgets import ClusterStatus
 from tests.helpers import wait_for
 
@@ -14,7 +14,7 @@ def engines(tmp_path_factory):
     """One local engine in an IPython folder of its own."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
-        with distributed.cluster(1, "local", name="watched", cores=1) as made:
+        with cluster.running(1, "local", name="watched", cores=1) as made:
             yield made
 
 
@@ -77,7 +77,7 @@ def test_stop_stops_it_and_a_failure_is_told(engines, shown):
     wait_for(lambda: not shown.doing)
     assert shown.done.startswith("Stopped cluster 'watched'")
     wait_for(lambda: shown.state == "not running")
-    assert distributed.status("watched").state == "not running" and shown.engines == []
+    assert cluster.status("watched").state == "not running" and shown.engines == []
     shown._handle_custom_msg({"type": "restart"}, [])
     wait_for(lambda: shown.message)
     assert "restart failed: RuntimeError: No cluster 'watched' is running" in shown.message

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from calolab.distributed.search_space import Choice, Real
-from calolab.distributed.search_table import make_table
-from calolab.distributed.trials import Trial
+from calolab.search.space import Choice, Real
+from calolab.search.table import make_table
+from calolab.search.trials import Trial
 from calolab.widgets import SearchDashboard, SliceViewer
 from tests.helpers import wait_for
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calolab.distributed.search_space import Choice, Integer, Real
-from calolab.distributed.trials import Trial
+from calolab.search.space import Choice, Integer, Real
+from calolab.search.trials import Trial
 from calolab.widgets.trial_changes import changes, describe_space, plain
 
 

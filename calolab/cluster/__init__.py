@@ -1,0 +1,24 @@
+"""Engines: start, watch, signal and stop their processes, on this machine, by MPI, by Slurm or by ssh."""
+
+from calolab.cluster.description import OWNER
+from calolab.cluster.engines import Engines, attach, replace, restart, running, scale, start, stop, stop_all
+from calolab.cluster.states import EngineStatus, Status, Text, clusters, logs, status
+
+__all__ = [
+    "OWNER",
+    "EngineStatus",
+    "Engines",
+    "Status",
+    "Text",
+    "attach",
+    "clusters",
+    "logs",
+    "replace",
+    "restart",
+    "running",
+    "scale",
+    "start",
+    "status",
+    "stop",
+    "stop_all",
+]

@@ -1,0 +1,395 @@
+"""Clusters of engines: start, attach, scale, restart and stop; `cluster_status` says how they are.
+
+A cluster outlives the kernel that started it; the next kernel finds it by name. A small process of its own (`watchdog`)
+stops a cluster that nobody uses any more, and one whose controller has died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import os
+import secrets
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from time import monotonic
+
+import ipyparallel
+
+from calolab.cluster import clients, hub, launchers, processes, slurm, waiting
+from calolab.cluster.states import Text, elsewhere, known, logs, names
+from calolab.interrupts import stopping
+from calolab.names import check_name
+
+LINGER = 1000  # ms for what is still to be sent; a client of a dead controller would knock at its ports for ever
+_attached: dict[Path, Engines] = {}  # the clients of this process, by cluster file
+changing = threading.RLock()  # held while engines are replaced: who finds some missing waits for it, and looks again
+
+
+def _one_at_a_time(change):
+    @functools.wraps(change)
+    def changed(*args, **options):
+        with changing:
+            return change(*args, **options)
+
+    return changed
+
+
+@dataclass(frozen=True, eq=False)
+class Engines:
+    """Running engines and the client that talks to them.
+
+    Args:
+        name: the cluster's name.
+        launcher: "local", "mpi", "srun", "slurm" or "ssh".
+        size: how many engines were asked for.
+        cores: processor cores per engine.
+        address: where the controller listens.
+        client: `ipyparallel.Client`, for `engines.client[:]` and `%px`.
+        note: what was done to get them, e.g. "started in 4.1 s".
+        controller: the controller's process number, by which a client of an earlier cluster is told.
+    """
+
+    name: str
+    launcher: str
+    size: int
+    cores: int
+    address: str
+    client: ipyparallel.Client
+    note: str = ""
+    controller: int = 0
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """Ids of the engines that are alive, in order: an engine's position here is its rank."""
+        return tuple(sorted(self.client.ids))
+
+    def __len__(self):
+        return len(self.ids)
+
+    def __repr__(self):
+        alive = ", ".join(map(str, self.ids)) or "none"
+        cores = f"{self.cores} core{'s' * (self.cores > 1)} each"
+        count = f"{len(self)} of {self.size} engines ({alive})"
+        return f"{count}, {self.launcher}, {cores}, cluster {self.name!r}: {self.note}"
+
+    def _repr_html_(self):
+        count, _, rest = repr(self).partition("), ")
+        return f"<b>{escape(count)})</b>, {escape(rest)}"
+
+
+@stopping("the start of a cluster", "nothing of it is left")
+def start(
+    n: int | None = None,
+    engines: str | None = None,
+    *,
+    name: str = "calolab",
+    cores: int | None = None,
+    nodes: int | None = None,
+    queue: str | None = None,
+    account: str | None = None,
+    time: str | None = None,
+    constraint: str | None = None,
+    options: Sequence[str] = (),
+    modules: Sequence[str] = (),
+    conda: str | None = None,
+    hosts: Sequence[str] = (),
+    idle: float = 30.0,
+    address: str | None = None,
+    timeout: float | None = None,
+) -> Engines:
+    """Start a cluster of engines, or return the one that runs under this name already.
+
+    Args:
+        n: number of engines; by default 2, or as many as already run.
+        engines: how they are launched: "local" processes, "mpi" (mpiexec), "srun" inside an allocation, "slurm"
+            (sbatch), "ssh"; what is set for ipyparallel's launchers in the profile holds. By default local, or mpi
+            where Horovod has no Gloo.
+        name: the cluster's name; several can run side by side.
+        cores: processor cores per engine; by default this machine's or allocation's, shared out evenly; by slurm and
+            ssh one.
+        nodes, queue, account, time, constraint, options, modules, conda: of the batch job, see `slurm.Request`; nodes
+            also for srun.
+        hosts: machines of engines by ssh, which take engines in turn: "node1" or "user@node1".
+        idle: minutes after which engines without a client and without work stop.
+        address: where the controller listens; by default loopback, with srun, slurm and ssh this machine's own
+            address. Beyond loopback, all traffic is encrypted.
+        timeout: seconds to wait for the engines; by default 60, by slurm 600, waiting in the queue included.
+
+    Raises:
+        ValueError: for an unknown launcher, for values that do not fit it, or if a different cluster runs under this
+            name.
+        RuntimeError: if something the launcher needs is missing, or engines did not come: with the end of their log.
+    """
+    if engines is not None:
+        check_name("kind of engines", engines, launchers.LAUNCHERS)
+    for option, value in {"n": n, "cores": cores, "idle": idle, "timeout": timeout}.items():
+        if value is not None and value <= 0:
+            raise ValueError(f"{option} expects a number above 0, received {value}.")
+    if address is not None and not launchers.ADDRESS.fullmatch(address):
+        raise ValueError(f"address expects an IP address or a host name, received {address!r}.")
+    request = slurm.Request(nodes, queue, account, time, constraint, options, modules, conda)
+    hosts = (hosts,) if isinstance(hosts, str) else tuple(hosts)
+    path = processes.path_of(name)
+    content, note = processes.read(path), ""
+    if content is not None and ("controller" in content or elsewhere(content)):
+        return _already_running(name, content, n, engines)
+    launcher, reason = (engines, "") if engines else launchers.choose_launcher()
+    launchers.check_request(launcher, request, hosts)
+    if content is not None:
+        processes.stop(path)
+        note = "; an earlier one had lost its controller, and its remains were removed"
+    launchers.launcher_options(launcher)
+    _disconnect(path)  # its cluster has gone
+    begun, client = monotonic(), None
+    try:
+        clients.hold(path)
+        with processes.uninterrupted():
+            started = processes.controller(name, launcher, n or 2, cores, idle, address, request, hosts)
+        client = processes.connect(started)
+        with processes.uninterrupted():
+            processes.engines(started)
+        waiting.wait_for(client, path, started.n, timeout or _patience(launcher))
+    except BaseException as error:
+        with processes.uninterrupted():
+            tails = logs(name)
+            if client is not None:
+                client.close(linger=LINGER)
+            processes.stop(path)
+        if isinstance(error, Exception):
+            raise RuntimeError(f"Cluster {name!r} did not start: {error}\n{tails}") from error
+        raise
+    note = f"started in {monotonic() - begun:.1f} s{reason}{note}"
+    _attached[path] = Engines(
+        name, launcher, started.n, started.cores, started.controller_ip, client, note, started.controller.pid
+    )
+    return _attached[path]
+
+
+def attach(name: str = "calolab") -> Engines:
+    """The engines of a running cluster, for instance after a kernel restart.
+
+    Raises:
+        RuntimeError: if no such cluster runs here, naming those that do.
+    """
+    path = processes.path_of(name)
+    _running(name)
+    clients.hold(path)
+    try:
+        content = _running(name)  # again: it may have been stopped, or replaced, before it was held
+        controller = content["controller"]["state"]["pid"]
+        if path not in _attached or _attached[path].controller != controller:
+            _disconnect(path)
+            about, client = content["cluster"], processes.connect(processes.load(path))
+            _attached[path] = Engines(
+                name,
+                about["launcher"],
+                about["n"],
+                about["cores"],
+                about["controller_ip"],
+                client,
+                "attached",
+                controller,
+            )
+    except BaseException:
+        clients.release(path)
+        raise
+    return _attached[path]
+
+
+@stopping("the restart of engines", "their controller runs on: `%ipcluster status`")
+@_one_at_a_time
+def restart(name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
+    """Stop all engines and start as many anew, with empty memories; the controller and the clients stay.
+
+    Raises:
+        RuntimeError: if no such cluster runs, or its engines do not come back: with the end of their log.
+    """
+    engines = attach(_name(name))
+    path, begun = processes.path_of(engines.name), monotonic()
+    timeout = timeout or _patience(engines.launcher)
+    try:
+        with processes.uninterrupted():
+            cluster = processes.stop_engines(path)
+        # MPI gives new engines the ids of the old ones, so those must have gone first.
+        waiting.wait_until_gone(engines.client, engines.ids, timeout)
+        with processes.uninterrupted():
+            processes.engines(cluster)
+        waiting.wait_for(engines.client, path, cluster.n, timeout)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
+    return _changed(engines, cluster.n, f"restarted in {monotonic() - begun:.1f} s")
+
+
+@stopping("the change of the number of engines", "the cluster runs on: `%ipcluster status`")
+@_one_at_a_time
+def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
+    """Start more engines, or stop the highest idle ones, until there are `n`; those by MPI all start anew.
+
+    Raises:
+        ValueError: if `n` is below 1.
+        RuntimeError: if engines that would have to stop still work; if no such cluster runs, or engines do not come.
+    """
+    if n < 1:
+        raise ValueError(f"n expects a number above 0, received {n}; to stop all engines: `%ipcluster stop`.")
+    engines = attach(_name(name))
+    path, begun = processes.path_of(engines.name), monotonic()
+    timeout = timeout or _patience(engines.launcher)
+    processes.settle_jobs(path)
+    alive, working = engines.ids, hub.queues(path)
+    together = engines.launcher in launchers.TOGETHER
+    idle = [number for number in reversed(alive) if not working.get(number)]
+    surplus = len(alive) if together and n != len(alive) else max(0, len(alive) - n)
+    if surplus > len(idle):
+        raise RuntimeError(
+            f"{surplus} of {len(alive)} engines would have to stop, and engines "
+            f"{', '.join(str(number) for number in alive if working.get(number))} still work: wait for them, stop what "
+            "runs there, or `%ipcluster restart`."
+        )
+    processes.resize(path, n)
+    if together and surplus:
+        note = f"all engines by {engines.launcher} start anew, with empty memories, when their number changes"
+        return _changed(restart(engines, timeout), n, f"scaled in {monotonic() - begun:.1f} s; {note}")
+    try:
+        waiting.end_engines(engines.client, idle[:surplus], timeout)
+        if n > len(alive):
+            with processes.uninterrupted():
+                processes.engines(processes.load(path), n - len(alive))
+            waiting.wait_for(engines.client, path, n, timeout)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
+    return _changed(engines, n, f"scaled from {len(alive)} in {monotonic() - begun:.1f} s")
+
+
+@_one_at_a_time
+def replace(engines: str | Engines, ids: Sequence[int], timeout: float = 30.0) -> Engines:
+    """Kill engines, whatever they do, and start as many new ones; of engines by MPI all start anew.
+
+    Args:
+        engines: the cluster.
+        ids: which of its engines; those that have died already count too.
+        timeout: seconds, for the old ones to go and for the new ones to come.
+
+    Raises:
+        RuntimeError: if no such cluster runs, or no new engines come: with the end of their log.
+    """
+    engines = attach(_name(engines))
+    path, begun = processes.path_of(engines.name), monotonic()
+    killed = ", ".join(map(str, sorted(ids)))
+    if engines.launcher in launchers.TOGETHER:
+        fresh = restart(engines, timeout)
+        return _changed(fresh, fresh.size, f"all engines by {engines.launcher} started anew to replace {killed}")
+    try:
+        waiting.end_engines(engines.client, ids, timeout)
+        wanted = len(engines) + len(set(ids))
+        with processes.uninterrupted():
+            processes.engines(processes.load(path), len(set(ids)))
+        waiting.wait_for(engines.client, path, wanted, timeout)
+        processes.settle_jobs(path)
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
+    return _changed(engines, engines.size, f"replaced {killed} in {monotonic() - begun:.1f} s")
+
+
+def stop(name: str | Engines = "calolab") -> Text:
+    """Stop the named cluster: its engines, their helpers and the controller; says so if there was none."""
+    name = _name(name)
+    path = processes.path_of(name)
+    content = processes.read(path)
+    if content is None:
+        return Text(f"No cluster {name!r} is running. {known()}".rstrip())
+    if elsewhere(content):
+        return Text(f"Cluster {name!r} runs on {content['cluster']['host']}: stop it there.")
+    _disconnect(path)
+    with processes.uninterrupted():
+        processes.stop(path)
+    return Text(f"Stopped cluster {name!r}: {content['cluster']['n']} engines and their controller.")
+
+
+def stop_all(owner: str | None = None) -> Text:
+    """Stop every cluster of this IPython profile on this machine.
+
+    Args:
+        owner: stop only those whose starting process had this value in its environment, as `OWNER`.
+    """
+    return Text("\n".join(map(stop, names(owner))) or "No cluster is running.")
+
+
+@contextlib.contextmanager
+def running(n: int = 2, engines: str | None = None, **options) -> Iterator[Engines]:
+    """Engines for the length of a `with` block, in a cluster of their own that the end of the block stops.
+
+    Args:
+        n, engines, options: as for `start`; the name is made up unless given.
+
+    Raises:
+        ValueError: if a cluster of the given name runs already.
+    """
+    name = options.pop("name", None) or f"with-{os.getpid()}-{secrets.token_hex(3)}"
+    if processes.read(processes.path_of(name)) is not None:
+        raise ValueError(f"Cluster {name!r} runs already, and a `with` block needs one of its own: leave out the name.")
+    with stopping("the work on a cluster", "its engines were stopped"):
+        try:
+            yield start(n, engines, name=name, **options)
+        finally:
+            stop(name)
+
+
+def _already_running(name: str, content: dict, n: int | None, launcher: str | None) -> Engines:
+    """What `start` gives when the cluster is there already."""
+    about = content["cluster"]
+    if n not in (None, about["n"]) or launcher not in (None, about["launcher"]):
+        raise ValueError(
+            f"Cluster {name!r} already runs with {about['n']} engines ({about['launcher']}); to have {n or about['n']} "
+            f"({launcher or about['launcher']}), stop it first (`%ipcluster stop`), or start another under a new name."
+        )
+    path = processes.path_of(name)
+    before, engines = _attached.get(path), attach(name)
+    known = before is not None and before.client is engines.client
+    note = "was already running" if known else "was already running, attached to it"
+    if len(engines) < engines.size:
+        note += f"; {engines.size - len(engines)} of its engines have died: `%ipcluster restart` brings them back"
+    _attached[path] = dataclasses.replace(engines, note=note)
+    return _attached[path]
+
+
+def _running(name: str) -> dict:
+    """What the file of a cluster that runs here says.
+
+    Raises:
+        RuntimeError: if no such cluster runs here, naming those that do.
+    """
+    content = processes.read(processes.path_of(name))
+    if content is None or "controller" not in content:
+        raise RuntimeError(f"No cluster {name!r} is running. {known()}".rstrip())
+    if elsewhere(content):
+        raise RuntimeError(
+            f"Cluster {name!r} runs on {content['cluster']['host']}: use it there, or take another name."
+        )
+    return content
+
+
+def _disconnect(path: Path) -> None:
+    """Close this process's client of a cluster, if it has one."""
+    if known := _attached.pop(path, None):
+        known.client.close(linger=LINGER)
+
+
+def _changed(engines: Engines, size: int, note: str) -> Engines:
+    """The record of a cluster whose engines are others now."""
+    path = processes.path_of(engines.name)
+    _attached[path] = dataclasses.replace(engines, size=size, note=note)
+    return _attached[path]
+
+
+def _name(engines: str | Engines) -> str:
+    return engines.name if isinstance(engines, Engines) else engines
+
+
+def _patience(launcher: str) -> float:
+    """Seconds to wait for engines: a batch queue takes its time."""
+    return 600.0 if launcher == "slurm" else 60.0

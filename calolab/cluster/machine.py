@@ -1,0 +1,58 @@
+"""What a machine offers to engines: its address, its GPUs, and what its Horovod was built with."""
+
+from __future__ import annotations
+
+import importlib.util
+import mmap
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def built() -> frozenset[str]:
+    """The controllers, "gloo" and "mpi", that the installed Horovod has for TensorFlow; empty without Horovod."""
+    return _built_with({"gloo": b"HOROVOD_GLOO_RENDEZVOUS_ADDR", "mpi": b"MPI_Init_thread"})
+
+
+def has_nccl() -> bool:
+    """Whether the installed Horovod averages on GPUs by NCCL."""
+    return bool(_built_with({"nccl": b"ncclCommInitRank"}))
+
+
+def _built_with(marks: Mapping[str, bytes]) -> frozenset[str]:
+    """The names of the marks that stand in Horovod's library for TensorFlow.
+
+    The library itself is not asked, because importing it takes TensorFlow's seconds and memory.
+    """
+    found = set()
+    spec = importlib.util.find_spec("horovod")
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        for library in Path(folder).glob("tensorflow/mpi_lib*.so"):
+            with open(library, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+                found |= {name for name, mark in marks.items() if text.find(mark) >= 0}
+    return frozenset(found)
+
+
+def count_gpus(visible: str | None, there: int) -> int:
+    """GPUs that a process may use.
+
+    Args:
+        visible: its `CUDA_VISIBLE_DEVICES`, None if that is not set.
+        there: GPUs of its machine.
+    """
+    if visible is None:
+        return there
+    # As CUDA reads it: what follows the first number that is none of a GPU counts no more.
+    names = [name.strip() for name in visible.split(",")]
+    valid = [bool(name) and (int(name) in range(there) if name.lstrip("-").isdigit() else there > 0) for name in names]
+    return (valid + [False]).index(False)
+
+
+def own_address(towards: str = "192.0.2.1") -> str:
+    """This machine's address on its way to another; a documentation address stands for the world outside."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
+        try:
+            probe.connect((towards, 9))
+        except OSError:  # no way out: the address that goes by this machine's name
+            return socket.gethostbyname(socket.gethostname())
+        return probe.getsockname()[0]

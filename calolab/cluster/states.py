@@ -1,0 +1,224 @@
+"""How clusters are: their engines, where they run and what they use, their place in a queue, what they have printed."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from html import escape
+from pathlib import Path
+from types import MappingProxyType
+
+import ipyparallel
+
+from calolab.cluster import hub, processes, slurm, unattended
+from calolab.cluster.description import NAME, Unreadable, files, is_foreign
+
+PATIENCE = 3.0  # seconds for an engine to say how it is
+BETWEEN = 0.2  # seconds between two looks at the processors, without which there is no load
+
+
+class Text(str):
+    """A text that a notebook shows as it is, without quotes."""
+
+    __slots__ = ()
+
+    def __repr__(self):
+        return str(self)
+
+
+@dataclass(frozen=True)
+class EngineStatus:
+    """How one engine is.
+
+    Args:
+        state: "idle", "busy", or "silent" if it has not answered within some seconds.
+        rank: its place among the engines.
+        host: its machine.
+        memory: what it and its children hold [bytes].
+        load: processor cores that they use.
+        pid: its process number there.
+    """
+
+    state: str
+    rank: int
+    host: str = ""
+    memory: int | None = None
+    load: float | None = None
+    pid: int | None = None
+
+    def __str__(self):
+        used = [f"on {self.host}"] if self.host else []
+        used += [f"{self.memory / 1e9:.2f} GB"] if self.memory is not None else []
+        used += [f"{self.load:.1f} cores"] if self.load is not None else []
+        return f"{self.state} ({', '.join(used)})" if used else self.state
+
+
+@dataclass(frozen=True)
+class Status:
+    """How a cluster is.
+
+    Args:
+        name: of the cluster.
+        state: "running", "damaged" when engines are missing, "broken" without its controller, "silent" when that
+            or an engine does not answer, "waiting" in a queue, "unreadable" if its file is damaged, "not running", or
+            "on <host>".
+        launcher: "local", "mpi", "srun", "slurm" or "ssh".
+        size: how many engines it should have.
+        engines: its engines by id.
+        queue: its batch jobs (Slurm).
+        note: what to do if something is wrong.
+    """
+
+    name: str
+    state: str
+    launcher: str = ""
+    size: int = 0
+    engines: Mapping[int, EngineStatus] = field(default_factory=lambda: MappingProxyType({}))
+    queue: tuple[slurm.Job, ...] = ()
+    note: str = ""
+
+    def __repr__(self):
+        if not self.launcher:
+            return f"{self.name}: {self.state}. {self.note}".rstrip()
+        engines = ", ".join(f"{number} {status}" for number, status in self.engines.items()) or "none"
+        count = f"{len(self.engines)} of {self.size} engines ({engines})"
+        said = "; ".join([*map(str, self.queue), self.note]) if self.queue else self.note
+        return f"{self.name}: {self.state}, {self.launcher}, {count}. {said}".rstrip("; ")
+
+    def _repr_html_(self):
+        if not self.engines:
+            return f"<p>{escape(repr(self))}</p>"
+        count = f"{self.name}: {self.state}, {self.launcher}, {len(self.engines)} of {self.size} engines"
+        said = "; ".join([*map(str, self.queue), *([self.note] if self.note else [])])
+        head = "".join(f"<th>{name}</th>" for name in ("engine", "rank", "state", "host", "memory", "cores used"))
+        rows = ""
+        for number, engine in self.engines.items():
+            memory = "" if engine.memory is None else f"{engine.memory / 1e9:.2f} GB"
+            load = "" if engine.load is None else f"{engine.load:.1f}"
+            cells = (number, engine.rank, engine.state, engine.host, memory, load)
+            rows += "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
+        return f"<p><b>{escape(count)}.</b> {escape(said)}</p><table><tr>{head}</tr>{rows}</table>"
+
+
+def status(name: str = "calolab") -> Status:
+    """How the named cluster is, without disturbing its engines: busy ones answer too."""
+    path = processes.path_of(name)
+    try:
+        content = processes.read(path)
+    except Unreadable as error:
+        return Status(name, "unreadable", note=str(error))
+    if content is None:
+        return Status(name, "not running", note=known())
+    about = content["cluster"]
+    found = Status(name, f"on {about['host']}", about["launcher"], about["n"], note="Ask there.")
+    if elsewhere(content):
+        return found
+    if "controller" not in content:
+        return replace(found, state="broken", note="Its controller has died: stop it, then start it again.")
+    queue, note = (), ""
+    try:
+        queue = slurm.jobs(processes.job_ids(content))
+    except RuntimeError as error:
+        note = str(error)
+    try:
+        engines = _engines(path)
+    except (TimeoutError, ipyparallel.TimeoutError):
+        note = "Its controller does not answer: see its `logs`, or stop it."
+        return replace(found, state="silent", queue=queue, note=note)
+    found = replace(found, engines=MappingProxyType(engines), queue=queue)
+    over = [job for job in queue if job.ended]
+    silent = [number for number, engine in engines.items() if engine.state == "silent"]
+    alone = [training.outlook(60 * about["idle"]) for training in unattended.trainings(path).values()]
+
+    def told(state, advice, queue=queue):
+        return replace(found, state=state, queue=queue, note="; ".join(filter(None, [note or advice, *alone])))
+
+    if len(engines) >= about["n"] and not (over and silent):
+        advice = f"{_names_of(silent)} not answer; if that lasts, `restart` brings all engines back." if silent else ""
+        return told("silent" if silent else "running", advice, tuple(job for job in queue if not job.ended))
+    if any(job.state == "PENDING" for job in queue):
+        return told("waiting", "Its engines wait in the queue.")
+    if over:
+        return told("damaged", "The engines of an ended job are gone: `restart` submits it again.")
+    return told("damaged", "`restart` brings all engines back.")
+
+
+def clusters() -> list[Status]:
+    """All clusters of this IPython profile, and the files that should describe one and do not."""
+    found = [path.stem.removeprefix("cluster-") for path in files() if not is_foreign(path)]
+    return [status(name) for name in found if NAME.fullmatch(name)]
+
+
+def logs(name: str = "calolab", lines: int = 20) -> Text:
+    """The last lines that the controller, each engine or batch job, and the watchdog have printed."""
+    parts = []
+    for file in processes.log_files(processes.path_of(name)):
+        tail = file.read_text(errors="replace").splitlines()[-lines:]
+        parts.append("\n".join([f"--- {file}", *tail]))
+    return Text("\n".join(parts) or f"Cluster {name!r} has no logs. {known()}".rstrip())
+
+
+def elsewhere(content: dict) -> bool:
+    """Whether a cluster runs on another machine."""
+    return content["cluster"]["host"] != socket.gethostname()
+
+
+def controller_died(name: str) -> bool:
+    """Whether a cluster has stopped, or its controller, if that was on this machine, has died."""
+    content = processes.read(processes.path_of(name))
+    return content is None or (content["cluster"]["host"] == socket.gethostname() and "controller" not in content)
+
+
+def names(owner: str | None = None) -> list[str]:
+    """Names of the clusters of this profile, or of those of one owner, as for `processes.paths`."""
+    return [path.stem.removeprefix("cluster-") for path in processes.paths(owner)]
+
+
+def _names_of(ids: list[int]) -> str:
+    return f"Engine{'s' * (len(ids) > 1)} {', '.join(map(str, ids))} do{'es' * (len(ids) == 1)}"
+
+
+def known() -> str:
+    """Which clusters run, as a sentence; empty if none does."""
+    return f"Running: {', '.join(found)}." if (found := names()) else ""
+
+
+def _engines(path: Path) -> dict[int, EngineStatus]:
+    """The live engines of a cluster, asked through its controller."""
+    with hub.observer(path) as client:
+        tasks = hub.tasks(client)
+        usage = _usage(client, list(tasks))
+        found = {}
+        for rank, (number, count) in enumerate(tasks.items()):
+            state = "busy" if count else "idle"
+            if answer := usage.get(number):
+                host, pid = answer["hostname"], answer["pid"]
+                memory, load = int(answer.get("kernel_memory", 0)), answer.get("kernel_cpu", 0.0) / 100
+                found[number] = EngineStatus(state, rank, host, memory, load, pid)
+            else:
+                found[number] = EngineStatus("silent", rank)
+        return found
+
+
+def _usage(client: ipyparallel.Client, ids: list[int]) -> dict[int, dict]:
+    """What engines say of themselves on their control channel, which a thread of its own answers while they work."""
+    answers = {}
+    for look in range(2):  # the load is what was used since the last look
+        asked = {
+            i: client._send(client._control_stream, "usage_request", ident=client._engines[i].encode()) for i in ids
+        }
+        deadline = time.monotonic() + PATIENCE
+        for number, future in asked.items():
+            future.wait(max(0.0, deadline - time.monotonic()))
+            if future.done():
+                with contextlib.suppress(Exception):  # an engine that has died meanwhile
+                    answers[number] = future.result()["content"]
+            else:
+                answers.pop(number, None)
+        ids = list(answers)
+        if look == 0:
+            time.sleep(BETWEEN)
+    return answers

@@ -1,0 +1,171 @@
+"""Trainings whose client has ended, so that nobody can collect their weights: they stop, and engines are free again.
+
+`TrainingRun` writes a small file per training beside the cluster's own. When its client's process has ended, the
+cluster's watchdog stops the training at its next checkpoint, or after the cluster's idle time if it writes none. An
+elastic training, which has checkpoints, runs to its end, and so do the trials of a search.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import signal
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import psutil
+from ipyparallel.error import RemoteError
+
+from calolab.cluster import hub
+from calolab.files import complete, host_id
+
+
+@dataclass(frozen=True)
+class Training:
+    """A training as its client has written it down.
+
+    Args:
+        engines: of its ranks.
+        messages: ids of the messages that carry the ranks' work.
+        checkpoints: folder of its checkpoints; None without.
+        elastic: whether it goes on when engines die.
+        host: machine of its client, as `files.host_id` names it.
+        client, begun: process number of its client, and when that process began, as the system counts.
+        alone: when its client was first found to be gone [s since 1970]; None while it is there.
+    """
+
+    engines: tuple[int, ...]
+    messages: tuple[str, ...]
+    checkpoints: str | None
+    elastic: bool
+    host: str
+    client: int
+    begun: float
+    alone: float | None = None
+
+    @property
+    def attended(self) -> bool:
+        """Whether its client is still there; one on another machine cannot be seen from here and counts as there."""
+        if self.host != host_id():
+            return True
+        try:
+            return psutil.Process(self.client).status() != psutil.STATUS_ZOMBIE and _begun(self.client) == self.begun
+        except (psutil.Error, OSError):
+            return False
+
+    def outlook(self, idle: float) -> str:
+        """What becomes of it without its client, in words; `idle` in seconds."""
+        who = f"training without a client on engine{'s' * (len(self.engines) > 1)} {', '.join(map(str, self.engines))}"
+        if self.elastic:
+            return f"elastic {who}, runs to its end; resume=True continues from {self.checkpoints}"
+        if self.checkpoints is not None:
+            return f"{who}, stops after its epoch; resume=True continues from {self.checkpoints}"
+        left = max(0.0, (self.alone or time.time()) + idle - time.time())
+        return f"{who}, stops in {left / 60:.0f} min" if left > 90 else f"{who}, stops in {left:.0f} s"
+
+
+def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder: str | None, elastic: bool) -> Path:
+    """Write down a training of this process; gives the file, which its end removes.
+
+    Args:
+        path: of the cluster.
+        engines, messages: of its ranks.
+        folder: of its checkpoints; None without.
+        elastic: whether it goes on when engines die.
+    """
+    file = path.with_name(f"calolab-{_name(path)}-run-{secrets.token_hex(8)}.json")
+    _write(
+        file, Training(tuple(engines), tuple(messages), folder, elastic, host_id(), os.getpid(), _begun(os.getpid()))
+    )
+    return file
+
+
+def files(path: Path) -> list[Path]:
+    """The files of a cluster's trainings."""
+    pattern = re.compile(rf"calolab-{re.escape(_name(path))}-run-[0-9a-f]{{16}}\.json")
+    return sorted(file for file in path.parent.glob("calolab-*.json") if pattern.fullmatch(file.name))
+
+
+def trainings(path: Path) -> dict[Path, Training]:
+    """The trainings of a cluster whose client has gone, by their files."""
+    found = {}
+    for file in files(path):
+        try:
+            values = json.loads(file.read_text())
+            training = Training(**values | {name: tuple(values[name]) for name in ("engines", "messages")})
+        except OSError:  # it has gone, or cannot be read just now
+            continue
+        except (ValueError, TypeError, KeyError):
+            file.unlink(missing_ok=True)  # it says nothing that could be of use
+            continue
+        if not training.attended:
+            found[file] = training
+    return found
+
+
+def tend(path: Path, idle: float, found: dict[Path, float]) -> None:
+    """Stop the trainings that nobody can collect when their time has come; forget those that have ended.
+
+    Args:
+        path: of the cluster.
+        idle: seconds that one without checkpoints goes on.
+        found: when each was first found without its client, by its file; kept here, as a full disk takes no new record.
+
+    Raises:
+        TimeoutError: if the controller does not answer.
+    """
+    alone = trainings(path)
+    if not alone:
+        return
+    with hub.observer(path) as client:
+        sent = []
+        for file, training in alone.items():
+            since = found.setdefault(file, training.alone or time.time())
+            if training.alone is None:
+                with contextlib.suppress(OSError):
+                    _write(file, replace(training, alone=since))
+            waiting = _waiting(client, training)
+            if not waiting:
+                file.unlink(missing_ok=True)
+            elif training.checkpoints is not None and not training.elastic:
+                sent.append(client.send_signal(int(signal.SIGUSR2), targets=waiting, block=False))  # after the epoch
+            elif not training.elastic and time.time() > since + idle:
+                sent.append(client.send_signal(int(signal.SIGUSR1), targets=waiting, block=False))  # after the pass
+        deadline = time.monotonic() + hub.ANSWERS_WITHIN
+        while not all(answer.done() for answer in sent) and time.monotonic() < deadline:
+            time.sleep(0.02)
+
+
+def _waiting(client, training: Training) -> list[int]:
+    """The live engines that still work on a training: what they have answered, and other work, is left alone."""
+    waiting = []
+    for engine, message in zip(training.engines, training.messages, strict=True):
+        with contextlib.suppress(RemoteError):  # of a message that the hub has forgotten
+            pending = client.result_status([message], status_only=True)["pending"]
+            if pending and engine in client.ids:
+                waiting.append(engine)
+            elif not pending:
+                client.purge_hub_results([message])  # otherwise the hub keeps weights that nobody will fetch
+    return waiting
+
+
+def _begun(pid: int) -> float:
+    """When a process began; on Linux in ticks since the system's start, which do not change when the clock is set."""
+    stat = Path(f"/proc/{pid}/stat")
+    if not stat.exists():
+        return psutil.Process(pid).create_time()
+    return float(stat.read_text().rpartition(")")[2].split()[19])
+
+
+def _name(path: Path) -> str:
+    return path.stem.removeprefix("cluster-")
+
+
+def _write(file: Path, training: Training) -> None:
+    with complete(file) as partial:
+        partial.write_text(json.dumps(asdict(training)))

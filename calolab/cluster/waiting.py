@@ -1,0 +1,74 @@
+"""Engines come and go: bounded waits that say what is missing, and the end of single engines."""
+
+from __future__ import annotations
+
+import signal
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import ipyparallel
+
+from calolab.cluster import processes, slurm
+
+ASK_SLURM_EVERY = 1.0  # seconds
+
+
+def wait_for(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> None:
+    """Wait until `n` engines have registered.
+
+    Raises:
+        RuntimeError: if they do not within `timeout` seconds, or their processes or jobs have ended.
+    """
+    deadline, asked, jobs = time.monotonic() + timeout, 0.0, ()
+    while len(client.ids) < n:
+        content = processes.read(path)
+        if content is None or "controller" not in content:
+            raise RuntimeError("the controller has ended.")
+        if not content["engines"]["sets"]:
+            raise RuntimeError("the engines have ended before they registered.")
+        numbers = processes.job_ids(content)
+        if numbers and time.monotonic() - asked > ASK_SLURM_EVERY:
+            jobs, asked = slurm.jobs(numbers), time.monotonic()
+            if jobs[-1].ended:  # the newest, whose engines are waited for
+                raise RuntimeError(f"the engines have ended before they registered: {jobs[-1]}.")
+        if time.monotonic() > deadline:
+            registered = f"{len(client.ids)} of {n} engines registered within {timeout:g} s"
+            if waiting := [job for job in jobs if not job.ended]:
+                registered += f"; {_and(waiting)}"
+            raise RuntimeError(
+                f"{registered}. If they wait in a queue, give a longer timeout=; if they run elsewhere, they must "
+                f"reach address={content['cluster']['controller_ip']!r}."
+            )
+        time.sleep(0.05)
+
+
+def wait_until_gone(client: ipyparallel.Client, ids: Sequence[int], timeout: float) -> None:
+    """Wait until the controller has taken engines off its list.
+
+    Raises:
+        RuntimeError: if they are still there after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while left := sorted(set(ids) & set(client.ids)):
+        if time.monotonic() > deadline:
+            raise RuntimeError(
+                f"engines {', '.join(map(str, left))} did not stop within {timeout:g} s: `%ipcluster stop`."
+            )
+        time.sleep(0.05)
+
+
+def end_engines(client: ipyparallel.Client, ids: Sequence[int], timeout: float) -> None:
+    """Kill single engines, wherever they run: their nannies, processes of their own, do it at once.
+
+    Raises:
+        RuntimeError: if they are still there after `timeout` seconds.
+    """
+    alive = sorted(set(ids) & set(client.ids))
+    if alive:
+        client.send_signal(int(signal.SIGKILL), targets=alive, block=False)
+    wait_until_gone(client, alive, timeout)
+
+
+def _and(jobs: Sequence[slurm.Job]) -> str:
+    return ", ".join(map(str, jobs))

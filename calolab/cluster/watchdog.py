@@ -1,0 +1,79 @@
+"""The guard of one cluster, a process of its own: `python -m calolab.cluster.watchdog cluster-file`.
+
+It stops the cluster when no client has been there for the cluster's idle time and no engine works, and at once when the
+controller has died, so that no engine is left behind. It stops trainings whose client has ended (`unattended`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+
+from calolab.cluster import clients, hub, processes, unattended
+
+
+def watch(path: Path) -> None:
+    """Watch a cluster until it has stopped; a client is a process that holds the cluster's lock."""
+    content = processes.read(path)
+    while content is not None and content["cluster"]["watchdog"] == 0:  # the file that names this process is on its way
+        time.sleep(0.05)
+        content = processes.read(path)
+    if content is None:
+        return
+    idle = 60 * content["cluster"]["idle"]
+    used = time.monotonic()
+    found: dict[Path, float] = {}
+    reported: set[str] = set()
+    while True:
+        time.sleep(min(2.0, idle / 4))
+        try:
+            content = processes.read(path)
+            if not _watched(content):
+                return
+            if "controller" not in content:
+                print("The controller has died: its engines are stopped.", flush=True)
+                processes.stop(path)
+                return
+            try:
+                unattended.tend(path, idle, found)
+            except Exception as error:  # it must not keep a cluster that nobody uses
+                _report(error, reported)
+            with clients.without_clients(path) as alone:
+                pass
+            if not alone:
+                used = time.monotonic()
+            elif time.monotonic() - used > idle:
+                # Asked without the lock: a controller that does not answer must not keep new clients waiting.
+                if any(hub.queues(path).values()):
+                    used = time.monotonic()
+                    continue
+                with clients.without_clients(path) as alone:  # a client may have come meanwhile
+                    if alone and _watched(processes.read(path)):
+                        processes.stop(path)
+                        return
+        except Exception as error:  # whatever it was, engines must not be left without a guard
+            _report(error, reported)
+
+
+def _report(error: Exception, reported: set[str]) -> None:
+    """Print an error, unless the same one has been printed before."""
+    line = f"{type(error).__name__}: {error}"
+    if line not in reported:
+        reported.add(line)
+        with contextlib.suppress(OSError):  # the log's disk may be full, too
+            traceback.print_exception(error)
+
+
+def _watched(content: dict | None) -> bool:
+    """Whether a cluster is there, and this process is its guard."""
+    return content is not None and content["cluster"]["watchdog"] == os.getpid()
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    watch(Path(sys.argv[1]))

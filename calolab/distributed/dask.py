@@ -1,0 +1,252 @@
+"""Dask over the engines, for those who prefer it: a scheduler in this process, a worker in each engine, TLS between.
+
+ipyparallel's own `become_dask` is not used: it starts its scheduler in the controller, where the private key would be
+written into the log, where a dashboard without authentication opens, and where `stop_dask` leaves it listening. Here
+an engine is busy for as long as it is a worker, so that no training starts on it by accident, and is free again when
+the client closes or this process ends. No dashboard is opened, because Dask's has no authentication.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import ipaddress
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import ipyparallel
+
+from calolab.cluster.engines import Engines
+from calolab.cluster.machine import own_address
+from calolab.cluster.states import Text
+from calolab.distributed.meeting import check_idle
+
+NO_ADDRESS = ("*", "0.0.0.0", "::")  # of a controller that listens on all addresses
+INSTALL = "`pip install calolab[dask]`, or conda-forge's dask, distributed and cryptography"
+
+
+@dataclass(frozen=True, eq=False)
+class _Lent:
+    """Engines that are Dask workers: what ends their scheduler, its thread, and the pending result of each engine."""
+
+    leave: threading.Event
+    thread: threading.Thread
+    results: Mapping[int, ipyparallel.AsyncResult]
+
+
+_lent: dict[ipyparallel.Client, _Lent] = {}
+
+
+def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout: float = 30.0):
+    """Make engines Dask workers and give a client of them; closing the client gives the engines back.
+
+    Whoever reaches a Dask scheduler can run code in its workers. So all of it speaks TLS, with a certificate made for
+    this one client; it lives in memory only and reaches the engines over their controller's connections. Without TLS
+    the engines must be on loopback, where every user of this machine can still reach them.
+
+    Args:
+        engines: from `cluster.start`, `%ipcluster start` or `cluster.running`; all of them become workers,
+            named by their ids.
+        tls: whether Dask's traffic is encrypted and authenticated.
+        threads: tasks that an engine runs at a time.
+        timeout: seconds to wait for the workers.
+
+    Returns:
+        `dask.distributed.Client`, on which Dask's collections compute from now on; in a `with` block, its end gives the
+            engines back. `stop_dask` does so too.
+
+    Raises:
+        ValueError: without TLS on other addresses than loopback, or for options that are not above 0.
+        RuntimeError: if a package is missing, here or on an engine; if an engine is busy, for instance in a training;
+            if the certificate could not travel encrypted; or if workers do not come.
+    """
+    for option, value in {"threads": threads, "timeout": timeout}.items():
+        if value <= 0:
+            raise ValueError(f"{option} expects a number above 0, received {value}.")
+    _check_packages(tls)
+    ids = engines.ids
+    if not ids:
+        raise RuntimeError(f"Cluster {engines.name!r} has no engines: start it again with `%ipcluster start`.")
+    host = own_address() if engines.address in NO_ADDRESS else engines.address
+    _check_traffic(engines, host, tls)
+    lent = _lent.get(engines.client)
+    if lent is not None and lent.thread.is_alive() and not lent.leave.is_set():
+        raise RuntimeError(f"Engines of cluster {engines.name!r} are Dask workers already: stop_dask(engines) first.")
+    check_idle(engines, ids)
+    from distributed import Client, Security
+
+    security = Security.temporary() if tls else Security()
+    leave, joined, started = threading.Event(), [], Future()
+    thread = _in_background(lambda: _scheduler(host, security), started, lambda node: _left(node, leave, joined))
+    address, client = started.result(), None
+    results = {n: engines.client[n].apply_async(serve, address, security, n, threads, timeout) for n in ids}
+    _lent[engines.client] = _Lent(leave, thread, results)
+    try:
+        client = Client(address, security=security, timeout=timeout)
+        _wait_for_workers(client, results, timeout)
+        joined.append(client.id)
+    except BaseException:
+        leave.set()
+        engines.client.abort(list(results.values()), block=False)  # no engine becomes a worker later on
+        if client is not None:
+            client.close()
+        raise
+    return client
+
+
+def stop_dask(engines: Engines, timeout: float = 30.0) -> Text:
+    """Give back the engines that `dask` has made workers: tasks that wait are dropped, one that runs ends first.
+
+    Raises:
+        RuntimeError: if engines still run a task after `timeout` seconds.
+    """
+    lent = _lent.get(engines.client)
+    if lent is None:
+        return Text(f"No engine of cluster {engines.name!r} is a Dask worker.")
+    lent.leave.set()
+    deadline = time.monotonic() + timeout
+    lent.thread.join(timeout)
+    for result in lent.results.values():
+        result.wait(max(0.0, deadline - time.monotonic()))
+    busy = [str(engine) for engine, result in lent.results.items() if not result.ready() and engine in engines.ids]
+    if busy:
+        raise RuntimeError(
+            f"Engines {', '.join(busy)} still run a Dask task after {timeout:g} s: call stop_dask again later, or "
+            "`%ipcluster restart`."
+        )
+    _lent.pop(engines.client, None)
+    return Text(f"The {len(lent.results)} engines of cluster {engines.name!r} are no Dask workers any more.")
+
+
+def serve(scheduler: str, security, name: int, threads: int, timeout: float) -> None:
+    """Run on an engine: be a Dask worker until its scheduler goes, and keep the engine busy so long.
+
+    Args:
+        scheduler: its address.
+        security: `distributed.Security`.
+        name: of the worker.
+        threads: tasks that it runs at a time.
+        timeout: seconds to look for the scheduler.
+    """
+    import dask
+    from distributed import Worker
+    from distributed.comm import get_address_host
+
+    host = own_address(towards=get_address_host(scheduler))
+    leave, started = threading.Event(), Future()
+
+    def worker():
+        return Worker(
+            scheduler,
+            name=name,
+            nthreads=threads,
+            host=host,
+            security=security,
+            death_timeout=timeout,
+            dashboard_address="127.0.0.1:0",
+        )
+
+    with dask.config.set({"distributed.worker.http.routes": []}):
+        # In a thread of its own, because the kernel's loop is the one that runs in this thread.
+        thread = _in_background(worker, started, lambda _: leave.is_set())
+        try:
+            started.result()
+            thread.join()
+        finally:  # an interrupt ends the worker too
+            leave.set()
+            thread.join()
+            # Dask leaves a task that does not end to itself; this engine is not free before it does.
+            for task in threading.enumerate():
+                if task.name.startswith("Dask-Default-Threads"):
+                    task.join()
+
+
+def _scheduler(host: str, security):
+    """A Dask scheduler whose web server, which has no authentication, shows nothing and listens on loopback only."""
+    import dask
+    from distributed import Scheduler
+
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it reports every step; errors reach the user anyway
+    with dask.config.set({"distributed.scheduler.http.routes": []}):
+        return Scheduler(
+            host=host,
+            port=0,
+            protocol="tls" if security.require_encryption else "tcp",
+            security=security,
+            dashboard=False,
+            dashboard_address="127.0.0.1:0",
+        )
+
+
+def _in_background(make: Callable, started: Future, left: Callable) -> threading.Thread:
+    """Run a Dask node in a thread and a loop of its own until it closes or `left(node)`; `started` gets its address."""
+
+    async def serve():
+        try:
+            async with make() as node:
+                started.set_result(node.address)
+                while node.status.name not in ("closed", "failed") and not left(node):
+                    await asyncio.sleep(0.1)
+        except BaseException as error:
+            if started.done():
+                raise
+            started.set_exception(error)
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()), name="calolab-dask", daemon=True)
+    thread.start()
+    return thread
+
+
+def _left(scheduler, leave: threading.Event, joined: list[str]) -> bool:
+    """Whether the engines are wanted back, or the client or all workers, once they had joined, have gone."""
+    return leave.is_set() or any(client not in scheduler.clients or not scheduler.workers for client in joined)
+
+
+def _wait_for_workers(client, results: Mapping[int, ipyparallel.AsyncResult], timeout: float) -> None:
+    """Wait until every engine has become a worker.
+
+    Raises:
+        RuntimeError: if one does not within `timeout` seconds, with what it says.
+    """
+    deadline = time.monotonic() + timeout
+    while len(workers := client.scheduler_info(n_workers=-1)["workers"]) < len(results):
+        for engine, result in results.items():
+            if result.ready():
+                error = result.exception() or "it ended at once"
+                raise RuntimeError(f"Engine {engine} became no Dask worker ({error}): it needs {INSTALL}.")
+        if time.monotonic() > deadline:
+            raise RuntimeError(
+                f"{len(workers)} of {len(results)} engines became Dask workers within {timeout:g} s: they must reach "
+                f"{client.scheduler.address}. `%ipcluster logs` may say more."
+            )
+        time.sleep(0.05)
+
+
+def _check_packages(tls: bool) -> None:
+    wanted = ("dask", "distributed", "cryptography") if tls else ("dask", "distributed")
+    missing = [name for name in wanted if importlib.util.find_spec(name) is None]
+    if missing == ["cryptography"]:
+        raise RuntimeError(f"TLS needs the package cryptography: {INSTALL}; engines on loopback can do with tls=False.")
+    if missing:
+        raise RuntimeError(f"Dask needs {' and '.join(missing)}: {INSTALL}.")
+
+
+def _check_traffic(engines: Engines, host: str, tls: bool) -> None:
+    """Refuse what others on the network could read or take over."""
+    if ipaddress.ip_address(socket.gethostbyname(host)).is_loopback:
+        return
+    if not tls:
+        raise ValueError(
+            f"Dask without TLS expects engines on loopback, and those of cluster {engines.name!r} listen to {host}: "
+            "anybody who reaches a Dask scheduler can run code on its workers. Leave out tls=False."
+        )
+    if not engines.client.curve_serverkey:
+        raise RuntimeError(
+            f"The connections of cluster {engines.name!r} are not encrypted, and Dask's private key must not travel "
+            "over them: start the cluster again with a pyzmq that has CurveZMQ, or on loopback."
+        )

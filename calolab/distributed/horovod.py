@@ -1,0 +1,184 @@
+"""Horovod: ranks that find each other, averages and broadcasts. No other module imports it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import threading
+from collections.abc import Sequence
+
+import numpy as np
+import psutil
+
+from calolab.cluster.machine import own_address
+from calolab.distributed import rendezvous
+from calolab.distributed.meeting import Meeting
+
+# A rank that no longer answers must not keep the others for ever. Ranks may well wait for one that writes a checkpoint.
+PATIENCE = {
+    "HOROVOD_GLOO_TIMEOUT_SECONDS": "20",
+    "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
+    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
+}
+
+_met_over_mpi = threading.Event()  # set once this process has met others over MPI
+
+
+def is_loss(error: Exception) -> bool:
+    """Whether an error of a training step only says that other ranks have gone."""
+    # What training itself raises may name anything, such as a folder.
+    return not isinstance(error, ValueError | OSError) and "horovod" in f"{type(error).__module__} {error}".lower()
+
+
+class Communicator:
+    """This process as one of Horovod's ranks; what `training.fit` takes as `parallel`.
+
+    Args:
+        meeting: how the ranks find each other.
+
+    Raises:
+        RuntimeError: if they do not, within four minutes.
+    """
+
+    def __init__(self, meeting: Meeting):
+        import horovod.tensorflow as horovod  # loads TensorFlow, which only a rank in training needs
+
+        if meeting.controller == "gloo" and _met_over_mpi.is_set():
+            raise RuntimeError(
+                f"Rank {meeting.rank} has trained over MPI, and Horovod cannot change to Gloo in the same process: "
+                "`%ipcluster restart`, or train on all engines."
+            )
+        self.rank, self.size = meeting.rank, meeting.size
+        self._horovod = horovod
+        variables = {
+            **PATIENCE,
+            "HOROVOD_CONTROLLER": meeting.controller,
+            "HOROVOD_CPU_OPERATIONS": meeting.controller,
+            **(_gloo_variables(meeting) if meeting.controller == "gloo" else {}),
+        }
+        self._before = {name: os.environ.get(name) for name in variables}
+        try:
+            os.environ.update(variables)
+            if meeting.controller == "gloo":
+                self._meet(meeting)
+            else:
+                _met_over_mpi.set()
+                horovod.init(_mpi_communicator(meeting))
+                self.broadcast([np.zeros(1)])  # that all are there
+        except Exception as error:
+            self.shutdown()
+            raise RuntimeError(f"Rank {self.rank} of {self.size} did not meet the others: {error}") from error
+        except BaseException:  # an interrupt, which the engine survives: it keeps nothing of a dead rendezvous
+            self.shutdown()
+            raise
+        finally:
+            rendezvous.close_all()
+
+    def _meet(self, meeting: Meeting) -> None:
+        """Meet the others over Gloo, in a second attempt if the first fails.
+
+        Gloo takes the first caller at a port for the rank it expects, and sockets of ZeroMQ whose controller has died
+        knock for ever at the ports it had, which the system gives to others.
+        """
+        for port, patience in zip(meeting.ports, rendezvous.ATTEMPTS, strict=False):
+            os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"] = str(port)
+            rendezvous.meet(meeting.address, port, meeting.rank, meeting.size, patience)
+            try:
+                self._horovod.init()
+                self.broadcast([np.zeros(1)])  # all are through their rendezvous once they have all answered
+                return
+            except Exception:
+                self._horovod.shutdown()
+                if port == meeting.ports[-1]:
+                    raise
+
+    def average(self, tensors: Sequence) -> list:
+        """The mean of each tensor over all ranks, also inside a `tf.function`.
+
+        Args:
+            tensors: of any shapes and floating types, the same on all ranks.
+        """
+        kinds = {}
+        for position, tensor in enumerate(tensors):
+            kinds.setdefault(_type_name(tensor), []).append(position)
+        means = [None] * len(tensors)
+        for kind, positions in kinds.items():
+            members = [tensors[position] for position in positions]
+            # Ranks match their calls by name. TensorFlow's own names count a process's earlier work, and a rank may
+            # trace a function anew when another does not: so the name says what is averaged, nothing else.
+            shapes = ";".join(str(member.shape) for member in members)
+            name = f"average.{kind}.{hashlib.sha256(shapes.encode()).hexdigest()[:16]}"
+            averaged = self._horovod.grouped_allreduce(members, op=self._horovod.Average, name=name)
+            for position, mean in zip(positions, averaged, strict=True):
+                means[position] = mean
+        return means
+
+    def broadcast(self, arrays: Sequence) -> list[np.ndarray]:
+        """The arrays of rank 0, on every rank, bit by bit.
+
+        Args:
+            arrays: of any shapes and types, the same on all ranks.
+        """
+        arrays = [np.asarray(array) for array in arrays]
+        # As bytes, in one go: Horovod lacks some types (the uint32 of a seed generator).
+        mine = np.frombuffer(b"".join(array.tobytes() for array in arrays), dtype=np.uint8)
+        received = self._horovod.broadcast(mine, root_rank=0, name=f"broadcast.{len(mine)}").numpy().tobytes()
+        result, start = [], 0
+        for array in arrays:
+            part = received[start : start + array.nbytes]
+            result.append(np.frombuffer(part, dtype=array.dtype).reshape(array.shape).copy())
+            start += array.nbytes
+        return result
+
+    def shutdown(self) -> None:
+        """Leave the ranks; those that still wait for this one get an error. The process can join others afterwards."""
+        self._horovod.shutdown()
+        for name, value in self._before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _gloo_variables(meeting: Meeting) -> dict[str, str]:
+    """Horovod's environment for a rank that meets the others over Gloo."""
+    host, rank = meeting.hosts[meeting.rank], meeting.rank
+    machines = list(dict.fromkeys(meeting.hosts))
+    # Only machines with so many ranks have one with this local rank.
+    across = [name for name in machines if meeting.hosts.count(name) > meeting.local_rank]
+    values = {
+        "HOSTNAME": host,
+        "RANK": rank,
+        "SIZE": meeting.size,
+        "LOCAL_RANK": meeting.local_rank,
+        "LOCAL_SIZE": meeting.hosts.count(host),
+        "CROSS_RANK": across.index(host),
+        "CROSS_SIZE": len(across),
+        "GLOO_RENDEZVOUS_ADDR": meeting.address,
+        "GLOO_RENDEZVOUS_PORT": meeting.ports[0],
+        "GLOO_IFACE": _interface(meeting.address),
+    }
+    return {f"HOROVOD_{name}": str(value) for name, value in values.items()}
+
+
+def _interface(towards: str) -> str:
+    """Name of the network interface through which this machine reaches an address."""
+    mine = own_address(towards)
+    for name, addresses in psutil.net_if_addrs().items():
+        if mine in (address.address for address in addresses):
+            return name
+    raise RuntimeError(f"No network interface of {socket.gethostname()} has the address {mine}.")
+
+
+def _mpi_communicator(meeting: Meeting):
+    """MPI's communicator with our order of ranks, whatever order the engines registered in."""
+    from mpi4py import MPI
+
+    world = MPI.COMM_WORLD
+    return world.Create_group(world.group.Incl(list(meeting.mpi_ranks)))
+
+
+def _type_name(tensor) -> str:
+    dtype = tensor.dtype
+    return getattr(dtype, "name", str(dtype))

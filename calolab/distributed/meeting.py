@@ -1,0 +1,235 @@
+"""Before a training: which engines are idle, what they are, and how their ranks will meet."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import ipyparallel
+
+from calolab import cpu
+from calolab.cluster import hub, requests
+from calolab.cluster.engines import Engines
+from calolab.cluster.machine import built, count_gpus, has_nccl, own_address
+from calolab.distributed import rendezvous, runs
+
+HUB_LAGS = 2.0  # seconds after which what the hub says of the engines is taken for true
+NEEDED = "HOROVOD_GPU_OPERATIONS=NCCL"  # what Horovod must be built with for gradients to stay on the GPUs
+
+
+@dataclass(frozen=True)
+class EngineFacts:
+    """What an engine says about itself before it joins a training.
+
+    Args:
+        host: name of its machine.
+        address: its machine's address, as the other engines reach it.
+        versions: of Python and the packages on which all must agree.
+        controllers: "gloo", "mpi": what its Horovod was built with.
+        mpi_rank: its rank in MPI's world, None if mpiexec or srun did not launch it.
+        mpi_size: size of that world.
+        gpus: GPUs that it may use.
+        nccl: whether its Horovod averages on GPUs.
+    """
+
+    host: str
+    address: str
+    versions: dict[str, str]
+    controllers: frozenset[str]
+    mpi_rank: int | None = None
+    mpi_size: int | None = None
+    gpus: int = 0
+    nccl: bool = False
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """All that a rank needs to know to meet the others.
+
+    Args:
+        controller: "gloo" or "mpi".
+        rank, size: this rank and the number of ranks.
+        hosts: the machine of every rank, by rank.
+        address, ports: of the rendezvous servers, one for each attempt (Gloo).
+        mpi_ranks: every rank's rank in MPI's world (MPI).
+    """
+
+    controller: str
+    rank: int
+    size: int
+    hosts: tuple[str, ...]
+    address: str = ""
+    ports: tuple[int, ...] = ()
+    mpi_ranks: tuple[int, ...] = ()
+
+    @property
+    def local_rank(self) -> int:
+        """This rank's number among those on its machine."""
+        return self.hosts[: self.rank].count(self.hosts[self.rank])
+
+
+def versions() -> dict[str, str]:
+    """Versions on which the client and all engines must agree to train together."""
+    found = {"python": ".".join(platform.python_version_tuple()[:2])}
+    for package in ("calolab", "tensorflow", "keras", "horovod"):
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def describe(towards: str) -> EngineFacts:
+    """Run on an engine: what it is, seen from the controller's address; it hears requests from now on."""
+    requests.listen()
+    facts = {
+        "host": socket.gethostname(),
+        "address": own_address(towards),
+        "versions": versions(),
+        "controllers": built(),
+        "gpus": count_gpus(os.environ.get("CUDA_VISIBLE_DEVICES"), len(list(cpu.GPUS.glob("*")))),
+        "nccl": has_nccl(),
+    }
+    if "mpi4py.MPI" in sys.modules:
+        world = sys.modules["mpi4py.MPI"].COMM_WORLD
+        facts |= {"mpi_rank": world.Get_rank(), "mpi_size": world.Get_size()}
+    return EngineFacts(**facts)
+
+
+def choose_controller(engines: Sequence[EngineFacts]) -> str:
+    """Gloo inside plain engines where Horovod has it, MPI over MPI engines.
+
+    Raises:
+        RuntimeError: if these engines and this Horovod do not fit together, with the way out.
+    """
+    common = frozenset.intersection(*(engine.controllers for engine in engines))
+    by_mpi = all(engine.mpi_size == len(engines) for engine in engines)
+    if by_mpi and "mpi" in common:
+        return "mpi"
+    if "gloo" in common:
+        return "gloo"
+    if common and all(engine.mpi_size and engine.mpi_size > len(engines) for engine in engines):
+        raise RuntimeError(
+            f"This Horovod has MPI but no Gloo: of {engines[0].mpi_size} engines that MPI launched it trains on all "
+            f"or on one, not on {len(engines)}. Leave out ranks= to train on all."
+        )
+    if common:
+        raise RuntimeError(
+            "This Horovod has no Gloo, it needs engines that MPI launched, and all of them: "
+            "`%ipcluster stop`, then `%ipcluster start --engines mpi`."
+        )
+    raise RuntimeError(
+        "Training on several engines needs Horovod with TensorFlow, which these engines do not have: `make -B setup` "
+        "builds it (with pip), conda-forge has it (horovod). Training on one engine works without."
+    )
+
+
+def gradient_route(engines: Sequence[EngineFacts]) -> str:
+    """In words, how gradients pass between ranks that compute on GPUs; empty where no rank has one.
+
+    Raises:
+        RuntimeError: if ranks would share a GPU and Horovod was built with NCCL, which refuses that.
+    """
+    if not any(engine.gpus for engine in engines):
+        return ""
+    if not all(engine.nccl for engine in engines):
+        return f"gradients pass through the CPU, because this Horovod has no NCCL (it is built with {NEEDED})"
+    hosts = [engine.host for engine in engines]
+    for engine in engines:
+        if engine.gpus < hosts.count(engine.host):
+            raise RuntimeError(
+                f"NCCL wants a GPU for each rank, and {engine.host} has {engine.gpus} for {hosts.count(engine.host)}: "
+                "take fewer engines there (ranks=)."
+            )
+    return "gradients pass from GPU to GPU by NCCL"
+
+
+def check_idle(engines: Engines, ids: Sequence[int]) -> None:
+    """Refuse engines that still work.
+
+    Raises:
+        RuntimeError: if one of these engines is busy.
+    """
+    # The hub hears of work and of its end a little later than the engines; its own runs this process knows at once.
+    busy = sorted(runs.engines_in_use(engines.client) & set(ids))
+    deadline = time.monotonic() + HUB_LAGS
+    while not busy:
+        at_work = [engine for engine, tasks in hub.tasks(engines.client, ids).items() if tasks]
+        if not at_work:
+            return
+        if time.monotonic() > deadline:
+            busy = at_work
+        time.sleep(0.1)
+    raise RuntimeError(
+        f"Engines of cluster {engines.name!r} still work ({', '.join(map(str, busy))}): wait for the run that uses "
+        "them (run.wait()), stop it (run.stop(), stop_dask(engines)), or `%ipcluster restart`."
+    )
+
+
+def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
+    """What each engine is, by rank; the engines are ready to be stopped afterwards."""
+    try:
+        return engines.client[list(ids)].apply_async(describe, engines.address).get(timeout=30)
+    except (TimeoutError, ipyparallel.TimeoutError) as error:
+        raise RuntimeError(f"Engines {', '.join(map(str, ids))} do not answer: see `%ipcluster logs`.") from error
+    except (ipyparallel.RemoteError, ipyparallel.CompositeError) as error:
+        raise RuntimeError(
+            f"calolab does not work on the engines ({error}): they need the same environment as this notebook."
+        ) from error
+
+
+def check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
+    """Refuse engines whose Python or packages differ from this process's, or from each other's.
+
+    Raises:
+        RuntimeError: naming the engine, what it has and what it should have.
+    """
+    here = versions()
+    for engine, found in zip(ids, facts, strict=True):
+        missing = [name for name in ("calolab", "tensorflow", "keras") if found.versions[name] == "missing"]
+        if missing:
+            raise RuntimeError(f"Engine {engine} on {found.host} has no {', '.join(missing)}: install it there.")
+        # Only the engines need Horovod, but all the same one.
+        wanted = here | {"horovod": facts[0].versions["horovod"]}
+        differing = [
+            f"{n} {found.versions[n]} instead of {wanted[n]}" for n in wanted if found.versions[n] != wanted[n]
+        ]
+        if differing:
+            raise RuntimeError(
+                f"Engine {engine} on {found.host} has {', '.join(differing)}: start the engines from this environment."
+            )
+
+
+def arrange_meetings(
+    engines: Engines, ids: Sequence[int], facts: Sequence[EngineFacts]
+) -> tuple[list[Meeting | None], str]:
+    """How each rank finds the others, and that in words; opens the rendezvous on rank 0's engine for Gloo.
+
+    Args:
+        engines: their cluster.
+        ids, facts: the engine of each rank, and what it says of itself.
+
+    Raises:
+        RuntimeError: if these engines cannot train together.
+    """
+    if len(ids) == 1:
+        return [None], "one engine by itself"
+    controller = choose_controller(facts)
+    route = gradient_route(facts)
+    hosts = tuple(engine.host for engine in facts)
+    common = {"controller": controller, "size": len(ids), "hosts": hosts}
+    if controller == "gloo":
+        addresses = [engine.address for engine in facts]
+        opened = engines.client[ids[0]].apply_async(rendezvous.open_all, hosts, addresses)
+        common |= {"address": addresses[0], "ports": opened.get(timeout=30)}
+        note = "Horovod over Gloo"
+    else:
+        common["mpi_ranks"] = tuple(engine.mpi_rank for engine in facts)
+        note = "Horovod over MPI"
+    return [Meeting(rank=rank, **common) for rank in range(len(ids))], "; ".join(filter(None, [note, route]))

@@ -1,0 +1,184 @@
+"""A rank of a training, on its engine: it meets the others, trains with them, and reports to the client."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from calolab.cluster import requests
+from calolab.distributed import horovod, shipment
+from calolab.distributed.meeting import Meeting
+from calolab.samples import Sample
+from calolab.training.history import Progress
+
+REPORT_EVERY = 0.25  # seconds between a rank's reports
+FUNCTIONS = "The callbacks and the physics score"
+
+
+class RanksLost(RuntimeError):
+    """This rank could not go on because another has gone."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """All that a rank needs besides the events and the networks.
+
+    Args:
+        meeting: how to find the other ranks; None for a rank alone.
+        options: keywords of `training.fit`.
+        space, origin: of the `Sample` whose arrays travel beside; None for a stream.
+        stream: the `EventStream` of this rank, whose files the engine reads itself.
+    """
+
+    meeting: Meeting | None
+    options: dict
+    space: object = None
+    origin: object = None
+    stream: object = None
+
+
+def look_at_checkpoint(folder: str) -> dict | None:
+    """Run on an engine: epochs done and events of all ranks per pass, of the checkpoint in a folder; None without one.
+
+    Raises:
+        ValueError: if it is damaged.
+    """
+    from calolab.training import checkpoints
+
+    header = checkpoints.read_header(folder)
+    return header and {"epoch": header["standing"]["epoch"], "global_batch": checkpoints.global_batch(header)}
+
+
+def train(job: Job, networks: np.ndarray, functions: np.ndarray, values=None, labels=None) -> dict:
+    """Run on an engine: one rank of a training, from the meeting of the ranks to its outcome.
+
+    Args:
+        job: what to do.
+        networks: the GAN, as `shipment.pack_gan` gives it.
+        functions: the callbacks and the physics score, as `shipment.pack` gives them.
+        values, labels: of this rank's `Sample`.
+
+    Returns:
+        `history`, `digest` of all weights, `diverged` (the reason, or empty); from rank 0 also `weights`, `provenance`.
+
+    Raises:
+        RanksLost: if another rank has gone.
+        ValueError: if networks or functions need something that this engine lacks.
+    """
+    from calolab import training
+
+    rank = 0 if job.meeting is None else job.meeting.rank
+    choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
+    gan = shipment.unpack_gan(networks)
+    callbacks, physics_score = shipment.unpack(functions, FUNCTIONS)
+    data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
+    report = _Report(partial(training.Snapshots.of, gan, data, job.options["seed"]))
+    parallel = None if job.meeting is None else horovod.Communicator(job.meeting)
+    history, diverged = None, ""
+    try:
+        history = training.fit(
+            gan,
+            data,
+            **job.options,
+            physics_score=physics_score,
+            callbacks=(report, *callbacks),
+            parallel=parallel,
+            should_stop=requests.stop_requested.is_set,
+            should_pause=requests.pause_requested.is_set,
+            on_epoch=report.end_epoch if rank == 0 else None,
+            progress=False,
+        )
+    except training.TrainingDiverged as error:
+        diverged = str(error)
+    except Exception as error:
+        if horovod.is_loss(error):
+            raise RanksLost(f"rank {rank} has lost the other ranks") from error
+        raise
+    finally:
+        report.flush()
+        if parallel is not None:
+            parallel.shutdown()
+    weights = {network: getattr(gan, network).get_weights() for network in ("generator", "discriminator")}
+    outcome = {"history": history and history.to_dict(), "digest": _digest(weights), "diverged": diverged}
+    return outcome | ({"weights": weights, "provenance": gan.provenance} if rank == 0 else {})
+
+
+class _Report:
+    """Sends a rank's progress to the client a few times per second; from rank 0 also the losses and what an epoch left.
+
+    Args:
+        make_snapshots: makes the `Snapshots` of rank 0, once an epoch has ended.
+    """
+
+    def __init__(self, make_snapshots: Callable):
+        self.latest, self.losses, self.chunks, self.sent = None, [], 0, 0.0
+        self.make_snapshots, self.snapshots = make_snapshots, None
+
+    def __call__(self, progress: Progress) -> None:
+        self.latest = progress
+        if progress.rank == 0:
+            self.losses.append({"epoch": progress.epoch, "step": progress.step, **progress.losses})
+        if time.monotonic() - self.sent > REPORT_EVERY:
+            self.flush()
+
+    def end_epoch(self, epochs: Sequence[Mapping], gan) -> None:
+        """Send the scores of all epochs so far and an event generated after the last one."""
+        from ipyparallel.engine.datapub import publish_data
+
+        scores = [{"epoch": epoch["epoch"], "scores": dict(epoch.get("scores", {}))} for epoch in epochs]
+        self.snapshots = self.snapshots or self.make_snapshots()
+        event = self.snapshots.take(gan)
+        publish_data({"example": self.snapshots.example, "epochs": scores, f"event {scores[-1]['epoch']}": event})
+
+    def flush(self) -> None:
+        """Send what has not been sent."""
+        if self.latest is None:
+            return
+        # The client merges messages by key: each chunk of losses has its own, sent once.
+        message = {"progress": self.latest.to_dict()}
+        if self.losses:
+            message |= {f"losses {self.chunks}": self.losses, "chunks": self.chunks + 1}
+            self.losses, self.chunks = [], self.chunks + 1
+        from ipyparallel.engine.datapub import publish_data
+
+        publish_data(message)
+        self.sent = time.monotonic()
+
+
+def _digest(weights: dict[str, list[np.ndarray]]) -> str:
+    digest = hashlib.sha256()
+    for arrays in weights.values():
+        for array in arrays:
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def choose_device(meeting: Meeting | None) -> None:
+    """One GPU per rank, taken in turn; ranks that share one must not take all its memory."""
+    import tensorflow as tf
+
+    gpus = tf.config.list_physical_devices("GPU")
+    if gpus:
+        mine = gpu_of_rank(gpus, tf.config.get_visible_devices("GPU"), meeting.local_rank if meeting else 0)
+        # Where TensorFlow has settled already (an earlier training, or the user's own code), it stays as it is.
+        with contextlib.suppress(RuntimeError):
+            tf.config.set_visible_devices(mine, "GPU")
+            tf.config.experimental.set_memory_growth(mine, True)
+
+
+def gpu_of_rank(gpus: Sequence, visible: Sequence, local_rank: int):
+    """The GPU for a rank.
+
+    Args:
+        gpus: those of its machine.
+        visible: those that TensorFlow sees.
+        local_rank: the rank's number among those on its machine.
+    """
+    # An engine keeps the GPU of its first training: TensorFlow cannot change it afterwards.
+    return visible[0] if len(visible) == 1 else gpus[local_rank % len(gpus)]

@@ -1,0 +1,268 @@
+"""Measure how a training scales: one engine and several in turns, so that drifts of the machine cancel."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import time
+from collections.abc import Callable, Sequence
+
+import ipyparallel
+import numpy as np
+
+from calolab.cluster.engines import Engines
+from calolab.distributed import meeting, shipment
+from calolab.interrupts import stopping
+from calolab.progress import bar
+from calolab.samples import Sample
+from calolab.scaling import rank
+from calolab.scaling.efficiency import ScalingPoint, ScalingReport
+from calolab.scaling.network import fit_network, moved_bytes
+from calolab.training.recipe import Recipe
+
+SIZES = (4, 2**14, 2**18, 2**20, 2**22, 2**24)  # bytes of the averages that tell the network
+BATCHES = 2  # that each engine holds and takes again and again
+PATIENCE = 1800.0  # seconds for one block of steps
+FREE_AFTER = 5.0  # seconds after which ranks that outlive a failed one are interrupted, and again
+GIVE_UP_AFTER = 20.0  # seconds after which they are left behind
+
+
+@stopping("the measurement of scaling")
+def report(
+    engines: Engines,
+    gan,
+    data,
+    *,
+    ranks: Sequence[int] = (1, 2),
+    batch_size: int = 32,
+    steps: int = 4,
+    rounds: int = 4,
+    precision: str = "float32",
+    seed: int = 0,
+    recipe=None,
+    progress: bool = True,
+) -> ScalingReport:
+    """Measure strong and weak scaling, and where the time of a step goes; blocks until it is done.
+
+    In each round take their turn: one engine by itself, several at the same time without exchange, several together
+    with `batch_size` events each (weak scaling), and with `batch_size` in all (strong). The first steps, which compile,
+    are not counted. Every engine stamps when it has its gradients and when it has their average, in each pass: it waits
+    until the slowest engine has its own, and the rest is the allreduce. Clocks of several machines are compared by the
+    ends of the averages. The GAN stays as it is.
+
+    Args:
+        engines: for a fair comparison with one core each (`cluster.start(n, cores=1)`).
+        gan: the networks.
+        data: events to train on, a `Sample` or an `EventStream`; a few are enough, they are taken again and again.
+        ranks: numbers of engines to compare; one engine is always measured.
+        batch_size: events per pass of one engine; every number of ranks must divide it.
+        steps: per block.
+        rounds: how often all take their turn.
+        precision, seed, recipe: as for `training.fit`.
+        progress: whether to show a progress bar.
+
+    Raises:
+        ValueError: if there are fewer engines, or the batch cannot be shared.
+        RuntimeError: if engines are busy, do not answer or fail.
+    """
+    several = sorted({int(number) for number in ranks} - {1})
+    alive = engines.ids
+    if not several or several[0] < 1 or several[-1] > len(alive):
+        raise ValueError(f"ranks expects numbers from 2 to {len(alive)}, the engines alive, received {tuple(ranks)}.")
+    if wrong := [number for number in several if batch_size % number]:
+        raise ValueError(f"A batch of {batch_size} cannot be shared by {wrong[0]} ranks: give a multiple.")
+    if steps < 2 or rounds < 1:
+        raise ValueError(f"steps must be at least 2 and rounds at least 1, received {steps} and {rounds}.")
+    recipe = recipe or Recipe.published(gan.architecture)
+    options = {"batch_size": batch_size, "precision": precision, "seed": seed, "recipe": recipe}
+    sessions = [
+        _measure(engines, alive[:number], gan, data, options, steps, rounds, progress=progress) for number in several
+    ]
+    points = [point for session in sessions for point in session["points"]]
+    alone = [point for point in points if point.kind == "alone"]
+    points = [alone[-1], *(point for point in points if point.kind != "alone")]
+    last = sessions[-1]
+    cores = f"{engines.cores} core{'s' * (engines.cores > 1)}"
+    return ScalingReport(
+        title=f"Scaling of {gan.architecture}, batch {batch_size}, {precision}, {engines.launcher} engines of {cores}",
+        points=tuple(points),
+        network=last["network"],
+        averages=last["averages"],
+        passes=recipe.passes,
+        sizes=last["sizes"],
+        jitter=last["jitter"],
+        notes=_notes(engines, last["machines"], steps, rounds),
+    )
+
+
+def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
+    """All blocks on some engines and on the first of them."""
+    meeting.check_idle(engines, ids)
+    facts = meeting.engine_facts(engines, ids)
+    meetings, note = meeting.arrange_meetings(engines, ids, facts)
+    machines = _call(engines, ids, rank.machine)
+    batch, size = options["batch_size"], len(ids)
+    turns = {
+        "alone": ("alone", ids[:1], batch),
+        "independent": ("alone", ids, batch),
+        "weak": ("together", ids, batch),
+        "strong": ("together", ids, batch // size),
+    }
+    shards = _shards(data, BATCHES * batch * options["recipe"].discriminator_passes, size)
+    networks, found = shipment.pack_gan(gan), {kind: [] for kind in turns}
+    try:
+        with bar(total=(1 + rounds) * len(turns), unit="block", show=progress) as shown:
+            shown.set_description(f"{size} ranks", refresh=False)
+            tasks = [rank.Task(meeting, options, data.space, {}) for meeting in meetings]
+            given = [(task, networks, shard.values, dict(shard.labels)) for task, shard in zip(tasks, shards)]
+            _call(engines, ids, rank.begin, given)
+            for number in range(1 + rounds):
+                for kind, (how, members, events) in turns.items():
+                    count = steps if number else 1
+                    given = [(how, count, events, len(members) > 1)] * len(members)
+                    taken = _call(engines, members, rank.take, given)
+                    if number:  # the first steps compile
+                        found[kind].append(taken)
+                    shown.update()
+            averages = np.array(_call(engines, ids, rank.averages, [(SIZES, 20)] * size))
+            port = _call(engines, ids[:1], rank.answer_pings, [(facts[0].address,)])[0]
+            latency = _call(engines, ids[-1:], rank.ping, [(facts[0].address, port)])[0]
+    except KeyboardInterrupt:
+        engines.client.send_signal(signal.SIGINT, targets=sorted({*ids} & {*engines.ids}), block=False)
+        raise
+    finally:
+        with contextlib.suppress(Exception):  # an engine that has died left by itself
+            _call(engines, [engine for engine in ids if engine in engines.ids], rank.end, timeout=60)
+    hosts = [engine.host for engine in facts]
+    stamps = {kind: [_stamps(taken) for taken in blocks] for kind, blocks in found.items()}
+    sizes = tuple(map(int, found["weak"][0][0]["bytes"]))
+    # The mean over the ranks, which end at different moments, and the median over the repeats.
+    seconds = np.median(averages.mean(axis=0), axis=1)
+    return {
+        "points": [
+            _point(kind, hosts, events, stamps, found[kind], sizes, options["recipe"])
+            for kind, (_, _, events) in turns.items()
+        ],
+        "network": fit_network(f"measured: {size} ranks, {note}", size, latency, SIZES, seconds),
+        "averages": tuple(zip(SIZES, map(float, seconds), strict=True)),
+        "sizes": sizes,
+        "jitter": _jitter(stamps["weak"]),
+        "machines": list(zip(hosts, machines, strict=True)),
+    }
+
+
+def _point(kind, hosts, events, stamps, found, sizes, recipe) -> ScalingPoint:
+    """One kind's rounds as a point; `stamps` holds those of all kinds."""
+    alone, own = (np.array([_seconds(block) for block in stamps[name]]) for name in ("alone", kind))
+    together, size = kind in ("weak", "strong"), len(stamps[kind][0])
+    parts = [split(block, hosts) if together else (_seconds(block), 0.0, 0.0) for block in stamps[kind]]
+    compute, waiting, allreduce = map(float, np.mean(parts, axis=0))
+    # A strongly scaled step does the work of one engine's step on all of them, the others do it on each.
+    share = size if kind == "strong" else 1
+    ratios = alone / own / share
+    return ScalingPoint(
+        kind=kind,
+        ranks=size,
+        batch_size=events,
+        step=float(own.mean()),
+        reference=float(alone.mean()),
+        compute=compute,
+        waiting=waiting,
+        allreduce=allreduce,
+        samples_per_second=float(events * size * recipe.discriminator_passes / own.mean()),
+        efficiency=float(alone.mean() / own.mean() / share),
+        error=float(ratios.std(ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else float("nan"),
+        bytes=float(sum(moved_bytes(one, size) for one in sizes)) if together else 0.0,
+        memory=max(rank["memory"] for taken in found for rank in taken),
+    )
+
+
+def _stamps(taken: Sequence[dict]) -> np.ndarray:
+    return np.array([rank["stamps"] for rank in taken])
+
+
+def split(stamps: np.ndarray, hosts: Sequence[str]) -> tuple[float, float, float]:
+    """Compute, waiting and allreduce of a step, means over steps and ranks [s]; together they are the step.
+
+    Args:
+        stamps: of all ranks, shape `(rank, step, 2 + 2 * passes)`, as `StepTimer.take` gives them.
+        hosts: the machine of each rank.
+    """
+    had, got = stamps[:, :, 1:-1:2], stamps[:, :, 2:-1:2]  # the gradients; their average
+    # Ranks of one machine read one clock. Those of several get an average at the same moment, but for a message's time.
+    ahead = np.zeros((len(hosts), 1, 1))
+    if len(set(hosts)) > 1:
+        ahead[:, 0, 0] = np.median(got - got[0], axis=(1, 2))
+    last = (had - ahead).max(axis=0) + ahead
+    waiting, allreduce = ((part.sum(axis=2)).mean() for part in (last - had, got - last))
+    return _seconds(stamps) - waiting - allreduce, waiting, allreduce
+
+
+def _seconds(stamps: np.ndarray) -> float:
+    """A step's mean time over ranks and steps [s]."""
+    return float((stamps[:, -1, -1] - stamps[:, 0, 0]).mean() / stamps.shape[1])
+
+
+def _jitter(rounds: Sequence[np.ndarray]) -> tuple[float, ...]:
+    """The scatter of each pass's compute from step to step within a round [s]."""
+    computes = [block[:, :, 1:-1:2] - block[:, :, 0:-2:2] for block in rounds]
+    variances = [compute.var(axis=1, ddof=1).mean(axis=0) for compute in computes]
+    return tuple(map(float, np.sqrt(np.mean(variances, axis=0))))
+
+
+def _shards(data, events: int, size: int) -> list[Sample]:
+    """So many events for each rank, some of them several times if there are fewer."""
+    wanted = events * size
+    sample = data if isinstance(data, Sample) else data.head(wanted)
+    return [sample.select(np.arange(rank, wanted, size) % len(sample)) for rank in range(size)]
+
+
+def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, timeout: float = PATIENCE) -> list:
+    """What a function gives on each engine, by rank.
+
+    Raises:
+        RuntimeError: if an engine fails, dies or does not answer.
+    """
+    given = given or [()] * len(ids)
+    try:
+        views = [engines.client[engine] for engine in ids]  # all of them before anything is sent
+        calls = [view.apply_async(function, *one) for view, one in zip(views, given, strict=True)]
+    except IndexError as error:
+        raise _failed(engines, ids, error) from error
+    deadline, free_at = time.monotonic() + timeout, None
+    while (busy := [k for k, call in enumerate(calls) if not call.ready()]) and time.monotonic() < deadline:
+        calls[busy[0]].wait(0.25)
+        now, alive = time.monotonic(), set(engines.ids)
+        failed = any(call.ready() and call.exception() is not None for call in calls) or not alive.issuperset(ids)
+        if failed and free_at is None:
+            free_at, deadline = now + FREE_AFTER, min(deadline, now + GIVE_UP_AFTER)
+        waiting = [ids[k] for k in busy if ids[k] in alive]
+        if free_at is not None and now > free_at and waiting:
+            free_at = now + FREE_AFTER
+            engines.client.send_signal(signal.SIGINT, targets=waiting, block=False)
+    try:
+        return [call.get(timeout=1) for call in calls]
+    except (ipyparallel.RemoteError, ipyparallel.TimeoutError, TimeoutError) as error:
+        raise _failed(engines, ids, error) from error
+
+
+def _failed(engines: Engines, ids: Sequence[int], error: Exception) -> RuntimeError:
+    dead = [engine for engine in ids if engine not in engines.ids]
+    reason = f"engine {', '.join(map(str, dead))} died" if dead else str(error)
+    return RuntimeError(
+        f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
+        f"{engines.name!r} back."
+    )
+
+
+def _notes(engines: Engines, machines: Sequence[tuple], steps: int, rounds: int) -> tuple[str, ...]:
+    hosts = [host for host, _ in machines]
+    notes = [f"Means of {rounds} rounds of {steps} steps; {len(hosts)} engines on {len(set(hosts))} machine(s)."]
+    if engines.cores != 1:
+        notes.append(f"Each engine has {engines.cores} cores: to compare cores, start them with cores=1.")
+    for host, (load, cores) in dict(machines).items():
+        if hosts.count(host) * engines.cores > cores:
+            notes.append(f"{host} has fewer cores ({cores}) than its engines use: they take turns.")
+        if load > 0.3:
+            notes.append(f"{host} ({cores} cores) had a load of {load:.1f} before: other work ran beside the measured.")
+    return tuple(notes)

@@ -1,0 +1,348 @@
+"""What runs a search: a thread of the notebook that proposes trials, gives them to free engines and follows them."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from ipyparallel.error import RemoteError
+
+from calolab.cluster import states
+from calolab.cluster.engines import Engines
+from calolab.distributed.meeting import arrange_meetings
+from calolab.search import worker
+from calolab.search.attempts import Attempt, Ending, HubAnswer, OwnAnswer
+from calolab.search.engines import SearchEngines
+from calolab.search.proposals import Proposer
+from calolab.search.store import Plan, TrialStore
+from calolab.search.trials import ENDED, Trial
+
+LOOK_EVERY = 0.1  # seconds between two looks at the running trials; their end is heard of at once
+CONTROLLER_EVERY = 3.0  # seconds between two looks at whether the controller lives
+PATIENCE = 10.0  # seconds for which engines and hub may be out of reach
+
+
+class SearchDriver:
+    """Proposes, starts, follows and ends the trials of a search.
+
+    Its thread ends with the search's last trial, and a restart or a promotion starts it anew.
+
+    Args:
+        store: of the search; this process holds its lock.
+        engines: of the cluster.
+        proposer: of parameters.
+        shipment: the file with the search's code and data.
+
+    Attributes:
+        note: what there is to know besides the trials.
+    """
+
+    def __init__(self, store: TrialStore, engines: Engines, proposer: Proposer, shipment: Path):
+        self.store, self.engines, self.note = store, engines, ""
+        self._proposer = proposer
+        self._pool = SearchEngines(engines, store.settings["token"], store.folder, shipment)
+        self._attempts: dict[int, Attempt] = {}
+        self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._wake = threading.Event()
+        self._gate = threading.Lock()  # between the thread's end and its new beginning
+        self._thread: threading.Thread | None = None
+        self._looked_at = time.monotonic()
+        self._suspended = False  # whether no trial begins any more, though some are left
+        self._cut_off = False  # whether the controller has died: running trials cannot be heard of any more
+
+    @property
+    def running(self) -> bool:
+        """Whether the thread is at work."""
+        thread = self._thread  # it may end, and be forgotten, between two looks
+        return thread is not None and thread.is_alive()
+
+    def start(self) -> None:
+        """Begin, or go on with what an earlier notebook has left."""
+        for trial in self.store.trials:
+            if trial.status in ("running", "stopping"):
+                plan = self.store.plans[trial.number]
+                answers = [HubAnswer(self.engines.client, one) for one in plan.messages]
+                self._attempts[trial.number] = Attempt(trial.number, plan.sent, trial.engines, answers, shared=True)
+                if trial.status == "stopping":
+                    self._attempts[trial.number].end("stopped")
+                self._pool.take(trial.engines)
+        self._do(lambda: None)
+
+    def stop(self, number: int | None) -> None:
+        """Stop a trial, or the whole search."""
+        if number is None:
+            self.store.remember(stopped=True)
+            for trial in self.store.trials:
+                if trial.status not in ENDED:
+                    self.stop(trial.number)
+            self._wake.set()
+            return
+        with self.store.lock:
+            trial = self.store.get(number)
+            if trial.status == "queued":
+                self.store.put(replace(trial, status="stopped", ended=time.time()))
+            elif trial.status == "running":
+                self.store.put(replace(trial, status="stopping"))
+        self._do(lambda: self._end(number, "stopped"))
+
+    def restart(self, number: int) -> None:
+        """Run a trial anew."""
+        with self.store.lock:
+            trial, plan = self.store.get(number), self.store.plans[number]
+            plan.losses, plan.resume = 0, False
+            at_work = trial.status in ("running", "stopping")
+            self.store.put(replace(trial, status="stopping" if at_work else "queued", error=""))
+        self._do(lambda: self._end(number, "restart") if at_work else None)
+
+    def promote(self, number: int, epochs: int) -> None:
+        """Let a trial go on up to so many epochs."""
+        with self.store.lock:
+            trial, plan = self.store.get(number), self.store.plans[number]
+            if epochs <= len(trial.epochs):
+                raise ValueError(
+                    f"Trial {number} has had {len(trial.epochs)} epochs: promote it to more than those, not {epochs}."
+                )
+            plan.losses, plan.resume, plan.first, plan.epochs = 0, True, True, epochs
+            self.store.put(replace(trial, status="queued", error="") if trial.status in ENDED else trial)
+        # One that is being stopped goes on after its end; one that runs is heard of when it ends.
+        self._do(lambda: self._end(number, "restart") if trial.status == "stopping" else None)
+
+    def suspend(self, patience: float = 60.0) -> None:
+        """Stop running trials after their pass and put them back into the queue; begin none any more."""
+        self._suspended = True
+
+        def put_back():
+            for attempt in self._attempts.values():
+                if not attempt.wish:
+                    attempt.end("suspended")
+
+        if self.running:
+            self._do(put_back)
+        deadline = time.monotonic() + patience
+        while self.running and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _do(self, command: Callable[[], None]) -> None:
+        """Let the thread do something; start it if it has ended."""
+        with self._gate:
+            self._commands.put(command)
+            if not self.running:
+                self.store.hold()
+                self._thread = threading.Thread(target=self._run, name="search", daemon=True)
+                self._thread.start()
+        self._wake.set()
+
+    def _run(self) -> None:
+        failing_since, self._cut_off = None, False
+        while True:
+            self._wake.wait(LOOK_EVERY)
+            self._wake.clear()
+            lost = ""
+            try:
+                while not self._commands.empty():
+                    self._commands.get()()
+                self._follow()
+                self._pool.tend()
+                self._assign()
+                lost, failing_since = self._nothing_left(), None
+            except Exception as error:  # an engine that goes just now is no reason to end; what stays is
+                failing_since = failing_since or time.monotonic()
+                if time.monotonic() > failing_since + PATIENCE:
+                    lost = self._nothing_left() or f"it ended with {type(error).__name__}: {error}"
+            with self._gate:
+                if lost:
+                    self._give_up(lost)
+                if lost or self._complete():
+                    self.store.release()
+                    self._thread = None
+                    return
+
+    def _complete(self) -> bool:
+        settings = self.store.settings
+        if self._attempts or not self._commands.empty():
+            return False
+        if self._suspended:
+            return True
+        if self._next_queued() is not None:
+            return False
+        return settings["stopped"] or len(self.store.trials) >= settings["trials"]
+
+    def _nothing_left(self) -> str:
+        """Why the search cannot go on at all; empty if it can."""
+        now = time.monotonic()
+        if now > self._looked_at + CONTROLLER_EVERY:
+            self._looked_at = now
+            if states.controller_died(self.engines.name):
+                self._cut_off = True
+                return (
+                    f"the cluster {self.engines.name!r} has stopped, or its controller has died: start engines again, "
+                    f"then reattach_search({str(self.store.folder)!r}, engines)"
+                )
+        unfit = self._pool.unfit
+        if unfit and not self._attempts and set(unfit) >= set(self._pool.alive):
+            return "; ".join(unfit.values())
+        return ""
+
+    def _give_up(self, reason: str) -> None:
+        """Leave everything so that it can be taken up again."""
+        self.note = reason
+        if self._cut_off:
+            for attempt in self._attempts.values():
+                self._read(attempt, None)
+                with self.store.lock:
+                    self.store.plans[attempt.number].resume = True
+                    self.store.put(replace(self.store.get(attempt.number), status="queued"))
+        self._attempts.clear()
+
+    def _end(self, number: int, wish: str) -> None:
+        if number in self._attempts:
+            self._attempts[number].end(wish)
+
+    def _follow(self) -> None:
+        """Take in what the running trials have written, and their ends."""
+        for number, attempt in list(self._attempts.items()):
+            ending = attempt.ending()  # asked before its file is read: then nothing is missed
+            self._read(attempt, ending)
+            if ending is None:
+                attempt.press(self._pool.signal)
+            else:
+                del self._attempts[number]
+                self._close(attempt, ending)
+
+    def _read(self, attempt: Attempt, ending: Ending | None) -> None:
+        log, metric = self.store.logs[attempt.number], self.store.settings["metric"]
+        if not attempt.shared:
+            published = attempt.answers[0].published
+            while f"line {attempt.lines}" in published:
+                log.append(published[f"line {attempt.lines}"])
+                attempt.lines += 1
+        for line in ending.lines[attempt.lines :] if ending else ():
+            log.append(line)
+        if not log.read():
+            return
+        self.store.take_in(attempt.number)
+        for epoch in log.records():
+            if metric in epoch and self._proposer.hopeless(attempt.number, epoch["epoch"], epoch[metric]):
+                attempt.end("pruned")
+
+    def _close(self, attempt: Attempt, ending: Ending) -> None:
+        """Write down how an attempt ended; put the trial back into the queue where it shall run again."""
+        self._pool.give_back([one for one in attempt.ids if one not in ending.replace], attempt.signals)
+        if ending.replace:
+            self._pool.replace(ending.replace)
+        if ending.status == "new":
+            self._pool.forget(attempt.ids)
+        number, plan = attempt.number, self.store.plans[attempt.number]
+        with self.store.lock:
+            trial, log = self.store.get(number), self.store.logs[number]
+            status, error = ending.status, ending.error
+            if status == "lost" and log.end is not None and log.attempt == trial.attempts:
+                status, error = log.end["status"], log.end["error"]  # it had ended before its engine died
+                if log.end["exhausted"]:
+                    self._pool.replace(attempt.ids)
+            if attempt.wish == "restart" or status == "new":
+                status, error = "queued", ""
+            elif attempt.wish == "suspended" and status in ("lost", "stopped"):
+                plan.resume, status, error = True, "queued", ""
+            elif attempt.wish and status in ("lost", "stopped"):
+                status = attempt.wish
+            elif status == "lost":
+                plan.losses, plan.resume = plan.losses + 1, True
+                status = "queued" if plan.losses <= self.store.settings["retries"] else "failed"
+                error = f"Attempt {trial.attempts}: {error}{'' if status == 'queued' else ' No retry is left.'}"
+            elif status == "finished":
+                error = trial.error  # what happened to an earlier attempt
+                if plan.epochs > attempt.epochs:  # promoted while it ran
+                    status = "queued"
+            plan.messages = []
+            ended = None if status == "queued" else time.time()
+            self.store.put(replace(trial, status=status, error=error, ended=ended))
+            trial = self.store.get(number)
+        if trial.status in ENDED:
+            self._proposer.tell(trial)
+        if answered := [answer.message for answer in attempt.answers if answer.own and answer.ready()]:
+            # It keeps every answer for ever otherwise; that of an engine which has just died it may still wait for.
+            with contextlib.suppress(RemoteError):
+                self.engines.client.purge_hub_results(answered)
+
+    def _assign(self) -> None:
+        """Give trials to the free engines, group by group; tell why where none can be."""
+        settings, ranks = self.store.settings, self.store.settings["ranks"]
+        self.note = "" if self._attempts else self._shortage(ranks)
+        more = not settings["stopped"] and len(self.store.trials) < settings["trials"]
+        if self._suspended or (not more and self._next_queued() is None):
+            return
+        free = self._pool.free()
+        while len(free) >= ranks:
+            trial = self._next_queued() or self._propose()
+            if trial is None:
+                return
+            self._begin(trial, free[:ranks])
+            free = free[ranks:]
+
+    def _shortage(self, ranks: int) -> str:
+        """Why there are not enough engines for a trial; empty if there are."""
+        alive, occupied = set(self._pool.alive) - set(self._pool.unfit), self._pool.occupied
+        if len(alive) < ranks:
+            return f"a trial needs {ranks} engines, {len(alive)} are there: `%ipcluster scale` or `restart`"
+        if len(alive) - len(occupied) < ranks:
+            busy = ", ".join(map(str, occupied))
+            return (
+                f"a trial needs {ranks} engines; at other work: {busy}. Wait for it, stop_dask(engines), or `restart`"
+            )
+        return ""
+
+    def _next_queued(self) -> Trial | None:
+        queued = [trial for trial in self.store.trials if trial.status == "queued"]
+        return min(queued, key=lambda trial: (not self.store.plans[trial.number].first, trial.number), default=None)
+
+    def _propose(self) -> Trial | None:
+        settings, number = self.store.settings, len(self.store.trials)
+        if settings["stopped"] or number >= settings["trials"]:
+            return None
+        trial = Trial(number, "queued", self._proposer.propose(number))
+        self.store.put(trial, Plan(settings["epochs"]))
+        return trial
+
+    def _begin(self, trial: Trial, ids: list[int]) -> None:
+        """Send a trial to its engines."""
+        settings, plan = self.store.settings, self.store.plans[trial.number]
+        try:
+            facts = [self._pool.facts[one] for one in ids]
+            meetings = arrange_meetings(self.engines, ids, facts)[0]
+        except RuntimeError as error:
+            self.store.put(replace(trial, status="failed", error=str(error), ended=time.time()))
+            return
+        task = worker.TrialTask(
+            token=settings["token"],
+            number=trial.number,
+            parameters=dict(trial.parameters),
+            epochs=plan.epochs,
+            attempt=trial.attempts + 1,
+            resume=plan.resume,
+            folder=str(self.store.folder.absolute()),
+            seed=settings["seed"],
+            metric=settings["metric"],
+            direction=settings["direction"],
+            memory=settings["memory"],
+            publish=not self._pool.shared[ids[0]],
+        )
+        answers = []
+        for one, meeting in zip(ids, meetings, strict=True):
+            result = self.engines.client[one].apply_async(worker.run_trial, replace(task, meeting=meeting))
+            answers.append(OwnAnswer(result, self._wake.set))
+        plan.messages, plan.sent, plan.first = [answer.message for answer in answers], plan.epochs, False
+        with self.store.lock:
+            trial = self.store.get(trial.number)
+            running = replace(trial, status="running", engines=tuple(ids), attempts=trial.attempts + 1)
+            self.store.put(replace(running, started=time.time(), ended=None))
+        attempt = Attempt(trial.number, plan.epochs, ids, answers, shared=not task.publish)
+        self._attempts[trial.number] = attempt
+        self._pool.take(ids)
+        if trial.status == "stopped":  # while it was sent
+            attempt.end("stopped")
