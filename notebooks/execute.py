@@ -20,7 +20,6 @@ import threading
 import time
 from pathlib import Path
 
-from calolab import cluster
 from calolab.interrupts import NOTHING, Stopped, handled, postponed, stopping
 
 with stopping("the execution of a notebook"):  # these take some seconds
@@ -30,7 +29,7 @@ with stopping("the execution of a notebook"):  # these take some seconds
     from pages import page
     from tqdm import tqdm
 
-    from calolab import distributed
+    from calolab import cluster
     from calolab.files import complete
 
 INTERRUPTED_CELL = 60.0  # seconds in which an interrupted cell may end by itself

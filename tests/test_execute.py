@@ -94,7 +94,7 @@ def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp
     """As in `make demo`: one line, 130, no traceback, no engine of the run, and the user's other cluster as it was."""
     cells = [
         code("print('before')"),
-        code("from calolab import distributed\nengines = cluster.start(1, name='own', cores=1)"),
+        code("from calolab import cluster\nengines = cluster.start(1, name='own', cores=1)"),
         code(
             "import time\n"
             "work = engines.client[:].apply_async(lambda: all(iter(lambda: True, False)))\n"
@@ -129,7 +129,7 @@ def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp
 
 AT_THE_END = """
 import runpy, signal, sys
-from calolab import distributed
+from calolab import cluster
 cluster.stop_all = lambda owner: signal.raise_signal(signal.{signal})
 sys.path.insert(0, {folder!r})
 runpy.run_path({script!r}, run_name="__main__")

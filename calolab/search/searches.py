@@ -14,9 +14,10 @@ from calolab.distributed import shipment
 from calolab.files import complete
 from calolab.interrupts import Stopped, in_script, stopping
 from calolab.names import check_name
-from calolab.search import space, worker
+from calolab.search import worker
 from calolab.search.driver import SearchDriver
 from calolab.search.proposals import METHODS, PRUNERS, Proposer
+from calolab.search.space import check_space, from_dict, to_dict
 from calolab.search.store import TrialStore
 from calolab.search.table import SearchTable, best_first, make_table
 from calolab.search.trials import ENDED, Trial, trial_folder
@@ -78,7 +79,7 @@ def start(
         TypeError: if the function cannot be sent to the engines, or the space holds something else.
         RuntimeError: if another notebook works in this folder.
     """
-    space = space.check_space(space)
+    space = check_space(space)
     check_name("method", method, METHODS)
     check_name("direction", direction, ("minimize", "maximize"))
     if pruner not in PRUNERS:
@@ -95,7 +96,7 @@ def start(
     sent = shipment.pack((train, data), worker.SHIPPED)
     settings = {
         "token": secrets.token_hex(8),
-        "space": space.to_dict(space),
+        "space": to_dict(space),
         "trials": trials,
         "epochs": epochs,
         "method": method,
@@ -149,7 +150,7 @@ def _begin(store: TrialStore, engines: Engines) -> Search:
     """Let a search run on engines."""
     settings = store.settings
     options = {name: settings[name] for name in ("method", "pruner", "metric", "direction", "seed")}
-    proposer = Proposer(space.from_dict(settings["space"]), **options, known=store.trials)
+    proposer = Proposer(from_dict(settings["space"]), **options, known=store.trials)
     driver = SearchDriver(store, engines, proposer, _shipment(store))
     driver.start()
     folder = store.folder.absolute()
@@ -227,7 +228,7 @@ class Search:
     @property
     def space(self) -> dict:
         """What is varied, by name."""
-        return space.from_dict(self._store.settings["space"])
+        return from_dict(self._store.settings["space"])
 
     @property
     def folder(self) -> Path:

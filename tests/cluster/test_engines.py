@@ -29,7 +29,7 @@ def states(status):
 
 def in_another_kernel(code):
     """What another Python prints; it ends afterwards, as a kernel does."""
-    command = [sys.executable, "-c", f"from calolab import distributed\n{code}"]
+    command = [sys.executable, "-c", f"from calolab import cluster\n{code}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=90)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -182,7 +182,7 @@ def test_engines_that_do_not_come_are_told_with_their_log(monkeypatch):
 @pytest.mark.parametrize("after", ["controller", "engines"])
 def test_an_interrupt_during_start_leaves_nothing(after):
     """Ctrl-C, twice in a row, as people do it, while the controller and while the engines come up."""
-    code = "from calolab import distributed; cluster.start(2, name='broken-off')"
+    code = "from calolab import cluster; cluster.start(2, name='broken-off')"
     kernel = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, start_new_session=True)
     path = processes.path_of("broken-off")
     begun = clients.lock_file(path).exists if after == "controller" else lambda: _has_engines(path)

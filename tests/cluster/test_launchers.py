@@ -167,7 +167,7 @@ def test_what_leaves_this_machine_is_encrypted_and_keys_are_the_owners_alone(eng
 
 
 def test_another_kernel_finds_the_engines(engines):
-    code = f"from calolab import distributed\nprint(cluster.attach({engines.name!r}).client[:].apply_sync(int, 7))"
+    code = f"from calolab import cluster\nprint(cluster.attach({engines.name!r}).client[:].apply_sync(int, 7))"
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=90)
     assert said.stdout.strip() == "[7, 7]"
 

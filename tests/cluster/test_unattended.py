@@ -43,7 +43,7 @@ run.wait()
 )
 SEARCH = """
 import sys, time
-from calolab import distributed
+from calolab import cluster, search
 def train(trial):
     for epoch in range(6000):
         trial.report(epoch, ks_comb=1.0)

@@ -139,7 +139,7 @@ def test_an_engine_that_works_becomes_no_worker(two, tmp_path):
 def test_engines_come_back_when_the_kernel_is_killed(two):
     code = """
 import os
-from calolab import distributed
+from calolab import cluster, distributed
 client = distributed.start_dask(cluster.attach("two"))
 print(client.submit(sum, [1, 2]).result(timeout=60), flush=True)
 os.kill(os.getpid(), 9)

@@ -60,8 +60,8 @@ def test_a_report_measures_every_kind_and_its_parts_are_the_step(report):
 
 
 def test_bytes_are_those_of_both_networks_and_a_ring_of_two_sends_them_once(report, small):
-    def parameters(network):
-        return sum(int(np.prod(v.shape)) for v in getattr(small, network).trainable_variables)
+    def parameters(name):
+        return sum(int(np.prod(v.shape)) for v in getattr(small, name).trainable_variables)
 
     assert report.passes == ("discriminator", "generator")
     for size, name in zip(report.sizes, ("discriminator", "generator"), strict=True):
@@ -161,12 +161,12 @@ def test_an_engine_that_dies_ends_the_measurement_and_the_other_is_free(events, 
 
 
 def test_a_network_is_found_again_from_its_times():
-    network = Network("any", 2e-5, 1e9, 1e-3)
-    times = [float(network.average_seconds(size, 4)) for size in measure.SIZES]
+    any_network = Network("any", 2e-5, 1e9, 1e-3)
+    times = [float(any_network.average_seconds(size, 4)) for size in measure.SIZES]
     found = network.fit_network("any", 4, 2e-5, measure.SIZES, times)
     assert (found.bandwidth, found.overhead) == pytest.approx((1e9, 1e-3))
     # 2 (p - 1) messages and 2 (p - 1) / p of the vector, on top of the overhead.
-    assert network.average_seconds(8e9, 4) == pytest.approx(1e-3 + 6 * 2e-5 + 1.5 * 8)
+    assert any_network.average_seconds(8e9, 4) == pytest.approx(1e-3 + 6 * 2e-5 + 1.5 * 8)
     with pytest.raises(ValueError, match="did not take longer"):
         network.fit_network("odd", 2, 0.0, [4, 400], [1.0, 0.5])
 

@@ -53,7 +53,7 @@ def slow():
     return train
 
 
-def running(running, count):
+def until_running(running, count):
     wait_for(lambda: sum(trial.status == "running" and len(trial.epochs) > 0 for trial in running.trials) == count)
 
 
@@ -105,13 +105,13 @@ def test_data_go_to_each_engine_once_and_bad_trials_are_pruned(searchers, tmp_pa
 def test_a_stopped_trial_makes_room_for_the_next_and_its_engine_stays(searchers, slow, tmp_path):
     ids = searchers.ids
     running = search.start(searchers, slow, SPACE, folder=tmp_path, trials=4)
-    running(running, 2)
+    until_running(running, 2)
     running.stop(0)
     assert running.trial(0).status in ("stopping", "stopped")
     wait_for(lambda: running.trial(0).status == "stopped", 2)
     wait_for(lambda: len(running.trials) == 3 and running.trials[2].status == "running")
     assert running.trials[2].engines == running.trial(0).engines
-    running(running, 2)
+    until_running(running, 2)
     running.stop()
     assert running.status in ("stopping", "stopped")
     running.wait(5)
@@ -143,7 +143,7 @@ def test_restart_begins_anew_and_promotion_goes_on_first(searchers, parabola, tm
 
 def test_a_running_trial_is_restarted_with_its_parameters(searchers, slow, tmp_path):
     running = search.start(searchers, slow, SPACE, folder=tmp_path, trials=1)
-    running(running, 1)
+    until_running(running, 1)
     parameters, started = running.trial(0).parameters, running.trial(0).started
     wait_for(lambda: len(running.trial(0).epochs) > 8)
     running.restart(0)
@@ -202,7 +202,7 @@ def test_a_thousand_trials_leave_the_notebook_and_the_engines_free(searchers, pa
 
 def test_two_searches_share_the_engines_and_a_stop_finds_the_right_one(searchers, slow, parabola, tmp_path):
     first = search.start(searchers, slow, SPACE, folder=tmp_path / "first", trials=2)
-    running(first, 2)
+    until_running(first, 2)
     second = search.start(searchers, parabola, SPACE, folder=tmp_path / "second", trials=2, epochs=2)
     time.sleep(0.5)
     assert not any(trial.epochs for trial in second.trials)  # they wait for a free engine
@@ -230,7 +230,7 @@ def test_a_busy_notebook_does_not_hold_the_trials_up(searchers, parabola, tmp_pa
 def test_ctrl_c_in_a_notebook_ends_the_waiting_only(searchers, slow, tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__IPYTHON__", True, raising=False)
     running = search.start(searchers, slow, SPACE, folder=tmp_path, trials=2)
-    running(running, 2)
+    until_running(running, 2)
     threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt, match="Stopped: the waiting; the search goes on"):
         running.wait(20)
@@ -266,7 +266,7 @@ def test_engines_that_do_not_see_the_folder_send_their_epochs(searchers, parabol
 
 NOTEBOOK = """
 import sys, time
-from calolab import distributed
+from calolab import cluster, search
 
 def distance(x):
     return (x - 1) ** 2
