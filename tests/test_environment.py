@@ -86,3 +86,18 @@ def test_packages_of_the_project_are_all_listed():
         for path in (ROOT / top).rglob("__init__.py")
     }
     assert {name.replace("calolab_magics", "magics") for name in configured} == folders
+
+
+def test_every_file_of_the_packages_that_is_not_python_is_in_the_wheel():
+    """setuptools leaves out what no pattern of package-data matches: JavaScript, style sheets, templates, weights."""
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    included = {
+        path
+        for package, globs in patterns.items()
+        for glob in globs
+        for path in ROOT.joinpath(*package.replace("calolab_magics", "magics").split(".")).glob(glob)
+    }
+    ignored = {".py", ".pyc"}
+    files = {path for top in ("calolab", "magics") for path in (ROOT / top).rglob("*") if path.is_file()}
+    missing = {str(path.relative_to(ROOT)) for path in files - included if path.suffix not in ignored}
+    assert missing == set()

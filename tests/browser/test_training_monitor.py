@@ -1,6 +1,7 @@
 """TrainingMonitor in Chromium, without JupyterLab: what it shows before, while and after a training runs."""
 
 import base64
+import inspect
 import re
 from types import SimpleNamespace
 
@@ -10,7 +11,8 @@ import pytest
 from calolab import spaces
 from calolab.training.history import Progress
 from calolab.training.snapshots import plane_of
-from calolab.widgets import TrainingMonitor, frontend
+from calolab.widgets import TrainingMonitor
+from calolab.widgets.shared import frontend
 from tests.helpers import pixels
 
 THIRTEEN = [
@@ -78,7 +80,9 @@ def watch(show_alone):
 
 def test_numbers_that_round_up_take_the_next_unit(browser):
     """119.6 s are 2 min, not 1 min 60 s; 999.6 has four digits, and no power of ten."""
-    source = frontend.module("training_monitor").replace("export default { render };", "export { duration, number };")
+    source = frontend.module(inspect.getfile(TrainingMonitor)).replace(
+        "export default { render };", "export { duration, number };"
+    )
     url = "data:text/javascript;base64," + base64.b64encode(source.encode()).decode()
     page = browser.new_page()
     try:

@@ -5,7 +5,7 @@ import pytest
 
 from calolab import spaces
 from calolab.samples import Sample
-from tests.widgets.jet_events import make_events
+from tests.widgets.jets.jet_events import make_events
 
 
 @pytest.fixture

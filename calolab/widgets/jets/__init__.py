@@ -1,0 +1,1 @@
+"""The widget that shows jets of real and generated events."""

@@ -1,0 +1,1 @@
+"""The widget that follows and steers a hyper-parameter search."""

@@ -1,0 +1,40 @@
+// The ten best trials with all their scores, in the form of the published table of RPV scans.
+
+import { element } from "../shared/controls.js";
+import { number } from "../shared/drawing.js";
+import { atBest, setting } from "./trials.js";
+
+/** The table; `show` takes the trials, best first. */
+export function bestTable() {
+  const table = element("table", { class: "calolab-table", "aria-label": "ten best trials" });
+  const node = element("details", { class: "calolab-ten" }, element("summary", {}, "Ten best trials, all scores"), table);
+  node.open = true;
+  let shown = "";
+
+  function show(best, columns, objective) {
+    const scores = best.map(atBest);
+    const all = [...new Set(scores.flatMap(Object.keys))];
+    // Kolmogorov-Smirnov scores where the trials report any, else what they report; the deciding one comes last.
+    const told = all.some((name) => name.startsWith("ks_")) ? all.filter((name) => name.startsWith("ks_")) : all.filter((name) => name !== "time");
+    const metrics = [...told.filter((name) => name !== objective).slice(0, 8), objective];
+    const parameters = [...new Set(best.flatMap((row) => Object.keys(row.parameters)))];
+    const heads = ["rank", "trial", ...parameters, "epoch", ...metrics];
+    const lines = best.map((row, k) => [
+      k + 1,
+      row.number,
+      ...parameters.map((name) => setting(row.parameters[name])),
+      row.best_epoch ?? "–",
+      ...metrics.map((name) => number(name === objective ? row.value : scores[k][name])),
+    ]);
+    const key = JSON.stringify([heads, lines]);
+    node.hidden = !best.length;
+    if (key === shown) return;
+    shown = key;
+    // A zero-width space lets a long name break after its underscores.
+    const words = heads.map((text) => text.replaceAll("_", "_\u200b"));
+    const head = element("tr", {}, ...words.map((text) => element("th", { scope: "col" }, text)));
+    const body = lines.map((cells) => element("tr", {}, ...cells.map((text) => element("td", {}, text))));
+    table.replaceChildren(element("thead", {}, head), element("tbody", {}, ...body));
+  }
+  return { node, show };
+}

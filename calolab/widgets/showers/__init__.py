@@ -1,0 +1,1 @@
+"""Widgets that show showers: slices, profiles, and their change with the incident energy."""

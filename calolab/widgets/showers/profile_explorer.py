@@ -1,0 +1,160 @@
+"""ProfileExplorer: longitudinal and transverse profiles and their moments, for a range of incident energies."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import traitlets
+
+from calolab.plots import mean_profiles
+from calolab.samples import Sample
+from calolab.spaces import SYMBOLS, with_unit
+from calolab.validation import profiles
+from calolab.widgets.shared import frontend
+from calolab.widgets.shared.live import Widget
+
+
+class ProfileExplorer(Widget):
+    """Mean shower profiles of two samples with statistical bands, their ratio and their moments.
+
+    The profiles of the single showers go to the browser, where the means over the chosen energies are formed: they
+    follow the range handles at once, also while the kernel is busy. Positions and widths are those of
+    `calolab.validation`.
+
+    Args:
+        reference: showers with the label `energy` [GeV].
+        generated: showers in the same space, or None.
+        events: at most so many events of each are sent to the browser, the first ones.
+        names: what the two are called, e.g. `("Geant4", "GFlash")`; by default the simulations that made them, if they
+            are two different ones, or else `("reference", "generated")`.
+
+    Raises:
+        TypeError: if a sample is not a Sample.
+        ValueError: if a sample is empty or lacks the label, the spaces differ, `events` is below 1, or `names` are not
+            two.
+    """
+
+    _esm = frontend.module(__file__)
+    _css = frontend.style(__file__)
+
+    energy_range = traitlets.Tuple(
+        traitlets.Float(), traitlets.Float(), help="lowest and highest incident energy [GeV]"
+    ).tag(sync=True)
+    log = traitlets.Bool(False, help="logarithmic profiles").tag(sync=True)
+    spread = traitlets.Bool(False, help="bands show the spread of showers, not the error of the mean").tag(sync=True)
+    about = traitlets.Dict(read_only=True).tag(sync=True)
+    numbers = traitlets.Bytes(read_only=True).tag(sync=True)
+
+    def __init__(
+        self,
+        reference: Sample,
+        generated: Sample | None = None,
+        *,
+        events: int = 10_000,
+        names: Sequence[str] | None = None,
+    ):
+        samples = frontend.samples_of(reference, generated, names)
+        if events < 1:
+            raise ValueError(f"events must be at least 1, received {events}.")
+        for name, sample in samples.items():
+            if "energy" not in sample.labels:
+                raise ValueError(f"{name} needs the label 'energy' [GeV], it has {sorted(sample.labels)}.")
+        n_all = max(len(sample) for sample in samples.values())
+        self._samples = {name: sample.select(slice(events)) for name, sample in samples.items()}
+        space = reference.space
+        # The depth first: it is what one looks at first. Where layers differ, only the depth has bins of its own.
+        axes = [space.axes[-1], *space.axes[:-1]] if space.regular else [space.axes[-1]]
+        self._profiles = {
+            name: {axis: profiles.profile(sample, axis) for axis in axes} for name, sample in self._samples.items()
+        }
+        columns, self._moments = [], {}
+        for name, sample in self._samples.items():
+            self._moments[name] = {}
+            for axis in axes:
+                symbol, unit = SYMBOLS.get(axis, axis), space.units[space.axes.index(axis)]
+                first, second = profiles.moments(sample, axis)
+                columns += [self._profiles[name][axis], first, np.sqrt(second)]
+                self._moments[name] |= {
+                    with_unit(f"mean {symbol}", unit): first,
+                    with_unit(f"width in {symbol}", unit): np.sqrt(second),
+                }
+            columns.append(sample.values.reshape(len(sample), -1).sum(axis=1, dtype=float))
+            self._moments[name][with_unit("visible energy", space.unit)] = columns[-1]
+        about = {
+            "space": frontend.describe_space(space),
+            "profiles": [
+                {"axis": axis, "unit": space.units[space.axes.index(axis)], "edges": space.edges(axis).tolist()}
+                for axis in axes
+            ],
+            "samples": [
+                {"name": name, "energies": sample.labels["energy"].tolist()} for name, sample in self._samples.items()
+            ],
+            "note": f"The first {events:,} of {n_all:,} events." if events < n_all else "",
+        }
+        self.set_trait("about", about)
+        self.set_trait("numbers", frontend.pack(*columns))
+        energies = np.concatenate([sample.labels["energy"] for sample in self._samples.values()])
+        super().__init__(energy_range=(float(energies.min()), float(energies.max())))
+
+    @traitlets.validate("energy_range")
+    def _in_order(self, proposal):
+        low, high = proposal.value
+        if low > high:
+            raise traitlets.TraitError(f"energy_range must be (low, high) in GeV, received {proposal.value}.")
+        return proposal.value
+
+    def _repr_png_(self):
+        low, high = self.energy_range
+        energies = {name: sample.labels["energy"] for name, sample in self._samples.items()}
+        inside = {name: (column >= low) & (column <= high) for name, column in energies.items()}
+        chosen = {
+            name: {axis: profile[inside[name]] for axis, profile in by_axis.items()}
+            for name, by_axis in self._profiles.items()
+        }
+        return mean_profiles.show(
+            next(iter(self._samples.values())).space,
+            chosen,
+            title=f"{low:.4g} to {high:.4g} GeV",
+            log=self.log,
+            spread=self.spread,
+            energies=(energies, (low, high)),
+            table=_moment_table(self._moments, inside),
+        )._repr_png_()
+
+
+def _moment_table(moments, inside):
+    """Means over the chosen showers with their errors, side by side; of two samples also what they differ by."""
+    names = list(moments)
+    head = ["", *names, *(["difference", "significance"] if len(names) > 1 else [])]
+    rows = [head]
+    for what in moments[names[0]]:
+        found = [_mean(moments[name][what][inside[name]]) for name in names]
+        row = [what, *(_measured(*one) for one in found)]
+        if len(names) > 1:
+            difference, error = found[1][0] - found[0][0], float(np.hypot(found[0][1], found[1][1]))
+            significance = difference / error if error > 0 else float("nan")
+            row += [
+                _measured(difference, error),
+                f"{round(significance, 1) + 0.0:.1f} σ".replace("-", "−") if np.isfinite(significance) else "–",
+            ]
+        rows.append(row)
+    return rows
+
+
+def _mean(values):
+    """Mean and its error over the showers that have a value: an empty one has no position."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return float("nan"), float("nan")
+    return float(values.mean()), float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+
+
+def _measured(mean, error):
+    """Both to the second digit of the error, as the browser writes them."""
+    if not error > 0 or not np.isfinite(mean):
+        return f"{mean:.4g}".replace("-", "−") if np.isfinite(mean) else "–"
+    decimals = max(1 - int(np.floor(np.log10(error))), 0)
+    if decimals > 6:
+        return f"{mean:.3g} ± {error:.2g}".replace("-", "−")
+    return f"{mean:.{decimals}f} ± {error:.{decimals}f}".replace("-", "−")

@@ -1,0 +1,1 @@
+"""The widget that follows a training run."""
