@@ -1,24 +1,24 @@
-"""The cache on disk: what is made or downloaded once and kept between sessions."""
+"""The cache on disk: files that are made or downloaded once and kept between sessions."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-# What to do about a full disk under the cache.
+# What to do if the disk of the cache is full.
 REMEDY = "Free some space, or set CALOLAB_CACHE to a folder on another disk."
 
 
 def cache_dir(name: str) -> Path:
-    """The folder of the user's cache for `name`, made if missing.
+    """A folder of the user's cache, created if missing.
 
-    It lies in `$CALOLAB_CACHE`, else in `$XDG_CACHE_HOME/calolab`, else in `~/.cache/calolab`.
+    The cache is `$CALOLAB_CACHE`, otherwise `$XDG_CACHE_HOME/calolab`, otherwise `~/.cache/calolab`.
 
     Args:
-        name: what is kept there, e.g. `"geant4"`.
+        name: name of the folder, e.g. `"geant4"`.
 
     Returns:
-        The folder, which exists.
+        The path of the folder.
     """
     if root := os.environ.get("CALOLAB_CACHE"):
         cache = Path(root).expanduser()

@@ -13,15 +13,15 @@ MEMBERSHIP = "/proc/self/cgroup"
 def groups(
     controller: str, mounted: str | os.PathLike = MOUNTED, membership: str | os.PathLike = MEMBERSHIP
 ) -> Iterator[tuple[Path, int]]:
-    """The control groups that limit this process, its own first, then each above it.
+    """The control groups that limit this process: its own first, then their parents.
 
     Args:
-        controller: what is limited, `"cpu"` or `"memory"`.
-        mounted: where control groups of version 1 or 2 are mounted.
-        membership: the file that names the groups of the process.
+        controller: the limited resource, `"cpu"` or `"memory"`.
+        mounted: folder where control groups of version 1 or 2 are mounted.
+        membership: file that lists the groups of the process.
 
     Returns:
-        The folder of each group, and the version of its files, 1 or 2.
+        The folder of each group and the version of its files, 1 or 2.
     """
     try:
         lines = Path(membership).read_text().splitlines()
@@ -35,6 +35,6 @@ def groups(
             top, version = Path(mounted, controller), 1
         else:
             continue
-        # In a container the path may be the host's: the mount itself is then the container's group.
+        # In a container the path may be that of the host; the mount point itself is then the container's group.
         own = Path(place.lstrip("/"))
         yield from ((top / part, version) for part in (own, *own.parents) if ".." not in part.parts)

@@ -1,19 +1,20 @@
-"""What the processor decides before TensorFlow loads: oneDNN, the number of threads, the precision that pays.
+"""Settings that depend on the CPU and must be made before TensorFlow loads: oneDNN, threads, precision.
 
-`import calolab` calls `prepare`, in a kernel, a script, an engine or a worker alike. Three things are decided:
+`import calolab` calls `prepare` in every process: kernel, script, engine or worker. It decides on three settings:
 
-- **oneDNN.** TensorFlow switches Intel's library of kernels on by itself only where the CPU has AVX-512 or newer
-  instructions. With AVX2 alone 3-D convolutions take three to four times as long without it, so calolab switches it on
-  there too (`TF_ENABLE_ONEDNN_OPTS=1`). Nothing is timed at run time, since TensorFlow would have to load twice: the
-  instruction set decides, and `make bench` measures both states. Where oneDNN's gain has not been measured (CPUs
-  without AVX2, ARM) TensorFlow's own choice stays.
-- **Threads.** TensorFlow starts one thread per core that the process may run on, but does not see the limit of a
-  container (Docker, Binder, Kubernetes), where it would start many more than there are cores to run them. `cores` does.
-  Engines get as many threads as they have cores.
-- **Precision.** bfloat16 pays where the CPU multiplies it in hardware tiles (AMX), see `training.fastest_precision`.
-  The data format is no choice: channels come last, which is all that TensorFlow's kernels for CPUs and oneDNN share.
+- **oneDNN.** TensorFlow enables Intel's library of kernels by default only on CPUs with AVX-512 or newer instructions.
+  With AVX2 alone, 3-D convolutions take three to four times as long without it, so calolab enables it there too
+  (`TF_ENABLE_ONEDNN_OPTS=1`). The decision follows from the instruction set, not from a measurement at run time, for
+  which TensorFlow would have to load twice; `make bench` measures both settings. On CPUs for which the gain has not
+  been measured (no AVX2, ARM) TensorFlow's default is kept.
+- **Threads.** TensorFlow starts one thread per core that the process may run on. It ignores the CPU limit of a
+  container (Docker, Binder, Kubernetes) and then starts far too many threads; `cores` respects that limit. Engines get
+  as many threads as they have cores.
+- **Precision.** bfloat16 is faster where the CPU multiplies it in hardware tiles (AMX), see
+  `training.fastest_precision`. The data format is always channels-last, the only one that TensorFlow's CPU kernels and
+  oneDNN both support.
 
-A variable that the user has set stays as it is. Another process may run on another CPU: each decides for its own.
+Variables that the user has set are not changed. Every process decides for the CPU that it runs on.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from calolab import cgroups
 
 ONEDNN = "TF_ENABLE_ONEDNN_OPTS"
 LIMIT = "ONEDNN_MAX_CPU_ISA"
-MARK = "CALOLAB_ONEDNN"  # the value that calolab, and not the user, gave to `ONEDNN`, here or in a parent process
+MARK = "CALOLAB_ONEDNN"  # the value of `ONEDNN` that calolab, not the user, has set, here or in a parent process
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -41,7 +42,7 @@ THREAD_VARIABLES = (
     "TF_NUM_INTEROP_THREADS",
 )
 GPUS = Path("/proc/driver/nvidia/gpus")  # one entry per GPU of this machine
-# Names as users know them, and the flag of /proc/cpuinfo that stands for each.
+# The usual names, with the corresponding flags of /proc/cpuinfo.
 FEATURES = {
     "AVX2": "avx2",
     "AVX-VNNI": "avx_vnni",
@@ -52,7 +53,7 @@ FEATURES = {
     "NEON": "asimd",
     "SVE": "sve",
 }
-_loaded_before = False  # whether TensorFlow was there before `prepare`
+_loaded_before = False  # whether TensorFlow was loaded before `prepare` was called
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,11 @@ class Report:
 
     Args:
         model: the CPU's name.
-        cores: how many this process may use.
-        features: vector and matrix instructions that matter to networks, e.g. `("AVX2", "AVX-512")`.
+        cores: number of cores that this process may use.
+        features: vector and matrix instructions that speed up networks, e.g. `("AVX2", "AVX-512")`.
         onednn: `"on"` or `"off"`, and why.
-        threads: that TensorFlow computes one operation with.
-        precision: the fastest one on this CPU, `"float32"` or `"bfloat16"`.
+        threads: number of threads with which TensorFlow computes one operation.
+        precision: the faster precision on this CPU, `"float32"` or `"bfloat16"`.
     """
 
     model: str
@@ -97,16 +98,16 @@ class Report:
 
 
 def prepare() -> None:
-    """Set what TensorFlow reads from the environment when it loads, where the user has set nothing.
+    """Set the environment variables that TensorFlow reads when it loads, unless the user has set them.
 
-    Where TensorFlow is there already, this is too late for this process, though not for engines and other processes
-    that it starts; a warning says so if oneDNN is off and would pay.
+    If TensorFlow is already loaded, this comes too late for this process, but not for engines and other processes that
+    it starts. A warning is issued if oneDNN is disabled although it would be faster.
     """
     global _loaded_before
     _loaded_before = "tensorflow" in sys.modules
     if not _set_by_user(os.environ):
         for name in (ONEDNN, MARK):
-            os.environ.pop(name, None)  # a parent process's choice, which may be one for another CPU
+            os.environ.pop(name, None)  # set by a parent process, perhaps for another CPU
     unset = ONEDNN not in os.environ
     if _loaded_before and unset and "AVX2" in features() and _onednn(os.environ).startswith("off"):
         warnings.warn(
@@ -121,12 +122,13 @@ def prepare() -> None:
 
 
 def environment(threads: int | None = None) -> dict[str, str]:
-    """The variables that an engine is to start with; it may run on another CPU, for which it calls `prepare` itself.
+    """Environment variables with which to start an engine.
 
-    So what the user has set is among them, and what `prepare` has chosen for this CPU is not.
+    They contain what the user has set, but not what `prepare` has chosen for this CPU: the engine may run on another
+    CPU and calls `prepare` itself.
 
     Args:
-        threads: to compute with; by default TensorFlow's own number, unless the process is limited to fewer cores.
+        threads: number of threads; by default TensorFlow's own choice, unless the process is limited to fewer cores.
     """
     chosen = {ONEDNN: os.environ[ONEDNN]} if _set_by_user(os.environ) else {}
     if threads is None and cores() < _schedulable():
@@ -135,7 +137,7 @@ def environment(threads: int | None = None) -> dict[str, str]:
 
 
 def report() -> Report:
-    """What this process computes on; it does not load TensorFlow."""
+    """The CPU and how TensorFlow uses it in this process; TensorFlow is not loaded for this."""
     fast = "bfloat16" if multiplies_bfloat16() else "float32"
     return Report(model(), cores(), features(), _onednn(os.environ), _threads(os.environ), fast)
 
@@ -146,14 +148,14 @@ def multiplies_bfloat16() -> bool:
 
 
 def cores() -> int:
-    """Processor cores that this process may use: those it may run on, or fewer where its container is limited."""
+    """Number of cores that this process may use: those it may run on, or fewer if its container is limited."""
     limit = _container_limit(cgroups.groups("cpu"))
     return max(1, min(_schedulable(), math.ceil(limit)) if limit else _schedulable())
 
 
 @cache
 def features() -> tuple[str, ...]:
-    """Vector and matrix instructions of this CPU that matter to networks; none where the system does not tell."""
+    """Vector and matrix instructions of this CPU that speed up networks; empty where the system does not list them."""
     flags = set(f"{_described('flags')} {_described('Features')}".split())
     return tuple(name for name, flag in FEATURES.items() if flag in flags)
 
@@ -165,23 +167,23 @@ def model() -> str:
 
 
 def _set_by_user(variables: Mapping[str, str]) -> bool:
-    """Whether the user has decided about oneDNN, and not `prepare`."""
+    """Whether oneDNN was enabled or disabled by the user and not by `prepare`."""
     return ONEDNN in variables and variables[ONEDNN] != variables.get(MARK)
 
 
 def _onednn(variables: Mapping[str, str]) -> str:
     """`on` or `off`, and why."""
     port = sys.modules.get("tensorflow.python.util._pywrap_util_port")
-    told = variables.get(ONEDNN, "").strip().lower()
+    value = variables.get(ONEDNN, "").strip().lower()
     if port is not None:
         state = "on" if port.IsMklEnabled() else "off"
-    elif told:
-        state = "on" if told in ("1", "true") else "off"
+    elif value:
+        state = "on" if value in ("1", "true") else "off"
     else:
         state = "on" if {"AVX-512 VNNI", "AVX-VNNI"} & set(features()) else "off"
     if _loaded_before:
         reason = "TensorFlow was imported before calolab, too late to choose"
-    elif told:
+    elif value:
         reason = "set by the user" if _set_by_user(variables) else "calolab's choice for AVX2"
         reason += f": {ONEDNN}={variables[ONEDNN]}"
     else:
@@ -195,17 +197,17 @@ def _threads(variables: Mapping[str, str]) -> int:
     chosen = 0
     if tensorflow is not None and hasattr(tensorflow, "config"):
         chosen = tensorflow.config.threading.get_intra_op_parallelism_threads()
-    told = variables.get("TF_NUM_INTRAOP_THREADS", "")
-    return chosen or (int(told) if told.isdigit() and int(told) else _schedulable())
+    value = variables.get("TF_NUM_INTRAOP_THREADS", "")
+    return chosen or (int(value) if value.isdigit() and int(value) else _schedulable())
 
 
 def _schedulable() -> int:
-    """Cores that the system may run this process on, which is what TensorFlow counts."""
+    """Number of cores on which the system may run this process, which is the number that TensorFlow uses."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _container_limit(groups: Iterable[tuple[Path, int]]) -> float | None:
-    """Cores' worth of time that control groups allow, given as `cgroups.groups` yields them; None without a limit."""
+    """CPU limit [cores] of control groups as `cgroups.groups` yields them; None without a limit."""
     return min((cores for group in groups for cores in _quota(*group)), default=None)
 
 
@@ -222,7 +224,7 @@ def _quota(group: Path, version: int) -> list[float]:
 
 @cache
 def _described(field: str) -> str:
-    """A field of the first core in /proc/cpuinfo; empty where there is none."""
+    """A field of the first core in /proc/cpuinfo; empty if there is none."""
     description = Path("/proc/cpuinfo")
     for line in description.read_text().splitlines() if description.exists() else ():
         name, _, value = line.partition(":")

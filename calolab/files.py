@@ -1,4 +1,4 @@
-"""Files that are written whole: under a temporary name beside their own, which they get when they are complete."""
+"""Complete files only: a file is written under a temporary name and renamed when it is complete."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import re
 import shutil
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-# Why the system takes no more bytes, in words.
+# Reasons why nothing more can be written, in words.
 DISK_FULL_REASONS = {
     errno.ENOSPC: "no space left on the disk",
     errno.EDQUOT: "the disk quota is used up",
@@ -23,7 +23,7 @@ DISK_FULL_REASONS = {
 }
 REMEDY = "Free some space, or save elsewhere."
 
-# What the system says of a read whose place or part a damaged file names; any other number is no fault of the content.
+# Error numbers that a damaged file can cause, e.g. by pointing beyond its end; all others have another cause.
 _OF_CONTENT = (None, errno.EINVAL, errno.ENOENT)
 _TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})-(\d+)-\d+\.part", re.DOTALL)
 _numbers = itertools.count()
@@ -34,20 +34,21 @@ _in_use: set[str] = set()  # temporary names of this process
 def complete(
     path: str | os.PathLike, size: int | None = None, *, remedy: str = REMEDY, durable: bool = False
 ) -> Iterator[Path]:
-    """A temporary name beside `path`; the file or folder made there is renamed to `path` when the block ends well.
+    """Yield a temporary name next to `path`; at the end of the block the file or folder is renamed to `path`.
 
-    Whatever ends the block earlier removes what was written and leaves an earlier `path` as it was. A folder that
-    another process has completed meanwhile is kept. Leftovers of killed processes of this machine are removed.
+    If the block raises an exception, what was written is removed and an existing `path` is left unchanged. If another
+    process has completed the same folder in the meantime, that folder is kept. Temporary files of killed processes of
+    this machine are removed.
 
     Args:
-        path: of the file or the folder.
-        size: bytes that it takes at most, for the message about a full disk.
-        remedy: what to do about a full disk.
-        durable: wait until the bytes and the name are on the disk, so that they survive a power cut.
+        path: the file or folder.
+        size: its maximum size [bytes], for the message about a full disk.
+        remedy: what to do about a full disk, for the message.
+        durable: whether to wait until content and name are on the disk, so that they survive a power failure.
 
     Raises:
         FileNotFoundError: if the parent folder is missing.
-        OSError: if the disk is full, with the `errno` of the system, or as the block raised it.
+        OSError: if the disk is full, with the `errno` of the system, or as raised in the block.
     """
     path = Path(path)
     with scratch(path, size, remedy=remedy) as partial:
@@ -66,12 +67,12 @@ def complete(
 
 @contextmanager
 def scratch(path: str | os.PathLike, size: int | None = None, *, remedy: str = REMEDY) -> Iterator[Path]:
-    """A temporary name beside `path`, of which nothing is left after the block; otherwise like `complete`."""
+    """Yield a temporary name next to `path`, which is removed after the block; otherwise like `complete`."""
     path = Path(path)
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"{path.parent}: no such directory to save {path.name} in. Make it first.")
+        raise FileNotFoundError(f"{path.parent}: no such directory to save {path.name} in. Create it first.")
     remove_abandoned(path.parent)
-    # A name may have 255 bytes, a character up to 4.
+    # Names are limited to 255 bytes, and a character may take 4.
     partial = path.with_name(f".{path.name[:50]}.{host_id()}-{os.getpid()}-{next(_numbers)}.part")
     _in_use.add(partial.name)
     outer = sys.exc_info()[1]
@@ -89,39 +90,69 @@ def scratch(path: str | os.PathLike, size: int | None = None, *, remedy: str = R
 
 
 def full_disk(error: OSError, path: Path, size: int | None, outcome: str) -> OSError:
-    """The error for a full disk: why `path` could not be written, what it needs, what is free, and `outcome`."""
+    """The error to raise for a full disk.
+
+    Args:
+        error: the error of the system.
+        path: the file that could not be written.
+        size: the space that it needs [bytes], None if not known.
+        outcome: what was kept and what to do.
+    """
     needs = "" if size is None else f"needs up to {_bytes(size)}, "
     free = _bytes(shutil.disk_usage(path.parent).free)
     return OSError(error.errno, f"{path}: {DISK_FULL_REASONS[error.errno]} ({needs}{free} free); {outcome}")
 
 
 def unreadable(error: Exception, path: str | os.PathLike) -> Exception | None:
-    """The error for a file that the machine cannot read now, or None if the file's content may be at fault.
+    """The error to raise for a file that the machine cannot read at present, or None if its content may be at fault.
 
     Args:
-        error: what was raised while it was read.
+        error: the exception raised while the file was read.
         path: the file.
     """
     if isinstance(error, MemoryError):
-        return MemoryError(f"{path}: not enough memory to read it ({error}). Free some memory, and read it again.")
+        return MemoryError(f"{path}: not enough memory to read it ({error}). Free some memory, then try again.")
     if isinstance(error, OSError) and error.errno not in _OF_CONTENT:
         return OSError(
             error.errno,
-            f"{path}: cannot be read now ({error.strerror}), which does not mean that it is damaged. Check the disk, "
-            "the network and this process's permissions and limits, then read it again.",
+            f"{path}: cannot be read now ({error.strerror}); it is not necessarily damaged. Check the disk, the "
+            "network and the permissions and limits of this process, then try again.",
         )
     return None
 
 
+@contextmanager
+def diagnosed(
+    path: str | os.PathLike,
+    explain: Callable[[Exception], str],
+    errors: type[Exception] | tuple[type[Exception], ...] = Exception,
+) -> Iterator[None]:
+    """Inside the block, in which `path` is read, turn any exception into one with the right diagnosis.
+
+    Args:
+        path: the file that is read.
+        explain: returns the message about a damaged file from the exception that was raised.
+        errors: the exceptions that are caught; by default all.
+
+    Raises:
+        MemoryError, OSError: if the machine cannot read the file at present.
+        ValueError: otherwise, with the message of `explain`.
+    """
+    try:
+        yield
+    except errors as error:
+        raise unreadable(error, path) or ValueError(explain(error)) from error
+
+
 def reserve(file: int, start: int, size: int) -> None:
-    """Allocate bytes of an open file on the disk, so that a library that crashes on a full disk may write them.
+    """Allocate part of an open file on the disk, for libraries that crash on a full disk.
 
     Args:
         file: its descriptor.
-        start, size: which bytes.
+        start, size: first byte and number of bytes.
 
     Raises:
-        OSError: if there is no room for them.
+        OSError: if the disk has too little space.
     """
     disk = os.fstatvfs(file)
     if disk.f_blocks and disk.f_bavail * disk.f_frsize < size:
@@ -135,7 +166,7 @@ def reserve(file: int, start: int, size: int) -> None:
 
 
 def remove_abandoned(folder: str | os.PathLike) -> None:
-    """Remove what processes of this machine that are dead by now were writing in a folder when they were killed."""
+    """Remove the temporary files that killed processes of this machine have left in a folder."""
     with contextlib.suppress(OSError):
         for entry in os.scandir(folder):
             named = _TEMPORARY.fullmatch(entry.name)
@@ -144,7 +175,7 @@ def remove_abandoned(folder: str | os.PathLike) -> None:
 
 
 def host_id() -> str:
-    """This machine, or this container on it, whose process numbers are its own."""
+    """Identifier of this machine or container, within which process ids are unique."""
     try:
         namespace = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -160,7 +191,7 @@ def _writes(process: int, name: str) -> bool:
     except ProcessLookupError:
         return False
     except (OSError, OverflowError):
-        return True  # it is another user's
+        return True  # the process of another user
     return True
 
 
@@ -173,11 +204,11 @@ def _remove(path: Path) -> None:
 
 
 def _full(error: BaseException | None, outer: BaseException | None) -> OSError | None:
-    """The full disk behind an error, which closing the file may have covered with another one.
+    """The error about a full disk among the causes of an error: closing the file may have raised another one.
 
     Args:
-        error: what ended the block.
-        outer: what was being handled before the block: not its doing, though Python chains the two.
+        error: the exception that ended the block.
+        outer: the exception that was being handled before the block, to which Python chains the others.
     """
     while error is not None and error is not outer:
         if isinstance(error, OSError) and error.errno in DISK_FULL_REASONS:
@@ -187,7 +218,7 @@ def _full(error: BaseException | None, outer: BaseException | None) -> OSError |
 
 
 def _sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk, where the system can do so for folders."""
+    """Wait until the names in a folder are on the disk, where the system supports it."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:

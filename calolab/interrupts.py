@@ -1,9 +1,9 @@
-"""Ctrl-C: work stops at a safe place and says in one line what was stopped and what was kept.
+"""Ctrl-C: work stops at a safe point, and one line says what was stopped and what was kept.
 
-`Stopped` is a KeyboardInterrupt, so whatever handles Ctrl-C handles it too. A notebook shows its line in place of a
-traceback. A script that does not catch it prints the line and exits with 130, as shells report Ctrl-C, or with 143
-after SIGTERM, which `kill` and batch systems send; sessions and programs with a SIGTERM handler of their own keep it.
-A signal that is ignored, as SIGINT is in a script that a shell runs in the background, stays ignored.
+`Stopped` is a KeyboardInterrupt, so all code that handles Ctrl-C handles it too. A notebook shows its message
+instead of a traceback. A script that does not catch it prints the message and exits with status 130, as is usual for
+Ctrl-C, or 143 after SIGTERM, which `kill` and batch systems send. SIGTERM handlers of sessions and other programs are
+not replaced. Ignored signals, such as SIGINT in a script that a shell runs in the background, remain ignored.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ NOTHING = "nothing was kept"
 
 
 class Stopped(KeyboardInterrupt):
-    """Work that Ctrl-C, or SIGTERM in a script, has stopped.
+    """Raised when Ctrl-C, or SIGTERM in a script, has stopped some work.
 
     Args:
         what: what was stopped, e.g. "the simulation of showers".
-        kept: what is left of it, e.g. "checkpoint in run, resume=True continues from it".
+        kept: what was kept, e.g. "checkpoint in run, resume=True continues from it".
         number: the signal.
     """
 
@@ -34,30 +34,30 @@ class Stopped(KeyboardInterrupt):
         self.number = int(number)
 
     def _render_traceback_(self):
-        """What IPython shows: the line alone."""
+        """What IPython shows instead of a traceback: the message."""
         return [str(self)]
 
 
 def prepare() -> None:
-    """Let Ctrl-C anywhere in a script end it with one line, unless the program shows its errors in its own way."""
+    """Let Ctrl-C end a script with one line, unless the program has its own `sys.excepthook`."""
     if in_script() and sys.excepthook is sys.__excepthook__:
         sys.excepthook = _end_script
 
 
 def in_script() -> bool:
-    """Whether this process runs a program, which an uncaught error ends, rather than a session that goes on."""
+    """Whether this process runs a program, which ends with an uncaught error, and not an interactive session."""
     return not (hasattr(sys, "ps1") or sys.flags.interactive or hasattr(builtins, "__IPYTHON__"))
 
 
 @contextmanager
 def stopping(what: str | Callable[[], str], kept: str | Callable[[], str] = NOTHING) -> Iterator[None]:
-    """Inside the block, or in the function that it decorates, Ctrl-C ends the work with `Stopped`.
+    """Inside the block, or in the decorated function, Ctrl-C raises `Stopped`.
 
-    Within `deferred_interrupt` or `postponed` it changes nothing: what called the work decides. A decorated function
-    has one more caller, Python's `contextlib`, which the `stacklevel` of its warnings counts.
+    Inside `deferred_interrupt` or `postponed` it has no effect: the caller handles the interrupt. A decorated function
+    has one additional caller, `contextlib`, which the `stacklevel` of its warnings must include.
 
     Args:
-        what, kept: as for `Stopped`, or functions that say so when it has happened.
+        what, kept: as for `Stopped`, or functions that return these texts, called after the interrupt.
     """
     if _put_off():
         yield
@@ -74,9 +74,10 @@ def stopping(what: str | Callable[[], str], kept: str | Callable[[], str] = NOTH
 
 @contextmanager
 def deferred_interrupt() -> Iterator[Callable[[], int]]:
-    """Inside the block, the first Ctrl-C is only noted and a second one breaks at once; yields "which signal came?".
+    """Inside the block, record the first Ctrl-C; a second one interrupts at once.
 
-    The answer is 0 before one came. Outside the main thread, where Python delivers no signals, nothing changes.
+    Yields a function that returns the number of the recorded signal, or 0. Outside the main thread, to which Python
+    delivers no signals, the block has no effect.
     """
     from tqdm import tqdm
 
@@ -86,13 +87,12 @@ def deferred_interrupt() -> Iterator[Callable[[], int]]:
         if noted:
             _stop(number, frame)
         noted.append(number)
-        # A script says what was stopped when it has stopped: one line. The bar of a terminal overwrites this one.
+        # A script prints one line, after it has stopped. The progress bar of a terminal overwrites this one.
         if not in_script():
-            tqdm.write("Stopping after the pass in progress; interrupt once more to break at once.")
+            tqdm.write("Stopping after the current pass; interrupt again to stop at once.")
         elif sys.stderr.isatty():
-            print(
-                "\rStopping after the pass in progress; Ctrl-C breaks at once ...", end="", file=sys.stderr, flush=True
-            )
+            line = "\rStopping after the current pass; press Ctrl-C again to stop at once ..."
+            print(line, end="", file=sys.stderr, flush=True)
 
     with handled(note, signal.SIGINT, *_terminations()):
         yield lambda: noted[0] if noted else 0
@@ -100,7 +100,7 @@ def deferred_interrupt() -> Iterator[Callable[[], int]]:
 
 @contextmanager
 def postponed(*others: int) -> Iterator[None]:
-    """Signals, `others` too, wait for the end of the block, which then receives the first of them."""
+    """Postpone SIGINT, SIGTERM and the signals `others` to the end of the block, where the first of them is raised."""
     received = []
 
     def postpone(number, frame):
@@ -116,7 +116,7 @@ def postponed(*others: int) -> Iterator[None]:
 
 @contextmanager
 def handled(handler: Callable, *numbers: int) -> Iterator[None]:
-    """Inside the block, these signals call a function unless they are ignored; only in the main thread."""
+    """Inside the block, call a function for these signals unless they are ignored; in the main thread only."""
     before = {}
     if threading.current_thread() is threading.main_thread():
         handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
@@ -125,7 +125,7 @@ def handled(handler: Callable, *numbers: int) -> Iterator[None]:
         yield
     finally:
         for number, old in before.items():
-            # None where something other than Python had set the handler; it cannot be put back then.
+            # None if the handler was not set by Python; it cannot be restored then.
             signal.signal(number, old if old is not None else signal.default_int_handler)
 
 

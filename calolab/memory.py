@@ -1,4 +1,4 @@
-"""How much memory this process may still take: the least of what the machine, the shell and the batch system allow."""
+"""The memory that is still available to this process, within the limits of machine, shell and batch system."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ try:
 except ImportError:  # Windows
     resource = None
 
-# A control group's files with its limit and its use, and the entry of `memory.stat` that it can give back, by version.
+# By version: the files with limit and usage of a control group, and the reclaimable entry of its `memory.stat`.
 _FILES = {
     1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
     2: ("memory.max", "memory.current", "inactive_file"),
 }
-# A cgroup of version 1 without a limit says a number near 2^63.
+# Control groups of version 1 without a limit report a number near 2^63.
 _NO_LIMIT = 2**60
 
 
 @dataclass(frozen=True)
 class Available:
-    """Memory that may still be taken.
+    """Available memory.
 
     Args:
-        bytes: how much.
-        limit: what sets the bound, in words.
+        bytes: amount [bytes].
+        limit: what limits it, in words.
     """
 
     bytes: int
@@ -44,14 +44,14 @@ class Available:
 def available(
     mounted: str | os.PathLike = cgroups.MOUNTED, membership: str | os.PathLike = cgroups.MEMBERSHIP
 ) -> Available:
-    """The memory that this process may still take.
+    """The memory that is still available to this process.
 
-    The least of: the machine's free memory; the process's limits on its address space and on its data (`ulimit -v` and
-    `-d`), less what it has; the limit of each control group above the process, less what the group holds and cannot
-    give back. Containers (Binder) and batch systems (Slurm) set such groups.
+    It is the minimum of: the free memory of the machine; the limits on address space and data of the process
+    (`ulimit -v` and `-d`) minus what it uses; and for each control group of the process, as set by containers (Binder)
+    and batch systems (Slurm), its limit minus what it uses and cannot reclaim.
 
     Args:
-        mounted, membership: where control groups are mounted, and the file that names those of the process.
+        mounted, membership: folder where control groups are mounted, and file that lists those of the process.
     """
     found = [Available(psutil.virtual_memory().available, "free memory of this machine")]
     found += _limits()
@@ -62,7 +62,7 @@ def available(
 
 
 def _limits() -> Iterator[Available]:
-    """What the limits of the process leave."""
+    """Memory available within the limits of the process."""
     if resource is None:
         return
     used = psutil.Process().memory_info()
@@ -73,7 +73,7 @@ def _limits() -> Iterator[Available]:
 
 
 def _left(group: Path, limit: str, usage: str, reclaimable: str) -> Available | None:
-    """What one control group leaves, or None without a limit."""
+    """Memory available within one control group, or None without a limit."""
     try:
         most, held = (group / limit).read_text().strip(), int((group / usage).read_text())
         content = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
@@ -81,5 +81,5 @@ def _left(group: Path, limit: str, usage: str, reclaimable: str) -> Available | 
         return None
     if most == "max" or int(most) >= _NO_LIMIT:
         return None
-    # Pages of files that were not used lately are dropped when memory is asked for.
+    # File pages that were not used recently are dropped when memory is needed.
     return Available(int(most) - held + int(content.get(reclaimable, 0)), f"limit of control group {group}")

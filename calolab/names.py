@@ -1,4 +1,4 @@
-"""Names that a user may get wrong: one check and one message for all of them."""
+"""Names given by users: one check and one error message for all of them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ import os
 import re
 from collections.abc import Iterable
 
-LONGEST_FILE_NAME = 200  # bytes; file systems take 255, of which temporary names need some
+LONGEST_FILE_NAME = 200  # bytes; file systems allow 255, but temporary names are longer
 
 
 def check_name(what: str, name: object, known: Iterable[str]) -> None:
-    """Raise ValueError, which names the nearest known ones, unless the name is known.
+    """Raise ValueError, with the nearest known names, unless a name is known.
 
     Args:
-        what: the kind of thing, e.g. `"space"`.
-        name: what the user gave.
-        known: all names, in the order in which they are listed.
+        what: kind of the name, e.g. `"space"`.
+        name: the name given by the user.
+        known: all known names, in the order of the message.
+
+    >>> check_name("space", "clic-eca", ["clic-ecal", "calogan"])
+    Traceback (most recent call last):
+    ValueError: Unknown space 'clic-eca'. Nearest: clic-ecal. Known: clic-ecal, calogan.
     """
     known = list(known)
     if name not in known:
@@ -24,11 +28,11 @@ def check_name(what: str, name: object, known: Iterable[str]) -> None:
 
 
 def check_file_name(what: str, name: object) -> None:
-    """Raise ValueError unless a name is that of a file inside a folder: no path, nothing hidden or unprintable.
+    """Raise ValueError unless a name is that of a file in a folder: no path, not hidden, only printable characters.
 
     Args:
-        what: the kind of thing, e.g. `"file of a public set"`.
-        name: what the user or a server gave.
+        what: kind of the name, e.g. `"file of a public set"`.
+        name: the name given by a user or a server.
     """
     plain = isinstance(name, str) and name.isprintable() and not name.startswith(".") and not set(name) & {"/", "\\"}
     if not plain or not 0 < len(os.fsencode(name)) <= LONGEST_FILE_NAME or re.match("[A-Za-z]:", name):
@@ -39,7 +43,15 @@ def check_file_name(what: str, name: object) -> None:
 
 
 def nearest(name: object, known: Iterable[str]) -> str:
-    """` Nearest: a, b.`, or nothing where no known name is like this one; hyphens and capitals make no difference."""
+    """` Nearest: a, b.`, or an empty string if no known name is similar; hyphens and case are ignored.
+
+    Args:
+        name: the name given by a user.
+        known: all known names.
+
+    >>> nearest("CLIC ecal", ["clic-ecal", "calogan"])
+    ' Nearest: clic-ecal.'
+    """
     plain = {_plain(one): one for one in known}
     near = difflib.get_close_matches(_plain(name), plain, n=3, cutoff=0.5)
     return f" Nearest: {', '.join(plain[one] for one in near)}." if near else ""

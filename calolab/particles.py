@@ -1,4 +1,4 @@
-"""Particles: ragged events of momenta, what Pythia makes and FastJet eats, and their images in eta and phi."""
+"""Particles: events with variable numbers of momenta, as simulated by Pythia, and their images in eta and phi."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from calolab.spaces import Space
 
 MOMENTUM = ("pt", "eta", "phi", "mass")
 OPTIONAL = ("identity", "x", "y", "z", "ecal", "hcal")
-PIECE = 4096  # Events that `images` sums at a time, in double precision; it bounds the memory.
+PIECE = 4096  # number of events that `images` sums at a time in double precision, which limits its memory
 
 
 @dataclass(frozen=True, eq=False)
 class Particles:
-    """Events of any number of particles or calorimeter towers each.
+    """Events with any number of particles or calorimeter towers.
 
     Args:
-        columns: awkward records `(event, particle)` with the fields `pt` [GeV], `eta`, `phi` [rad] and `mass` [GeV];
-            where known also `identity` (PDG code), `x`, `y`, `z` (production vertex [mm]), and for towers `ecal` and
+        columns: awkward records `(event, particle)` with the fields `pt` [GeV], `eta`, `phi` [rad] and `mass` [GeV],
+            and optionally `identity` (PDG code), `x`, `y`, `z` (production vertex [mm]), and for towers `ecal` and
             `hcal` (energies in the electromagnetic and hadronic calorimeter [GeV]).
-        labels: named arrays of shape `(event,)`, e.g. `gluino_mass` [GeV]; kept as float64.
-        origin: where the events come from, as plain numbers and strings.
+        labels: named arrays of shape `(event,)`, e.g. `gluino_mass` [GeV]; stored as float64.
+        origin: origin of the events, as plain numbers and strings.
 
     Raises:
-        ValueError: if a field is missing, unknown or not finite, or a label does not fit the events.
+        ValueError: if a field is missing, unknown or not finite, or a label does not match the events.
     """
 
     columns: ak.Array
@@ -43,7 +43,7 @@ class Particles:
         names = set(ak.fields(columns))
         if columns.ndim != 2 or not set(MOMENTUM) <= names or names - {*MOMENTUM, *OPTIONAL}:
             raise ValueError(
-                f"Particles expect records (event, particle) with the fields {', '.join(MOMENTUM)} and, where known, "
+                f"Particles expect records (event, particle) with the fields {', '.join(MOMENTUM)} and optionally "
                 f"{', '.join(OPTIONAL)}; received {columns.ndim} dimensions and the fields "
                 f"{', '.join(sorted(names)) or 'none'}."
             )
@@ -57,7 +57,7 @@ class Particles:
         for name, column in labels.items():
             if column.shape != (len(columns),) or not np.all(np.isfinite(column)):
                 raise ValueError(
-                    f"Label {name!r} must hold one finite number per event, shape ({len(columns)},), received shape "
+                    f"Label {name!r} must contain one finite number per event, shape ({len(columns)},), received shape "
                     f"{column.shape} with {np.sum(~np.isfinite(column))} values that are not finite."
                 )
         object.__setattr__(self, "columns", columns)
@@ -75,12 +75,16 @@ class Particles:
         """Events from flat columns.
 
         Args:
-            counts: particles in each event, shape `(event,)`.
-            columns: one array of shape `(particle,)` per field, event after event.
+            counts: number of particles in each event, shape `(event,)`.
+            columns: one array of shape `(particle,)` per field, with the events one after another.
             labels, origin: as for `Particles`.
 
         Raises:
-            ValueError: if a column's length is not the sum of the counts, or `Particles` refuses it.
+            ValueError: if the length of a column is not the sum of the counts, or as for `Particles`.
+
+        >>> pt, zero = np.array([3.0, 4.0, 5.0]), np.zeros(3)
+        >>> Particles.from_flat([1, 2], {"pt": pt, "eta": zero, "phi": zero, "mass": zero})
+        Particles(2 events of 1.5 particles on average)
         """
         counts = np.asarray(counts, dtype=np.int64)
         columns = {name: np.asarray(column) for name, column in columns.items()}
@@ -109,7 +113,7 @@ class Particles:
         return np.sqrt((columns.pt * np.cosh(columns.eta)) ** 2 + columns.mass**2)
 
     def flat(self, name: str) -> np.ndarray:
-        """One column of all events, shape `(particle,)`; `"energy"` [GeV] is made from momentum and mass.
+        """One column of all events, shape `(particle,)`; `"energy"` [GeV] is calculated from momentum and mass.
 
         Raises:
             ValueError: if there is no such column.
@@ -119,7 +123,7 @@ class Particles:
         return ak.to_numpy(ak.flatten(self.energy if name == "energy" else self.columns[name]))
 
     def select(self, chosen) -> Particles:
-        """The events that a boolean mask, an index array or a slice chooses, in that order."""
+        """The events selected by a boolean mask, an index array or a slice, in that order."""
         labels = {name: column[chosen] for name, column in self.labels.items()}
         return replace(self, columns=self.columns[chosen], labels=labels)
 
@@ -140,26 +144,26 @@ class Particles:
 
 
 def concatenate(parts: Sequence[Particles]) -> Particles:
-    """Join events, one after the other; fields and labels must have the same names.
+    """Concatenate sets of events; fields and labels must have the same names.
 
     Raises:
-        ValueError: for nothing to join, or different fields or labels.
+        ValueError: if there are no sets, or they have different fields or labels.
     """
     parts = _alike(parts, "concatenate")
     first = parts[0]
     if any(set(part.labels) != set(first.labels) for part in parts):
-        raise ValueError(f"Cannot join events labelled {[sorted(part.labels) for part in parts]}.")
+        raise ValueError(f"Cannot concatenate events with the labels {[sorted(part.labels) for part in parts]}.")
     labels = {name: np.concatenate([part.labels[name] for part in parts]) for name in first.labels}
     return replace(first, columns=ak.concatenate([part.columns for part in parts]), labels=labels)
 
 
 def merge(parts: Sequence[Particles]) -> Particles:
-    """Lay events over each other: event i of the result holds the particles of event i of every part.
+    """Overlay sets of events: event i of the result contains the particles of event i of every set.
 
-    Labels and origin are those of the first.
+    Labels and origin are those of the first set.
 
     Raises:
-        ValueError: for nothing to merge, or different fields or numbers of events.
+        ValueError: if there are no sets, or they have different fields or numbers of events.
     """
     parts = _alike(parts, "merge")
     if any(len(part) != len(parts[0]) for part in parts):
@@ -168,18 +172,23 @@ def merge(parts: Sequence[Particles]) -> Particles:
 
 
 def images(particles: Particles, space: Space | str = "whole-detector") -> Sample:
-    """Sum the particles of each event in the cells of an image; what lies outside its window is dropped.
+    """Sum the particles of each event in the cells of an image; particles outside its window are dropped.
 
     Args:
         particles: the events.
-        space: an image with the axes eta and phi; its quantity says what is summed: transverse momentum, or else energy
+        space: an image with the axes eta and phi; depending on its quantity, transverse momentum or energy is summed
             [GeV].
 
     Returns:
-        Values `(event, eta, phi)` [GeV] with the particles' labels and origin.
+        Values `(event, eta, phi)` [GeV] with the labels and origin of the particles.
 
     Raises:
-        ValueError: if the space is no image in eta and phi.
+        ValueError: if the space is not an image in eta and phi.
+
+    >>> one = {"pt": [3.0], "eta": [0.1], "phi": [0.2], "mass": [0.0]}
+    >>> image = images(Particles.from_flat([1], one), "jet-image")
+    >>> image.values.shape, float(image.values.sum())
+    ((1, 25, 25), 3.0)
     """
     space = _eta_phi(space, "images")
     momentum = space.quantity == "transverse momentum"
@@ -200,19 +209,19 @@ def images(particles: Particles, space: Space | str = "whole-detector") -> Sampl
 
 
 def from_images(sample: Sample, minimum_pt: float = 0.1) -> Particles:
-    """One massless particle per cell, at the cell's centre.
+    """One massless particle per cell, at the centre of the cell.
 
     Args:
         sample: images in eta and phi, of energy or transverse momentum [GeV].
-        minimum_pt: cells that hold no more transverse momentum than this are left out [GeV].
+        minimum_pt: cells with this transverse momentum or less are omitted [GeV].
 
     Raises:
-        ValueError: if the space is no image in eta and phi.
+        ValueError: if the space is not an image in eta and phi.
     """
     space = _eta_phi(sample.space, "from_images")
     eta, phi = space.centres("eta"), space.centres("phi")
     per_pt = np.ones_like(eta) if space.quantity == "transverse momentum" else np.cosh(eta)
-    # The least energy of each row of cells, so that the whole array is compared once and in its own precision.
+    # The minimum energy of each row of cells, so that the array is compared once and in its own precision.
     floor = (minimum_pt * per_pt).astype(np.float32)
     found = np.flatnonzero(sample.values > floor[:, None])
     event, cell = np.divmod(found, space.n_cells)
@@ -246,16 +255,16 @@ def _eta_phi(space, what):
 
 
 def _wrapped(phi):
-    """Angles within -pi to pi: those that rounding or a sum has put outside come round to the other side."""
+    """Angles mapped to the range from -pi to pi."""
     phi = np.asarray(phi, dtype=np.float64)
     return np.where(np.abs(phi) > np.pi, np.remainder(phi + np.pi, 2 * np.pi) - np.pi, phi)
 
 
 def _bins(position, edges):
-    """Number of the bin that holds each position, the last edge included; -1 outside."""
+    """Index of the bin that contains each position, including the last edge; -1 outside."""
     width = (edges[-1] - edges[0]) / (len(edges) - 1)
     if np.allclose(np.diff(edges), width):
-        # Equal bins need no search; a comparison with the edges puts right what rounding moved by one.
+        # Equal bins need no search; a comparison with the edges corrects rounding errors.
         found = np.clip(((position - edges[0]) / width).astype(np.int64), 0, len(edges) - 2)
         found += (position >= edges[found + 1]).astype(np.int64) - (position < edges[found])
     else:

@@ -1,4 +1,4 @@
-"""Progress bars: on a terminal's standard error stream, as plain text in a notebook, none on an engine."""
+"""Progress bars: on the standard error stream of a terminal, as plain text in a notebook, none on an engine."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from tqdm import tqdm as Bar
 
 
 def bar(*, show: bool = True, **options) -> Bar:
-    """A progress bar, to be used in a `with`.
+    """A progress bar, to be used in a `with` statement.
 
-    In a notebook it is written to the standard output: what comes by the standard error stream is shown as an error,
-    in red. Engines show none: their output belongs to the call that runs on them.
+    In a notebook it is written to the standard output, because JupyterLab shows the standard error stream in red.
+    Engines show no progress bar, because their output belongs to the call that runs on them.
 
     Args:
-        show: whether to show the bar at all.
-        **options: as for `tqdm`: total, desc, unit, ...
+        show: whether to show the bar.
+        **options: options of `tqdm`: total, desc, unit, ...
     """
     place = _place()
     stream = sys.stdout if place == "notebook" else sys.stderr
@@ -23,7 +23,7 @@ def bar(*, show: bool = True, **options) -> Bar:
 
 
 def _place() -> str:
-    """`"notebook"`, `"engine"` or `"terminal"`, by the kernel that runs this process, if any."""
+    """`"notebook"`, `"engine"` or `"terminal"`, depending on the kernel that runs in this process."""
     ipython = sys.modules.get("IPython")
     kernel = getattr(ipython.get_ipython(), "kernel", None) if ipython is not None else None
     if kernel is None:

@@ -1,13 +1,12 @@
-"""TensorFlow's own lines go to a log: what its C++ libraries say of a machine is neither an output nor an error.
+"""Messages of TensorFlow's C++ libraries go to a log file: they are neither results nor errors.
 
-`import calolab` sets TensorFlow's log level to 3, at which it prints only what ends the process: its other remarks are
-of no consequence ("failed call to cuInit" without a GPU, "remapper failed") or repeat the exception that follows them
-("Local rendezvous is aborting"). Some lines, printed while its libraries load, are printed whatever the level. They go
-to the file `path()` in the cache folder `logs`, which keeps those of the last 20 processes and of the last hour;
-afterwards the standard error stream is itself again. Should the process die while TensorFlow loads, its last lines are
-shown.
+`import calolab` sets TensorFlow's log level to 3, at which only fatal errors are printed. The other messages are
+irrelevant ("failed call to cuInit" without a GPU, "remapper failed") or repeat the exception that follows ("Local
+rendezvous is aborting"). Some lines are printed at any level while the libraries load. They are redirected to the file
+`path()` in the cache folder `logs`, which keeps the logs of the last 20 processes and of the last hour. Afterwards the
+standard error stream is restored. If the process crashes while TensorFlow loads, the last lines of the log are printed.
 
-If `TF_CPP_MIN_LOG_LEVEL` is set to another value, all messages of that level appear (0: everything).
+If `TF_CPP_MIN_LOG_LEVEL` is set to another value, all messages of that level are shown (0: everything).
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from calolab.cache import cache_dir
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 FATAL = "3"
 KEPT = 20
-YOUNG = 3600  # seconds for which a log is kept in any case: its process may be loading still
+YOUNG = 3600  # time [s] for which a log is kept in any case, because its process may still be loading TensorFlow
 # Prints nothing if it reads a line; end of input without one means that the parent process has died.
 WATCHER = """
 read -r line && exit
@@ -36,24 +35,24 @@ tail -n 20 "$0" >&2
 
 
 def prepare() -> None:
-    """Let TensorFlow print fatal errors only, and its first lines into the log, unless the user set its log level."""
+    """Let TensorFlow print fatal errors only and redirect its first lines, unless the user has set its log level."""
     os.environ.update(environment())
     if os.environ[LEVEL] == FATAL and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
 
 
 def environment() -> dict[str, str]:
-    """The variables that an engine is to start with."""
+    """Environment variables with which to start an engine."""
     return {LEVEL: os.environ.get(LEVEL, FATAL)}
 
 
 def path() -> Path:
-    """The log of this process; it exists if TensorFlow had something to say."""
+    """The log of this process; it exists only if TensorFlow printed something."""
     return cache_dir("logs") / f"tensorflow-{socket.gethostname()}-{os.getpid()}.log"
 
 
 class _Finder:
-    """Finds TensorFlow as the other finders do, and has it load with its lines in the log."""
+    """Finds TensorFlow through the other finders and redirects its output to the log while it loads."""
 
     def find_spec(self, name, path=None, target=None):
         if name != "tensorflow":
@@ -73,15 +72,15 @@ class _Finder:
 
 @contextlib.contextmanager
 def stderr_in_log() -> Iterator[None]:
-    """Inside the `with`, what is written to the standard error stream of this process goes to the log.
+    """Redirect the standard error stream of this process to the log inside the `with` block.
 
-    Should the process die inside, a watcher prints the end of the log. An exception gets a note that names the log.
-    Where no log can be written, everything stays as it is.
+    If the process crashes inside the block, a second process prints the end of the log. Exceptions get a note that
+    names the log. If the log cannot be written, nothing is redirected.
     """
     try:
         log = path()
         _forget_old(log.parent)
-        usual = os.dup(2)  # first: without a standard error stream the log would get its number
+        usual = os.dup(2)  # first: without a standard error stream the log would get descriptor 2
         try:
             file = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
         except OSError:
@@ -114,16 +113,16 @@ def stderr_in_log() -> Iterator[None]:
 
 
 def _watch(log: Path) -> subprocess.Popen | None:
-    """A process that shows the end of the log if this one dies before it says that it is alive."""
+    """Start a process that prints the end of the log if this process ends without reporting that it is alive."""
     try:
-        # In a session of its own: Ctrl-C is for this process.
+        # In a separate session, so that Ctrl-C does not reach it.
         return subprocess.Popen(["sh", "-c", WATCHER, log], stdin=subprocess.PIPE, start_new_session=True)
     except OSError:
         return None
 
 
 def _forget_old(folder: Path) -> None:
-    """Remove all logs but the newest and those that are younger than an hour."""
+    """Remove all logs except the newest and those of the last hour."""
     ages = []
     for log in folder.glob("tensorflow-*.log"):
         with contextlib.suppress(FileNotFoundError):  # another process removes them too

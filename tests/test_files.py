@@ -139,3 +139,23 @@ def test_what_a_killed_process_left_goes_and_what_others_are_writing_stays(tmp_p
         writers[1].send_signal(signal.SIGINT)
         writers[1].communicate()
     assert names(tmp_path) == sorted([other_host, ".mine.part", "c"])
+
+
+@pytest.mark.parametrize(
+    ("raised", "expected", "words"),
+    [
+        (KeyError("counts"), ValueError, "damaged: 'counts'"),
+        (OSError("no errno: the content"), ValueError, "damaged: no errno"),
+        (OSError(errno.EACCES, "Permission denied"), PermissionError, "a.npz: cannot be read now .Permission denied"),
+        (MemoryError("1 GB"), MemoryError, "a.npz: not enough memory"),
+    ],
+)
+def test_why_a_file_cannot_be_read(raised, expected, words):
+    with pytest.raises(expected, match=words) as found, files.diagnosed("a.npz", lambda error: f"damaged: {error}"):
+        raise raised
+    assert found.value.__cause__ is raised
+
+
+def test_other_exceptions_pass_through_a_diagnosis():
+    with pytest.raises(KeyError), files.diagnosed("a.npz", str, (OSError, ValueError)):
+        raise KeyError("counts")

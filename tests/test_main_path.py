@@ -1,4 +1,4 @@
-"""The one way through: the scripts of README run as they stand there."""
+"""The scripts of README and docs/ run unchanged, and their links lead to files."""
 
 import re
 import subprocess
@@ -9,31 +9,38 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"]
 
 
-# The scripts as they stand in README, with so many events instead of the number there: what they prove is the path.
+# The scripts as they are printed, but with fewer events.
 @pytest.mark.parametrize(
-    ("heading", "shown", "run"),
+    ("page", "heading", "shown", "run"),
     [
-        ("The one way through", "events=300,", "events=40,"),
-        ("Whole events and their jets", '("rpv", 600,', '("rpv", 160,'),
+        ("README.md", "## The main path", "events=300,", "events=40,"),
+        ("docs/whole-events.md", "# Whole events and their jets", '("rpv", 600,', '("rpv", 160,'),
     ],
 )
-def test_the_scripts_of_readme_run(heading, shown, run, tmp_path):
-    script = re.search(rf"## {heading}\n.*?```python\n(import.*?)```", README.read_text(), re.DOTALL).group(1)
+def test_the_printed_scripts_run(page, heading, shown, run, tmp_path):
+    script = re.search(rf"{heading}\n.*?```python\n(import.*?)```", (ROOT / page).read_text(), re.DOTALL).group(1)
     assert "cl.simulate." in script
     assert "cl.validation.compare" in script
     assert script.count(shown) == 1
     script = script.replace(shown, run)
-    script += "\nassert generated.values.shape == test.values.shape and len(history.epochs) == 2\nprint('went through')"
-    path = tmp_path / "one_way_through.py"
+    script += "\nassert generated.values.shape == test.values.shape and len(history.epochs) == 2\nprint('finished')"
+    path = tmp_path / "main_path.py"
     path.write_text(script)
     result = subprocess.run([sys.executable, path], capture_output=True, text=True, cwd=tmp_path)
     assert result.returncode == 0, result.stderr[-3000:]
-    assert result.stdout.splitlines()[-1] == "went through"
+    assert result.stdout.splitlines()[-1] == "finished"
 
 
-def test_every_file_that_readme_links_is_there():
-    links = re.findall(r"\]\(([^)#:]+)\)", README.read_text())
-    assert links
-    assert [link for link in links if not (ROOT / link).is_file()] == []
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    links = re.findall(r"\]\(([^)#:]+)\)", page.read_text())
+    assert [link for link in links if not (page.parent / link).is_file()] == []
+
+
+def test_readme_is_short_and_links_every_page():
+    text = README.read_text()
+    assert len(text.splitlines()) <= 100
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in text] == []

@@ -1,4 +1,4 @@
-"""Datasets: showers on disk as samples and streams, the public sets of the field, and how to fetch them."""
+"""Datasets: load, stream and save files of events, and download public data sets."""
 
 from calolab.datasets.fetching import fetch
 from calolab.datasets.files import load, save, stream

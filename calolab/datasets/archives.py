@@ -1,4 +1,4 @@
-"""Npz archives, read event by event and written piece by piece: numpy itself would hold whole arrays in memory."""
+"""npz archives, read and written a few events at a time; numpy itself would load whole arrays into memory."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-# What a damaged archive makes zipfile raise; beside these it raises what a damaged HDF5 file does.
+# Exceptions that zipfile raises for damaged archives, in addition to those for damaged HDF5 files.
 DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, UnicodeDecodeError, OverflowError)
 _LOCAL_HEADER = 30  # bytes before the name in front of each member
 
@@ -24,7 +24,7 @@ class Archive:
         path: the archive.
 
     Raises:
-        zipfile.BadZipFile: if it is no archive, or truncated.
+        zipfile.BadZipFile: if it is not an archive, or truncated.
     """
 
     def __init__(self, path: Path):
@@ -43,7 +43,7 @@ class Archive:
         self._zip.close()
 
     def get(self, name: str) -> StoredArray | None:
-        """The array of that name, or None."""
+        """The array with this name, or None."""
         return self._arrays.get(name)
 
     def __getitem__(self, name: str) -> StoredArray:
@@ -57,14 +57,14 @@ class Archive:
 
 
 class StoredArray:
-    """One array of an archive, of which events are read as they are asked for.
+    """One array of an archive, from which events are read on demand.
 
-    Plain members are read at any place. In compressed ones going forward unpacks what lies between, and going back
-    starts anew.
+    Uncompressed members allow random access. Compressed ones are unpacked sequentially; reading an earlier event starts
+    again from the beginning.
 
     Args:
-        archive, raw: the archive, open as such and as a plain file.
-        info: which member.
+        archive, raw: the archive, opened with zipfile and as a plain file.
+        info: the member.
     """
 
     def __init__(self, archive: zipfile.ZipFile, raw, info: zipfile.ZipInfo):
@@ -75,8 +75,8 @@ class StoredArray:
             version = np.lib.format.read_magic(self._file)
             read_header = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
             self.shape, self._fortran, self.dtype = read_header[version](self._file)
-        except Exception as error:  # a damaged header makes numpy raise almost anything
-            raise OSError(f"{info.filename} is no numpy array: {error}") from error
+        except Exception as error:  # with a damaged header numpy may raise any exception
+            raise OSError(f"{info.filename} is not a numpy array: {error}") from error
         self._start = self._at = self._file.tell()
         self._check_size()
         self._checksum, self._checked = None, 0
@@ -96,12 +96,12 @@ class StoredArray:
 
     @property
     def column_major(self) -> bool:
-        """Whether the array is stored in Fortran order, in which no event lies in one piece."""
+        """Whether the array is stored in Fortran order, in which events are not contiguous."""
         return self._fortran and self.ndim > 1
 
     @property
     def chunks(self) -> None:
-        """None: arrays are stored in one piece."""
+        """None: arrays are stored contiguously."""
         return
 
     def __len__(self):
@@ -114,25 +114,30 @@ class StoredArray:
         return self._read(chosen, chosen + 1)[0]
 
     def read_direct(self, out: np.ndarray, chosen: slice) -> None:
-        """Read the events of a slice into an array, converted to its type."""
+        """Read the events of a slice into an array of any type.
+
+        Args:
+            out: the array, of the shape of these events.
+            chosen: the events.
+        """
         out[...] = self[chosen]
 
     def _read(self, start: int, stop: int) -> np.ndarray:
         if self.dtype.hasobject:
-            raise OSError(f"{self._info.filename} holds Python objects, which are not read for safety's sake")
+            raise OSError(f"{self._info.filename} contains Python objects, which are not read for security reasons")
         row = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         content = self._bytes(self._start + start * row, (stop - start) * row)
         return np.frombuffer(content, self.dtype).reshape(stop - start, *self.shape[1:])
 
     def _check_size(self) -> None:
-        """Refuse an array whose header declares more or less than is stored."""
+        """Reject an array whose header declares more or less data than is stored."""
         if any(length < 0 for length in self.shape):
-            raise OSError(f"{self._info.filename} declares the shape {self.shape}, and no length is negative")
+            raise OSError(f"{self._info.filename} declares the shape {self.shape}, in which lengths are negative")
         declared, held = math.prod(self.shape) * self.dtype.itemsize, self._info.file_size - self._start
         if declared != held and not self.dtype.hasobject:
             raise OSError(
-                f"{self._info.filename} declares the shape {self.shape} of {self.dtype}, {declared} bytes, and holds "
-                f"{held} bytes"
+                f"{self._info.filename} declares the shape {self.shape} of {self.dtype}, {declared} bytes, but "
+                f"contains {held} bytes"
             )
 
     def _bytes(self, begin: int, length: int) -> bytes:
@@ -156,11 +161,11 @@ class StoredArray:
         return content
 
     def _check(self, begin: int, content: bytes) -> None:
-        """Hold the checksum against the archive's once all of a plain member has been read in order."""
+        """Compare the checksum with that in the archive once an uncompressed member has been read in order."""
         end = self._info.file_size
         if self.compressed:
             if begin + len(content) == end:
-                self._file.read(1)  # zipfile checks when it meets the end
+                self._file.read(1)  # at the end zipfile compares the checksum
             return
         if self._checksum is None and begin == self._start:
             self._raw.seek(self._offset)
@@ -173,23 +178,30 @@ class StoredArray:
 
 @contextmanager
 def written(path: str | os.PathLike) -> Iterator[ArchiveWriter]:
-    """A new archive that is written inside the `with` block."""
+    """Create an archive, which is written inside the `with` block."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
         yield ArchiveWriter(archive)
 
 
 class ArchiveWriter:
-    """An npz archive open for writing; arrays are stored plainly, so that they can be read at any place.
+    """An npz archive open for writing; arrays are not compressed, so that they allow random access.
 
     Args:
-        archive: the archive, open.
+        archive: the open archive.
     """
 
     def __init__(self, archive: zipfile.ZipFile):
         self._archive = archive
 
     def write(self, name: str, shape: tuple[int, ...], dtype, pieces: Iterable[np.ndarray]) -> None:
-        """Write one array, of which the pieces bring the events one after the other."""
+        """Write one array from consecutive pieces.
+
+        Args:
+            name: name of the array.
+            shape: its shape.
+            dtype: its type.
+            pieces: its events, some at a time, in order.
+        """
         header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False, "shape": shape}
         with self._archive.open(f"{name}.npy", "w", force_zip64=True) as file:
             np.lib.format.write_array_header_1_0(file, header)

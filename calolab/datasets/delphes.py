@@ -6,7 +6,8 @@ entry of tree `Delphes` per event, `Tower_size` towers in it, `Tower.ET` and `To
 not as Delphes's own objects, so Delphes's ROOT macros do not.
 
 Delphes itself writes each class as a `TClonesArray`: `Tower.ET` and the others are branches inside a branch `Tower`,
-which uproot reads as one integer per event, the number of towers. Such counters are no labels. `Event.Weight` is.
+which uproot reads as one integer per event, the number of towers. Such counters do not become labels; `Event.Weight`
+does.
 """
 
 from __future__ import annotations
@@ -29,11 +30,12 @@ from calolab.files import complete
 from calolab.particles import Particles
 
 TREE = "Delphes"
-_PIECE = 1000  # events that are written at a time
-_DOUBTED = 100_000  # towers that tell the unit
+_PIECE = 1000  # events written at a time
+_DOUBTED = 100_000  # number of towers from which the unit is checked
 _OPTIONAL = {"ecal": "Eem", "hcal": "Ehad"}
 _WEIGHT = "Event.Weight"  # one number per event, though Delphes keeps it in an array of its own
-# Awkward arrays in the file's precision and flat ones in double precision stand beside each other for a while.
+# Memory needed relative to the size of the data: for some time there are awkward arrays in the precision of the file
+# and flat ones in double precision.
 _MEMORY = 6
 
 
@@ -49,19 +51,20 @@ def read(
 
     Args:
         paths: the files.
-        layout: says the branches' common name and the factor on energies.
-        labels: labels that the files do not hold, one value for all events.
-        events: how many, from the first on; by default all.
-        certain: whether to read energies of a doubtful unit with a warning only.
+        layout: defines the common name of the branches and the factor on energies.
+        labels: labels that are not in the files, one value for all events.
+        events: number of events, starting with the first; by default all.
+        certain: whether an implausible unit of energy is a warning instead of an error.
 
     Returns:
         Massless particles `pt`, `eta`, `phi`, `mass`, with `ecal` and `hcal` [GeV] where the files have `Eem` and
-        `Ehad`. Labels are the given ones, the tree's branches of one number per event that count nothing, `weight` from
-        `Event.Weight`, and the masses that the files' names carry. Events without towers are kept.
+        `Ehad`. The labels are the given ones, all branches with one number per event except counters, `weight` from
+        `Event.Weight`, and the masses in the names of the files. Events without towers are kept.
 
     Raises:
-        ValueError: if a file is damaged, has no tree `Delphes`, no towers or no events, or files do not fit together.
-        MemoryError: if the towers do not fit into the memory that is free.
+        ValueError: if a file is damaged or has no tree `Delphes`, no towers or no events, or if the files differ in
+            columns or labels.
+        MemoryError: if the towers do not fit into the available memory.
     """
     parts = []
     for path in paths:
@@ -73,7 +76,7 @@ def read(
     if len(sets) > 1:
         raise ValueError(
             f"{paths[0]} and the other files have different columns or labels: "
-            f"{'; '.join(', '.join(one) for one in sorted(sets))}. Load them apart."
+            f"{'; '.join(', '.join(one) for one in sorted(sets))}. Load them separately."
         )
     where = str(paths[0]) if len(paths) == 1 else f"{len(paths)} files, {paths[0]} to {paths[-1]}"
     joined = particles.concatenate(parts)
@@ -81,22 +84,28 @@ def read(
 
 
 def write(path: Path, towers: Particles, layout: Layout) -> None:
-    """Write towers as branches of tree `Delphes`, beside them one branch per label.
+    """Write towers as branches of tree `Delphes`, and one branch per label.
+
+    Args:
+        path: the file.
+        towers: massless particles; energies in GeV.
+        layout: defines the common name of the branches and the factor on energies.
 
     Raises:
-        ValueError: for particles with a mass, which towers do not have, or labels named like a branch of the towers.
+        ValueError: if particles have a mass, which towers do not have, or a label has the name of a branch of the
+            towers.
     """
     heaviest = towers.flat("mass").max(initial=0.0)
     if heaviest > 0:
         raise ValueError(
             f"{path}: towers have no mass, but the heaviest of these particles has {heaviest:.3g} GeV, so energies "
-            "would change. Simulate the calorimeter first, with simulate.towers.simulate(particles, seed=)."
+            "would change. Simulate the calorimeter first: simulate.towers.simulate(particles, seed=)."
         )
     name = layout.cells
     own = {name, f"{name}_size", _WEIGHT}
     clash = [label for label in towers.labels if label in own or not label.isidentifier()]
     if clash:
-        raise ValueError(f"{path}: labels {clash} cannot be names of branches beside those of {name}. Rename them.")
+        raise ValueError(f"{path}: labels {clash} cannot be names of branches next to those of {name}. Rename them.")
     columns = {field: branch for field, branch in _OPTIONAL.items() if field in towers.fields}
     branches = ["ET", "Eta", "Phi", "E", *columns.values()]
     types = {name: f"var * {{{', '.join(f'{branch}: float32' for branch in branches)}}}"}
@@ -120,20 +129,20 @@ def write(path: Path, towers: Particles, layout: Layout) -> None:
 def _pieces(
     path: Path, towers: Particles, layout: Layout, columns: Mapping[str, str]
 ) -> Iterator[tuple[Particles, ak.Array]]:
-    """Some events at a time, and the records that a file holds of them."""
+    """Yield some events at a time, and their records in the file."""
     for start in range(0, len(towers), _PIECE):
         piece = towers.select(slice(start, start + _PIECE))
         energies = {"ET": piece.columns.pt, "E": piece.energy}
         energies |= {branch: piece.columns[field] for field, branch in columns.items()}
         content = {branch: column * layout.factor for branch, column in energies.items()}
         content |= {"Eta": piece.columns.eta, "Phi": piece.columns.phi}
-        with np.errstate(over="ignore"):  # refused below, in words
+        with np.errstate(over="ignore"):  # reported below
             content = {branch: ak.values_astype(column, np.float32) for branch, column in content.items()}
         for branch, column in content.items():
             if not np.isfinite(ak.to_numpy(ak.flatten(column))).all():
                 raise ValueError(
                     f"{path}: branch '{layout.cells}.{branch}' overflows float32 between events {start} and "
-                    f"{start + len(piece) - 1}. Leave such towers out; the largest |eta| is "
+                    f"{start + len(piece) - 1}. Remove such towers; the largest |eta| is "
                     f"{np.abs(piece.flat('eta')).max():g}."
                 )
         yield piece, ak.zip(content)
@@ -143,25 +152,20 @@ def _verify(path: Path, partial: Path, towers: Particles, layout: Layout, column
     """Read a file back before it gets its name.
 
     Raises:
-        OSError: if it does not hold the towers and labels.
+        OSError: if it does not contain the towers and labels.
     """
     name = layout.cells
-    try:
-        with uproot.open({str(partial): TREE}) as tree:
-            start = 0
-            for piece, content in _pieces(path, towers, layout, columns):
-                stop = start + len(piece)
-                for branch in ak.fields(content):
-                    held = tree[f"{name}.{branch}"].array(entry_start=start, entry_stop=stop)
-                    flat = (ak.to_numpy(ak.flatten(one)) for one in (held, content[branch]))
-                    if not (np.array_equal(ak.num(held), piece.counts) and np.array_equal(*flat)):
-                        raise readback.differs(path, f"branch '{name}.{branch}'")
-                start = stop
-            labels = _labels(_branches(tree), None)
-    except (ValueError, KeyError, uproot.KeyInFileError) as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise readback.differs(path, f"tree {TREE!r} ({error})") from error
+    with readback.reading_back(path, partial), uproot.open({str(partial): TREE}) as tree:
+        start = 0
+        for piece, content in _pieces(path, towers, layout, columns):
+            stop = start + len(piece)
+            for branch in ak.fields(content):
+                held = tree[f"{name}.{branch}"].array(entry_start=start, entry_stop=stop)
+                flat = (ak.to_numpy(ak.flatten(one)) for one in (held, content[branch]))
+                if not (np.array_equal(ak.num(held), piece.counts) and np.array_equal(*flat)):
+                    raise readback.differs(path, f"branch '{name}.{branch}'")
+            start = stop
+        labels = _labels(_branches(tree), None)
     same = labels.keys() == towers.labels.keys()
     if not same or not all(np.array_equal(labels[key], column) for key, column in towers.labels.items()):
         raise readback.differs(path, f"the labels {', '.join(towers.labels)}")
@@ -182,7 +186,7 @@ def _read(path: Path, layout: Layout, labels: Mapping[str, float], events: int |
                 "layout=dataclasses.replace(datasets.layouts.layout('delphes'), cells='CaloTower')."
             )
         if tree.num_entries == 0:
-            raise ValueError(f"{path}: tree {TREE!r} holds zero events. Leave the file out, or write it again.")
+            raise ValueError(f"{path}: tree {TREE!r} holds zero events. Omit the file, or write it again.")
         optional = {field: f"{name}.{column}" for field, column in _OPTIONAL.items()}
         optional = {field: branch for field, branch in optional.items() if branch in branches}
         _check_memory(path, tree, [branches[branch] for branch in (*needed, *optional.values())], events)
@@ -204,27 +208,27 @@ def _read(path: Path, layout: Layout, labels: Mapping[str, float], events: int |
             origin["not read"] = f"{_WEIGHT}, which is not one number per event"
     clash = sorted(set(held) & set(labels))
     if clash:
-        raise ValueError(f"{path}: holds the labels {clash} itself. Leave them out of labels=.")
+        raise ValueError(f"{path}: already contains the labels {clash}. Remove them from labels=.")
     constants = {key: value for key, value in images.masses(path).items() if key not in held} | dict(labels)
     held |= {key: np.full(len(counts), float(value)) for key, value in constants.items()}
     flat = {field: ak.to_numpy(ak.flatten(column)).astype(np.float64) for field, column in columns.items()}
     if doubt := images.doubtful_unit(flat["pt"][:_DOUBTED], layout):
         message = f"{path}: towers {doubt.replace('cells that are not empty', 'towers')}"
         if not certain:
-            raise ValueError(f"{message} To read them so nevertheless, pass layout={layout.name!r}.")
+            raise ValueError(f"{message} To read them nevertheless, pass layout={layout.name!r}.")
         warnings.warn(message, stacklevel=4)
     try:
         read = Particles.from_flat(counts, flat, held, origin)
         doubts = [*plausible.doubtful_towers(len(counts), flat), *plausible.doubtful_labels(held).values()]
     except ValueError as error:
-        raise ValueError(f"{path}: {error} Leave such towers or events out of the file.") from error
+        raise ValueError(f"{path}: {error} Remove such towers or events from the file.") from error
     for doubt in doubts:
         warnings.warn(f"{path}: {doubt}", stacklevel=4)
     return read
 
 
 def _tree(path: Path, file: uproot.ReadOnlyDirectory):
-    """The tree of a file: of several cycles the last, which is the one that its writer completed."""
+    """The tree of a file; if there are several cycles, the last, which is the one that was completed."""
     kinds = file.classnames()
     cycles = {int(key.rpartition(";")[2]): key for key, kind in kinds.items() if _is_tree(kind) and _bare(key) == TREE}
     if cycles:
@@ -232,18 +236,18 @@ def _tree(path: Path, file: uproot.ReadOnlyDirectory):
         longest = max(cycles, key=lambda cycle: (file[cycles[cycle]].num_entries, cycle))
         if file[cycles[longest]].num_entries > tree.num_entries:
             warnings.warn(
-                f"{path}: holds tree {TREE!r} {len(cycles)} times, and the last, {cycles[max(cycles)]!r} with "
-                f"{tree.num_entries} events, which is read, has fewer than {cycles[longest]!r} with "
+                f"{path}: contains tree {TREE!r} {len(cycles)} times. The last, {cycles[max(cycles)]!r} with "
+                f"{tree.num_entries} events, is read, although {cycles[longest]!r} has "
                 f"{file[cycles[longest]].num_entries}. Was Delphes interrupted, or were two outputs put into one file?",
                 stacklevel=5,
             )
         return tree
     trees = sorted({_bare(key) for key, kind in kinds.items() if _is_tree(kind)})
     others = sorted(f"an RNTuple {_bare(key)!r}" for key, kind in kinds.items() if "RNTuple" in kind)
-    ntuple = " RNTuples, ROOT's newer storage, are not read here." if others else ""
+    ntuple = " RNTuples, the newer storage format of ROOT, are not supported." if others else ""
     raise ValueError(
         f"{path}: expected a tree {TREE!r}, the file holds {', '.join([*trees, *others]) or 'no tree'}.{ntuple} Only "
-        "towers that Delphes writes are read."
+        "towers written by Delphes are read."
     )
 
 
@@ -257,12 +261,12 @@ def _bare(key: str) -> str:
 
 
 def _branches(tree) -> dict:
-    """All branches by name: Delphes's own files nest them, plain ones do not."""
+    """All branches by name; they are nested in the files of Delphes itself."""
     return {branch.name: branch for branch in tree.itervalues(recursive=True)}
 
 
 def _labels(branches: Mapping, events: int | None) -> dict[str, np.ndarray]:
-    """Labels: branches of one number per event, unless they count the objects of other branches, and the weight."""
+    """Labels: branches with one number per event, except counters of other branches, and the weight."""
     groups = {name.split(".")[0] for name in branches if "." in name}
     counters = {*groups, *(f"{group}_size" for group in groups)}
     counters |= {branch.count_branch.name for branch in branches.values() if branch.count_branch is not None}
@@ -294,12 +298,12 @@ def _check_memory(path: Path, tree, branches: Sequence, events: int | None) -> N
 
 @contextmanager
 def _opened(path: Path) -> Iterator[uproot.ReadOnlyDirectory]:
-    """A ROOT file open for reading; what a damaged one makes uproot raise becomes one error in words."""
+    """Open a ROOT file for reading; exceptions that uproot raises for damaged files become one error."""
     try:
         with uproot.open({str(path): None}) as file:
             promised, held = file.file.fEND, path.stat().st_size
             if held < promised:
-                raise EOFError(f"{held} of {promised} bytes are there")
+                raise EOFError(f"only {held} of {promised} bytes")
             yield file
     except ValueError as error:
         if str(error).startswith(str(path)):
@@ -307,13 +311,13 @@ def _opened(path: Path) -> Iterator[uproot.ReadOnlyDirectory]:
         raise _corrupt(path, error) from error
     except MemoryError:
         raise
-    except Exception as error:  # a damaged file makes uproot raise almost anything
+    except Exception as error:  # with a damaged file uproot may raise any exception
         raise _corrupt(path, error) from error
 
 
 def _corrupt(path: Path, error: Exception) -> ValueError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
     return ValueError(
-        f"{path}: truncated or corrupt ROOT file ({type(error).__name__}: {reason}). Copy, fetch or write it again; an "
-        "interrupted copy is the usual cause."
+        f"{path}: truncated or corrupt ROOT file ({type(error).__name__}: {reason}). Copy, download or write it "
+        "again; an interrupted copy is the usual cause."
     )

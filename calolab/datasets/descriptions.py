@@ -1,4 +1,4 @@
-"""What calolab's own files say of themselves: layout, labels, spaces and origin, as JSON."""
+"""The description in files written by calolab: layout, labels, spaces and origin, as JSON."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from calolab.spaces import Space
 
 @dataclass(frozen=True)
 class Description:
-    """What a file says of itself.
+    """The description of a file.
 
     Args:
-        layout: how it stores events; None where it does not say.
-        labels: names of its labels; None where it does not say.
-        spaces: what the cells of each of its datasets mean.
+        layout: how it stores events; None if not given.
+        labels: names of its labels; None if not given.
+        spaces: space of each of its datasets.
         origin: where the events come from.
     """
 
@@ -32,10 +32,10 @@ def parse(path: str, text: str | bytes) -> Description:
 
     Args:
         path: the file, for the message.
-        text: the JSON text that it holds.
+        text: the JSON text in the file.
 
     Raises:
-        ValueError: if it is no such description.
+        ValueError: if the text is not such a description.
     """
     try:
         content = json.loads(text)
@@ -47,7 +47,7 @@ def parse(path: str, text: str | bytes) -> Description:
                 raise TypeError(f"{key!r} is a {type(content[key]).__name__}")
         labels, layout = content.get("labels"), content.get("layout")
         if labels is not None and not all(isinstance(label, str) for label in labels):
-            raise TypeError("'labels' are no names")
+            raise TypeError("'labels' are not strings")
         return Description(
             Layout(**layout) if isinstance(layout, dict) else None,  # a ROOT file only names it
             None if labels is None else tuple(labels),
@@ -61,7 +61,12 @@ def parse(path: str, text: str | bytes) -> Description:
 
 
 def damaged(path: str, reason: str) -> ValueError:
-    """The error for a description that cannot be read."""
+    """The error to raise for a description that cannot be read.
+
+    Args:
+        path: the file.
+        reason: why.
+    """
     return ValueError(
         f"{path}: {DESCRIPTION!r} should describe the file as a JSON object with layout, labels, spaces and origin, "
         f"but cannot be read ({reason}). Write the file again with datasets.save; in a file of another program, give "

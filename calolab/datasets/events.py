@@ -1,10 +1,10 @@
-"""Events in one file: open it, check it, read ranges of it; every error names file, dataset and remedy."""
+"""Events in one file: open it, check it and read ranges of it; every error names file, dataset and remedy."""
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,16 +20,16 @@ from calolab.datasets.signatures import container
 
 @dataclass(frozen=True)
 class EventFile:
-    """What the reader knows of one file after a look into it; a few hundred bytes, so that it travels to engines.
+    """Description of a file after inspection; a few hundred bytes, so that it can be sent to engines.
 
     Args:
         path: absolute path.
         n_events: number of events.
-        dataset: the cells: `ECAL` or `HCAL`, or those of the layout.
+        dataset: name of the cells: `ECAL`, `HCAL` or that of the layout.
         layout: the layout with which it is read.
-        block: events that are read at a time: whole chunks of the file.
+        block: number of events read at a time: whole chunks of the file.
         labels: names of the labels.
-        constants: those labels among them that the file does not hold, with the value that all its events have.
+        constants: labels among them that are not in the file, with their value for all events.
     """
 
     path: str
@@ -71,10 +71,15 @@ def open_file(path: str | Path) -> Iterator[h5py.File | Archive]:
 def read_labels(
     handle: h5py.File | Archive, file: EventFile, start: int = 0, stop: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Labels of the events `start` to `stop`, each of shape `(event,)`, checked: finite, and energies positive.
+    """Labels of the events `start` to `stop`, each of shape `(event,)`, checked to be finite, energies also positive.
+
+    Args:
+        handle: the open file.
+        file: its description.
+        start, stop: range of events; by default all.
 
     Raises:
-        ValueError: if a label is missing, has another length than the cells, or holds such a value.
+        ValueError: if a label is missing, has another length than the cells, or contains such a value.
     """
     stop = file.n_events if stop is None else stop
     columns, constants = {}, dict(file.constants)
@@ -87,7 +92,7 @@ def read_labels(
         if len(stored) != file.n_events:
             raise ValueError(
                 f"{file.path}: dataset {name!r} has {len(stored)} events but {file.dataset!r} has {file.n_events}. The "
-                "two must have the same length: write the file again, or cut both to the events that belong together."
+                "two must have the same length: write the file again, or shorten both to the events in common."
             )
         with _reading(file, name, start, stop):
             column = np.asarray(stored[start:stop], dtype=np.float64)
@@ -116,18 +121,24 @@ def read_labels(
 
 
 def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: int, out: np.ndarray) -> None:
-    """Read the cells of the events `start` to `stop` into `out` [GeV], C-contiguous float32, and check them.
+    """Read the cells of the events `start` to `stop` and check them.
+
+    Args:
+        handle: the open file.
+        file: its description.
+        start, stop: range of events.
+        out: array for the cells [GeV], C-contiguous float32, of shape `(stop - start, *space.shape)`.
 
     Raises:
-        ValueError: if the file is corrupt there, or a cell is NaN, infinite or negative.
+        ValueError: if the file is corrupt, or a cell is NaN, infinite or negative.
     """
     cells = dataset(handle, file.path, file.dataset)
     event = math.prod(cells.shape[1:])
     if len(cells) != file.n_events or event * (stop - start) != out.size:
         raise ValueError(
             f"{file.path}: changed while in use, dataset {file.dataset!r} now holds {len(cells)} events of {event} "
-            f"cells instead of {file.n_events} of {out[0].size}. Open it again; a writer should use another name and "
-            "rename the file when it is complete."
+            f"cells instead of {file.n_events} of {out[0].size}. Open it again; programs that write such files should "
+            "use a temporary name and rename the file when it is complete."
         )
     with _reading(file, file.dataset, start, stop):
         cells.read_direct(out.reshape(stop - start, *cells.shape[1:]), np.s_[start:stop])
@@ -138,8 +149,8 @@ def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: 
                 f"{file.path}: dataset {file.dataset!r} holds a NaN or infinite value in event {event}. Remove "
                 "the event, and write the file again."
             )
-    # Finite floats that are not negative are exactly those whose bits, read as an unsigned integer, lie below
-    # infinity's; one pass settles the usual case (-0.0 is allowed, but takes the careful way).
+    # Finite floats that are not negative are exactly those whose bits, read as an unsigned integer, are below those of
+    # infinity: one pass is enough in the usual case (-0.0 is allowed, but is found only by the slower check).
     elif out.view(np.uint32).max() >= 0x7F800000:
         for event, values in enumerate(out, start):
             good = np.isfinite(values) & (values >= 0)
@@ -154,16 +165,21 @@ def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: 
 
 
 def dataset(handle: h5py.File | Archive, path: str, name: str) -> h5py.Dataset | StoredArray:
-    """One array of numbers of an open file.
+    """One array of numbers in an open file.
+
+    Args:
+        handle: the file.
+        path: its path, for messages.
+        name: name of the array.
 
     Raises:
-        ValueError: if there is none of that name, it is a link to nowhere or to another file, or it holds no numbers.
+        ValueError: if there is no such array, it is a broken link or a link to another file, or it contains no numbers.
     """
     held = handle.get(name) if isinstance(handle, Archive) else hdf5.find(handle, path, name)
     if held is None:
         raise ValueError(
             f"{path}: missing dataset {name!r}; the file holds {holds(handle)}. Choose quantity= ({ECAL}, {HCAL}) or "
-            f"layout= ({', '.join(layouts.LAYOUTS)}) to fit it."
+            f"layout= ({', '.join(layouts.LAYOUTS)}) accordingly."
         )
     if held.shape is None:
         raise ValueError(f"{path}: dataset {name!r} is declared but empty. Write the file again.")
@@ -175,21 +191,31 @@ def dataset(handle: h5py.File | Archive, path: str, name: str) -> h5py.Dataset |
         )
     if getattr(held, "column_major", False):
         raise ValueError(
-            f"{path}: dataset {name!r} is stored in Fortran order, in which no event lies in one piece. Save it in C "
+            f"{path}: dataset {name!r} is stored in Fortran order, in which events are not contiguous. Save it in C "
             f"order: np.savez(new_path, {name}=np.ascontiguousarray(np.load(path)[{name!r}]))."
         )
     return held
 
 
 def has(handle: h5py.File | Archive, name: str) -> bool:
-    """Whether an open file has an entry of that name, including a dangling link."""
+    """Whether an open file has an entry with this name; broken links count.
+
+    Args:
+        handle: the file.
+        name: name of the entry.
+    """
     return name in handle if isinstance(handle, Archive) else hdf5.has(handle, name)
 
 
-def check_content(handle: h5py.File | Archive, file: EventFile) -> None:
-    """Refuse a file whose cells or labels were never written, or lie in files that are missing.
+def check_content(handle: h5py.File | Archive, file: EventFile, datasets: Iterable[str] | None = None) -> None:
+    """Reject a file whose cells or labels were never written, or are stored in files that are missing.
 
-    Archives need no such check: they are read as a whole or not at all.
+    npz archives need no such check, because their arrays are complete if they can be read.
+
+    Args:
+        handle: the open file.
+        file: its description.
+        datasets: names of the datasets to check; by default the cells and all labels.
 
     Raises:
         ValueError: naming what is missing.
@@ -197,13 +223,15 @@ def check_content(handle: h5py.File | Archive, file: EventFile) -> None:
     """
     if isinstance(handle, Archive):
         return
-    held = [label for label in file.labels if label not in dict(file.constants)]
-    for name in (file.dataset, *map(file.layout.dataset_of, held)):
+    if datasets is None:
+        held = [label for label in file.labels if label not in dict(file.constants)]
+        datasets = (file.dataset, *map(file.layout.dataset_of, held))
+    for name in datasets:
         hdf5.check_content(dataset(handle, file.path, name), file.path, name)
 
 
 def holds(handle: h5py.File | Archive) -> str:
-    """What an open file holds, in words."""
+    """The names of the entries of an open file, as text."""
     names = sorted(handle)
     return ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if names[20:] else "") or "nothing"
 
@@ -215,19 +243,19 @@ def _reading(file: EventFile, dataset: str, start: int, stop: int) -> Iterator[N
     except (OSError, *DAMAGED) as error:
         raise ValueError(
             f"{file.path}: dataset {dataset!r} cannot be read between events {start} and {stop}: truncated or corrupt "
-            f"({_reason(error)}). Copy, fetch or write the file again."
+            f"({_reason(error)}). Copy, download or write the file again."
         ) from error
 
 
 def _corrupt(path: str | Path, kind: str, error: Exception) -> ValueError:
     what = CONTAINERS[kind][0].split(" ", 1)[1]
     return ValueError(
-        f"{path}: truncated or corrupt {what} ({_reason(error)}). Copy, fetch or write it again; an interrupted "
-        "copy is the usual cause."
+        f"{path}: truncated or corrupt {what} ({_reason(error)}). Copy, download or write it again; an "
+        "interrupted copy is the usual cause."
     )
 
 
 def _reason(error: Exception) -> str:
-    """HDF5's own words, which h5py puts into brackets, or the whole message."""
+    """The message of HDF5, which h5py puts in parentheses, or the whole message."""
     inner = re.fullmatch(r"[^()]*\((.*)\)", str(error))
     return (inner[1] if inner else str(error)) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Fetch public sets: downloads that resume where they stopped and are checked before they count."""
+"""Download public data sets: interrupted downloads are resumed, and complete ones are verified."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from calolab.files import DISK_FULL_REASONS, full_disk
 from calolab.progress import Bar, bar
 
 _ATTEMPTS = 3
-_TIMEOUT = 60.0  # seconds without a byte
+_TIMEOUT = 60.0  # time without data [s]
 _BYTES = 1 << 20
-_REMEDY = "Free some space and fetch again, or name another directory=."
+_REMEDY = "Free some space and fetch again, or choose another directory=."
 _BROKEN = (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError)
 
 
@@ -37,38 +37,38 @@ def fetch(
     url: str | None = None,
     progress: bool = True,
 ) -> list[Path]:
-    """Download a public set, or the part of it that `files` chooses, and check size and checksum.
+    """Download a public data set, or some of its files, and verify size and checksum.
 
-    A download that breaks off leaves `<file>.part`; it is tried again, and the next call resumes it there. A file
-    gets its own name only when its size and checksum are right. Files that are there already are checked, not fetched.
+    An interrupted download is tried again; it leaves `<file>.part`, from which the next call resumes. A file is renamed
+    to its final name when its size and checksum have been verified. Existing files are verified but not downloaded.
 
     Args:
-        name: a name of `catalogue()`, or a `PublicSet` of your own.
-        directory: where to put the files; by default `datasets/<name>` in calolab's cache.
-        files: a pattern, or file names or patterns.
-        url: address of a mirror: files are fetched from `<url>/<file>`.
-        progress: show a progress bar.
+        name: a name in `catalogue()`, or your own `PublicSet`.
+        directory: folder for the files; by default `datasets/<name>` in the cache of calolab.
+        files: a pattern such as `"*_1.hdf5"`, or several names or patterns; by default all files.
+        url: address of a mirror, from which `<url>/<file>` is downloaded.
+        progress: whether to show a progress bar.
 
     Returns:
-        The files' paths.
+        The paths of the files.
 
     Raises:
-        ValueError: if the set or file is not known, must be fetched by hand, or a checksum is wrong.
-        ConnectionError: if the server does not answer or breaks off again and again; call again to resume.
-        OSError: if the disk has too little room.
+        ValueError: if the set or a file is unknown or can only be downloaded by hand, or if a checksum is wrong.
+        ConnectionError: if the server does not respond or the connection keeps failing; call again to resume.
+        OSError: if the disk has too little space.
     """
     chosen_set = name if isinstance(name, PublicSet) else catalogue()[name]
     wanted = [files] if isinstance(files, str) else list(files)
     if chosen_set.download is None and url is None:
         raise ValueError(
-            f"{chosen_set.name!r} can only be fetched by hand, from {chosen_set.page}; or give url=, the address of a "
-            "directory that holds its files."
+            f"{chosen_set.name!r} can only be fetched by hand, from {chosen_set.page}; or set url= to the address of a "
+            "directory with its files."
         )
     known = chosen_set.files or _listed(chosen_set)
     chosen = [file for file in known if any(fnmatch.fnmatchcase(file.name, pattern) for pattern in wanted)]
     if not chosen:
         raise ValueError(
-            f"{chosen_set.name!r} has no file that fits {', '.join(wanted)}; it has "
+            f"{chosen_set.name!r} has no file that matches {', '.join(wanted)}; it has "
             f"{', '.join(file.name for file in known)}."
         )
     directory = cache.cache_dir("datasets") / chosen_set.name if directory is None else Path(directory).expanduser()
@@ -77,13 +77,13 @@ def fetch(
     paths = [_fetch_file(template.replace("{file}", quote(file.name)), directory, file, progress) for file in chosen]
     if chosen_set.reader is None:
         warnings.warn(
-            f"calolab has no reader for {chosen_set.name!r} yet: datasets.load does not open these files.", stacklevel=2
+            f"calolab cannot read the files of {chosen_set.name!r} yet: datasets.load does not open them.", stacklevel=2
         )
     return paths
 
 
 def _listed(public_set: PublicSet) -> tuple[RemoteFile, ...]:
-    """Ask the set's record for its files, sizes and checksums."""
+    """The files of a set with sizes and checksums, from its record on the server."""
     if public_set.listing is None:
         raise ValueError(f"The files of {public_set.name!r} are not known here; see {public_set.page}.")
     try:
@@ -118,42 +118,44 @@ def _fetch_file(url: str, directory: Path, file: RemoteFile, progress: bool) -> 
     except OSError as error:
         if error.errno not in DISK_FULL_REASONS:
             raise
-        raise full_disk(error, path, file.size, f"{part.name} keeps what came. {_REMEDY}") from error
+        raise full_disk(error, path, file.size, f"{part.name} keeps what was received. {_REMEDY}") from error
     try:
-        _check(part, file, f"What {url} sent is deleted; fetch again, and if it stays so, the source has changed.")
+        _check(
+            part, file, f"The copy of {url} was deleted; fetch again. If the error persists, the source has changed."
+        )
     except ValueError:
         part.unlink()
         raise
     finally:
         _tag(part).unlink(missing_ok=True)
     if file.checksum is None:
-        warnings.warn(f"{url}: no checksum is known, so only the length was checked.", stacklevel=3)
+        warnings.warn(f"{url}: no checksum is known, so only the size was verified.", stacklevel=3)
     os.replace(part, path)
     return path
 
 
 def _insist(url: str, part: Path, file: RemoteFile, bar: Bar) -> None:
-    """Transfer, and where the connection breaks, go on from there a few times."""
+    """Download a file, resuming a few times if the connection fails."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             _transfer(url, part, file, bar)
             return
         except urllib.error.HTTPError as error:
             if error.code < 500 or attempt == _ATTEMPTS:
-                raise ConnectionError(f"{url}: the server answers {error.code} {error.reason}.") from error
+                raise ConnectionError(f"{url}: the server responded {error.code} {error.reason}.") from error
         except _BROKEN as error:
             if attempt == _ATTEMPTS:
-                kept = f"; {part} keeps what came, call fetch again to resume" if part.exists() else ""
-                raise ConnectionError(f"{url}: no connection, or it broke off ({error}){kept}.") from error
+                kept = f"; {part} keeps what was received, call fetch again to resume" if part.exists() else ""
+                raise ConnectionError(f"{url}: no connection, or the connection failed ({error}){kept}.") from error
         time.sleep(attempt - 1)
 
 
 def _transfer(url: str, part: Path, file: RemoteFile, bar: Bar) -> None:
-    """Bring `part` to its full length; ask only for what is missing, if the file there is still the same."""
+    """Complete `part`; only the missing bytes are requested, if the file on the server has not changed."""
     done = part.stat().st_size if part.exists() else 0
     tag = _tag(part).read_text() if _tag(part).exists() else ""
     if not tag and file.checksum is None:
-        done = 0  # nothing could tell whether the old and the new bytes belong together
+        done = 0  # otherwise old and new bytes could be of different versions without notice
     bar.reset(file.size)
     bar.update(done)
     if done and done == file.size:
@@ -167,17 +169,17 @@ def _transfer(url: str, part: Path, file: RemoteFile, bar: Bar) -> None:
         answer = urllib.request.urlopen(request, timeout=_TIMEOUT)
     except urllib.error.HTTPError as error:
         if error.code == 416 and error.headers.get("Content-Range") == f"bytes */{done}":
-            return  # it was complete already
+            return  # already complete
         if error.code == 416:
-            part.unlink()  # longer than the file there: it cannot be its beginning
-            raise ConnectionError(f"{done} bytes had come, which the server does not have") from error
+            part.unlink()  # longer than the file on the server, so it is not its beginning
+            raise ConnectionError(f"{done} bytes were received, more than the server has") from error
         raise
     with answer:
-        if answer.status != 206:  # the server sends the whole: it knows no ranges, or the file has changed
+        if answer.status != 206:  # the server sends all: it does not support ranges, or the file has changed
             bar.reset(file.size)
             done = 0
         elif not answer.headers.get("Content-Range", "").startswith(f"bytes {done}-"):
-            raise ConnectionError(f"asked for bytes from {done}, received {answer.headers.get('Content-Range')}")
+            raise ConnectionError(f"requested bytes from {done}, received {answer.headers.get('Content-Range')}")
         length = answer.headers.get("Content-Length")
         if bar.total is None and length is not None:
             bar.total = done + int(length)
@@ -188,11 +190,11 @@ def _transfer(url: str, part: Path, file: RemoteFile, bar: Bar) -> None:
                 bar.update(len(block))
     received = part.stat().st_size
     if length is not None and received < done + int(length):
-        raise ConnectionError(f"{received} of {done + int(length)} bytes came")
+        raise ConnectionError(f"received {received} of {done + int(length)} bytes")
 
 
 def _validator(headers) -> str:
-    """What identifies this version of the file to the server: a strong entity tag or the date of its last change."""
+    """The identifier of this version of the file on the server: a strong entity tag or the date of its last change."""
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
 

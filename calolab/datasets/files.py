@@ -1,16 +1,15 @@
-"""Files of events: load them, stream them, save them, in the layouts of the field."""
+"""Files of events: load, stream and save them in the layouts of the field."""
 
 from __future__ import annotations
 
 import glob
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from calolab import memory
-from calolab.datasets import layouts, plausible, saving
+from calolab.datasets import layouts, saving
 from calolab.datasets.inspection import inspect
 from calolab.datasets.layouts import CONTAINERS, ECAL, Layout
 from calolab.datasets.signatures import container
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
 
 Paths = str | os.PathLike | Iterable[str | os.PathLike]
 
-# A stream keeps three windows at most: one in use, one ready, one being read.
+# A stream keeps at most three windows in memory: one in use, one ready, one being read.
 _WINDOW_BYTES = 64_000_000
 _BLOCK_BYTES = 2_000_000
 
@@ -38,31 +37,31 @@ def stream(
     labels: Mapping[str, float] | None = None,
     window: int | None = None,
 ) -> EventStream:
-    """Open events on disk as one sample that is read as it is used; for what does not fit into memory.
+    """Open files as one sample that is read while it is used; for samples larger than memory.
 
     Args:
         paths: an HDF5 or npz file, a pattern such as `"showers/*.h5"` (its matches in sorted order), or several.
-        space: what the cells mean, a name or a `Space`; by default what the file or its layout says, else by shape:
-            25x25x25 is `clic-ecal`, 51x51x25 is `clic-ecal-51`. HCAL cells of unknown size are merely numbered.
+        space: the space of the cells, a name or a `Space`; by default that of the file or its layout, or by shape:
+            25x25x25 is `clic-ecal`, 51x51x25 is `clic-ecal-51`. HCAL cells of unknown size get edges in units of cells.
         layout: a name of `layouts.LAYOUTS` or a `Layout`. Showers: `3dgan` (GeV), `3dgan-target` (GeV, energy in column
             1 of `target`), `3dgan-angle` (GeV x 50). Whole events [MeV in the file]: `rpv` (npz, images in `hist`) and
-            `rpv-h5` (images in `all_events/hist`). Jet images: `lagan`. By default what the file says, else by the
-            names of its datasets. A mean response or cell that does not fit to the unit is an error.
+            `rpv-h5` (images in `all_events/hist`). Jet images: `lagan`. By default that of the file, otherwise by the
+            names of its datasets. A mean response or cell that does not match the unit is an error.
         quantity: the dataset of showers to read, `"ECAL"` or `"HCAL"`.
-        labels: labels that the files do not hold, one value for all their events. Of whole events the masses [GeV] are
-            read from names such as `RPV10_1400_850_01_train.npz`.
-        window: events shuffled among each other at a time; by default 64 MB of them. Memory grows by about three
-            windows.
+        labels: labels that are not in the files, one value for all their events. For whole events the masses [GeV] are
+            read from file names such as `RPV10_1400_850_01_train.npz`.
+        window: number of events that are shuffled together; by default 64 MB of events. A stream needs memory for about
+            three windows.
 
     Returns:
-        The stream. Its labels are `energy` [GeV], and `theta` and `mtheta` [rad] where the files have them, or those of
-        the images; datasets that are not read are named in its origin. Events without any energy are kept.
+        The stream. Its labels are `energy` [GeV], and `theta` and `mtheta` [rad] if present, or those of the images;
+        datasets that are not read are listed in its origin. Events without energy are kept.
 
     Raises:
-        FileNotFoundError: if a path or pattern finds no file.
-        ValueError: if a file is none of these, truncated, corrupt or being written, lacks a dataset or part of its
-            content, keeps it in other files, has another shape or zero events, lengths that differ, energies that are
-            NaN or not positive, or if the files do not fit together.
+        FileNotFoundError: if a path or pattern matches no file.
+        ValueError: if a file has another format, is truncated, corrupt or being written, lacks a dataset or part of its
+            content, stores it in other files, has another shape, no events, datasets of different lengths, or energies
+            that are NaN or not positive, or if the files differ in space or labels.
     """
     return _open(paths, space, layout, quantity, labels, window)
 
@@ -76,7 +75,7 @@ def _open(
     window: int | None = None,
     admit: Callable[[int, Space], None] = lambda n_events, space: None,
 ) -> EventStream:
-    """A stream; `admit` may refuse a file's number of events before any array of that length is read."""
+    """A stream; `admit` may reject the number of events in a file before any array of that length is read."""
     files, space_found, origins = [], None, []
     for path in _find(paths):
         kind = container(path)
@@ -96,13 +95,13 @@ def _open(
         )
         if files and found != space_found:
             raise ValueError(
-                f"{file.path}: dataset {file.dataset!r} lies in space {found.name!r} {found.shape}, but "
-                f"{files[0].path} in {space_found.name!r} {space_found.shape}. Stream them apart."
+                f"{file.path}: dataset {file.dataset!r} is in space {found.name!r} {found.shape}, but "
+                f"{files[0].path} in {space_found.name!r} {space_found.shape}. Stream them separately."
             )
         if files and set(file.labels) != set(files[0].labels):
             raise ValueError(
                 f"{file.path}: labels {', '.join(file.labels)}, but {files[0].path} has "
-                f"{', '.join(files[0].labels)}. Stream them apart."
+                f"{', '.join(files[0].labels)}. Stream them separately."
             )
         files.append(file)
         origins.append(origin)
@@ -125,22 +124,23 @@ def load(
 ) -> Sample | Particles:
     """Read events into memory; several files become one sample.
 
-    HDF5 and npz files hold showers and images, as for `stream`. ROOT files hold calorimeter towers as Delphes writes
-    them and become `Particles`. FITS files hold convergence maps, which are cut into patches of the space's size, with
-    the label `redshift` of the sources from their header or a name such as `convergence_z1.08.fit`.
+    HDF5 and npz files contain showers or images, as for `stream`. ROOT files contain calorimeter towers as written by
+    Delphes, which are returned as `Particles`. FITS files contain convergence maps, which are cut into patches of the
+    size of the space; the label `redshift` of the sources is read from the header or from a name such as
+    `convergence_z1.08.fit`.
 
     Args:
         paths, space, layout, quantity, labels: as for `stream`.
-        events: how many events, from the first on; by default all.
-        step: rows and columns from one patch of a map to the next; by default a patch's width, so that none overlap.
+        events: number of events, starting with the first; by default all.
+        step: distance between patches of a map [pixels]; by default their width, so that they do not overlap.
 
     Returns:
-        The sample, cells in GeV, or the particles.
+        The sample, with cells in GeV, or the particles.
 
     Raises:
-        FileNotFoundError, ValueError: as `stream`; also for cells that are NaN, infinite or negative, ROOT files
-            without towers, and maps of another scale than the space.
-        MemoryError: if the events do not fit into the memory that is free.
+        FileNotFoundError, ValueError: as for `stream`; also for cells that are NaN, infinite or negative, ROOT files
+            without towers, and maps with another pixel size than the space.
+        MemoryError: if the events do not fit into the available memory.
     """
     if events is not None and events < 1:
         raise ValueError(f"load(events=) expects at least one event, received {events}.")
@@ -150,13 +150,13 @@ def load(
         raise ValueError(f"Expected files of one kind, received {', '.join(CONTAINERS[k][0] for k in sorted(kinds))}.")
     kind = kinds.pop()
     if step is not None and kind != "fits":
-        raise ValueError(f"step= belongs to maps in FITS files; {found[0]} is {CONTAINERS[kind][0]}.")
+        raise ValueError(f"step= is for maps in FITS files; {found[0]} is {CONTAINERS[kind][0]}.")
     if kind in ("root", "fits"):
         name = {"root": "delphes", "fits": "convergence"}[kind]
         chosen = layouts.layout(name if layout is None else layout)
         if chosen.container != kind:
             raise ValueError(f"{found[0]}: is {CONTAINERS[kind][0]}, but layout {chosen.name!r} is for another.")
-        # uproot and astropy load when such a file is met.
+        # uproot and astropy are imported only for such files.
         if kind == "root":
             from calolab.datasets import delphes
 
@@ -169,18 +169,15 @@ def load(
     def admit(n_events: int, space: Space) -> None:
         nonlocal declared
         declared += n_events
-        # Cells in single precision, and some labels.
+        # Cells in single precision, and a few labels.
         needed = (4 * space.n_cells + 64) * (declared if events is None else min(events, declared))
         if needed > free.bytes:
             raise MemoryError(
                 f"{found[0]}{' and others' if found[1:] else ''}: {needed / 1e9:.2g} GB of events do not fit into "
-                f"{free}. Use datasets.stream(paths) in place of load, or load(paths, events=n)."
+                f"{free}. Use datasets.stream(paths) instead of load, or load(paths, events=n)."
             )
 
-    sample = _open(found, space, layout, quantity, labels, admit=admit).head(events)
-    if doubt := plausible.doubtful_cells(sample, quantity):
-        warnings.warn(f"{found[0]}{' and others' if found[1:] else ''}: {doubt}", stacklevel=2)
-    return sample
+    return _open(found, space, layout, quantity, labels, admit=admit)._head(events, stacklevel=4)
 
 
 def save(
@@ -191,31 +188,31 @@ def save(
     hcal: Sample | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write events that `load` and the field's other tools read; the file appears when it is complete.
+    """Write events in a format that `load` and other programs can read; the file appears when it is complete.
 
-    In HDF5, cells are stored as float32 in compressed chunks of a few events (gzip level 1, which shrinks sparse
-    showers most quickly; every HDF5 tool reads it), in npz archives plainly, so that they stream. Beside them stand the
-    labels and a JSON text, `calolab`, with the space and the origin, so that `load` returns what was saved; with a
-    factor of 50 or 1000, to float32 rounding.
+    HDF5 files store cells as float32 in compressed chunks of a few events (gzip level 1, which is fast for sparse
+    showers and readable by every HDF5 program). npz archives are not compressed, so that they can be streamed. Both
+    also contain the labels and a JSON text, `calolab`, with space and origin, so that `load` returns what was saved; in
+    layouts with a factor of 50 or 1000, up to float32 rounding.
 
     Args:
         path: the file to write.
         sample: showers in a regular space with the label `energy`, images, or particles; a stream is written without
-            loading it whole.
-        layout: a name of `layouts.LAYOUTS` or a `Layout`; by default `3dgan` for showers, `rpv` or, as `.h5`, `rpv-h5`
-            for images of energy in eta and phi, `lagan` for those of transverse momentum, `convergence` for maps that
-            are to be FITS files, `image` for other images, and `delphes` for particles. Column 0 of `target`, which
-            nothing here reads, is zero.
-        hcal: the same events' hadronic calorimeter, written as `HCAL`.
-        overwrite: replace an existing file.
+            loading all of it.
+        layout: a name of `layouts.LAYOUTS` or a `Layout`; by default `3dgan` for showers, `rpv` or, for `.h5` files,
+            `rpv-h5` for images of energy in eta and phi, `lagan` for images of transverse momentum, `convergence` for
+            maps in FITS files, `image` for other images, and `delphes` for particles. Column 0 of `target`, which
+            calolab does not read, is zero.
+        hcal: the hadronic calorimeter of the same events, written as `HCAL`.
+        overwrite: whether to replace an existing file.
 
     Returns:
         The path.
 
     Raises:
         FileExistsError: if the file exists and `overwrite` is false.
-        ValueError: if the layout cannot hold the sample: no energy, no box of cells, negative or empty values; or if
-            the file's name promises another kind, or other masses.
+        ValueError: if the layout cannot store the sample: no energy, no box of cells, negative or no values; or if the
+            name of the file belongs to another format, or gives other masses.
     """
     path = Path(path)
     chosen = layouts.layout(saving.fitting_layout(path, sample) if layout is None else layout)
@@ -226,11 +223,11 @@ def save(
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
     if len(sample) == 0:
-        raise ValueError(f"{path}: the sample holds zero events; there is nothing to save.")
+        raise ValueError(f"{path}: the sample has no events; there is nothing to save.")
     if hcal is not None and chosen.cells is not None:
-        raise ValueError(f"{path}: layout {chosen.name!r} has no place for hcal=; layouts of showers have.")
+        raise ValueError(f"{path}: layout {chosen.name!r} cannot store hcal=; use a layout for showers.")
     if isinstance(sample, Sample | EventStream) == (chosen.container == "root"):
-        raise ValueError(f"{path}: layout {chosen.name!r} cannot hold {type(sample).__name__}.")
+        raise ValueError(f"{path}: layout {chosen.name!r} cannot store {type(sample).__name__}.")
     if chosen.container == "root":
         from calolab.datasets import delphes
 
@@ -247,7 +244,7 @@ def save(
 
 
 def _find(paths: Paths) -> list[Path]:
-    """The files that paths and patterns name, each once."""
+    """The files that match paths and patterns, each once."""
     found = []
     for entry in [paths] if isinstance(paths, str | os.PathLike) else list(paths):
         path = Path(entry).expanduser()

@@ -1,4 +1,4 @@
-"""HDF5 files: open them with the right diagnosis, and find datasets whose content is all there, in the file itself."""
+"""HDF5 files: open them with the right diagnosis, and check that the content of datasets is complete."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import h5py
 
 from calolab import memory
 
-_DEPTH = 8  # soft links and virtual sources that lead to each other
-# Filters that HDF5 itself does not bring, by their registered numbers.
+_DEPTH = 8  # maximum length of chains of soft links or virtual sources
+# Filters that are not part of HDF5, by their registered numbers.
 _FILTERS = {
     307: "bzip2",
     32000: "LZF",
@@ -30,7 +30,7 @@ _FILTERS = {
 
 @dataclass(frozen=True)
 class _Source:
-    """One piece of a virtual dataset: the events that it fills, as a hyperslab, and where they lie."""
+    """One source of a virtual dataset: the events that it provides, as a hyperslab, and where they are stored."""
 
     file: str
     dataset: str
@@ -38,20 +38,24 @@ class _Source:
     count: tuple[int, ...]
     stride: tuple[int, ...]
     block: tuple[int, ...]
-    bounds: tuple[int, ...] | None  # the last cell that is read of the source; None: all of it
+    bounds: tuple[int, ...] | None  # the last cell read from the source; None: all cells
 
     @property
     def cells(self) -> int:
-        """How many cells it fills."""
+        """Number of cells that it provides."""
         return math.prod(self.count) * math.prod(self.block)
 
 
+class LockError(ValueError):
+    """An HDF5 file that another process has open for writing, or that cannot be locked."""
+
+
 def open_hdf5(path: str | Path) -> h5py.File:
-    """An HDF5 file open for reading.
+    """Open an HDF5 file for reading.
 
     Raises:
-        ValueError: if another process writes it, or its last writer did not close it.
-        OSError: whatever else HDF5 raises.
+        LockError: if another process is writing it, its last writer did not close it, or it cannot be locked.
+        OSError: other errors of HDF5.
     """
     try:
         return h5py.File(path, "r")
@@ -59,72 +63,77 @@ def open_hdf5(path: str | Path) -> h5py.File:
         text = str(error)
         if isinstance(error, BlockingIOError) or error.errno in (errno.EAGAIN, errno.EACCES) or "lock file" in text:
             if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
-                raise ValueError(
-                    f"{path}: its file system has no locks, which HDF5 asks for. Set the environment variable "
-                    "HDF5_USE_FILE_LOCKING=FALSE before Python starts, while nobody writes the file."
+                raise LockError(
+                    f"{path}: its file system does not support the locks that HDF5 needs. Set the environment variable "
+                    "HDF5_USE_FILE_LOCKING=FALSE before Python starts, and make sure that no process writes the file."
                 ) from error
-            raise ValueError(
-                f"{path}: another process has this HDF5 file open for writing. Wait until it is closed there, or copy "
-                "it when it is."
+            raise LockError(
+                f"{path}: another process has this HDF5 file open for writing. Wait until that process has closed it."
             ) from error
         if "already open for write" in text:
-            raise ValueError(
+            raise LockError(
                 f"{path}: is marked as being written: another process has it open, or its writer ended without closing "
-                "it. Wait until it is closed there; if nothing writes it any more, clear the mark with h5clear -s, and "
-                "check what it holds."
+                "it. Wait until it is closed; if no process writes it any more, clear the mark with h5clear -s and "
+                "check its content."
             ) from error
         raise
 
 
 def has(handle: h5py.File, name: str) -> bool:
-    """Whether a file has an entry of that name, including a dangling link; no other file is opened to know."""
+    """Whether a file has an entry with this name; broken links count, and no other file is opened.
+
+    Args:
+        handle: the file.
+        name: name of the entry.
+    """
     return _walk(handle, name) is not None
 
 
 def find(handle: h5py.File, path: str, name: str) -> h5py.Dataset | None:
-    """The dataset of that name, or None if the file has none.
+    """The dataset with this name, or None.
 
     Args:
         handle: the file.
-        path: its path, for the messages.
-        name: the dataset's, e.g. `all_events/hist`.
+        path: its path, for messages.
+        name: name of the dataset, e.g. `all_events/hist`.
 
     Raises:
-        ValueError: if a link on the way leads nowhere or to another file.
+        ValueError: if the name contains a broken link or a link to another file.
     """
     held = _walk(handle, name)
     if isinstance(held, h5py.ExternalLink):
         raise ValueError(
             f"{path}: {name!r} is a link to {held.path!r} in another file, {held.filename!r}. Links to other files are "
-            "not followed: load that file itself, or copy what it holds into this one, with h5copy."
+            "not followed: load that file itself, or copy its content into this one with h5copy."
         )
     if isinstance(held, h5py.SoftLink):
         raise ValueError(
-            f"{path}: {name!r} is a link to {held.path!r}, which the file does not hold. Write the file again with the "
+            f"{path}: {name!r} is a link to {held.path!r}, which is not in the file. Write the file again with the "
             "dataset itself."
         )
     return held if isinstance(held, h5py.Dataset) else None
 
 
 def check_content(held: h5py.Dataset, path: str, name: str, depth: int = 0) -> None:
-    """Refuse a dataset whose content is not all there, in its file or, where it is virtual, in the files that it names.
+    """Reject a dataset whose content is incomplete, in its file or, if it is virtual, in the files of its sources.
 
     Args:
         held: the dataset.
-        path, name: its file and name, for the messages.
-        depth: how many virtual datasets led here.
+        path, name: its file and name, for messages.
+        depth: number of virtual datasets that have led to this one.
 
     Raises:
-        ValueError: if content was never written, is missing, lies in foreign files, or cannot be unpacked.
-        MemoryError: if one of its chunks is larger than the memory that is free.
+        ValueError: if content was never written, is missing, is stored outside the file, or cannot be decompressed.
+        MemoryError: if one of its chunks is larger than the available memory.
     """
     if held.shape is None or held.ndim == 0 or 0 in held.shape:
-        return  # nothing is stored; the reader says what it expects
+        return  # nothing is stored; the reader reports what it expects
     if held.external:
         places = ", ".join(sorted({str(place) for place, _, _ in held.external}))
         raise ValueError(
-            f"{path}: dataset {name!r} keeps its numbers outside the file, in {places}. Such storage is not read, as "
-            "it can name any file. If you trust the file, copy them into it first: h5repack -l CONTI old.h5 new.h5."
+            f"{path}: dataset {name!r} stores its numbers outside the file, in {places}. Such storage is not read, "
+            "because it can name any file. If you trust the file, copy them into it first: h5repack -l CONTI old.h5 "
+            "new.h5."
         )
     _check_filters(held, path, name)
     missing = _missing_sources(held, path, name, depth) if held.is_virtual else _missing_storage(held)
@@ -134,13 +143,13 @@ def check_content(held: h5py.Dataset, path: str, name: str, depth: int = 0) -> N
         n = sum(1 + last - first for first, last in ranges)
         raise ValueError(
             f"{path}: dataset {name!r} declares {len(held)} events, but the content of {n} of them {why}, events {said}"
-            f"{' and more' if ranges[5:] else ''}; they would be read as empty. Write the file again, or fetch what is "
+            f"{' and more' if ranges[5:] else ''}; they would be read as empty. Write the file again, or add what is "
             "missing."
         )
 
 
 def _walk(handle: h5py.File, name: str, depth: int = 0):
-    """The entry of that name: an object, the link at which the lookup stops, or None."""
+    """The entry with this name: an object, the link at which the search ends, or None."""
     group = handle
     for part in filter(None, name.split("/")):
         if not isinstance(group, h5py.Group) or not group.id.links.exists(part.encode()):
@@ -180,7 +189,7 @@ def _check_filters(held: h5py.Dataset, path: str, name: str) -> None:
 
 
 def _missing_storage(held: h5py.Dataset) -> tuple[list[tuple[int, int]], str] | None:
-    """Ranges of events, first and last, whose content was never written; None if all is there."""
+    """Ranges of events, first and last, whose content was never written; None if it is complete."""
     never = "was never written"
     if not held.chunks:
         stored = held.id.get_create_plist().get_layout() == h5py.h5d.COMPACT or held.id.get_storage_size() > 0
@@ -204,9 +213,9 @@ def _missing_storage(held: h5py.Dataset) -> tuple[list[tuple[int, int]], str] | 
 
 
 def _missing_sources(held: h5py.Dataset, path: str, name: str, depth: int) -> tuple[list[tuple[int, int]], str] | None:
-    """Ranges of events of a virtual dataset that no source fills; None if all are there."""
+    """Ranges of events of a virtual dataset that no source provides; None if it is complete."""
     if depth >= _DEPTH:
-        raise ValueError(f"{path}: dataset {name!r} is virtual over {_DEPTH} files that lead to each other.")
+        raise ValueError(f"{path}: dataset {name!r} is virtual over {_DEPTH} files that refer to each other.")
     left = held.id.get_space()
     left.select_hyperslab((0,) * held.ndim, held.shape)
     faults = []
@@ -225,18 +234,18 @@ def _missing_sources(held: h5py.Dataset, path: str, name: str, depth: int) -> tu
         else:
             ranges.append((first, last))
     more = f" and {len(faults) - 3} more" if faults[3:] else ""
-    return ranges, f"is missing ({'; '.join(faults[:3]) or 'no source is named for it'}{more})"
+    return ranges, f"is missing ({'; '.join(faults[:3]) or 'no source is given'}{more})"
 
 
 def _sources(held: h5py.Dataset) -> Iterator[_Source]:
-    """The pieces of a virtual dataset; names with `%b` count them."""
+    """The sources of a virtual dataset; `%b` in names is replaced with their number."""
     endless = 2**64 - 1
     for source in held.virtual_sources():
         space, bounds = source.vspace, None
         if source.src_space.get_select_type() == h5py.h5s.SEL_HYPERSLABS:
             try:
                 bounds = tuple(map(int, source.src_space.get_select_bounds()[1]))
-            except (ValueError, RuntimeError):  # without an end: as long as the source is
+            except (ValueError, RuntimeError):  # unlimited: as long as the source
                 bounds = None
         if space.get_select_type() != h5py.h5s.SEL_HYPERSLABS:
             one = (1,) * held.ndim
@@ -264,31 +273,31 @@ def _sources(held: h5py.Dataset) -> Iterator[_Source]:
 
 
 def _fault(source: _Source, path: str, name: str, depth: int) -> str | None:
-    """What is wrong with a source, in words, or None."""
+    """What is wrong with a source, as text, or None."""
     inside = source.file == "."
     where = path if inside else _source_file(source.file, Path(path))
     if where is None:
-        return f"{source.file!r} is not there"
+        return f"{source.file!r} does not exist"
     if not Path(where).is_file():
-        return f"{where} is no regular file"
+        return f"{where} is not a regular file"
     try:
         with open_hdf5(where) as handle:
             held = _walk(handle, source.dataset)
             if not isinstance(held, h5py.Dataset):
-                return f"{where} holds no dataset {source.dataset!r}"
+                return f"{where} has no dataset {source.dataset!r}"
             check_content(held, str(where), source.dataset, depth + 1)
             short = held.size < source.cells if source.bounds is None else False
             if source.bounds is not None:
                 short = len(source.bounds) != held.ndim or any(b >= n for b, n in zip(source.bounds, held.shape))
-            return f"{source.dataset!r} of {where} has shape {held.shape}, which is too little" if short else None
+            return f"{source.dataset!r} of {where} has shape {held.shape}, which is too small" if short else None
     except OSError as error:
         return f"{where} cannot be opened: {error}"
     except ValueError as error:
-        raise ValueError(f"{path}: the content of virtual dataset {name!r} is not all there. {error}") from error
+        raise ValueError(f"{path}: the content of virtual dataset {name!r} is incomplete. {error}") from error
 
 
 def _source_file(name: str, path: Path) -> Path | None:
-    """The file that HDF5 opens for the source of a virtual dataset: it looks into several folders."""
+    """The file that HDF5 opens for a source of a virtual dataset, among several possible folders."""
     prefix = os.environ.get("HDF5_VDS_PREFIX", "").replace("${ORIGIN}", str(path.parent))
     inside = name if not os.path.isabs(name) else os.path.basename(name)
     places = [Path(name)] if os.path.isabs(name) else []

@@ -1,4 +1,4 @@
-"""A first look into a file of events: layout, space, labels, and whether the unit can be right."""
+"""Inspection of a file of events: layout, space, labels, and whether the unit is plausible."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ from calolab.datasets.events import (
 from calolab.datasets.layouts import ANGLES, CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
 from calolab.spaces import Layer, Space
 
-# Visible fractions between which the cells of an electron or photon in CLIC's ECAL, about 0.02 of its energy, are
-# believed to be GeV: a forgotten or superfluous factor of 50 falls outside on either side.
+# Range of plausible visible fractions. In CLIC's ECAL an electron or photon deposits about 0.02 of its energy in the
+# cells; a missing or superfluous factor of 50 leads outside this range.
 BELIEVABLE_RESPONSE = (0.002, 0.3)
 _RESPONSE_EVENTS = 16
 _UNIT_EVENTS = 64
 LARGE_CHUNK_BYTES = 64_000_000
 _CLIC = ("clic-ecal", "clic-ecal-51")
-# A compressed archive is unpacked from its start again for every block, so blocks are large.
+# A compressed archive is unpacked from the beginning for every block, so blocks are large.
 _COMPRESSED_BLOCK_BYTES = 256_000_000
-_LABEL_EVENTS = 1_000_000  # of which labels are looked at together
+_LABEL_EVENTS = 1_000_000  # number of events whose labels are checked together
 
 
 def inspect(
@@ -51,19 +51,19 @@ def inspect(
     constants: Mapping[str, float] | None = None,
     admit: Callable[[int, Space], None] = lambda n_events, space: None,
 ) -> tuple[EventFile, Space, dict]:
-    """Look into a file and check all that can be checked without reading its cells, but for the first few events.
+    """Inspect a file: check everything that can be checked without reading more than the first few events.
 
     Args:
         path: the file.
-        space: what the cells mean; None finds it from the file, the layout or the shape.
-        layout: how the file stores them; None finds it from the file.
-        quantity: `ECAL` or `HCAL`, where the layout does not say which cells.
-        block_bytes: about how many bytes are read at a time.
-        constants: labels that all events of the file have alike.
-        admit: called with the number of events and their space before anything of that length is read; may raise.
+        space: the space of the cells; if None, it follows from the file, the layout or the shape.
+        layout: how the file stores them; if None, it follows from the file.
+        quantity: `ECAL` or `HCAL`, for layouts that do not define the cells.
+        block_bytes: approximate size of the blocks that are read at a time [bytes].
+        constants: labels with one value for all events of the file.
+        admit: called with the number of events and their space before any array of that length is read; may raise.
 
     Returns:
-        The file's record, its space, and where its events come from.
+        The description of the file, its space, and the origin of its events.
 
     Raises:
         FileNotFoundError, ValueError: naming file, dataset and remedy.
@@ -79,14 +79,14 @@ def inspect(
         if cells.ndim < 2:
             raise ValueError(f"{path}: dataset {name!r} has shape {cells.shape}, expected (event, x, y, z).")
         if len(cells) == 0:
-            raise ValueError(f"{path}: dataset {name!r} holds zero events. Leave the file out, or write it again.")
+            raise ValueError(f"{path}: dataset {name!r} holds zero events. Omit the file, or write it again.")
         found = _find_space(path, name, chosen, cells.shape, space, described)
         event_bytes = 4 * found.n_cells
         chunk = cells.chunks[0] if cells.chunks else 1
         if chunk * event_bytes > LARGE_CHUNK_BYTES:
             warnings.warn(
-                f"{path}: dataset {name!r} is stored in chunks of {chunk} events, each of which takes "
-                f"{chunk * event_bytes / 1e6:.0f} MB to read. Rewrite it once in small ones: "
+                f"{path}: dataset {name!r} is stored in chunks of {chunk} events, which take "
+                f"{chunk * event_bytes / 1e6:.0f} MB each to read. Rewrite it in smaller chunks: "
                 f"datasets.save(new_path, datasets.stream({path!r})).",
                 stacklevel=3,
             )
@@ -104,8 +104,8 @@ def inspect(
             except UndefinedLabel as error:
                 if certain or not any(label == known for _, known in chosen.labels):
                     raise
-                # A quantity of a jet may be undefined for some: the images can be used without it.
-                warnings.warn(f"{error} Read without the label {label!r}.", stacklevel=3)
+                # A quantity may be undefined for some jets; the images can be used without it.
+                warnings.warn(f"{error} The file is read without the label {label!r}.", stacklevel=3)
             read |= {label, chosen.dataset_of(label).split("/")[0]}
         constants = _constants(path, chosen, held, constants, origin)
         file = EventFile(path, len(cells), name, chosen, block, (*held, *constants), tuple(constants.items()))
@@ -120,7 +120,7 @@ def inspect(
 
 
 def _find_labels(handle: h5py.File | Archive, chosen: Layout, described: Description) -> list[str]:
-    """Names of the labels that a file holds."""
+    """Names of the labels in a file."""
     if described.labels is not None:
         return list(described.labels)
     if chosen.energy is not None:
@@ -129,9 +129,10 @@ def _find_labels(handle: h5py.File | Archive, chosen: Layout, described: Descrip
 
 
 def _first_of(handle: h5py.File | Archive, file: EventFile, label: str) -> np.ndarray:
-    """A label of the first events; all of them are looked at, some at a time, and refused if they cannot be."""
-    check_content(handle, file)
-    rows = (dataset(handle, file.path, file.layout.dataset_of(label)).chunks or (1,))[0]
+    """A label of the first events, after a check of all events, some at a time."""
+    name = file.layout.dataset_of(label)
+    check_content(handle, file, [name])
+    rows = (dataset(handle, file.path, name).chunks or (1,))[0]
     step = rows * max(1, _LABEL_EVENTS // rows)
     first, doubts = None, {}
     for start in range(0, file.n_events, step):
@@ -144,11 +145,11 @@ def _first_of(handle: h5py.File | Archive, file: EventFile, label: str) -> np.nd
 
 
 def _constants(path: str, chosen: Layout, held: dict, asked: Mapping[str, float] | None, origin: dict) -> dict:
-    """Labels that the file does not hold: those that the user gives, and masses in its name."""
+    """Labels that are not in the file: those given by the user, and masses in its name."""
     asked = dict(asked or {})
     clash = sorted(set(asked) & set(held))
     if clash:
-        raise ValueError(f"{path}: holds the labels {clash} itself. Leave them out of labels=.")
+        raise ValueError(f"{path}: already holds the labels {clash}. Remove them from labels=.")
     if chosen.name not in ("rpv", "rpv-h5"):
         return asked
     named = {name: mass for name, mass in images.masses(path).items() if name not in held}
@@ -175,7 +176,7 @@ def _description(handle: h5py.File | Archive, path: str) -> Description:
 def _choose_layout(
     handle: h5py.File | Archive, path: str, asked: str | Layout | None, described: Description
 ) -> tuple[Layout, bool]:
-    """The layout, and whether the file itself vouches for it."""
+    """The layout, and whether the file itself specifies it."""
     kind = "npz" if isinstance(handle, Archive) else "hdf5"
     if asked is not None:
         chosen = layouts.layout(asked)
@@ -194,7 +195,7 @@ def _choose_layout(
             f"'all_events/hist' or 'image'; the file holds {holds(handle)}. Name another with "
             "layout=datasets.layouts.Layout(...)."
         )
-    # The same images lie in either container.
+    # Both containers may contain the same images.
     return (guessed if guessed.container == kind else replace(guessed, container=kind)), False
 
 
@@ -213,7 +214,7 @@ def _find_space(
         event = shape[1:-1] if len(shape) == 5 and shape[-1] == 1 else shape[1:]
         known = (known for known in map(spaces.space, _CLIC) if known.shape == event)
         found = _numbered(event) if name == HCAL and len(event) == 3 else next(known, None)
-    # A channel axis, last or first, is no axis.
+    # An axis for one channel, last or first, does not count.
     if found is not None and found.shape in (event, shape[1:-1], shape[2:]) and math.prod(shape[1:]) == found.n_cells:
         return found
     if found is not None and not found.has_depth:
@@ -221,19 +222,19 @@ def _find_space(
     known = ", ".join(f"{one} {spaces.space(one).shape}" for one in _CLIC)
     wanted = f"(event, {', '.join(map(str, found.shape))}) for space {found.name!r}" if found else f"one of {known}"
     raise ValueError(
-        f"{path}: dataset {name!r} has shape {shape}, expected {wanted}. Give the space= that these cells have."
+        f"{path}: dataset {name!r} has shape {shape}, expected {wanted}. Set space= to the space of these cells."
     )
 
 
 def _numbered(shape: tuple[int, int, int]) -> Space:
-    """A calorimeter of which only the number of cells is known: axes count cells."""
+    """A calorimeter of which only the number of cells is known; its axes are in units of cells."""
     edges = tuple(tuple(range(cells + 1)) for cells in shape[:2])
     layers = tuple(Layer(edges, depth=(z, z + 1)) for z in range(shape[2]))
     return Space("hcal-cells", ("x", "y", "z"), ("cell", "cell", "cell"), layers)
 
 
 def _check_unit(handle: h5py.File | Archive, file: EventFile, space: Space, labels: dict, raises: bool) -> None:
-    """Look into the first events for cells in another unit than the layout says."""
+    """Check in the first events that the cells have the unit of the layout."""
     if file.dataset == ECAL and space.name in _CLIC and "energy" in labels:
         message = _check_response(handle, file, space, labels["energy"])
     elif file.layout.space is not None and space.unit == "GeV":
@@ -244,13 +245,13 @@ def _check_unit(handle: h5py.File | Archive, file: EventFile, space: Space, labe
     else:
         return
     if message and raises:
-        raise ValueError(f"{message} To read it so nevertheless, pass layout={file.layout.name!r}.")
+        raise ValueError(f"{message} To read it nevertheless, pass layout={file.layout.name!r}.")
     if message:
         warnings.warn(message, stacklevel=5)
 
 
 def _check_response(handle: h5py.File | Archive, file: EventFile, space: Space, energy: np.ndarray) -> str | None:
-    """Hold the mean visible fraction of the first events against that of CLIC's ECAL: what speaks against it."""
+    """A message if the mean visible fraction of the first events is implausible for CLIC's ECAL, otherwise None."""
     n = min(_RESPONSE_EVENTS, file.n_events)
     values = np.empty((n, *space.shape), np.float32)
     read_values(handle, file, 0, n, values)
@@ -264,9 +265,10 @@ def _check_response(handle: h5py.File | Archive, file: EventFile, space: Space, 
     remedy = (
         f"The file looks like layout={fitting[0]!r}."
         if fitting
-        else "If the cells have another unit, say so: layout=dataclasses.replace(layout, factor=1000.0) for MeV, say."
+        else "If the cells have another unit, specify it, e.g. MeV: layout=dataclasses.replace(layout, factor=1000.0)."
     )
     return (
         f"{file.path}: read with layout {file.layout.name!r} (stored = GeV x {file.layout.factor:g}), dataset "
-        f"{file.dataset!r} sums to {response:.3g} of the incident energy, where {space.name} sees about 0.02. {remedy}"
+        f"{file.dataset!r} sums to {response:.3g} of the incident energy; about 0.02 is expected in {space.name}. "
+        f"{remedy}"
     )

@@ -1,4 +1,4 @@
-"""The layouts of files as a table: where a file keeps cells and labels, and the factor on its cells."""
+"""The layouts of files as a table: where a file stores cells and labels, and the factor on its cells."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from calolab.names import check_name
 
 ECAL, HCAL = "ECAL", "HCAL"
-DESCRIPTION = "calolab"  # dataset of JSON in which our own files say what they hold
+DESCRIPTION = "calolab"  # dataset with the JSON description in files written by calolab
 ANGLES = ("theta", "mtheta")
-# What a file of each container is called, and how its name ends.
+# Name of each kind of file, and the endings of its file names.
 CONTAINERS = {
     "hdf5": ("an HDF5 file", (".h5", ".hdf5", ".hdf")),
     "npz": ("an npz archive", (".npz",)),
@@ -25,17 +25,20 @@ class Layout:
 
     Args:
         name: the name under which `layout(name)` finds it.
-        energy: the dataset that holds the incident energy [GeV]; None for events without.
-        column: the column of that dataset, or None where it holds one number per event.
+        energy: the dataset with the incident energy [GeV]; None for events without one.
+        column: the column of that dataset; None if it has one number per event.
         factor: stored cells are GeV times this factor.
-        about: where such files come from.
+        about: origin of such files.
         container: a key of `CONTAINERS`.
-        cells: the dataset that holds the cells; None for showers, whose reader asks for `ECAL` or `HCAL`.
-        labels: pairs of a dataset and the label that it becomes, wherever a file has it.
-        space: what the cells mean, where the layout says so.
+        cells: the dataset with the cells; None for showers, which are read from `ECAL` or `HCAL`.
+        labels: pairs of an optional dataset and the name of its label.
+        space: name of the space of the cells, if the layout defines it.
         signed: whether cells may be negative.
 
-    Angles [rad] of showers are read from `theta` and `mtheta` wherever a file has them.
+    Angles [rad] of showers are read from `theta` and `mtheta` if a file has them.
+
+    Raises:
+        ValueError: if `factor` is not positive, or `container` is unknown.
     """
 
     name: str
@@ -59,7 +62,7 @@ class Layout:
         object.__setattr__(self, "labels", tuple((dataset, label) for dataset, label in self.labels))
 
     def dataset_of(self, label: str) -> str:
-        """The name under which a file keeps a label: the layout's own, or the label's."""
+        """Name of the dataset of a label: that of the layout, or that of the label itself."""
         if label == "energy" and self.energy is not None:
             return self.energy
         return next((dataset for dataset, known in self.labels if known == label), label)
@@ -79,7 +82,7 @@ _LAGAN_LABELS = (
 LAYOUTS = {
     layout.name: layout
     for layout in (
-        Layout("3dgan", "energy", None, 1.0, "GeV; what calolab writes, and the RandomAngle files of 3DGAN"),
+        Layout("3dgan", "energy", None, 1.0, "GeV; written by calolab, and the RandomAngle files of 3DGAN"),
         Layout("3dgan-target", "target", 1, 1.0, "GeV; the first 3DGAN files (EleEscan), energy in column 1 of target"),
         Layout("3dgan-angle", "energy", None, 50.0, "GeV x 50; the VarAngleMeas files of 3DGAN, 100 to 200 GeV"),
         Layout(
@@ -107,7 +110,7 @@ LAYOUTS = {
             None,
             None,
             1.0,
-            "GeV; LAGAN's jet images, 1 for W bosons and 0 for QCD in signal",
+            "GeV; the jet images of LAGAN, with signal 1 for W bosons and 0 for QCD",
             cells="image",
             labels=_LAGAN_LABELS,
             space="jet-image",
@@ -118,21 +121,24 @@ LAYOUTS = {
             None,
             None,
             1.0,
-            "weak-lensing convergence maps, width in header keyword ANGLE [deg]",
+            "weak-lensing convergence maps, with their width in header keyword ANGLE [deg]",
             container="fits",
             space="convergence",
             signed=True,
         ),
-        Layout("image", None, None, 1.0, "calolab's own, for any other plain image", cells="image", signed=True),
+        Layout("image", None, None, 1.0, "written by calolab for all other images", cells="image", signed=True),
     )
 }
 
 
 def layout(name: str | Layout) -> Layout:
-    """The layout of that name; a `Layout` of your own passes through.
+    """The layout with this name; a `Layout` is returned unchanged.
 
     Raises:
         ValueError: for an unknown name, with the nearest known ones.
+
+    >>> layout("rpv").factor
+    1000.0
     """
     if isinstance(name, Layout):
         return name
@@ -141,13 +147,13 @@ def layout(name: str | Layout) -> Layout:
 
 
 def guess(has: Callable[[str], bool]) -> Layout | None:
-    """The layout that a file's dataset names speak for, or None; the names cannot tell the factor for certain.
+    """The layout that fits the names of the datasets in a file, or None.
+
+    The names do not determine the factor: files with angles usually contain GeV x 50, but the RandomAngle files of
+    3DGAN contain GeV under the same names. Therefore the reader also checks the mean response.
 
     Args:
-        has: whether the file has a dataset of that name.
-
-    Files with angles mostly hold GeV x 50, but 3DGAN's RandomAngle files hold plain GeV under the same names: the
-    reader therefore checks the mean response before it believes a guess.
+        has: returns whether the file has a dataset with this name.
     """
     for name in ("rpv", "rpv-h5", "lagan"):
         if has(LAYOUTS[name].cells):

@@ -1,4 +1,4 @@
-"""Convergence maps in FITS files: read in patches of a space's size, and written."""
+"""Convergence maps in FITS files, read in patches of the size of a space, and written."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from calolab.files import complete, reserve
 from calolab.samples import Sample, concatenate
 from calolab.spaces import Space
 
-# Pixels of patch and map may differ by this fraction of their width, as headers are rounded.
+# Allowed relative difference between the pixel widths of patch and map, because headers are rounded.
 SCALE_TOLERANCE = 0.01
-_HEADERS_BYTES = 4 * 2880  # headers of maps and labels, and what fills up their last blocks
+_HEADERS_BYTES = 4 * 2880  # headers of maps and labels, and the padding of their last blocks
 _REDSHIFT = re.compile(r"(?:^|[_\-.])z(\d+)(\.\d+)?(?=[_\-.]|$)", re.IGNORECASE)
 
 
@@ -33,27 +33,27 @@ def read(
     events: int | None = None,
     step: int | None = None,
 ) -> Sample:
-    """Read maps and cut them into patches of the space's size, row by row from the first pixel.
+    """Read maps and cut them into patches of the size of the space, row by row from the first pixel.
 
-    A file holds one map (row, column) or several (map, row, column) in its first image. The scale is the width of the
-    map, `ANGLE` [deg], as LensTools writes it, or that of a pixel, `CDELT1` [deg].
+    The first image of a file contains one map (row, column) or several (map, row, column). The scale is given by the
+    width of the map, `ANGLE` [deg], as written by LensTools, or by that of a pixel, `CDELT1` [deg].
 
     Args:
         paths: the files.
-        space: a plain image in degrees.
-        labels: labels that the files do not hold, one value for all maps.
-        events: how many patches, from the first on; by default all.
-        step: pixels from one patch to the next; by default a patch's width, so that none overlap.
+        space: an image with axes in degrees.
+        labels: labels that are not in the files, one value for all maps.
+        events: number of patches, starting with the first; by default all.
+        step: distance between patches [pixels]; by default their width, so that they do not overlap.
 
     Returns:
-        The patches. The label `redshift` is that of the sources: header keyword `REDSHIFT`, else from the file's name,
-        `z1.08` or, in hundredths, `z108` and `z49`; without either in any file there is no such label.
+        The patches. The label `redshift` of the sources is the header keyword `REDSHIFT`, otherwise it follows from the
+        name of the file: `z1.08` or, in hundredths, `z108` and `z49`. If no file has either, there is no such label.
 
     Raises:
-        ValueError: if a file is damaged, has no image, no scale or another than the space, header values or labels that
-            are no numbers, is smaller than a patch, or holds pixels that are not finite, or if files do not fit
-            together.
-        MemoryError: if the patches do not fit into the memory that is free.
+        ValueError: if a file is damaged, has no image, no scale or a different one from the space, header values or
+            labels that are not numbers, maps smaller than a patch, or pixels that are not finite, or if the labels of
+            the files differ.
+        MemoryError: if the patches do not fit into the available memory.
     """
     space = spaces.space(space)
     if space.has_depth or len(space.axes) != 2 or set(space.units) != {"deg"}:
@@ -65,8 +65,8 @@ def read(
     sets = {tuple(sorted(part.labels)) for part in parts}
     if len(sets) > 1:
         raise ValueError(
-            f"{paths[0]} and the other files have different labels: {sorted(sets)}. Give the missing ones with "
-            "labels=, or load the files apart."
+            f"{paths[0]} and the other files have different labels: {sorted(sets)}. Set the missing ones with "
+            "labels=, or load the files separately."
         )
     joined = concatenate(parts)
     origin = {**joined.origin, "file": str(paths[0]) if len(paths) == 1 else f"{len(paths)} files from {paths[0]}"}
@@ -74,16 +74,20 @@ def read(
 
 
 def write(path: Path, sample: Sample) -> None:
-    """Write maps as one FITS file: one map as an image, several as a cube, labels as a table beside them.
+    """Write maps to one FITS file: one map as an image, several as a cube, and labels as a table.
+
+    Args:
+        path: the file.
+        sample: maps in an image space with axes in degrees.
 
     Raises:
-        ValueError: if the space is no plain square image in degrees.
+        ValueError: if the space is not such an image, or the labels cannot be columns of a table.
     """
     space = sample.space
     if space.has_depth or len(space.axes) != 2 or set(space.units) != {"deg"}:
-        raise ValueError(f"{path}: layout 'convergence' holds maps in degrees, received {space!r}.")
+        raise ValueError(f"{path}: layout 'convergence' is for maps in degrees, received {space!r}.")
     sample = sample if isinstance(sample, Sample) else sample.head()
-    # Names of columns make no difference between capitals and small letters.
+    # Names of columns are not case-sensitive.
     plain = [name.lower() for name in sample.labels]
     wrong = sorted(
         name
@@ -91,7 +95,7 @@ def write(path: Path, sample: Sample) -> None:
         if not name or plain.count(name.lower()) > 1 or not (name.isascii() and name.isprintable())
     )
     if wrong:
-        raise ValueError(f"{path}: labels {wrong} cannot be columns of a FITS table beside each other. Rename them.")
+        raise ValueError(f"{path}: labels {wrong} cannot be columns of a FITS table. Rename them.")
     image = fits.PrimaryHDU(sample.values[0] if len(sample) == 1 else sample.values)
     height, width = _pixel(space)
     image.header["ANGLE"] = (width * space.shape[1], "Side angle in degrees")
@@ -102,7 +106,7 @@ def write(path: Path, sample: Sample) -> None:
     size = _HEADERS_BYTES + sample.values.nbytes + sum(column.nbytes for column in sample.labels.values())
     with complete(path, size) as partial:
         with open(partial, "wb") as file:
-            # numpy, which writes the maps, does not say why it cannot.
+            # numpy, which writes the maps, does not report a full disk.
             reserve(file.fileno(), 0, size)
             file.truncate(0)
             fits.HDUList([image, *table]).writeto(file, checksum=True)
@@ -113,13 +117,10 @@ def _verify(path: Path, partial: Path, sample: Sample) -> None:
     """Read a file back before it gets its name.
 
     Raises:
-        OSError: if it does not hold the maps and labels.
+        OSError: if it does not contain the maps and labels.
     """
-    try:
-        with _opened(partial) as file:
-            maps, labels = np.asarray(file[0].data), _labels(path, file)
-    except ValueError as error:
-        raise readback.differs(path, f"the file ({error})") from error
+    with readback.reading_back(path, partial), _opened(partial) as file:
+        maps, labels = np.asarray(file[0].data), _labels(path, file)
     if not np.array_equal(maps.reshape(-1, *maps.shape[-2:]), sample.values):
         raise readback.differs(path, f"maps of shape {sample.values.shape}")
     same = labels.keys() == sample.labels.keys()
@@ -128,12 +129,14 @@ def _verify(path: Path, partial: Path, sample: Sample) -> None:
 
 
 def _labels(path: Path, file: fits.HDUList) -> dict[str, np.ndarray]:
-    """The columns of the table beside the maps."""
+    """The columns of the table of labels."""
     table = next((one.data for one in file if one.name == "LABELS"), None)
     columns = {} if table is None else {name: np.asarray(table[name]) for name in table.names}
     wrong = {name: str(column.dtype) for name, column in columns.items() if column.dtype.kind not in "fiub"}
     if wrong:
-        raise ValueError(f"{path}: expected numbers as labels, the table LABELS holds {wrong}. Write the file again.")
+        raise ValueError(
+            f"{path}: expected numbers as labels, the table LABELS contains {wrong}. Write the file again."
+        )
     return {name: column.astype(np.float64) for name, column in columns.items()}
 
 
@@ -141,13 +144,15 @@ def _patches(path: Path, space: Space, steps: Sequence[int], given: Mapping[str,
     with _opened(path) as file:
         images = [one for one in file if one.is_image and one.header["NAXIS"] in (2, 3) and one.size]
         if not images:
-            raise ValueError(f"{path}: expected a map, an image of two axes or a cube of three; there is none.")
+            raise ValueError(
+                f"{path}: expected a map: an image with two axes or a cube with three. The file contains none."
+            )
         image = images[0]
         header = image.header.copy()
         pixels, patch = int(np.prod(image.shape)), float(np.prod(space.shape)) / float(np.prod(steps))
         needed, free = pixels * (8 + 4 * max(1.0, patch)), memory.available()
         if needed > free.bytes:
-            raise MemoryError(f"{path}: cutting its maps takes {needed / 1e9:.2g} GB, which do not fit into {free}.")
+            raise MemoryError(f"{path}: cutting its maps needs {needed / 1e9:.2g} GB, which do not fit into {free}.")
         maps = np.asarray(image.data, dtype=np.float32)
         labels = _labels(path, file)
     maps = maps.reshape(-1, *maps.shape[-2:])
@@ -160,7 +165,7 @@ def _patches(path: Path, space: Space, steps: Sequence[int], given: Mapping[str,
     if not rows or not columns:
         raise ValueError(
             f"{path}: maps of {maps.shape[1]} x {maps.shape[2]} pixels are smaller than a patch of space "
-            f"{space.name!r}, {space.shape[0]} x {space.shape[1]}. Give the space= of smaller patches."
+            f"{space.name!r}, {space.shape[0]} x {space.shape[1]}. Set space= to a space with smaller patches."
         )
     height, width = space.shape
     cut = np.stack([maps[:, r : r + height, c : c + width] for r in rows for c in columns], axis=1)
@@ -170,7 +175,7 @@ def _patches(path: Path, space: Space, steps: Sequence[int], given: Mapping[str,
         raise ValueError(f"{path}: {len(maps)} maps, but labels of shapes {wrong}. Write the file again.")
     clash = sorted(set(labels) & set(given))
     if clash:
-        raise ValueError(f"{path}: holds the labels {clash} itself. Leave them out of labels=.")
+        raise ValueError(f"{path}: already holds the labels {clash}. Remove them from labels=.")
     constants = dict(given)
     if "redshift" not in {*labels, *given}:
         redshift = _redshift(path, header)
@@ -178,14 +183,14 @@ def _patches(path: Path, space: Space, steps: Sequence[int], given: Mapping[str,
     labels = {name: np.repeat(column, len(rows) * len(columns)) for name, column in labels.items()}
     labels |= {name: np.full(len(values), float(value)) for name, value in constants.items()}
     plausible.warn_of_labels(path, labels, stacklevel=6)
-    note = {} if "redshift" in labels else {"labels": "no redshift in header or file name, and none given with labels="}
+    note = {} if "redshift" in labels else {"labels": "no redshift in header or file name, and none set with labels="}
     if images[1:]:
         note["not read"] = f"{len(images) - 1} more images"
     return Sample(values, labels, space, note)
 
 
 def _check_scale(path: Path, header: fits.Header, columns: int, space: Space) -> None:
-    """Refuse maps whose pixels are not those of the space."""
+    """Reject maps whose pixels differ from those of the space."""
     if "ANGLE" in header:
         width = _number(path, header, "ANGLE", "the map's width [deg]") / columns
     elif "CDELT1" in header:
@@ -199,7 +204,7 @@ def _check_scale(path: Path, header: fits.Header, columns: int, space: Space) ->
     if not abs(width / wanted - 1) <= SCALE_TOLERANCE:
         raise ValueError(
             f"{path}: pixels are {60 * width:.4g} arcmin wide, those of space {space.name!r} {60 * wanted:.4g} arcmin. "
-            "Sample the map anew, or give a space= with its pixels."
+            "Resample the map, or set space= to a space with its pixels."
         )
 
 
@@ -210,7 +215,7 @@ def _redshift(path: Path, header: fits.Header) -> float | None:
     if not found:
         return None
     whole, fraction = found.groups()
-    # Two and more digits without a point are hundredths: no source lies at redshift 49.
+    # Two or more digits without a point are hundredths: no source has redshift 49.
     return float(whole + fraction) if fraction else int(whole) / (100 if len(whole) > 1 else 1)
 
 
@@ -234,19 +239,19 @@ def _pixel(space: Space) -> tuple[float, ...]:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[fits.HDUList]:
-    """A FITS file open for reading; damage, of which astropy may only warn, becomes one error in words."""
+    """Open a FITS file for reading; damage, for which astropy may only issue a warning, becomes one error."""
     try:
         with open(path, "rb") as file:
             axes = re.search(rb"NAXIS   = *(\d+)", file.read(2880))
-        if axes and int(axes[1]) > 999:  # astropy would go through all of them
+        if axes and int(axes[1]) > 999:  # astropy would loop over all of them
             raise OSError(f"{int(axes[1])} axes, the standard allows 999")
         with warnings.catch_warnings():
             warnings.simplefilter("error", AstropyWarning)
-            with fits.open(path, memmap=False) as file:  # without a look at the data
+            with fits.open(path, memmap=False) as file:  # without reading the data
                 held = path.stat().st_size
                 for one in file:
                     if not 0 <= one.size <= held:
-                        raise OSError(f"{one.size} bytes of data are declared, the file has {held}")
+                        raise OSError(f"{one.size} bytes of data are declared, but the file has {held}")
             with fits.open(path, memmap=False, checksum=True) as file:
                 yield file
     except ValueError as error:
@@ -255,10 +260,10 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
         raise _corrupt(path, error) from error
     except MemoryError as error:
         raise MemoryError(str(error) if str(path) in str(error) else f"{path}: does not fit into memory.") from error
-    except Exception as error:  # a damaged file makes astropy raise almost anything
+    except Exception as error:  # with a damaged file astropy may raise any exception
         raise _corrupt(path, error) from error
 
 
 def _corrupt(path: Path, error: Exception) -> ValueError:
     reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return ValueError(f"{path}: truncated or corrupt FITS file ({reason}). Copy, fetch or write it again.")
+    return ValueError(f"{path}: truncated or corrupt FITS file ({reason}). Copy, download or write it again.")

@@ -1,15 +1,15 @@
-"""Values that can be read but can hardly be right: what speaks against labels, towers and cells, in words."""
+"""Implausible values: labels, towers and cells that can be read but are probably wrong, reported in words."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from calolab.samples import Sample
-
-# The lowest and highest value that a label may have, what is wrong with others, and what to ask.
+# Lowest and highest plausible value of a label, what is wrong with other values, and a hint.
 _LABELS = {
     **dict.fromkeys(
         ("redshift", "gluino_mass", "neutralino_mass", "mass", "pt", "mu"),
@@ -20,16 +20,16 @@ _LABELS = {
     ),
     "eta": (-10.0, 10.0, "beyond 10", "No detector covers such pseudorapidities."),
 }
-# More empty showers than this fraction are no chance.
+# A larger fraction of empty showers is suspicious.
 _EMPTY = 0.01
 
 
 def doubtful_labels(labels: Mapping[str, np.ndarray], start: int = 0) -> dict[str, str]:
-    """What speaks against labels, by label.
+    """Messages about implausible labels, by label.
 
     Args:
         labels: columns of shape `(event,)`.
-        start: number of the first of these events in the file.
+        start: index of the first of these events in the file.
     """
     doubts = {}
     for name, (low, high, where, question) in _LABELS.items():
@@ -45,13 +45,19 @@ def doubtful_labels(labels: Mapping[str, np.ndarray], start: int = 0) -> dict[st
 
 
 def warn_of_labels(path: object, labels: Mapping[str, np.ndarray], stacklevel: int = 4) -> None:
-    """Warn of labels that can hardly be right."""
+    """Warn of implausible labels.
+
+    Args:
+        path: the file, for the message.
+        labels: columns of shape `(event,)`.
+        stacklevel: as for `warnings.warn`.
+    """
     for doubt in doubtful_labels(labels).values():
         warnings.warn(f"{path}: {doubt}", stacklevel=stacklevel)
 
 
 def doubtful_towers(n_events: int, columns: Mapping[str, np.ndarray]) -> list[str]:
-    """What speaks against the towers of a file.
+    """Messages about implausible towers.
 
     Args:
         n_events: number of events.
@@ -88,20 +94,46 @@ def doubtful_towers(n_events: int, columns: Mapping[str, np.ndarray]) -> list[st
     return doubts
 
 
-def doubtful_cells(sample: Sample, quantity: str) -> str | None:
-    """What speaks against the cells of showers or images, or None.
+@dataclass
+class EmptyEvents:
+    """Counts events whose cells are all zero, while they are read.
 
     Args:
-        sample: the events.
-        quantity: the dataset that held them.
+        events: number of events so far.
+        empty: number of empty events among them.
+        first: file, index in it and incident energy [GeV] of the first empty shower, in the order of the files.
     """
-    if quantity != "ECAL" or "energy" not in sample.labels:
-        return None if sample.values.any() else f"none of the {len(sample)} events holds anything but zeros."
-    empty = ~sample.values.reshape(len(sample), -1).any(axis=1)
-    if empty.sum() <= _EMPTY * len(sample):
-        return None
-    return (
-        f"{empty.sum()} of {len(sample)} showers hold no energy at all, the first is event {int(np.argmax(empty))} of "
-        f"{sample.labels['energy'][empty][0]:g} GeV. Was the file written to its end? To leave them out: "
-        "sample.select(sample.values.any(axis=(1, 2, 3)))."
-    )
+
+    events: int = 0
+    empty: int = 0
+    first: tuple[str, int, float] | None = None
+
+    def add(self, values: np.ndarray, energy: np.ndarray | None, path: str, start: int) -> None:
+        """Count neighbouring events of one file.
+
+        Args:
+            values: their cells, event first.
+            energy: incident energies of showers [GeV], shape `(event,)`; None for other events.
+            path: the file.
+            start: index of the first of these events in the file.
+        """
+        flat = values.reshape(len(values), -1)
+        empty = np.flatnonzero((flat.max(axis=1) <= 0) & (flat.min(axis=1) >= 0))
+        self.events, self.empty = self.events + len(values), self.empty + len(empty)
+        if len(empty) and energy is not None:
+            found = (path, start + int(empty[0]), float(energy[empty[0]]))
+            self.first = min(self.first or found, found)
+
+    def doubt(self) -> str | None:
+        """A message if more than 1 % of the showers, or all other events, are empty; otherwise None."""
+        if self.first is None:
+            all_empty = 0 < self.events == self.empty
+            return f"all cells of all {self.events} events are zero." if all_empty else None
+        if self.empty <= _EMPTY * self.events:
+            return None
+        path, event, energy = self.first
+        return (
+            f"{self.empty} of {self.events} showers contain no energy; the first is event {event} of "
+            f"{Path(path).name} with an incident energy of {energy:g} GeV. Was the file written completely? To remove "
+            "them, load the file and select the others: sample.select(sample.values.any(axis=(1, 2, 3)))."
+        )

@@ -1,4 +1,4 @@
-"""The public data sets of the field: names, files, DOIs, licences and which reader opens them."""
+"""Public data sets of the field: names, files, DOIs, licences and the layouts to read them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,15 @@ _CHECKSUMS = {"md5": 16, "sha1": 20, "sha224": 28, "sha256": 32, "sha384": 48, "
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file of a public set: its name, its size in bytes and its checksum, `"md5:..."`, None where not known.
+    """A file of a public data set.
+
+    Args:
+        name: its name.
+        size: its size [bytes]; None if unknown.
+        checksum: algorithm and hexadecimal digits, e.g. `"md5:005d2adeda7d..."`; None if unknown.
 
     Raises:
-        ValueError: if the name is a path, or size or checksum cannot be right.
+        ValueError: if the name is a path, or size or checksum is not valid.
     """
 
     name: str
@@ -40,21 +45,21 @@ class RemoteFile:
 
 @dataclass(frozen=True)
 class PublicSet:
-    """A public data set; None says that something is not known here, so ask its page.
+    """A public data set; None stands for unknown.
 
     Args:
-        name: the name under which `fetch(name)` finds it.
-        title: what it holds.
+        name: its name in `fetch(name)`.
+        title: its content.
         doi: its digital object identifier.
         paper: the paper to cite, arXiv number or DOI.
-        files: its files as far as they are known here; none means that its listing is asked.
+        files: its files; if empty, they are read from `listing`.
         licence: the licence of the data.
-        reader: the layout with which `load` and `stream` read it; None means that calolab cannot read it yet.
-        download: address of a file, `{file}` standing for its name; None means by hand, from its page.
+        reader: the layout with which `load` and `stream` read it; None if calolab cannot read it yet.
+        download: address of its files, with `{file}` in place of the name; None if they must be downloaded by hand.
         listing: address of a JSON list of the files, with sizes and checksums.
 
     Raises:
-        ValueError: if the name is a path, or `download` does not say where a file's name belongs.
+        ValueError: if the name is a path, or `download` does not contain `{file}`.
     """
 
     name: str
@@ -71,22 +76,22 @@ class PublicSet:
         check_file_name("public set", self.name)
         if self.download is not None and "{file}" not in self.download:
             raise ValueError(
-                f"{self.name}: download must hold {{file}} in place of a file's name, received {self.download!r}."
+                f"{self.name}: download must contain {{file}} in place of the file name, received {self.download!r}."
             )
 
     @property
     def page(self) -> str:
-        """Where a browser finds it."""
+        """Its web page."""
         return f"https://doi.org/{self.doi}"
 
     @property
     def size(self) -> int | None:
-        """Bytes of all its files together, None where not all are known."""
+        """Total size of its files [bytes]; None if not all sizes are known."""
         sizes = [file.size for file in self.files]
         return None if not sizes or None in sizes else sum(sizes)
 
     def row(self) -> tuple[str, ...]:
-        """The record as texts: name, title, size, DOI, licence, reader."""
+        """Name, title, size, DOI, licence and reader as texts."""
         return (
             self.name,
             self.title,
@@ -182,7 +187,7 @@ _SETS = (
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The public sets, by name or one after the other; a table in a notebook."""
+    """The public data sets, by name or by iteration; shown as a table in a notebook."""
 
     sets: tuple[PublicSet, ...]
 
@@ -224,9 +229,11 @@ class Catalogue:
 
 
 def catalogue() -> Catalogue:
-    """The public sets that calolab knows: name, files, size, DOI, licence, paper, and the reader that opens them.
+    """The public data sets with their files, sizes, DOIs, licences, papers and readers.
 
-    What is not known here is None, shown as "unknown"; sets whose reader is "none yet" can be fetched, but
-    `load` does not read them.
+    Unknown entries are None and shown as "unknown". Sets whose reader is "none yet" can be downloaded, but not loaded.
+
+    >>> catalogue()["jet-images"].doi
+    '10.5281/zenodo.269622'
     """
     return Catalogue(_SETS)

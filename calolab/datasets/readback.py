@@ -1,28 +1,31 @@
-"""What was written is read back before it counts: shapes, and checksums of every number."""
+"""Verification of written files: they are read back and compared, by shape and checksum, before they are renamed."""
 
 from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from calolab.datasets import hdf5
 from calolab.datasets.events import dataset, open_file
 from calolab.datasets.layouts import DESCRIPTION
+from calolab.files import unreadable
 
-_BYTES = 2_000_000  # that are read at a time
+_BYTES = 2_000_000  # read at a time
 
 
 @dataclass
 class Tally:
-    """What has been written of one dataset so far.
+    """The part of a dataset that has been written so far.
 
     Args:
-        dtype: the type of its numbers.
+        dtype: type of its numbers.
         shape: its shape.
-        checksum: of the bytes in C order.
+        checksum: checksum of the bytes in C order.
     """
 
     dtype: np.dtype
@@ -30,7 +33,7 @@ class Tally:
     checksum: int = 0
 
     def counted(self, pieces: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-        """Pass pieces on to the writer, and count them."""
+        """Pass pieces on to the writer and include them in the checksum."""
         for piece in pieces:
             self.checksum = zlib.crc32(np.ascontiguousarray(piece, self.dtype), self.checksum)
             yield piece
@@ -40,33 +43,63 @@ def verify(path: Path, partial: Path, written: dict[str, Tally], text: str) -> N
     """Read an HDF5 file or npz archive back.
 
     Args:
-        path: its final name, for the message.
-        partial: the file.
-        written: what each of its datasets must hold.
+        path: its final name, for messages.
+        partial: its temporary name.
+        written: what each of its datasets must contain.
         text: its description.
 
     Raises:
-        OSError: if it does not hold that.
+        OSError: if the content differs, or the file cannot be read now.
+        ValueError: if the file system has no locks, or another process has locked the file.
+    """
+    with reading_back(path, partial), open_file(partial) as handle:
+        if handle[DESCRIPTION][0] != text.encode():
+            raise differs(path, DESCRIPTION)
+        for name, tally in written.items():
+            held = dataset(handle, str(partial), name)
+            found = Tally(tally.dtype, tuple(held.shape))
+            rows = max(1, _BYTES // max(1, held.dtype.itemsize * int(np.prod(held.shape[1:]))))
+            for _ in found.counted(held[start : start + rows] for start in range(0, len(held), rows)):
+                pass
+            if found != tally:
+                raise differs(path, f"dataset {name!r} of shape {tally.shape}")
+
+
+@contextmanager
+def reading_back(path: Path, partial: Path) -> Iterator[None]:
+    """Inside the block, in which a written file is read back, give errors the right diagnosis and the final name.
+
+    Args:
+        path: its final name.
+        partial: its temporary name.
+
+    Raises:
+        OSError: if the file cannot be read now, or what was read is damaged.
+        ValueError: if the file is locked, or locks are not supported.
     """
     try:
-        with open_file(partial) as handle:
-            if handle[DESCRIPTION][0] != text.encode():
-                raise differs(path, DESCRIPTION)
-            for name, tally in written.items():
-                held = dataset(handle, str(partial), name)
-                found = Tally(tally.dtype, tuple(held.shape))
-                rows = max(1, _BYTES // max(1, held.dtype.itemsize * int(np.prod(held.shape[1:]))))
-                for _ in found.counted(held[start : start + rows] for start in range(0, len(held), rows)):
-                    pass
-                if found != tally:
-                    raise differs(path, f"dataset {name!r} of shape {tally.shape}")
+        yield
     except (ValueError, KeyError) as error:
-        raise differs(path, f"the file ({error})") from error
+        if isinstance(error, hdf5.LockError):
+            raise hdf5.LockError(_with_final_name(error, path, partial)) from error
+        if error.__cause__ is not None and (fault := unreadable(error.__cause__, path)):
+            raise fault from error
+        raise differs(path, f"the file ({_with_final_name(error, path, partial)})") from error
+
+
+def _with_final_name(error: Exception, path: Path, partial: Path) -> str:
+    text = error.args[0] if isinstance(error, KeyError) and error.args else error
+    return str(text).replace(str(partial), str(path)).replace(partial.name, path.name)
 
 
 def differs(path: Path, what: str) -> OSError:
-    """The error for a file that does not hold what was written."""
+    """The error to raise for a file that does not contain what was written.
+
+    Args:
+        path: its final name.
+        what: the part of it that differs.
+    """
     return OSError(
-        f"{path}: {what} was written, but does not read back as it was; nothing is kept. Save it elsewhere: the disk "
+        f"{path}: {what} was written, but differs when it is read back; nothing was kept. Save it elsewhere: the disk "
         "or its file system may be full or damaged."
     )

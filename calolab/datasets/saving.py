@@ -1,4 +1,4 @@
-"""Events into HDF5 files and npz archives."""
+"""Writing of events to HDF5 files and npz archives."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 _PIECE_BYTES = 2_000_000
 _CHUNK_BYTES = 500_000
-# What HDF5 may write besides the data at hand: a megabyte of chunks that it holds back, and what it says about them.
+# Size of what HDF5 may write in addition to the data: a megabyte of cached chunks, and metadata.
 _MARGIN_BYTES = 1_500_000
 
 
 def fitting_layout(path: Path, sample: Sample | EventStream | Particles) -> str:
-    """Name of the layout that suits a sample and the file's name."""
+    """Name of the layout that fits a sample and the name of the file."""
     if not isinstance(sample, Sample | EventStream):
         return "delphes"
     space = sample.space
@@ -47,51 +47,65 @@ def fitting_layout(path: Path, sample: Sample | EventStream | Particles) -> str:
 
 
 def write_showers(path: Path, sample: Sample | EventStream, layout: Layout, hcal: Sample | None) -> None:
-    """Write showers, and perhaps the same events' hadronic calorimeter, as HDF5.
+    """Write showers to an HDF5 file.
+
+    Args:
+        path: the file.
+        sample: showers in boxes of cells [GeV].
+        layout: how to store them.
+        hcal: the hadronic calorimeter of the same events, or None.
 
     Raises:
-        ValueError: if the layout cannot hold them.
+        ValueError: if the layout cannot store them.
     """
     reserved = {ECAL, HCAL, "target", DESCRIPTION, *(() if layout.energy == "energy" else ("energy",))}
     parts = {ECAL: sample} | ({} if hcal is None else {HCAL: hcal})
     for quantity, part in parts.items():
         if len(part.space.shape) != 3:
             raise ValueError(
-                f"{path}: layout {layout.name!r} holds boxes of cells (x, y, z), received space "
+                f"{path}: layout {layout.name!r} is for boxes of cells (x, y, z), received space "
                 f"{part.space.name!r} of shape {part.space.shape}."
             )
         if len(part) != len(sample):
-            raise ValueError(f"{path}: {quantity} has {len(part)} events, {ECAL} {len(sample)}: give the same events.")
+            raise ValueError(
+                f"{path}: {quantity} has {len(part)} events, {ECAL} {len(sample)}. They must be the same events."
+            )
     if "energy" not in sample.labels:
         raise ValueError(f"{path}: layout {layout.name!r} needs the label 'energy', received {list(sample.labels)}.")
     _write(path, parts, layout, reserved - {"energy"})
 
 
 def write_images(path: Path, sample: Sample | EventStream, layout: Layout) -> None:
-    """Write images as HDF5 or as an npz archive.
+    """Write images to an HDF5 file or an npz archive.
+
+    Args:
+        path: the file.
+        sample: the images.
+        layout: how to store them.
 
     Raises:
-        ValueError: if the layout cannot hold them, or the file's name says other masses than the labels.
+        ValueError: if the layout cannot store them, or the name of the file gives other masses than the labels.
     """
     if sample.space.has_depth:
-        raise ValueError(f"{path}: layout {layout.name!r} holds plain images, received {sample.space!r}.")
+        raise ValueError(f"{path}: layout {layout.name!r} is for images without layers, received {sample.space!r}.")
     if not layout.signed and sample.space.unit != "GeV":
-        raise ValueError(f"{path}: layout {layout.name!r} holds energies or momenta [GeV], received {sample.space!r}.")
+        raise ValueError(f"{path}: layout {layout.name!r} is for energies or momenta [GeV], received {sample.space!r}.")
     if layout.name in ("rpv", "rpv-h5"):
         for name, mass in images.masses(path).items():
             if name in sample.labels and not np.all(sample.labels[name] == mass):
                 raise ValueError(
-                    f"{path}: the name says {name} {mass:g} GeV, but the label goes from {sample.labels[name].min():g} "
-                    f"to {sample.labels[name].max():g} GeV. Name the file by its masses, or leave them out of the name."
+                    f"{path}: the name gives {name} {mass:g} GeV, but the label ranges from "
+                    f"{sample.labels[name].min():g} to {sample.labels[name].max():g} GeV. Name the file after its "
+                    "masses, or remove them from the name."
                 )
     _write(path, {layout.cells: sample}, layout, {layout.cells, layout.cells.split("/")[0], DESCRIPTION})
 
 
 def description(path: Path, **content) -> str:
-    """What a file says of itself, as JSON in ASCII.
+    """The description of a file, as JSON in ASCII.
 
     Raises:
-        ValueError: if there is anything but plain numbers and strings in it.
+        ValueError: if it contains anything except plain numbers and strings.
     """
     try:
         return json.dumps(content, default=_plain)
@@ -140,7 +154,7 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
                 dataset = handle.create_dataset(name, data=column, chunks=True, fletcher32=True)
                 label = "energy" if name == layout.energy else name
                 dataset.attrs["unit"] = LABEL_UNITS.get(dict(layout.labels).get(name, label), "")
-            # ASCII, so bytes are characters; the checksum finds what is damaged later.
+            # ASCII, so that bytes are characters; the checksum detects later damage.
             make_room(len(text))
             handle.create_dataset(DESCRIPTION, data=np.array([text.encode()]), compression="gzip", fletcher32=True)
         readback.verify(path, partial, written, text)
@@ -148,10 +162,10 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
 
 @contextmanager
 def _hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[int], None]]]:
-    """A new HDF5 file, and what must be called with the bytes that are to be written next.
+    """Create an HDF5 file; yields it and a function to be called with the number of bytes that are written next.
 
-    A full disk in the middle of a write ends in a crash when HDF5 closes the file (h5py's file objects as well), so
-    the bytes are allocated before HDF5 writes them.
+    If the disk becomes full during a write, HDF5 crashes when it closes the file (also through file objects of h5py).
+    Therefore the bytes are allocated before HDF5 writes them.
     """
     with open(path, "wb") as disk:
         reserve(disk.fileno(), 0, _MARGIN_BYTES)
@@ -169,7 +183,7 @@ def _hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[int], None]]]:
 
 
 def _check_labels(path: Path, labels: Iterable[str], layout: Layout, reserved: set[str]) -> None:
-    """Refuse labels whose datasets would take the place of others."""
+    """Reject labels whose datasets would overwrite others."""
     names = {label: layout.dataset_of(label) for label in labels}
     counts = Counter(names.values())
     taken = reserved - {layout.energy}
@@ -210,16 +224,16 @@ def _write_cells(
 
 
 def _pieces(path: Path, name: str, sample: Sample | EventStream, layout: Layout) -> Iterator[np.ndarray]:
-    """The cells as they are stored, some events at a time, checked."""
+    """The cells as they are stored, some events at a time, after a check."""
     start = 0
     for piece in _parts(sample):
         if not layout.signed and piece.values.min() < 0:
             event = start + int(np.argmax(piece.values.reshape(len(piece), -1).min(axis=1) < 0))
             raise ValueError(
-                f"{path}: dataset {name!r} would hold negative energies, the first in event {event}. Set them to zero "
-                "first: np.maximum(sample.values, 0)."
+                f"{path}: dataset {name!r} would contain negative energies, the first in event {event}. Set them to "
+                "zero first: np.maximum(sample.values, 0)."
             )
-        with np.errstate(over="ignore"):  # refused below, in words
+        with np.errstate(over="ignore"):  # reported below
             values = piece.values if layout.factor == 1 else piece.values * np.float32(layout.factor)
         if not np.isfinite(values.max()):
             raise ValueError(f"{path}: dataset {name!r} overflows float32 with the factor {layout.factor:g}.")
@@ -237,7 +251,7 @@ def _parts(sample: Sample | EventStream) -> Iterator[Sample]:
 
 
 def _columns(path: Path, sample: Sample | EventStream, layout: Layout) -> Iterator[tuple[str, np.ndarray]]:
-    """Datasets that hold the labels."""
+    """The datasets of the labels."""
     for name, column in sample.labels.items():
         energy = name == "energy" and layout.energy is not None
         if energy and not (column > 0).all():

@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes: the kinds that are read here, and what else a user may have at hand."""
+"""The format of a file, identified by its first bytes: supported formats, and common others for error messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import h5py
 
 from calolab.datasets.layouts import CONTAINERS
 
-_BYTES = 4096  # of the file's start
+_BYTES = 4096  # read from the beginning of the file
 _READ_HERE = {b"\x89HDF": "hdf5", b"PK\x03\x04": "npz", b"root": "root", b"SIMPLE  =": "fits"}
 _PACKED = {
     b"\x1f\x8b": ("gzip", gzip.open, "gunzip"),
@@ -27,24 +27,24 @@ _OTHERS = {
     "np.savez('events.npz', hist=numpy.load(path)) for images",
     **dict.fromkeys(
         (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
-        "a Python pickle, which may run code when it is opened and is never read: save arrays with np.savez or h5py",
+        "a Python pickle, which may run code when it is opened and is not read: save arrays with np.savez or h5py",
     ),
     b"\x0e\x03\x13\x01": "an HDF4 file: convert it first, with h4toh5",
     b"PAR1": "a Parquet file: convert it to HDF5 first",
-    b"version https://git-lfs": "a Git LFS pointer, not the file itself: fetch it with git lfs pull",
-    b"\x00" * 8: "it begins with zeros, as an interrupted download does: fetch it again",
+    b"version https://git-lfs": "a Git LFS pointer, not the file itself: get it with git lfs pull",
+    b"\x00" * 8: "it begins with zeros, like an interrupted download: download it again",
 }
-# Text formats by a word near their start.
+# Text formats, by a word near the beginning.
 _TEXTS = {
-    b"<leshoucheseventfile": "a Les Houches event file: partons of a matrix element, which a shower and a detector "
-    "have to follow; Delphes with its Pythia 8 interface does both, and load reads the towers that it writes",
-    b"<leshouchesevents": "a Les Houches event file: partons of a matrix element, which a shower and a detector have "
-    "to follow; Delphes with its Pythia 8 interface does both, and load reads the towers that it writes",
-    b"<gdml": "a GDML file, a detector's geometry without events",
-    b"<!doctype html": "a web page, so the download went wrong: fetch the file itself",
-    b"<html": "a web page, so the download went wrong: fetch the file itself",
-    b"hepmc::": "a HepMC file, particles of an event generator; run Delphes on it, and load reads the towers that it "
-    "writes",
+    **dict.fromkeys(
+        (b"<leshoucheseventfile", b"<leshouchesevents"),
+        "a Les Houches event file: partons of a matrix element, without parton shower and detector. Delphes with its "
+        "Pythia 8 interface simulates both; load the towers that it writes",
+    ),
+    b"<gdml": "a GDML file, the geometry of a detector without events",
+    b"<!doctype html": "a web page: the download has failed, download the file itself",
+    b"<html": "a web page: the download has failed, download the file itself",
+    b"hepmc::": "a HepMC file, particles of an event generator: run Delphes on it and load the towers that it writes",
     b"<?xml": "an XML file",
 }
 _SPECIAL = {
@@ -56,12 +56,12 @@ _SPECIAL = {
 
 
 def container(path: str | Path) -> str:
-    """What kind of file this is, by its first bytes: a key of `CONTAINERS`.
+    """The format of a file, by its first bytes: a key of `CONTAINERS`.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        PermissionError: if it may not be read.
-        ValueError: if it is none that is read here.
+        PermissionError: if this user may not read it.
+        ValueError: if its format is not supported.
     """
     path = Path(path)
     try:
@@ -72,12 +72,12 @@ def container(path: str | Path) -> str:
     except PermissionError as error:
         raise _denied(path, error) from error
     if stat.S_ISDIR(mode):
-        raise ValueError(f"{path}: is a directory; name its files, e.g. '{path / '*.h5'}'.")
+        raise ValueError(f"{path}: is a directory; give its files, e.g. '{path / '*.h5'}'.")
     for is_kind, what in _SPECIAL.items():
         if is_kind(mode):
             raise ValueError(
-                f"{path}: is {what}, and events are read from regular files only, in which they can be read at any "
-                "place. Copy its content into one first."
+                f"{path}: is {what}, but events can be read only from regular files, which allow random access. Copy "
+                "its content into a regular file first."
             )
     try:
         with open(path, "rb") as file:
@@ -87,22 +87,22 @@ def container(path: str | Path) -> str:
     known = next((kind for key, kind in _READ_HERE.items() if start.startswith(key)), None)
     if known == "npz":
         _check_archive(path)
-    if known is None and h5py.is_hdf5(path):  # behind a block of the user's own
+    if known is None and h5py.is_hdf5(path):  # after a user block
         known = "hdf5"
     if known is None:
         expected = " or ".join(what for what, _ in CONTAINERS.values())
-        raise ValueError(f"{path}: expected {expected}, but this is none ({_what_else(path, start)}).")
+        raise ValueError(f"{path}: expected {expected}, but this is another file ({_what_else(path, start)}).")
     return known
 
 
 def _denied(path: Path, error: PermissionError) -> PermissionError:
-    return PermissionError(error.errno, f"{path}: may not be read by this user. Ask its owner for the right to read it")
+    return PermissionError(error.errno, f"{path}: this user has no permission to read it. Ask its owner for permission")
 
 
 def _what_else(path: Path, start: bytes) -> str:
-    """Words for a file that is not read here: what it is, and what to do."""
+    """Description of a file that is not supported, with the remedy."""
     if not start:
-        return "the file is empty: fetch or write it again"
+        return "the file is empty: download or write it again"
     for key, (name, opened, command) in _PACKED.items():
         if start.startswith(key):
             article = "an" if name[0] in "aeioux" else "a"
@@ -116,28 +116,28 @@ def _what_else(path: Path, start: bytes) -> str:
     if what := _text(text):
         return what
     if text.startswith(b"<"):
-        return f"text with mark-up, it begins with {start[:30]!r}"
+        return f"markup text that begins with {start[:30]!r}"
     if text.startswith((b"{", b"[")):
         return "a JSON text"
     if b"\nblock " in text:
-        return "an SLHA spectrum of masses and decays, without events: a generator reads it"
+        return "an SLHA spectrum of masses and decays, without events: input of an event generator"
     return f"it begins with {start[:8]!r}"
 
 
 def _text(text: bytes) -> str | None:
-    """A known text format, in words; the text is in small letters."""
+    """Description of a known text format; the text is in lower case."""
     if not text.startswith((b"<", b"hepmc")):
         return None
     return next((what for key, what in _TEXTS.items() if key in text), None)
 
 
 def _inside(path: Path, opened) -> str:
-    """What a packed file holds, in words."""
+    """Description of the content of a compressed file."""
     try:
         with opened(path, "rb") as file:
             start = file.read(_BYTES)
     except (OSError, EOFError, ValueError, lzma.LZMAError):
-        return ", itself damaged"
+        return ", which is damaged"
     found = next((CONTAINERS[kind][0] for key, kind in _READ_HERE.items() if start.startswith(key)), None)
     if start[257:262] == b"ustar":
         found = "a tar archive"
@@ -146,7 +146,7 @@ def _inside(path: Path, opened) -> str:
 
 
 def _check_archive(path: Path) -> None:
-    """Refuse a zip archive that holds other files than arrays; a damaged one is left to its reader."""
+    """Reject a zip archive that contains other files than arrays; damaged archives are reported by their reader."""
     try:
         with zipfile.ZipFile(path) as archive:
             names = [name for name in archive.namelist() if not name.endswith("/")]
@@ -159,6 +159,6 @@ def _check_archive(path: Path) -> None:
             " A Keras model or a GAN is opened with models.load." if any("config.json" in one for one in names) else ""
         )
         raise ValueError(
-            f"{path}: expected an npz archive, which holds numpy arrays (*.npy), but this zip archive holds {some}. "
-            f"Unpack it first, with unzip, and load the files of events in it.{model}"
+            f"{path}: expected an npz archive, which contains numpy arrays (*.npy), but this zip archive contains "
+            f"{some}. Unpack it with unzip and load its files of events.{model}"
         )

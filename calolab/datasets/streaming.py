@@ -1,7 +1,8 @@
-"""EventStream: a sample on disk, read in shuffled windows, so that memory stays small whatever the files' size."""
+"""EventStream: a sample on disk that is read in shuffled windows, so that files may be larger than memory."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
@@ -12,21 +13,24 @@ from pathlib import Path
 import numpy as np
 
 from calolab.datasets.events import EventFile, check_content, open_file, read_labels, read_values
+from calolab.datasets.layouts import ECAL
+from calolab.datasets.plausible import EmptyEvents
 from calolab.samples import LABEL_UNITS, Sample, batch_slices, check_shard, concatenate
 from calolab.spaces import Space
 
 
 @dataclass(frozen=True)
 class EventStream:
-    """A sample on disk: made by `stream`, used like a `Sample`, holding no event in memory.
+    """A sample on disk, returned by `stream` and used like a `Sample`; no events are kept in memory.
 
-    It is small, opens its files only while it reads, and can be sent to other processes that see the same files.
+    It is small, opens its files only while it reads, and can be sent to other processes that have access to the files.
+    Empty showers are reported by a warning when all events, or those of `head`, have been read.
 
     Args:
-        files: what is known of each file.
+        files: description of each file.
         space: what the values mean.
-        window: events that are shuffled among each other at a time.
-        ranges: the events of this stream, as `(start, stop)` in the numbering through all files; None for all.
+        window: number of events that are shuffled together.
+        ranges: the events of this stream, as `(start, stop)` with events numbered across all files; None for all.
         origin: where the events come from.
     """
 
@@ -47,16 +51,20 @@ class EventStream:
 
     @property
     def labels(self) -> StreamLabels:
-        """The labels by name, each read from disk when asked for: `stream.labels["energy"]`, shape `(event,)`."""
+        """The labels by name, each read from disk on access: `stream.labels["energy"]`, shape `(event,)`."""
         return StreamLabels(self)
 
     def shard(self, rank: int, size: int) -> EventStream:
         """The `rank`-th of `size` contiguous parts, whose lengths differ by one event at most.
 
-        Every event is in exactly one part, and each part touches few files.
+        Every event belongs to exactly one part, and each part reads few files.
+
+        Args:
+            rank: index of the part, from 0.
+            size: number of parts.
 
         Raises:
-            ValueError: if there is no such rank, or a rank would have no event.
+            ValueError: if `rank` is out of range, or a rank would have no event.
         """
         check_shard(rank, size, len(self))
         each, left = divmod(len(self), size)
@@ -64,7 +72,11 @@ class EventStream:
         return replace(self, ranges=_cut(self.ranges, start, start + each + (rank < left)))
 
     def split(self, test: float, seed: int) -> tuple[EventStream, EventStream]:
-        """Cut into `(train, test)` at random, by blocks of neighbouring events as they lie in the files.
+        """Split at random into `(train, test)`, by blocks of events that are neighbours in the files.
+
+        Args:
+            test: fraction of the events in the test sample, between 0 and 1.
+            seed: seed of the split.
 
         Raises:
             ValueError: if `test` is not between 0 and 1, or one part would be empty.
@@ -73,7 +85,7 @@ class EventStream:
             raise ValueError(f"split(test=) expects a fraction between 0 and 1, received {test}.")
         n_test = round(len(self) * test)
         if n_test == 0 or n_test == len(self):
-            raise ValueError(f"split(test={test}) of {len(self)} events leaves one part empty; give more events.")
+            raise ValueError(f"split(test={test}) of {len(self)} events leaves one part empty; use more events.")
         starts = self._file_starts()
         blocks = [(starts[file] + start, starts[file] + stop) for file, start, stop in self._blocks()]
         order = np.random.default_rng(seed).permutation(len(blocks))
@@ -82,41 +94,54 @@ class EventStream:
         return replace(self, ranges=_merge(train_ranges)), replace(self, ranges=_merge(test_ranges))
 
     def batches(self, batch_size: int | Sequence[int], seed: int, steps: int | None = None) -> Iterator[Sample]:
-        """One epoch in an order fixed by `seed`, in `steps` batches; the last batch takes all that is left.
+        """One epoch in an order fixed by `seed`, in `steps` batches; the last batch contains the remaining events.
 
-        Blocks of neighbouring events come in random order, and the events of `window` are shuffled among each other.
-        The next window is read while the present one is used.
+        Blocks of neighbouring events are read in random order, and the events of a window are shuffled. The next
+        window is read while the current one is used.
 
         Args:
-            batch_size: events per batch; several sizes take turns, as `samples.rank_batches` gives them.
+            batch_size: events per batch; several sizes are used in turn, as returned by `samples.rank_batches`.
             seed: seed of the order.
             steps: number of batches; by default `steps_per_epoch(len(self), batch_size)`.
 
         Raises:
-            ValueError: if the batches do not fit, or, on the way, if a file is corrupt or holds NaN or negative
-                energies.
+            ValueError: if there are too few events for the batches, or, while reading, if a file is corrupt or
+                contains NaN or negative energies.
         """
         slices = batch_slices(len(self), batch_size, steps)
         return self._serve([chosen.stop - chosen.start for chosen in slices], seed)
 
     def in_order(self) -> Iterator[Sample]:
-        """All events in the order of the files, a block (some MB, as the files are cut) at a time."""
-        for block in self._blocks():
-            yield self._sample(*self._read([block]))
+        """All events in the order of the files, one block of a few MB at a time."""
+        blocks, empty = self._blocks(), EmptyEvents()
+        for number, block in enumerate(blocks, 1):
+            sample = self._sample(*self._read([block], empty))
+            if number == len(blocks):
+                self._warn(empty, stacklevel=3)
+            yield sample
 
     def head(self, n: int | None = None) -> Sample:
-        """The first `n` events in the order of the files, or all of them, in memory."""
+        """The first `n` events in the order of the files, by default all, in memory."""
+        return self._head(n, stacklevel=4)
+
+    def _head(self, n: int | None, stacklevel: int) -> Sample:
         n = len(self) if n is None else min(n, len(self))
         if n < 1:
             raise ValueError(f"head(n) expects at least one event, received {n}.")
-        blocks = replace(self, ranges=_cut(self.ranges, 0, n))._blocks()
-        return self._sample(*self._read(blocks))
+        blocks, empty = replace(self, ranges=_cut(self.ranges, 0, n))._blocks(), EmptyEvents()
+        sample = self._sample(*self._read(blocks, empty))
+        self._warn(empty, stacklevel)
+        return sample
+
+    def _warn(self, empty: EmptyEvents, stacklevel: int) -> None:
+        if doubt := empty.doubt():
+            warnings.warn(f"{self.origin.get('file', self.files[0].path)}: {doubt}", stacklevel=stacklevel)
 
     def _file_starts(self) -> list[int]:
         return [0, *accumulate(file.n_events for file in self.files)]
 
     def _blocks(self) -> list[tuple[int, int, int]]:
-        """This stream's events as `(file, start, stop)`, cut where the files' chunks are, in order."""
+        """The events as `(file, start, stop)` in order, divided at the borders of the files' chunks."""
         starts = self._file_starts()
         blocks = []
         for first, last in self.ranges:
@@ -129,7 +154,7 @@ class EventStream:
         return blocks
 
     def _plan(self, seed: int) -> Iterator[tuple[list[tuple[int, int, int]], np.ndarray]]:
-        """The windows of an epoch: which blocks each holds, and where each of their events goes in it."""
+        """The windows of an epoch: the blocks of each, and the position of each of their events in it."""
         random = np.random.default_rng(seed)
         blocks = self._blocks()
         held, n_events = [], 0
@@ -142,8 +167,10 @@ class EventStream:
             n_events += length
         yield sorted(held), random.permutation(n_events)
 
-    def _read(self, blocks, places: np.ndarray | None = None) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Values and labels of the blocks' events, the i-th going to `places[i]`."""
+    def _read(
+        self, blocks, empty: EmptyEvents, places: np.ndarray | None = None
+    ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Values and labels of the events of some blocks; the i-th event is stored at position `places[i]`."""
         n_events = sum(stop - start for _, start, stop in blocks)
         values = np.empty((n_events, *self.space.shape), np.float32)
         labels = {name: np.empty(n_events) for name in self.labels}
@@ -155,33 +182,34 @@ class EventStream:
                 for _, start, stop in group:
                     where = slice(done, done + stop - start)
                     done = where.stop
-                    if places is None:
-                        read_values(handle, file, start, stop, values[where])
-                    else:
+                    columns = read_labels(handle, file, start, stop)
+                    piece = values[where] if places is None else np.empty((stop - start, *self.space.shape), np.float32)
+                    read_values(handle, file, start, stop, piece)
+                    empty.add(piece, columns.get("energy") if file.dataset == ECAL else None, file.path, start)
+                    if places is not None:
                         where = places[where]
-                        piece = np.empty((stop - start, *self.space.shape), np.float32)
-                        read_values(handle, file, start, stop, piece)
                         values[where] = piece
-                    for name, column in read_labels(handle, file, start, stop).items():
+                    for name, column in columns.items():
                         labels[name][where] = column
         return values, labels
 
-    def _windows(self, seed: int) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-        plan = self._plan(seed)
+    def _windows(self, seed: int, empty: EmptyEvents) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+        plan = ((blocks, empty, places) for blocks, places in self._plan(seed))
         with ThreadPoolExecutor(1, thread_name_prefix="calolab-stream") as reader:
             coming = reader.submit(self._read, *next(plan))
             for following in plan:
                 window = coming.result()
                 coming = reader.submit(self._read, *following)
                 yield window
-                del window  # else it would stay alive while the next one is waited for
+                del window  # otherwise its memory would be kept until the next window has been read
             yield coming.result()
 
     def _serve(self, sizes: list[int], seed: int) -> Iterator[Sample]:
-        windows = self._windows(seed)
+        empty = EmptyEvents()
+        windows = self._windows(seed, empty)
         (values, labels), used = next(windows), 0
         try:
-            for size in sizes:
+            for number, size in enumerate(sizes, 1):
                 parts = []
                 while size:
                     if used == len(values):
@@ -190,6 +218,8 @@ class EventStream:
                     taken = slice(used, min(used + size, len(values)))
                     parts.append(self._sample(values[taken], {name: c[taken] for name, c in labels.items()}))
                     used, size = taken.stop, size - (taken.stop - taken.start)
+                if number == len(sizes):
+                    self._warn(empty, stacklevel=3)
                 yield parts[0] if len(parts) == 1 else concatenate(parts)
         finally:
             windows.close()
@@ -217,9 +247,9 @@ class EventStream:
 
 
 class StreamLabels(Mapping):
-    """The labels of a stream by name; a column is read from disk each time it is asked for.
+    """The labels of a stream by name; a column is read from disk on each access.
 
-    Calling it, `stream.labels(("energy", "theta"))`, reads several columns into a dict.
+    A call, `stream.labels(("energy", "theta"))`, reads several columns into a dict.
     """
 
     def __init__(self, stream: EventStream):
@@ -244,7 +274,7 @@ class StreamLabels(Mapping):
         return len(self._stream.files[0].labels)
 
     def __call__(self, names) -> dict[str, np.ndarray]:
-        """The columns of these names, each of shape `(event,)`."""
+        """The columns with these names, each of shape `(event,)`."""
         return {name: self[name] for name in names}
 
     def __repr__(self):
@@ -252,7 +282,7 @@ class StreamLabels(Mapping):
 
 
 def _cut(ranges, start: int, stop: int) -> tuple[tuple[int, int], ...]:
-    """The `start`-th to `stop`-th of the events that the ranges hold one after the other."""
+    """The `start`-th to `stop`-th event of the given ranges."""
     kept, before = [], 0
     for first, last in ranges:
         begin, end = max(start - before, 0) + first, min(stop - before, last - first) + first
@@ -263,7 +293,7 @@ def _cut(ranges, start: int, stop: int) -> tuple[tuple[int, int], ...]:
 
 
 def _merge(ranges) -> tuple[tuple[int, int], ...]:
-    """The same events in rising order, neighbouring ranges joined."""
+    """The same events in ascending order, with adjacent ranges joined."""
     merged = []
     for first, last in sorted(ranges):
         if merged and merged[-1][1] == first:

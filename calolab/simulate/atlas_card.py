@@ -1,7 +1,7 @@
-"""The numbers of Delphes's ATLAS card: magnet, tower grids, energy fractions, resolutions and thresholds.
+"""Parameters of the ATLAS card of Delphes: magnet, tower grids, energy fractions, resolutions and thresholds.
 
-Delphes (arXiv:1307.6346) is a fast simulation whose detectors are cards of numbers; these are those of
-`delphes_card_ATLAS.tcl`. `calolab.simulate.towers` works with them.
+Delphes (arXiv:1307.6346) is a fast simulation whose detectors are defined by cards; the parameters here are those of
+`delphes_card_ATLAS.tcl`. They are used by `calolab.simulate.towers`.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from functools import cache, cached_property
 
 import numpy as np
 
-# The solenoid and the cylinder that it fills, on whose surface the calorimeters stand [mm], [T].
+# The cylinder with the solenoid field, on whose surface the calorimeters are [mm], and the field [T].
 RADIUS = 1150.0
 HALF_LENGTH = 3510.0
 MAGNETIC_FIELD = 2.0
-# Below this transverse momentum a particle is not followed [GeV].
+# Particles with lower transverse momentum [GeV] are not propagated.
 LEAST_PT = 1e-9**0.5
 
 _ELECTROMAGNETIC = (11, 22, 111)
-# Muons, neutrinos and neutralinos leave nothing in either calorimeter.
+# Muons, neutrinos and neutralinos deposit no energy in the calorimeters.
 _INVISIBLE = (12, 13, 14, 16, 1000022, 1000023, 1000025, 1000035, 1000045)
 _SHARED = (310, 3122)
 
 
 @dataclass(frozen=True)
 class Resolution:
-    """sigma(E)^2 = (constant E)^2 + stochastic^2 E + noise^2, for towers whose centre lies below `eta`, E in GeV."""
+    """sigma(E)^2 = (constant E)^2 + stochastic^2 E + noise^2, with E in GeV, for towers with |eta| below `eta`."""
 
     eta: float
     constant: float
@@ -36,18 +36,18 @@ class Resolution:
 
 
 @dataclass(frozen=True, eq=False)
-class Calorimeter:
-    """One calorimeter as a grid of towers: rings in eta, each divided in its own number of cells in phi.
+class TowerGrid:
+    """The towers of one calorimeter: rings in eta, each divided into cells in phi.
 
     Args:
         name: `"ecal"` or `"hcal"`.
         eta: edges of the rings, shape `(rings + 1,)`.
-        phi_cells: cells in each ring, shape `(rings,)`; every ring begins at phi = -pi.
-        fractions: the part of its energy that a particle of this absolute PDG code leaves here.
-        default: the same for all other particles.
-        minimum_energy: a tower with less is not read [GeV].
-        significance: a tower with less than so many of its own standard deviations is not read.
-        resolutions: by rising eta; beyond the last one the energy is exact.
+        phi_cells: number of cells in each ring, shape `(rings,)`; every ring begins at phi = -pi.
+        fractions: fraction of its energy that a particle deposits here, by absolute PDG code.
+        default: fraction for all other particles.
+        minimum_energy: towers with less energy are not read out [GeV].
+        significance: towers with less energy than this number of standard deviations are not read out.
+        resolutions: in order of eta; above the last eta the energy is exact.
     """
 
     name: str
@@ -74,7 +74,7 @@ class Calorimeter:
         return terms
 
     def fraction(self, identity: np.ndarray) -> np.ndarray:
-        """The part of their energy that particles leave here, shape `(particle,)`, from their PDG codes."""
+        """Fraction of their energy that particles with these PDG codes deposit here, shape `(particle,)`."""
         code = np.abs(identity)
         table = self._fraction_table
         fraction = table[np.minimum(code, len(table) - 1)]
@@ -97,7 +97,7 @@ class Calorimeter:
 
 
 @cache
-def ecal() -> Calorimeter:
+def ecal() -> TowerGrid:
     """The electromagnetic calorimeter: 123,192 towers of 0.0174 x 1 degree, coarser beyond |eta| = 2.958."""
     fine = [i * 0.0174 for i in range(-85, 87)]
     fine += [-2.958 + i * 0.0174 for i in range(1, 85)]
@@ -105,7 +105,7 @@ def ecal() -> Calorimeter:
     coarse = [-5, -4.7, -4.525, -4.35, -4.175, -4, -3.825, -3.65, -3.475, -3.3, -3.125, -2.958]
     coarse += [3.125, 3.3, 3.475, 3.65, 3.825, 4, 4.175, 4.35, 4.525, 4.7, 5]
     eta, phi_cells = _rings({360: fine, 36: coarse})
-    return Calorimeter(
+    return TowerGrid(
         name="ecal",
         eta=eta,
         phi_cells=phi_cells,
@@ -122,13 +122,13 @@ def ecal() -> Calorimeter:
 
 
 @cache
-def hcal() -> Calorimeter:
+def hcal() -> TowerGrid:
     """The hadronic calorimeter: 2,340 towers of 0.1 x 10 degrees, coarser beyond |eta| = 2.5."""
     fine = [-3.2, *(i / 10 for i in range(-25, 27)), 3.3]
     coarse = [-4.9, -4.7, -4.5, -4.3, -4.1, -3.9, -3.7, -3.5, -3.3, -3, -2.8, -2.6]
     coarse += [2.8, 3, 3.2, 3.5, 3.7, 3.9, 4.1, 4.3, 4.5, 4.7, 4.9]
     eta, phi_cells = _rings({36: fine, 18: coarse})
-    return Calorimeter(
+    return TowerGrid(
         name="hcal",
         eta=eta,
         phi_cells=phi_cells,
@@ -149,10 +149,10 @@ def hcal() -> Calorimeter:
 
 
 def _rings(edges: Mapping[int, list[float]]) -> tuple[np.ndarray, np.ndarray]:
-    """Rings from the card's lists of eta edges, each with its number of phi cells.
+    """Rings from the lists of eta edges in the card, each with its number of phi cells.
 
-    In Delphes a ring has the phi cells of its upper edge. As the card's lists interleave, a few forward rings of the
-    HCal are finer than their neighbours.
+    In Delphes a ring has the number of phi cells of its upper edge. Because the lists of the card overlap, a few
+    forward rings of the HCal have more cells than their neighbours.
     """
     cells = {edge: number for number, some in edges.items() for edge in some}
     eta = sorted(cells)

@@ -1,14 +1,13 @@
-"""Geant4 with no download: showers made particle by particle, in several processes.
+"""Geant4 without downloads: full simulation of showers in several processes.
 
-The Geant4 program comes with the wheel `geant4_pybind` (Geant4 11.4). Its data sets are gigabytes that the bindings
-would offer to download; the few tables that electrons, positrons and photons need are made from two small packages
-instead (see `calolab.simulate.tables`), and nothing is ever asked or downloaded. The physics is
-`G4EmStandardPhysics_option1` with a production cut of 0.7 mm: electromagnetic, without hadrons, so that a photon never
-breaks a nucleus.
+Geant4 is installed with the package `geant4_pybind` (Geant4 11.4). The bindings would download its data sets, which
+have several gigabytes. The few tables that electrons, positrons and photons need are instead made from two small
+packages (`calolab.simulate.tables`), without downloads. The physics is `G4EmStandardPhysics_option1` with a production
+cut of 0.7 mm: electromagnetic without hadrons, so there are no photonuclear reactions.
 
-Where `GEANT4_DATA_DIR` holds the official data sets, Geant4 reads those instead, and `physics` may name any of the
-official physics lists (`"FTFP_BERT"`, `"QGSP_BERT_EMZ"`, ...). This is untested, for want of the official data where
-calolab is tested. A sample's origin and the progress bar always say which tables were used.
+If `GEANT4_DATA_DIR` contains the official data sets, Geant4 reads those, and `physics` can be any official physics list
+(`"FTFP_BERT"`, `"QGSP_BERT_EMZ"`, ...). This is not tested, because the official data are not available in the tests
+of calolab. The origin of a sample and the progress bar say which tables were used.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from calolab.simulate.tables import INSTALL, Tables, tables
 from calolab.spaces import Space
 
 PHYSICS = "G4EmStandardPhysics_option1"
-# Production cut [mm] at which the electromagnetic physics was validated, and Geant4's own default.
+# Production cut [mm] at which the electromagnetic physics was validated; also the default of Geant4.
 CUT = 0.7
 
 
@@ -40,24 +39,25 @@ def cells(
     progress: bool = True,
     physics: str | None = None,
 ) -> tuple[np.ndarray, dict[str, str]]:
-    """Energy that showers deposit in the sensitive slabs, per cell.
+    """Energy that showers deposit in the cells of the sensitive slabs.
 
     Args:
         space: a regular calorimeter with slabs and equal cells.
         labels: `energy` [GeV] and, for tilted showers, `theta` [rad], each of shape `(event,)`.
-        particle: Geant4's name of the particle.
-        seed: of all showers; each one's random numbers follow from it and the shower's position alone.
-        processes: how many run at once; by default one per core.
+        particle: name of the particle in Geant4.
+        seed: seed of all showers; the random numbers of a shower depend only on it and on the index of the shower.
+        processes: number of parallel processes; by default one per core.
         progress: whether to show a progress bar.
         physics: name of an official physics list; by default `G4EmStandardPhysics_option1`.
 
     Returns:
-        The energies [GeV], shape `(event, *space.shape)`, float32; and what made them: version, physics, cut, tables.
+        Energies [GeV], shape `(event, *space.shape)`, float32, and how they were simulated: version, physics, cut,
+        tables.
 
     Raises:
         ModuleNotFoundError: if the extra `geant4` is not installed.
-        ValueError: if `physics` is unknown or needs data that are not there.
-        RuntimeError: if a process ends before its showers are done.
+        ValueError: if `physics` is unknown or needs data that are not available.
+        RuntimeError: if a process ends before its showers are complete.
     """
     values = np.zeros((len(labels["energy"]), *space.shape), np.float32)
 
@@ -80,11 +80,17 @@ def deposits(
     progress: bool = True,
     physics: str | None = None,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, str]]:
-    """Every step's deposit in the sensitive slabs, at the step's midpoint; the very showers that `cells` adds up.
+    """The energy deposit of every step in the sensitive slabs, at its midpoint, for the same showers as `cells`.
+
+    Args:
+        space, labels, particle, seed, processes, progress, physics: as for `cells`.
 
     Returns:
         The number of deposits of each event, shape `(event,)`; x, y, z [mm] and energy [GeV] of all deposits, shape
-        `(4, deposit)`, float32, in event order; and what made them. Arguments and errors are those of `cells`.
+        `(4, deposit)`, float32, in event order; and how they were simulated.
+
+    Raises:
+        ModuleNotFoundError, ValueError, RuntimeError: as for `cells`.
     """
     rows: list[np.ndarray] = [np.empty((4, 0), np.float32)] * len(labels["energy"])
     about = _run(space, labels, rows.__setitem__, particle, seed, processes, progress, physics)
@@ -116,7 +122,7 @@ def _run(space, labels, receive, particle, seed, processes, progress, physics) -
             receive_one,
             processes=processes,
             environment=data.environment,
-            # Large enough to keep a worker busy while it waits for nobody, small enough to end together.
+            # Large enough to keep the workers busy, small enough that they finish at about the same time.
             chunk=max(1, min(16, len(tasks) // (4 * processes))),
         )
     return {**about, "tables": data.name}
@@ -125,18 +131,18 @@ def _run(space, labels, receive, particle, seed, processes, progress, physics) -
 def _check_physics(physics: str | None, data: Tables) -> None:
     if physics not in (None, PHYSICS) and not data.official:
         raise ValueError(
-            f"physics={physics!r} needs Geant4's official data sets, and GEANT4_DATA_DIR does not name a folder that "
-            f"holds them (no G4EMLOW* in it). Without them there is {PHYSICS}: leave physics=None."
+            f"physics={physics!r} needs the official data sets of Geant4, but GEANT4_DATA_DIR is not a folder that "
+            f"contains them (no G4EMLOW*). Without them only {PHYSICS} is available: keep physics=None."
         )
 
 
 def _tasks(labels: Mapping[str, np.ndarray], seed: int) -> Sequence[tuple[float, float | None, tuple[int, int]]]:
-    """Energy [GeV], angle [rad] and the two seeds of each shower's own random numbers."""
+    """Energy [GeV], angle [rad] and the two seeds of each shower."""
     angles = labels.get("theta", [None] * len(labels["energy"]))
     tasks = []
     for event, (energy, angle) in enumerate(zip(labels["energy"], angles)):
         words = np.random.SeedSequence(seed, spawn_key=(1, event)).generate_state(2)
-        # Geant4's command takes signed numbers and ends its list of seeds at the first zero.
+        # The command of Geant4 takes signed numbers and ends the list of seeds at the first zero.
         seeds = tuple(int(word % (2**31 - 2)) + 1 for word in words)
         tasks.append((float(energy), None if angle is None else float(angle), seeds))
     return tasks

@@ -1,7 +1,7 @@
-"""The Geant4 program: calorimeter, physics, particle gun and readout of one worker process; Geant4's only door.
+"""The Geant4 program of one worker process: calorimeter, physics, particle gun and readout.
 
-`calolab.simulate.workers` starts it with `python -m`; nothing else may import it, since the bindings may look for data
-as they are imported and print what they like.
+`calolab.simulate.workers` starts it with `python -m`. No other module imports it, because the bindings may search for
+data and print messages when they are imported.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from calolab.simulate import workers
 from calolab.simulate.geant4 import PHYSICS
 from calolab.spaces import Space
 
-# The sheets reach this far beyond the window [mm], more than a shower's width: it ends in no edge, tilted or not.
+# The slabs extend beyond the window by this distance [mm], more than the width of a shower, also of a tilted one.
 MARGIN = 200.0
 NIST_NAMES = {"Air": "G4_AIR", "lAr": "G4_lAr"}
 
 
-class Calorimeter(g4.G4VUserDetectorConstruction):
-    """The space's slabs in a vacuum, as whole sheets: pads exist in the readout only and disturb no step."""
+class CalorimeterGeometry(g4.G4VUserDetectorConstruction):
+    """The slabs of the space in a vacuum, without division into cells: cells exist only in the readout."""
 
     def __init__(self, space: Space, detector: g4.G4VSensitiveDetector):
         super().__init__()
         self.space, self.detector = space, detector
-        # Geant4 owns what is built, but the bindings free what Python drops.
+        # Geant4 owns these objects, but the bindings free them if Python has no reference.
         self.kept: list[object] = []
         self.sensitive: list[g4.G4LogicalVolume] = []
 
@@ -49,7 +49,7 @@ class Calorimeter(g4.G4VUserDetectorConstruction):
         return self._place(world, g4.G4ThreeVector(), None, 0)
 
     def ConstructSDandField(self):
-        """Connect the sensitive sheets with the detector."""
+        """Connect the sensitive slabs with the detector."""
         g4.G4SDManager.GetSDMpointer().AddNewDetector(self.detector)
         for sheet in self.sensitive:
             self.SetSensitiveDetector(sheet, self.detector)
@@ -67,7 +67,7 @@ class Calorimeter(g4.G4VUserDetectorConstruction):
 
 
 class Physics(g4.G4VModularPhysicsList):
-    """Electrons, positrons and photons, by `G4EmStandardPhysics_option1`."""
+    """Electrons, positrons and photons with `G4EmStandardPhysics_option1`."""
 
     def __init__(self):
         super().__init__()
@@ -76,7 +76,7 @@ class Physics(g4.G4VModularPhysicsList):
 
 
 class Gun(g4.G4VUserPrimaryGeneratorAction):
-    """Shoots one particle per event, from the tasks of the chunk at hand, at the middle of the front face."""
+    """Shoots one particle per event at the middle of the front face, following the tasks of the current chunk."""
 
     def __init__(self):
         super().__init__()
@@ -85,7 +85,7 @@ class Gun(g4.G4VUserPrimaryGeneratorAction):
         self.tasks: Sequence[tuple] = ()
 
     def GeneratePrimaries(self, event):
-        """Seed the event's own random numbers and shoot."""
+        """Set the seeds of the event and shoot the particle."""
         energy, angle, seeds = self.tasks[event.GetEventID()]
         g4.G4UImanager.GetUIpointer().ApplyCommand(f"/random/setSeeds {seeds[0]} {seeds[1]}")
         angle = np.pi / 2 if angle is None else angle
@@ -95,10 +95,10 @@ class Gun(g4.G4VUserPrimaryGeneratorAction):
 
 
 class StepDetector(g4.G4VSensitiveDetector):
-    """Notes every step's deposit at the step's midpoint.
+    """Records the energy deposit of every step at its midpoint.
 
-    Geant4's own scorers would spare the calls of Python, a third of the time, but need the pads as volumes. Their
-    borders break up the electrons' steps, and the silicon then receives 2 % less.
+    The scorers of Geant4 would avoid the calls to Python, a third of the time, but need the cells as volumes. Their
+    boundaries divide the steps of the electrons, which reduces the energy in the silicon by 2 %.
     """
 
     def __init__(self):
@@ -106,7 +106,7 @@ class StepDetector(g4.G4VSensitiveDetector):
         self.steps: list[float] = []
 
     def ProcessHits(self, step, history):
-        """Note one step."""
+        """Record one step."""
         energy = step.GetTotalEnergyDeposit()
         if energy > 0:
             ends = step.GetPreStepPoint().GetPosition() + step.GetPostStepPoint().GetPosition()
@@ -114,63 +114,63 @@ class StepDetector(g4.G4VSensitiveDetector):
         return True
 
     def take(self) -> np.ndarray:
-        """x, y, z [mm] and energy [GeV] of the event's deposits, shape `(4, deposit)`, float32."""
+        """x, y, z [mm] and energy [GeV] of the deposits of the event, shape `(4, deposit)`, float32."""
         steps = np.array(self.steps).reshape(-1, 4).T
         self.steps = []
         return (steps / [[2], [2], [2], [g4.GeV]]).astype(np.float32)
 
 
 class EventReader(g4.G4UserEventAction):
-    """Calls a function with each finished event."""
+    """Calls a function at the end of each event."""
 
     def __init__(self, read: Callable[[g4.G4Event], None]):
         super().__init__()
         self.read = read
 
     def EndOfEventAction(self, event):
-        """Read the event out."""
+        """Read the event."""
         self.read(event)
 
 
 class Actions(g4.G4VUserActionInitialization):
-    """Geant4's list of user actions."""
+    """The user actions."""
 
     def __init__(self, *actions):
         super().__init__()
         self.actions = actions
 
     def Build(self):
-        """Register them."""
+        """Register the actions."""
         for action in self.actions:
             self.SetUserAction(action)
 
 
 def material(name: str) -> g4.G4Material:
-    """Geant4's own description of a material.
+    """The material with this name from the database of Geant4.
 
     Raises:
-        ValueError: if Geant4 knows none of that name.
+        ValueError: if there is no such material.
     """
     found = g4.G4NistManager.Instance().FindOrBuildMaterial(NIST_NAMES.get(name, f"G4_{name}"))
     if found is None:
         raise ValueError(
-            f"Geant4 knows no material 'G4_{name}' for the slabs of {name!r}; see its list of NIST materials."
+            f"Geant4 has no material 'G4_{name}' for the slabs of {name!r}; see its list of NIST materials."
         )
     return found
 
 
 def version() -> str:
-    """Geant4's version, e.g. `"11.4.1"`."""
+    """The version of Geant4, e.g. `"11.4.1"`."""
     number = g4.G4VERSION_NUMBER
     return f"{number // 100}.{number // 10 % 10}.{number % 10}"
 
 
 def prepare(job: dict) -> tuple[dict[str, str], Callable]:
-    """Set Geant4 up for a job, and return what it is and the function that makes a chunk of showers."""
+    """Initialise Geant4 for a job; returns its description and a function that simulates a chunk of showers."""
     detector = StepDetector()
-    calorimeter = Calorimeter(Space.from_dict(job["space"]), detector)
+    calorimeter = CalorimeterGeometry(Space.from_dict(job["space"]), detector)
     send: Callable[[object], None] = print
-    # Geant4 insists on this order: manager, detector, physics, and only then the gun.
+    # Geant4 requires this order: manager, detector, physics, and then the gun.
     manager = g4.G4RunManagerFactory.CreateRunManager(g4.G4RunManagerType.SerialOnly)
     manager.SetUserInitialization(calorimeter)
     physics = Physics() if job["physics"] == PHYSICS else official_physics(job["physics"])
@@ -190,23 +190,21 @@ def prepare(job: dict) -> tuple[dict[str, str], Callable]:
         gun.tasks = chunk
         manager.BeamOn(len(chunk))
 
-    # As long as there is work: Geant4 owns these, but the bindings free what Python drops.
+    # Kept until the work is done: Geant4 owns these objects, but the bindings free them if Python has no reference.
     work.kept = (manager, calorimeter, physics, actions)
     return {"version": version(), "physics": job["physics"], "cut": f"{job['cut']} mm"}, work
 
 
 def official_physics(name: str) -> g4.G4VModularPhysicsList:
-    """One of Geant4's reference physics lists, by its official name.
+    """The reference physics list of Geant4 with this name.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is no such list.
     """
     factory = g4.G4PhysListFactory()
     if not factory.IsReferencePhysList(name):
         known = ", ".join(str(each) for each in factory.AvailablePhysLists())
-        raise ValueError(
-            f"Geant4 knows no physics list {name!r}. It knows {known}, each also with _EMV, _EMX, _EMZ, ..."
-        )
+        raise ValueError(f"Geant4 has no physics list {name!r}. It has {known}, each also with _EMV, _EMX, _EMZ, ...")
     return factory.GetReferencePhysList(name)
 
 

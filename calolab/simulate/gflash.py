@@ -1,27 +1,30 @@
 """GFlash: electromagnetic showers by the parametrisation of Grindhammer and Peters (hep-ex/0001020), in numpy.
 
-The full sampling-calorimeter form for individual showers is implemented. Each shower has its own depth of maximum and
-shape, drawn with their correlation; its energy is deposited along the axis by a gamma distribution, fluctuates with the
-sampling, and is spread around the axis in spots whose radial density, a core and a tail, widens with depth. The
-calorimeter's slabs enter as the uniform matter that they amount to (`calolab.simulate.materials`).
+The complete parametrisation of individual showers in sampling calorimeters is implemented. The depth of the maximum and
+the shape of each shower are drawn with their correlation. The energy is deposited along the axis following a gamma
+distribution, with sampling fluctuations, and distributed around the axis in spots whose radial density has a core and a
+tail and widens with depth. The slabs of the calorimeter enter as an effective homogeneous medium
+(`calolab.simulate.gflash_materials`).
 
-What the paper leaves open, and what is done here:
+Choices that the paper leaves open:
 
-- *Where the medium changes* (CLIC's thin and thick absorbers) the shower goes on, with the new section's parameters and
-  the same random numbers, at the depth where it would have deposited the same part of its energy.
-- *A tilted shower* sees thicker layers, and its radial density is cut by the sensitive slabs at an angle.
-- *A sensitive slab* samples the shower where it lies: it takes the energy density there, times its layer's thickness,
-  times the sampling fraction, which is the energy fraction of a minimum ionising particle times the paper's e/mip.
+- *Change of medium* (the thin and thick absorbers of CLIC): the shower continues with the parameters of the new section
+  and the same random numbers, at the depth where it would have deposited the same fraction of its energy.
+- *Tilted showers* traverse thicker layers, and the sensitive slabs cut their radial density at an angle.
+- *Sensitive slabs* sample the shower at their depth: their energy is the energy density there, times the thickness of
+  the layer, times the sampling fraction, which is the energy fraction of a minimum ionising particle times e/mip of the
+  paper.
 
-Four numbers are not from the literature; they were fitted to our own Geant4 showers of 10 GeV in CLIC's ECAL, and hold
-within a few per cent from 10 to 100 GeV:
+Four constants are not from the literature. They were fitted to showers of 10 GeV in CLIC's ECAL simulated with our
+Geant4, and are valid within a few per cent from 10 to 100 GeV:
 
-- `RESPONSE`: the formulas know no production cut, and see more energy in the silicon than Geant4 with its 0.7 mm.
-- `SAMPLING_TERM`: c = k sqrt(d / f), with d the sensitive thickness [mm] and f the mip fraction, is Wigmans' law
+- `RESPONSE`: the formulas have no production cut and give more energy in the silicon than Geant4 with a cut of 0.7 mm.
+- `SAMPLING_TERM`: c = k sqrt(d / f), with the sensitive thickness d [mm] and the mip fraction f, is Wigmans' law
   (R. Wigmans, Calorimetry, Oxford 2000), whose k = 2.7 % is too small for half a millimetre of silicon.
-- `GAP_SPREAD` and `GAP_WEIGHT`: in gaps of air, soft electrons that the next absorber would have stopped fly sideways.
-  The tail of the radial density grows and the core's weight shrinks with the gap's part of the layer. They hold for
-  gaps behind the sensitive slab, as in CLIC's ECAL; without gaps they do nothing.
+- `GAP_SPREAD` and `GAP_WEIGHT`: in gaps of air, soft electrons that the next absorber would have stopped travel
+  sideways. The tail of the radial density widens and the weight of the core decreases with the fraction of the layer
+  that is gas. These corrections are valid for gaps behind the sensitive slab, as in CLIC's ECAL, and vanish without
+  gaps.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ import numpy as np
 from scipy.special import gammainc, gammaincinv, gammaln
 
 from calolab.progress import bar
-from calolab.simulate.materials import Section, sections
+from calolab.simulate.gflash_materials import Section, sections
 from calolab.simulate.readout import in_cells
 from calolab.spaces import Space
 
@@ -41,24 +44,24 @@ RESPONSE = 0.90
 SAMPLING_TERM = 0.057
 GAP_SPREAD = 0.3
 GAP_WEIGHT = 0.2
-# Below this ln(E / E_c) the paper's fluctuations lose their meaning.
+# Below this ln(E / E_c) the fluctuations of the paper are not defined.
 LEAST_LOGARITHM = 3.0
-# Showers made together: enough for numpy, few enough for the processor's cache. It is part of what a seed means.
+# Number of showers per batch: enough for numpy, few enough for the cache of the CPU. Results for a seed depend on it.
 BATCH = 64
-# A slab that receives less [GeV] has seen no particle.
+# Smaller deposits in a slab [GeV] are set to zero.
 SMALLEST_DEPOSIT = 1e-6
 
 
 @dataclass(frozen=True)
 class _Profile:
-    """Gamma distributions along the axis, per shower and section: shape, rate [1/X0] and the depth where it starts."""
+    """Gamma distributions along the axis, per shower and section: shape, rate [1/X0] and offset of the depth [X0]."""
 
     shape: np.ndarray
     rate: np.ndarray
     start: np.ndarray
 
     def density(self, depth: np.ndarray, section: np.ndarray) -> np.ndarray:
-        """Part of the energy per radiation length, at `depth` [X0] in the given sections."""
+        """Fraction of the energy per radiation length, at `depth` [X0] in the given sections."""
         shape, rate = self.shape[:, section], self.rate[:, section]
         logarithm = shape * np.log(rate) - gammaln(self.shape)[:, section]
         age = np.maximum(depth, 1e-9)
@@ -68,20 +71,20 @@ class _Profile:
 def cells(
     space: Space, labels: Mapping[str, np.ndarray], *, particle: str, seed: int, progress: bool = True
 ) -> np.ndarray:
-    """Energy that parametrised showers deposit in the sensitive slabs, per cell.
+    """Energy that parametrised showers deposit in the cells of the sensitive slabs.
 
     Args:
         space: a regular calorimeter with slabs and equal cells.
         labels: `energy` [GeV] and, for tilted showers, `theta` [rad], each of shape `(event,)`.
-        particle: `"e-"`, `"e+"` or `"gamma"`; a photon's shower starts where it converts.
-        seed: of all showers.
+        particle: `"e-"`, `"e+"` or `"gamma"`; the shower of a photon starts at its conversion.
+        seed: seed of all showers.
         progress: whether to show a progress bar.
 
     Returns:
-        Shape `(event, *space.shape)`, float32 [GeV].
+        Energies [GeV], shape `(event, *space.shape)`, float32.
 
     Raises:
-        ValueError: for a material without constants in `calolab.simulate.materials`, or an energy too low for it.
+        ValueError: for a material that is not in `calolab.simulate.gflash_materials`, or an energy that is too low.
     """
     values = np.empty((len(labels["energy"]), *space.shape), np.float32)
     for chosen, event, x, y, layer, energy in _batches(space, labels, particle, seed, progress):
@@ -93,11 +96,17 @@ def cells(
 def deposits(
     space: Space, labels: Mapping[str, np.ndarray], *, particle: str, seed: int, progress: bool = True
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The energy spots of the very showers that `cells` adds up; arguments and errors are those of `cells`.
+    """The energy spots of the same showers as `cells`, before they are summed in cells.
+
+    Args:
+        space, labels, particle, seed, progress: as for `cells`.
 
     Returns:
         The number of spots of each event, shape `(event,)`; and x, y, z [mm] and energy [GeV] of all spots, shape
-        `(4, spot)`, float32, in event order, z being the middle of a sensitive slab.
+        `(4, spot)`, float32, in event order; z is the middle of a sensitive slab.
+
+    Raises:
+        ValueError: as for `cells`.
     """
     planes = space.centres("z").astype(np.float32)
     counts, spots = [], []
@@ -124,7 +133,7 @@ def _batches(space, labels, particle, seed, progress) -> Iterator[tuple]:
 def _spots(space, matter, energy, angle, particle, generator) -> tuple[np.ndarray, ...]:
     """Event, x, y [mm], layer and energy [GeV] of the spots of one batch of showers, in event order."""
     share, in_core, in_tail, core, tail = _layers(matter, energy, angle, particle, generator)
-    # Spots in groups that have all but their place in common: core and tail of each layer of each event.
+    # Groups of spots that differ only in position: core and tail of each layer of each event.
     shape = (*share.shape, 2)
     number = np.stack([in_core, in_tail], axis=-1).ravel()
     groups = (
@@ -140,7 +149,7 @@ def _spots(space, matter, energy, angle, particle, generator) -> tuple[np.ndarra
     r = radius * np.sqrt(u / (1 - u))
     x, y = r * np.cos(phi), r * np.sin(phi)
     if np.any(angle != np.pi / 2):
-        # From the plane across the axis along the axis onto the sensitive slab.
+        # Projection from the plane perpendicular to the axis, along the axis, onto the sensitive slab.
         middle = space.centres("z").astype(np.float32)[layer]
         sine, cosine = (f(angle).astype(np.float32)[event] for f in (np.sin, np.cos))
         y = (y + middle * cosine) / sine
@@ -148,9 +157,9 @@ def _spots(space, matter, energy, angle, particle, generator) -> tuple[np.ndarra
 
 
 def _layers(matter, energy, angle, particle, generator) -> tuple[np.ndarray, ...]:
-    """What the spots of each layer have in common, each of shape `(event, layer)`.
+    """Properties of the spots in each layer, each of shape `(event, layer)`.
 
-    A spot's energy [GeV], the numbers of spots in core and tail, and the radii of core and tail [mm].
+    Energy of a spot [GeV], numbers of spots in core and tail, and radii of core and tail [mm].
     """
     section = np.repeat(np.arange(len(matter)), [part.layers for part in matter])
     slant = 1 / np.sin(angle)[:, None]
@@ -164,7 +173,7 @@ def _layers(matter, energy, angle, particle, generator) -> tuple[np.ndarray, ...
     planes = planes * slant
     profile, spot_profile, mean_age = _profiles(matter, per_section, energy, slant, particle, generator)
 
-    # The profile's energy, then the sampling fluctuation, whose variance is c^2 E.
+    # Energy of the profile, then sampling fluctuations with variance c^2 E.
     depth = planes + profile.start[:, section]
     mean = energy[:, None] * profile.density(depth, section) * step
     deposited = generator.standard_gamma(mean / term**2) * term**2
@@ -183,15 +192,15 @@ def _layers(matter, energy, angle, particle, generator) -> tuple[np.ndarray, ...
 
 
 def _profiles(matter, per_section, energy, slant, particle, generator):
-    """Each shower's energy and spot profiles in all sections, and <age>/age, the factor that makes depths ages."""
+    """Energy and spot profiles of each shower in all sections, and the factor <age>/age from depth to age."""
     z, ratio = per_section["z"], 1 - per_section["electron_to_mip"]
     inverse_sampling = per_section["thickness"] * slant
     logarithm = np.log(energy[:, None] / per_section["critical_energy"])
     if logarithm.min() < LEAST_LOGARITHM:
         least = np.exp(LEAST_LOGARITHM) * per_section["critical_energy"].max()
         raise ValueError(
-            f"GFlash describes energies far above the critical energy, in this calorimeter from {least:.2g} GeV, "
-            f"received {energy.min():.3g} GeV. Use method='geant4' below."
+            f"GFlash is valid for energies far above the critical energy, in this calorimeter from {least:.2g} GeV, "
+            f"received {energy.min():.3g} GeV. Use method='geant4' for lower energies."
         )
     mean_t = np.log(np.maximum(logarithm - 0.812 - 0.55 * inverse_sampling - 0.69 * ratio, 0.1))
     mean_a = np.log(np.maximum(0.81 + (0.458 + 2.26 / z) * logarithm - 0.476 * inverse_sampling, 1.1))
@@ -200,7 +209,7 @@ def _profiles(matter, per_section, energy, slant, particle, generator):
     first, second = generator.standard_normal((2, len(energy), 1))
     together, apart = np.sqrt((1 + correlation) / 2) * first, np.sqrt((1 - correlation) / 2) * second
     maximum = np.exp(mean_t + sigma_t * (together + apart))
-    # A gamma distribution with a <= 1 has no maximum, so none is allowed to fluctuate that far.
+    # A gamma distribution with a <= 1 has no maximum, so fluctuations are limited to larger a.
     shape = np.maximum(np.exp(mean_a + sigma_a * (together - apart)), 1.05)
     mean_age = np.exp(mean_a) / (np.exp(mean_a) - 1)
 
@@ -216,23 +225,23 @@ def _profiles(matter, per_section, energy, slant, particle, generator):
 
 
 def _continued(shape, rate, begins, conversion) -> _Profile:
-    """A profile that starts at the conversion depth and goes on from section to section without losing energy.
+    """A profile that starts at the conversion depth and continues from section to section with conserved energy.
 
-    Its `start` is what to add to a depth in the calorimeter to have the depth in the section's own gamma distribution.
+    Its `start` is the offset from the depth in the calorimeter to the depth in the gamma distribution of the section.
     """
     start = np.empty_like(shape)
     start[:, 0] = -conversion
     for number in range(1, len(begins)):
         before = begins[number] + start[:, number - 1]
         done = gammainc(shape[:, number - 1], rate[:, number - 1] * np.maximum(before, 0))
-        # At the far end of the distribution rounding would send the shower to infinity.
+        # In the tail of the distribution rounding would give an infinite depth.
         age = gammaincinv(shape[:, number], np.minimum(done, 1 - 1e-12)) / rate[:, number]
         start[:, number] = np.where(before > 0, age - begins[number], start[:, number - 1])
     return _Profile(shape, rate, start)
 
 
 def _radii(per_section, section, energy, age, inverse_sampling) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Radii of core and tail [Moliere radii] and the core's weight, at an age in units of the shower maximum."""
+    """Radii of core and tail [Moliere radii] and weight of the core, at an age in units of the shower maximum."""
     z, ratio = per_section["z"][section], 1 - per_section["electron_to_mip"][section]
     age, logarithm = np.maximum(age, 0), np.log(energy)
     core = 0.0251 + 0.00319 * logarithm + (0.1162 - 0.000381 * z) * age

@@ -1,12 +1,12 @@
-"""Jet images as LAGAN learns them (arXiv:1701.05927): the leading jet of each event, trimmed, turned and cut in pixels.
+"""Jet images for LAGAN (arXiv:1701.05927): the leading jet of each event, trimmed, rotated and pixelated.
 
-The steps follow arXiv:1511.05190. There a jet is first cut in pixels and the image then turned, which smears it by
-interpolation; here the constituents themselves are turned, which keeps every GeV, and then cut in pixels:
+The steps follow arXiv:1511.05190, where jets are first pixelated and the image is then rotated, which smears it by
+interpolation. Here the constituents are rotated before they are pixelated, which conserves energy:
 
     cluster -> trim -> window -> centre -> rotate -> pixelate -> flip
 
-Before it is cut in pixels a jet is a set of constituents in the plane of eta and phi, held as one event of
-`Particles` per jet; a second set holds the jets' subjets, by falling transverse momentum.
+Before pixelation a jet is a set of constituents in the plane of eta and phi, one event of `Particles` per jet. A second
+set contains the subjets of each jet, ordered by decreasing transverse momentum.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from calolab.particles import Particles
 from calolab.samples import Sample
 from calolab.spaces import Space
 
-# LAGAN's choices: jets of this radius, trimmed to subjets that hold at least this part of the jet.
+# Parameters of LAGAN: radius of jets and subjets, minimum fraction of the jet pt of a subjet, maximum |eta| of jets.
 RADIUS = 1.0
 SUBJET_RADIUS = 0.3
 SUBJET_FRACTION = 0.05
@@ -40,18 +40,18 @@ def jet_images(
     mass: tuple[float, float] = (60.0, 100.0),
     space: str | Space = "jet-image",
 ) -> Sample:
-    """Images of the leading jets of events (arXiv:1701.05927); events without a jet in the window give none.
+    """Images of the leading jets of events (arXiv:1701.05927); events without a jet in the window give no image.
 
     Args:
         particles: particles or towers of whole events.
-        signal: what all these events are, 1 for W bosons and 0 for QCD; by default their own label `signal`, if any.
-        pt: window of the trimmed jet's transverse momentum [GeV].
-        mass: window of the trimmed jet's mass [GeV].
+        signal: 1 if these events are W bosons, 0 for QCD; by default their label `signal`, if they have one.
+        pt: window for the transverse momentum of the trimmed jet [GeV].
+        mass: window for the mass of the trimmed jet [GeV].
         space: pixels in eta and phi relative to the leading subjet.
 
     Returns:
-        Transverse momentum per pixel [GeV], shape `(jet, eta, phi)`. Labels: those of the events, `signal`, and of the
-        trimmed jet `pt`, `mass` [GeV], `eta`, `phi` [rad] and `tau_21`, its N-subjettiness tau_2 / tau_1.
+        Transverse momentum per pixel [GeV], shape `(jet, eta, phi)`. Labels: those of the events, `signal`, and `pt`
+        [GeV], `mass` [GeV], `eta`, `phi` [rad] and the N-subjettiness ratio `tau_21` of the trimmed jet.
 
     Raises:
         ValueError: if `signal` is neither 0 nor 1, or a window is empty.
@@ -74,11 +74,11 @@ def jet_images(
 
 
 def trimmed_leading(particles: Particles, minimum_pt: float) -> Jets:
-    """The leading anti-kt jet of each event, trimmed (arXiv:0912.1342); events without a jet stay, without one.
+    """The leading anti-kt jet of each event, trimmed (arXiv:0912.1342); events without a jet are kept.
 
     Args:
         particles: particles or towers of whole events.
-        minimum_pt: of the jet before trimming [GeV].
+        minimum_pt: minimum transverse momentum of the jet before trimming [GeV].
     """
     found = cluster(particles, radius=RADIUS, minimum_pt=minimum_pt, maximum_eta=MAXIMUM_ETA, constituents=True)
     leading = replace(found, columns=found.columns[:, :1])
@@ -86,23 +86,28 @@ def trimmed_leading(particles: Particles, minimum_pt: float) -> Jets:
 
 
 def jet_labels(found: Jets, signal: int | None = None) -> dict[str, np.ndarray]:
-    """Labels of events with one jet each: the events' own, `signal` if given, and the jet's momentum and `tau_21`."""
+    """Labels of events with one jet each: those of the events, the jet momentum and `tau_21`.
+
+    Args:
+        found: events with exactly one jet.
+        signal: the label `signal` of all events, if given.
+    """
     tau_1, tau_2 = n_subjettiness(found, (1, 2)).T
     labels = {**found.labels, **{name: found.flat(name) for name in ("pt", "mass", "eta", "phi")}}
-    # A jet of one constituent fits any number of prongs.
+    # tau_1 is zero for jets with one constituent.
     labels["tau_21"] = np.divide(tau_2, tau_1, out=np.zeros_like(tau_1), where=tau_1 > 0)
     return labels if signal is None else labels | {"signal": np.full(len(found), float(signal))}
 
 
 def centre(constituents: Particles, subjets: Particles) -> tuple[Particles, Particles]:
-    """Move each jet in eta and phi so that its leading subjet lies at the origin.
+    """Translate each jet in eta and phi so that its leading subjet is at the origin.
 
     Args:
-        constituents: of each jet, any number.
-        subjets: of each jet at least one, by falling transverse momentum.
+        constituents: constituents of each jet.
+        subjets: at least one subjet of each jet, ordered by decreasing transverse momentum.
 
     Returns:
-        Both, moved; transverse momenta stay, as under a boost along the beam.
+        Both, translated; transverse momenta are unchanged, as under a boost along the beam.
     """
     eta, phi = (ak.to_numpy(subjets.columns[name][:, 0]) for name in ("eta", "phi"))
     return tuple(
@@ -116,16 +121,16 @@ def centre(constituents: Particles, subjets: Particles) -> tuple[Particles, Part
 
 
 def rotate(constituents: Particles, subjets: Particles) -> tuple[Particles, Particles]:
-    """Turn each centred jet around the origin so that its second subjet lies straight below, at negative phi.
+    """Rotate each centred jet around the origin so that its second subjet is at eta = 0 and negative phi.
 
-    A jet with one subjet is turned so that its principal axis, of the largest spread of transverse momentum, is upright
-    and its barycentre is not above the origin.
+    A jet with only one subjet is rotated so that its principal axis, along which the transverse momentum varies most,
+    is parallel to phi, with the barycentre at negative phi.
 
     Args:
         constituents, subjets: of centred jets.
 
     Returns:
-        Both, turned in the plane of eta and phi.
+        Both, rotated in the plane of eta and phi.
     """
     eta, phi = _second(subjets)
     one = subjets.counts < 2
@@ -137,7 +142,7 @@ def rotate(constituents: Particles, subjets: Particles) -> tuple[Particles, Part
 
 
 def principal_axis(constituents: Particles) -> tuple[np.ndarray, np.ndarray]:
-    """Direction in which each jet's transverse momentum spreads most, towards its barycentre from the origin.
+    """Direction along which the transverse momentum of each jet varies most, from the origin towards its barycentre.
 
     Returns:
         Components along eta and phi of unit vectors, each of shape `(jet,)`.
@@ -157,24 +162,28 @@ def principal_axis(constituents: Particles) -> tuple[np.ndarray, np.ndarray]:
 
 
 def pixelate(constituents: Particles, space: str | Space = "jet-image") -> Sample:
-    """Sum each jet's transverse momentum in pixels [GeV]; what lies outside the window is lost.
+    """Sum the transverse momentum of each jet in pixels [GeV]; constituents outside the window are lost.
+
+    Args:
+        constituents: constituents of each jet.
+        space: an image of transverse momentum in eta and phi.
 
     Raises:
-        ValueError: if the space is no image of transverse momentum in eta and phi.
+        ValueError: if the space is not such an image.
     """
     space = spaces.space(space)
     if space.quantity != "transverse momentum":
         raise ValueError(
-            f"Jet images hold transverse momentum, as the space 'jet-image' does; space {space.name!r} holds "
+            f"Jet images contain transverse momentum, as in the space 'jet-image'; space {space.name!r} is for "
             f"{space.quantity}."
         )
     return events.images(constituents, space)
 
 
 def flip(images: Sample) -> Sample:
-    """Mirror each image in eta whose left half holds more transverse momentum than its right half.
+    """Mirror in eta each image whose left half contains more transverse momentum than its right half.
 
-    The middle column, on which the subjets lie, belongs to neither half.
+    The middle column, which contains the subjets, belongs to neither half.
     """
     half = images.values.shape[1] // 2
     columns = images.values.sum(axis=2, dtype=np.float64)
@@ -183,25 +192,25 @@ def flip(images: Sample) -> Sample:
 
 
 def normalise(images: Sample) -> Sample:
-    """Scale each image to a sum of squares of one, as arXiv:1511.05190 tries; the jet's mass is no longer in it."""
+    """Scale each image to a sum of squares of one, as an option in arXiv:1511.05190; the jet mass is lost."""
     norm = np.sqrt(np.sum(images.values**2, axis=(1, 2), keepdims=True, dtype=np.float64))
     return replace(images, values=images.values / np.where(norm > 0, norm, 1))
 
 
 def _second(subjets: Particles) -> tuple[np.ndarray, np.ndarray]:
-    """Place of the second subjet; zeros where there is none."""
+    """Position of the second subjet; zeros if there is none."""
     padded = ak.pad_none(subjets.columns, 2, axis=1)[:, 1]
     return tuple(ak.to_numpy(ak.fill_none(padded[name], 0.0)).copy() for name in ("eta", "phi"))
 
 
 def _turned(some: Particles, turn: np.ndarray) -> Particles:
-    """Turned by angles in the plane of eta and phi, shape `(particle,)`."""
+    """The particles rotated in the plane of eta and phi by angles of shape `(particle,)`."""
     eta, phi = some.flat("eta"), some.flat("phi")
     cosine, sine = np.cos(turn), np.sin(turn)
     return _placed(some, cosine * eta - sine * phi, sine * eta + cosine * phi)
 
 
 def _placed(some: Particles, eta: np.ndarray, phi: np.ndarray) -> Particles:
-    """The same transverse momenta at other places."""
+    """The same particles at other positions."""
     columns = {name: some.flat(name) for name in events.MOMENTUM} | {"eta": eta, "phi": phi}
     return Particles.from_flat(some.counts, columns, some.labels, some.origin)

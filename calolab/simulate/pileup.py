@@ -1,14 +1,14 @@
-"""Pile-up: minimum-bias collisions kept in a library on disk, and laid over events, mu of them on average.
+"""Pile-up: minimum-bias collisions from a library on disk, added to events with a mean number mu.
 
-Each crossing gets Poisson(mu) collisions drawn from the library, with replacement, all at the origin and in time. What
-is added decides what is exact:
+Each bunch crossing gets Poisson(mu) collisions, drawn from the library with replacement, all at the origin and in time.
+There are two kinds of libraries:
 
-- A library of particles (`kind="particles"`, the default) is exact: the particles of all collisions together go through
-  `towers.simulate`, as they would in one crossing.
-- A library of towers (`kind="towers"`) is fast and approximate: every collision was read out alone. Towers
-  and images add up, thresholds and noise do not. Energy that one collision alone leaves below the thresholds is lost,
-  though in the sum it would have been read, and the calorimeter's noise comes in once per collision. In the images of
-  `"whole-detector"` 6 % of the energy is missing at mu = 20, and 22 % at mu = 200.
+- A library of particles (`kind="particles"`, the default) is exact: the particles of all collisions are passed together
+  to `towers.simulate`, as in one crossing.
+- A library of towers (`kind="towers"`) is fast but approximate, because each collision was read out separately. Towers
+  and images are additive, thresholds and noise are not: energy below the thresholds in each collision is lost, although
+  the sum may be above them, and the noise of the calorimeter is added once per collision. In `"whole-detector"` images
+  6 % of the energy is missing at mu = 20, and 22 % at mu = 200.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from scipy.sparse import csr_array, vstack
 
 from calolab import spaces
 from calolab.cache import REMEDY, cache_dir
-from calolab.files import complete, unreadable
+from calolab.files import complete, diagnosed
 from calolab.interrupts import stopping
 from calolab.particles import Particles, images, merge
 from calolab.samples import Sample
@@ -36,21 +36,21 @@ from calolab.spaces import Space
 
 KINDS = ("towers", "particles")
 MOST_COLLISIONS = 10_000.0
-# Crossings worked on at a time; with them the result of an exact overlay would change, so they are fixed.
+# Number of crossings processed together. The result of an exact overlay depends on it, so it is fixed.
 PIECE = 1024
 EXACT_PIECE = 32
 
 
 @dataclass(frozen=True, eq=False)
 class PileupLibrary:
-    """Minimum-bias collisions to draw from.
+    """Minimum-bias collisions from which pile-up is drawn.
 
     Args:
-        collisions: one event per collision, of towers or of particles.
-        kind: which of the two, `"towers"` or `"particles"`.
+        collisions: one event per collision, towers or particles.
+        kind: `"towers"` or `"particles"`.
 
     Raises:
-        ValueError: if there are no collisions, or they are not of that kind.
+        ValueError: if there are no collisions, or they are not of this kind.
     """
 
     collisions: Particles
@@ -76,11 +76,11 @@ class PileupLibrary:
         Args:
             events: number of crossings.
             mu: mean number of collisions per crossing: one number, or one per crossing, shape `(events,)`.
-            seed: of the draw, and of the towers where the library holds particles.
+            seed: seed of the draw, and of the towers for a library of particles.
             space: an image in eta and phi.
 
         Returns:
-            Values `(event, eta, phi)` [GeV] with the labels `mu` and `collisions` (how many were drawn).
+            Values `(event, eta, phi)` [GeV] with the labels `mu` and `collisions` (number of collisions drawn).
 
         Raises:
             ValueError: if an argument is out of range.
@@ -106,9 +106,17 @@ class PileupLibrary:
         return Sample(values, {"mu": mu, "collisions": counts}, space, origin)
 
     def draw(self, events: int, mu: float | np.ndarray, seed: int) -> Particles:
-        """Towers or particles of pile-up alone, those that `overlay` adds with the same arguments.
+        """Towers or particles of pile-up alone, as `overlay` adds them for the same arguments.
 
-        Arguments and errors are those of `images`; mu = 200 takes some 1 MB per crossing of particles.
+        For particles, mu = 200 needs about 1 MB per crossing.
+
+        Args:
+            events: number of crossings.
+            mu: mean number of collisions per crossing: one number, or one per crossing, shape `(events,)`.
+            seed: seed of the draw.
+
+        Raises:
+            ValueError: if an argument is out of range.
         """
         mu, counts, drawn = _draw(len(self), events, mu, seed)
         return replace(_laid(self.collisions, counts, drawn), labels={"mu": mu, "collisions": counts})
@@ -140,21 +148,21 @@ def library(
     processes: int | None = None,
     progress: bool = True,
 ) -> PileupLibrary:
-    """A library of minimum-bias collisions: read from disk, or made with Pythia and kept there for the next time.
+    """A library of minimum-bias collisions: read from disk, or simulated with Pythia and saved for the next call.
 
     Args:
-        events: number of collisions. A crossing at mu = 200 draws 200 of them, so take thousands.
+        events: number of collisions. A crossing at mu = 200 draws 200 of them, so thousands are needed.
         seed: the same seed gives the same library on the same kind of CPU.
-        kind: `"towers"`, fast and approximate, or `"particles"`, exact; see the module.
-        path: its file; by default one in the cache, whose name follows from all that decides what is in it.
+        kind: `"towers"`, fast but approximate, or `"particles"`, exact; see the module.
+        path: its file; by default in the cache, with a name that depends on everything that determines its content.
         processes, progress: as for `simulate.collisions`.
 
     Returns:
         The library.
 
     Raises:
-        ValueError: if `path` exists and holds anything else than this library, or an argument is out of range.
-        RuntimeError: if a Pythia process ends before its collisions are done.
+        ValueError: if `path` exists and contains anything but this library, or an argument is out of range.
+        RuntimeError: if a Pythia process ends before its collisions are complete.
     """
     if kind not in KINDS:
         raise ValueError(f"library(kind=) is one of {', '.join(map(repr, KINDS))}, received {kind!r}.")
@@ -166,7 +174,7 @@ def library(
         if {name: about.get(name) for name in wanted} != wanted:
             raise ValueError(
                 f"{path} holds another library: {about['events']} collisions ({about['kind']}) with seed "
-                f"{about['seed']}. Name a file that does not exist yet, or read this one with pileup.read(path)."
+                f"{about['seed']}. Choose a file that does not exist yet, or read this one with pileup.read(path)."
             )
         return found
     made = pythia.collisions("minimum-bias", events, seed=seed, output=kind, processes=processes, progress=progress)
@@ -175,10 +183,11 @@ def library(
 
 
 def read(path: str | Path) -> PileupLibrary:
-    """A library from its file, whatever is in it.
+    """Read a library from a file.
 
     Raises:
-        ValueError: if there is no such file, or it is no library.
+        ValueError: if there is no such file, or it is not a library.
+        OSError, MemoryError: if it cannot be read now.
     """
     return _read(Path(path))[0]
 
@@ -187,23 +196,23 @@ def read(path: str | Path) -> PileupLibrary:
 def overlay(
     signal: Particles | Sample, library: PileupLibrary, mu: float | np.ndarray, *, seed: int
 ) -> Particles | Sample:
-    """Lay pile-up over events.
+    """Add pile-up to events.
 
-    Images get the images of pile-up added to them, and towers its towers; two towers of one calorimeter cell remain
-    two. Particles get its particles, and `towers.simulate` afterwards is exact.
+    Images of pile-up are added to images, towers to towers (two towers in the same cell are not combined), and
+    particles to particles, for which `towers.simulate` afterwards is exact.
 
     Args:
         signal: images in eta and phi, towers, or particles.
-        library: where the pile-up comes from. For towers it must hold towers, for particles with identities particles.
-        mu: mean number of collisions per crossing, one number or one per event; 0 gives the signal back.
-        seed: of the draw.
+        library: source of the pile-up. Towers need a library of towers, particles with identities one of particles.
+        mu: mean number of collisions per crossing, one number or one per event; 0 returns the signal.
+        seed: seed of the draw.
 
     Returns:
-        The same kind as `signal`, with the labels `mu` and `collisions` (how many were drawn). What the labels already
-        say about earlier pile-up is added up.
+        Events of the same kind as `signal`, with the labels `mu` and `collisions` (number of collisions drawn), added
+        to the values of these labels from earlier pile-up.
 
     Raises:
-        ValueError: if `mu` is negative or not finite, there are no events, or the library holds the wrong kind.
+        ValueError: if `mu` is negative or not finite, there are no events, or the library has the wrong kind.
     """
     if not isinstance(signal, (Particles, Sample)):
         raise ValueError(f"overlay expects Particles or a Sample of images, received {type(signal).__name__}.")
@@ -217,7 +226,7 @@ def overlay(
         for one, needed in (("ecal", "towers"), ("identity", "particles")):
             if one in fields and library.kind != needed:
                 raise ValueError(
-                    f"These events are {needed} and the library holds {library.kind}: make the library with "
+                    f"These events are {needed}, but the library holds {library.kind}: make the library with "
                     f"kind={needed!r}" + ("." if needed == "towers" else ", or overlay towers.simulate(events, seed=).")
                 )
         pileup = library.draw(len(signal), mu, seed)
@@ -228,7 +237,7 @@ def overlay(
 
 
 def _draw(size: int, events: int, mu: object, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean and number of collisions per crossing, and which ones of the library, crossing after crossing."""
+    """Mean and number of collisions of each crossing, and the indices of the drawn collisions."""
     _check_whole("pile-up", events=(events, 1), seed=(seed, 0))
     try:
         means = np.asarray(mu, np.float64)
@@ -249,11 +258,11 @@ def _towers_seed(seed: int, piece: int) -> int:
 
 
 def _laid(collisions: Particles, counts: np.ndarray, drawn: np.ndarray) -> Particles:
-    """Crossing i holds the particles of the next `counts[i]` of the collisions that were drawn."""
+    """Events with the particles of the drawn collisions, the next `counts[i]` of them in crossing i."""
     sizes = collisions.counts
     starts = np.cumsum(sizes) - sizes
     taken = sizes[drawn]
-    # Positions in the flat columns: each drawn collision's start, and on from there.
+    # Positions in the flat columns, from the start of each drawn collision.
     flat = np.arange(taken.sum()) + np.repeat(starts[drawn] - (np.cumsum(taken) - taken), taken)
     crossing = np.repeat(np.arange(len(counts)), counts)
     per_crossing = np.bincount(crossing, weights=taken, minlength=len(counts)).astype(np.int64)
@@ -262,14 +271,14 @@ def _laid(collisions: Particles, counts: np.ndarray, drawn: np.ndarray) -> Parti
 
 
 def _with_fields(pileup: Particles, fields: tuple[str, ...]) -> Particles:
-    """Only these columns; a vertex that is not known is the origin."""
+    """Pile-up with only these columns; unknown vertices are at the origin."""
     nowhere = np.zeros(pileup.counts.sum(), np.float32)
     columns = {name: pileup.flat(name) if name in pileup.fields else nowhere for name in fields}
     return Particles.from_flat(pileup.counts, columns, pileup.labels, pileup.origin)
 
 
 def _fingerprint(wanted: Mapping[str, object]) -> str:
-    """Of all that decides what is in a library: Pythia, its settings, and for towers the very code that makes them."""
+    """Hash of everything that determines a library: Pythia, its settings and, for towers, the simulation code."""
     parts = [json.dumps(wanted, sort_keys=True), version("pythia8mc"), *pythia.COMMON, *pythia.MINIMUM_BIAS]
     if wanted["kind"] == "towers":
         parts += [Path(module.__file__).read_text() for module in (towers, atlas_card, pdg, solenoid)]
@@ -291,7 +300,13 @@ def _write(path: Path, collisions: Particles, wanted: Mapping[str, object]) -> N
 
 
 def _read(path: Path) -> tuple[PileupLibrary, dict]:
-    try:
+    def explain(error: Exception) -> str:
+        return (
+            f"{path} is not a pile-up library as written by pileup.library(..., path=): {error}. Delete it, so that it "
+            "is made again, or choose another file."
+        )
+
+    with diagnosed(path, explain, (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile)):
         with np.load(path, allow_pickle=False) as file:
             columns = {name: file[name] for name in file.files}
         about = json.loads(str(columns.pop("about")))
@@ -299,13 +314,6 @@ def _read(path: Path) -> tuple[PileupLibrary, dict]:
         if about["kind"] == "towers":
             columns["mass"] = np.zeros_like(columns["pt"])
         return PileupLibrary(Particles.from_flat(counts, columns, origin=about["origin"]), about["kind"]), about
-    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        if (fault := unreadable(error, path)) is not None:
-            raise fault from error
-        raise ValueError(
-            f"{path} is no library of pile-up as pileup.library(..., path=) writes it: {error}. Delete it, and it is "
-            "made anew, or name another file."
-        ) from error
 
 
 def _check_whole(who: str, **numbers: tuple[object, int]) -> None:

@@ -1,8 +1,8 @@
-"""Proton collisions at 13 TeV, made by Pythia 8 in several processes (arXiv:2203.11601).
+"""Proton-proton collisions at 13 TeV with Pythia 8 (arXiv:2203.11601), in several worker processes.
 
-All use ATLAS's tune A14 with NNPDF2.3 LO (`Tune:pp = 21`). It was made for hard processes; minimum-bias collisions have
-the same settings, so that an event and its pile-up come from one model. Stable is what lives longer than c tau = 10 mm
-(so K0s and Lambda reach the calorimeter); all particles start at the origin.
+All collisions use the ATLAS tune A14 with NNPDF2.3 LO (`Tune:pp = 21`). It was made for hard processes; minimum-bias
+collisions have the same settings, so that events and their pile-up are simulated with one model. Particles with c tau
+above 10 mm are stable (so K0s and Lambda reach the calorimeter); all particles start at the origin.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from calolab.progress import bar
 from calolab.samples import Sample
 from calolab.simulate import slha, workers
 
-# What each process can be told, and what it must be told.
+# The settings of each process.
 PROCESSES = {
     "rpv": ("gluino_mass", "neutralino_mass", "slha", "pythia"),
     "minimum-bias": ("pythia",),
@@ -36,13 +36,13 @@ OUTPUT_FIELDS = {
     "towers": ("pt", "eta", "phi", "mass", "ecal", "hcal"),
     "images": (),
 }
-# Collisions with random numbers of their own; enough for numpy to pay off, few enough to share the work evenly.
+# Number of collisions per seed: enough for numpy to be efficient, few enough for balanced work.
 CHUNK = 50
-# Pythia accepts seeds up to this. The stride has no factor in common with it: within a run no two seeds are equal.
+# The largest seed of Pythia. The stride is coprime to it, so that all seeds of a run are different.
 SEEDS = 900_000_000
 STRIDE = 472_882_027
 BEAM_ENERGY = 13_000.0
-TABLES_BYTES = 100_000  # more than the tables of multiparton interactions take
+TABLES_BYTES = 100_000  # upper limit for the size of the tables of multiparton interactions
 LEAST_PT = 10.0
 W_MASS, Z_MASS = 80.4, 91.2
 
@@ -51,7 +51,7 @@ COMMON = (
     "Tune:pp = 21",
     "ParticleDecays:limitTau0 = on",
     "ParticleDecays:tau0Max = 10.",
-    # The setup must not depend on any seed: each chunk sets its own afterwards.
+    # The initialisation must not depend on the seed, which each chunk sets afterwards.
     "Random:setSeed = on",
     "Random:seed = 1",
     "Init:showProcesses = off",
@@ -74,14 +74,14 @@ MINIMUM_BIAS = ("SoftQCD:inelastic = on",)
 
 @dataclass(frozen=True)
 class Setup:
-    """How to set Pythia up.
+    """Settings of Pythia.
 
     Args:
-        lines: settings in Pythia's own words.
+        lines: settings in the syntax of Pythia.
         spectrum: text in the SUSY Les Houches format.
         tables: file with the tables of multiparton interactions.
-        window: of the W boson's pt [GeV].
-        decaying: particles that have to decay, by their PDG codes.
+        window: window for the pt of the W boson [GeV].
+        decaying: PDG codes of particles that must decay.
     """
 
     lines: tuple[str, ...]
@@ -93,7 +93,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Task:
-    """One piece of work: a chunk of collisions with the seeds of Pythia and of the towers, or a cross-section."""
+    """A task of a worker: a chunk of collisions with the seeds of Pythia and the towers, or a cross section."""
 
     kind: str
     setup: int
@@ -104,7 +104,7 @@ class Task:
 
 @dataclass(frozen=True)
 class _Point:
-    """A setup, which events it makes, their labels, and the name from which their random numbers follow."""
+    """A setup, the indices of its events, their labels, and the name that determines their random numbers."""
 
     name: str
     setup: Setup
@@ -123,43 +123,43 @@ def collisions(
     progress: bool = True,
     **settings,
 ) -> Particles | Sample:
-    """Make proton collisions at 13 TeV with Pythia 8 (arXiv:2203.11601).
+    """Simulate proton-proton collisions at 13 TeV with Pythia 8 (arXiv:2203.11601).
 
     The processes and their settings:
 
     - `"rpv"`: pairs of gluinos that decay to quarks (see `calolab.simulate.slha`). `gluino_mass` [GeV];
       `neutralino_mass` [GeV] for decays through a neutralino, None (the default) for the direct decay to three quarks.
-      Each is one number or an array of shape `(events,)`. Or `slha=`, a spectrum of your own: its text, or the name of
-      its file.
-    - `"minimum-bias"`: all inelastic collisions, the pile-up of the others.
-    - `"qcd"`: jets of quarks and gluons; `pt=(low, high)` is the window of the hard process in pt [GeV], by default
-      (250, 300) as for LAGAN's jet images (arXiv:1701.05927).
-    - `"w-boson"`: W' to W Z, where the W decays to quarks and the Z to neutrinos; `pt=(low, high)` is the window of
-      the W's pt [GeV] in the hard process, by default (250, 300). The mass of the W' is chosen such that the pt
-      spectrum peaks at the upper end. Radiation smears the pt by some 20 GeV afterwards.
+      Each is one number or an array of shape `(events,)`. Alternatively `slha=`, your own spectrum: its text or the
+      name of its file.
+    - `"minimum-bias"`: all inelastic collisions, used as pile-up.
+    - `"qcd"`: quark and gluon jets; `pt=(low, high)` is the window for the pt of the hard process [GeV], by default
+      (250, 300) as for the jet images of LAGAN (arXiv:1701.05927).
+    - `"w-boson"`: W' to W Z, where the W decays to quarks and the Z to neutrinos; `pt=(low, high)` is the window for
+      the pt of the W [GeV] in the hard process, by default (250, 300). The mass of the W' is chosen such that the pt
+      spectrum peaks at the upper end. Radiation then smears the pt by about 20 GeV.
 
-    All take `pythia=`, a list of further settings in Pythia's own words, e.g. `["PartonLevel:MPI = off"]`.
+    All processes accept `pythia=`, a list of further settings in its own syntax, e.g. `["PartonLevel:MPI = off"]`.
 
     Args:
-        process: which collisions.
-        events: how many.
-        seed: the same seed gives the same collisions on the same kind of CPU, whatever the number of processes.
-        output: `"particles"`, the stable ones; `"towers"`, what the calorimeter makes of them (see
-            `calolab.simulate.towers`); `"images"`, the towers' energies in the space `"whole-detector"`.
-        processes: how many run at once; by default one per core.
+        process: the process, as above.
+        events: number of collisions.
+        seed: the same seed gives the same collisions on the same kind of CPU, for any number of processes.
+        output: `"particles"`, the stable particles; `"towers"`, calorimeter towers (see `calolab.simulate.towers`);
+            `"images"`, tower energies in the space `"whole-detector"`.
+        processes: number of parallel processes; by default one per core.
         progress: whether to show a progress bar.
-        **settings: those of the process, as above.
+        **settings: settings of the process, as above.
 
     Returns:
         Particles with `pt`, `eta`, `phi`, `mass` and `identity`, towers with `ecal` and `hcal` instead, or images; in
         single precision. Labels: `gluino_mass` and `neutralino_mass` [GeV] for `"rpv"`, `signal` (1 for W bosons, 0 for
-        QCD) for the two jet processes. The origin has Pythia's cross-section and its statistical error [pb], at leading
-        order and within the window; for several mass points one each.
+        QCD) for the two jet processes. The origin contains the cross section of Pythia and its statistical error [pb],
+        at leading order and within the window; for several mass points one each.
 
     Raises:
-        ValueError: for an unknown process or setting, a value out of range, or what Pythia refuses; then with Pythia's
-            last words.
-        RuntimeError: if a Pythia process ends before its collisions are done.
+        ValueError: for an unknown process or setting, a value out of range, or anything that Pythia rejects; then with
+            the last messages of Pythia.
+        RuntimeError: if a Pythia process ends before its collisions are complete.
     """
     check_name("process", process, PROCESSES)
     check_name("output", output, OUTPUT_FIELDS)
@@ -201,7 +201,7 @@ def collisions(
 
 
 def _tasks(points: Sequence[_Point], seed: int) -> tuple[list[Task], np.ndarray]:
-    """All collisions in chunks and then a cross-section per point; and the place in the end of each event made."""
+    """All collisions in chunks, then one cross section per point; and the final index of each event."""
     tasks = []
     for number, point in enumerate(points):
         key = zlib.crc32(point.name.encode())
@@ -216,7 +216,7 @@ def _tasks(points: Sequence[_Point], seed: int) -> tuple[list[Task], np.ndarray]
 
 
 def _points(process: str, events: int, settings: Mapping[str, object]) -> list[_Point]:
-    """The setups that a process needs, after checking its settings."""
+    """The setups of a process, after a check of its settings."""
     for name in settings:
         check_name(f"setting of {process!r}", name, PROCESSES[process])
     everything = np.arange(events)
@@ -226,7 +226,7 @@ def _points(process: str, events: int, settings: Mapping[str, object]) -> list[_
     if process == "rpv":
         return _mass_points(events, settings, (*COMMON, *GLUINO_PAIRS, *extra))
     if process == "minimum-bias":
-        # The tables are those of these very settings.
+        # The tables depend on the settings.
         setup = Setup((*COMMON, *MINIMUM_BIAS, *extra)) if extra else _minimum_bias()
         return [_Point(process, setup, everything, {})]
     low, high = _window(settings.get("pt", (250.0, 300.0)))
@@ -234,7 +234,8 @@ def _points(process: str, events: int, settings: Mapping[str, object]) -> list[_
     if process == "qcd":
         hard = ("HardQCD:all = on", f"PhaseSpace:pTHatMin = {low!r}", f"PhaseSpace:pTHatMax = {high!r}")
         return [_Point(name, Setup((*COMMON, *hard, *extra)), everything, {"signal": 0.0})]
-    # Decaying at rest, this W' gives both bosons a momentum of `high`: there the spectrum of their pt peaks and ends.
+    # In the decay of this W' at rest both bosons have a momentum of `high`, where the spectrum of their pt peaks and
+    # ends.
     mass = np.hypot(W_MASS, high) + np.hypot(Z_MASS, high)
     resonance = (
         "NewGaugeBoson:ffbar2Wprime = on",
@@ -251,13 +252,13 @@ def _points(process: str, events: int, settings: Mapping[str, object]) -> list[_
 
 
 def _minimum_bias() -> Setup:
-    """Minimum bias with its tables read from the cache, which takes 0.2 s; Pythia makes them in 5 s."""
+    """Minimum bias with tables from the cache, which takes 0.2 s; Pythia needs 5 s to make them."""
     lines = (*COMMON, *MINIMUM_BIAS)
     key = zlib.crc32("\n".join((version("pythia8mc"), *lines)).encode())
     file = cache_dir("pythia") / f"minimum-bias-{key:08x}.tables"
     if not file.exists():
         with complete(file, TABLES_BYTES, remedy=REMEDY) as partial:
-            with open(partial, "wb") as disk:  # Pythia does not notice a full one
+            with open(partial, "wb") as disk:  # Pythia does not report a full disk
                 reserve(disk.fileno(), 0, TABLES_BYTES)
             making = Setup((*lines, "MultipartonInteractions:reuseInit = 1"), tables=str(partial))
             _run([making], [], lambda position, result: None, "particles", 1)
@@ -277,11 +278,11 @@ def _run(setups, tasks, receive, output, processes) -> dict[str, str]:
 
 
 def _mass_points(events: int, settings: Mapping[str, object], lines: tuple[str, ...]) -> list[_Point]:
-    """One setup per different pair of masses, or the one of the user's spectrum."""
+    """One setup per pair of masses, or that of the spectrum of the user."""
     gluino, neutralino = settings.get("gluino_mass"), settings.get("neutralino_mass")
     if (own := settings.get("slha")) is not None:
         if gluino is not None or neutralino is not None:
-            raise ValueError("collisions('rpv') expects slha= or the masses, not both: the spectrum has its own.")
+            raise ValueError("collisions('rpv') expects slha= or the masses, not both: the spectrum contains masses.")
         text = slha.read(own)
         name = "The spectrum in slha=" if own is text else str(own)
         labels = slha.masses(text, name)
@@ -289,7 +290,7 @@ def _mass_points(events: int, settings: Mapping[str, object], lines: tuple[str, 
         setup = Setup(lines, text, decaying=(slha.GLUINO,))
         return [_Point(_point_name(*labels.values()), setup, np.arange(events), labels)]
     if gluino is None:
-        raise ValueError("collisions('rpv') expects gluino_mass= [GeV], or a spectrum of your own as slha=.")
+        raise ValueError("collisions('rpv') expects gluino_mass= [GeV], or your own spectrum as slha=.")
     given = {"gluino_mass": gluino} | ({} if neutralino is None else {"neutralino_mass": neutralino})
     masses = np.stack([_per_event(name, value, events) for name, value in given.items()], axis=1)
     points = []

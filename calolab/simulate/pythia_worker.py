@@ -1,7 +1,7 @@
-"""The Pythia program of one worker process: set up, collisions, and what becomes of them; Pythia's only door.
+"""The Pythia program of one worker process: initialisation, collisions, and their reduction to the output.
 
-`calolab.simulate.workers` starts it with `python -m`. Collisions leave Pythia in batches, as columns: a Python loop
-over their particles would cost a third of a minimum-bias collision's time.
+`calolab.simulate.workers` starts it with `python -m`. Pythia returns collisions in batches, as columns: a Python loop
+over their particles would take a third of the time of a minimum-bias collision.
 """
 
 from __future__ import annotations
@@ -22,35 +22,35 @@ from calolab.particles import Particles, images
 from calolab.simulate import towers, workers
 from calolab.simulate.pythia import OUTPUT_FIELDS, Setup, Task
 
-# Pythia tries again when a collision fails, up to this many times the collisions asked for.
+# Maximum number of tries of Pythia per requested collision.
 TRIES = 10.0
-# Hard processes drawn to estimate a cross-section, to 2 % or better.
+# Number of hard processes to estimate a cross section, with 2 % uncertainty or better.
 CROSS_SECTION_EVENTS = 500
 HARD_PROCESS_ONLY = ("PartonLevel:all = off", "HadronLevel:all = off")
 W_BOSON = 24
-# Keeps the direction of a particle finite that flies along the beam [GeV].
+# Minimum pt [GeV], which keeps the eta of particles along the beam finite.
 LEAST_PT = 1e-9
 
 
 class BosonWindow(pythia8mc.UserHooks):
-    """Keeps hard processes whose W boson has a transverse momentum [GeV] within a window."""
+    """Selects hard processes whose W boson has a transverse momentum [GeV] within a window."""
 
     def __init__(self, low: float, high: float):
         super().__init__()
         self.low, self.high = low, high
 
     def canVetoProcessLevel(self):
-        """Tell Pythia to ask."""
+        """Enable the veto."""
         return True
 
     def doVetoProcessLevel(self, process):
-        """Whether to throw this hard process away."""
+        """Whether to reject this hard process."""
         bosons = (process[number] for number in range(process.size()))
         return not any(abs(one.id()) == W_BOSON and self.low <= one.pT() < self.high for one in bosons)
 
 
 def prepare(job: dict) -> tuple[dict[str, str], Callable]:
-    """Set Pythia up for the job's first setup, and return its version and the function that does a chunk of tasks."""
+    """Initialise Pythia for the first setup of the job; returns its version and a function for chunks of tasks."""
     ready = {0: generator(job["setups"][0])}
 
     def work(chunk, send):
@@ -60,7 +60,7 @@ def prepare(job: dict) -> tuple[dict[str, str], Callable]:
                     send(cross_section(job["setups"][task.setup]))
                     continue
                 if task.setup not in ready:
-                    # One at a time: each holds some ten megabytes.
+                    # Only one is kept: each needs some ten megabytes.
                     ready.clear()
                     ready[task.setup] = generator(job["setups"][task.setup])
                 send(collisions(ready[task.setup], task, job["output"]))
@@ -73,27 +73,31 @@ def prepare(job: dict) -> tuple[dict[str, str], Callable]:
 
 @dataclass(frozen=True)
 class Generator:
-    """Pythia, ready to make collisions, and its hook, which Pythia itself does not keep alive."""
+    """An initialised Pythia and its hook, to which Pythia itself holds no reference."""
 
     pythia: pythia8mc.Pythia
     window: BosonWindow | None
 
 
 def generator(setup: Setup, extra: tuple[str, ...] = ()) -> Generator:
-    """Pythia, ready to make collisions.
+    """Initialise Pythia.
+
+    Args:
+        setup: the settings.
+        extra: further settings in the syntax of Pythia.
 
     Raises:
-        ValueError: if Pythia refuses a setting, the spectrum or the whole; the message has Pythia's last words.
+        ValueError: if Pythia rejects a setting, the spectrum or all settings together, with its last messages.
     """
     with listening() as heard, tempfile.TemporaryDirectory() as folder:
         pythia = pythia8mc.Pythia("", False)
         for line in (*setup.lines, *extra):
             if not pythia.readString(line):
-                raise ValueError(f"Pythia refuses the setting {line!r}. It says:\n{last_words(heard())}")
+                raise ValueError(f"Pythia rejects the setting {line!r}. Its messages:\n{last_words(heard())}")
         if setup.spectrum is not None:
             file = Path(folder, "spectrum.slha")
             file.write_text(setup.spectrum)
-            # Not as a line, which would end at a blank in the folder's name.
+            # Not as a line, which would end at a space in the name of the folder.
             pythia.settings.word("SLHA:file", str(file))
         if setup.tables is not None:
             pythia.settings.word("MultipartonInteractions:initFile", setup.tables)
@@ -103,28 +107,37 @@ def generator(setup: Setup, extra: tuple[str, ...] = ()) -> Generator:
         if not pythia.init():
             blamed = "these settings" if setup.spectrum is None else "this spectrum or these settings"
             if setup.tables is not None:
-                blamed += f", or the tables in {setup.tables} (delete them, and they are made anew)"
-            raise ValueError(f"Pythia refuses {blamed}. It says:\n{last_words(heard())}")
+                blamed += f", or the tables in {setup.tables} (delete them, so that they are made again)"
+            raise ValueError(f"Pythia rejects {blamed}. Its messages:\n{last_words(heard())}")
         said = heard()
     if "read error" in said:
         unread = "\n".join(line for line in said.splitlines() if "read error" in line)
-        raise ValueError(f"Pythia cannot read every line of the spectrum. It says:\n{last_words(unread)}")
+        raise ValueError(f"Pythia cannot read all lines of the spectrum. Its messages:\n{last_words(unread)}")
     for code in setup.decaying:
         if not pythia.particleData.mayDecay(code):
-            # Such a coloured particle would go through the detector as if it were a jet.
+            # Such a coloured particle would be treated as a jet in the detector.
             raise ValueError(
                 f"In this spectrum the particle {code} cannot decay: DECAY {code} is missing, or none of its channels "
-                f"is open. Pythia says:\n{last_words(said)}"
+                f"is open. Messages of Pythia:\n{last_words(said)}"
             )
     return Generator(pythia, window)
 
 
 def collisions(generator: Generator, task: Task, output: str) -> dict[str, np.ndarray]:
-    """Make a task's collisions, and reduce them to the columns of `output` in single precision."""
+    """Simulate the collisions of a task and return the columns of `output` in single precision.
+
+    Args:
+        generator: an initialised Pythia.
+        task: number of collisions and seeds.
+        output: `"particles"`, `"towers"` or `"images"`.
+
+    Raises:
+        RuntimeError: if Pythia fails too often.
+    """
     generator.pythia.rndm.init(task.seed)
     batch = generator.pythia.nextBatch(task.events, TRIES)
     if len(batch) < task.events:
-        raise RuntimeError(f"Pythia made {len(batch)} of {task.events} collisions in {TRIES:g} tries each.")
+        raise RuntimeError(f"Pythia made only {len(batch)} of {task.events} collisions in {TRIES:g} tries each.")
     made = final_state(batch)
     if output != "particles":
         made = towers.simulate(made, seed=task.towers_seed)
@@ -132,13 +145,13 @@ def collisions(generator: Generator, task: Task, output: str) -> dict[str, np.nd
         return {"values": images(made, "whole-detector").values}
     columns = {name: made.flat(name) for name in OUTPUT_FIELDS[output]}
     columns = {name: c.astype(np.int32 if name == "identity" else np.float32) for name, c in columns.items()}
-    # Rounded to single precision, pi lies above pi.
+    # In single precision, pi is rounded to a larger number.
     edge = np.nextafter(np.float32(np.pi), np.float32(0))
     return {"counts": made.counts.astype(np.int32), **columns, "phi": np.clip(columns["phi"], -edge, edge)}
 
 
 def final_state(batch: ak.Array) -> Particles:
-    """The stable particles of a batch of Pythia's event records."""
+    """The stable particles in a batch of event records of Pythia."""
     records = batch.prt
     flat = ak.flatten(records, axis=1)
     stable = ak.to_numpy(flat.status) > 0
@@ -156,7 +169,7 @@ def final_state(batch: ak.Array) -> Particles:
 
 
 def cross_section(setup: Setup) -> dict[str, float]:
-    """Pythia's cross-section and its statistical error [pb], the same for every seed."""
+    """The cross section of Pythia and its statistical error [pb], the same for every seed."""
     made = generator(setup, HARD_PROCESS_ONLY)
     made.pythia.rndm.init(1)
     for _ in range(CROSS_SECTION_EVENTS):
@@ -167,7 +180,10 @@ def cross_section(setup: Setup) -> dict[str, float]:
 
 @contextlib.contextmanager
 def listening() -> Iterator[Callable[[], str]]:
-    """Collect what C++ prints, to be asked for; it goes on to the error output afterwards."""
+    """Collect the output of C++ inside the block; it is written to the error output afterwards.
+
+    Yields a function that returns the output so far.
+    """
     flush = ctypes.CDLL(None).fflush
     flush(None)
     before = os.dup(1)
@@ -188,10 +204,15 @@ def listening() -> Iterator[Callable[[], str]]:
 
 
 def last_words(said: str, lines: int = 12) -> str:
-    """The last warnings and errors in what Pythia printed."""
+    """The last warnings and errors in the output of Pythia.
+
+    Args:
+        said: the output.
+        lines: maximum number of lines.
+    """
     said = [line.strip(" |") for line in said.splitlines() if line.strip(" |")]
     telling = [line for line in said if any(word in line for word in ("Warning", "ERROR", "Error", "Abort"))]
-    # Decays that Pythia adds by itself are many and no fault.
+    # Decays added by Pythia itself are many and not an error.
     telling = [line for line in telling if "adding off shell DECAY" not in line]
     return "\n".join((telling or said)[-lines:]) or "(nothing)"
 

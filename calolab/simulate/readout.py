@@ -1,4 +1,4 @@
-"""The readout: deposits anywhere in a calorimeter become energies in its cells."""
+"""Readout: sums of energy deposits in the cells of a calorimeter."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def in_cells(
     energy: np.ndarray,
     follow: bool,
 ) -> np.ndarray:
-    """Add deposits up in the cells of a regular space with equal cells.
+    """Sum deposits in the cells of a regular space with cells of equal size.
 
     Args:
         space: the calorimeter.
-        n_events: how many events there are.
-        event, x, y, layer, energy: of each deposit, shape `(deposit,)`: its event, place [mm], layer and energy [GeV].
-        follow: whether the window follows the shower, so that its middle cell holds the event's energy barycentre;
-            otherwise it stays where it is.
+        n_events: number of events.
+        event, x, y, layer, energy: event, position [mm], layer and energy [GeV] of each deposit, shape `(deposit,)`.
+        follow: whether the window follows the shower, so that its middle cell contains the energy barycentre of the
+            event; otherwise it is fixed.
 
     Returns:
-        Energies [GeV], shape `(event, *space.shape)`, float32; what falls outside the window is lost.
+        Energies [GeV], shape `(event, *space.shape)`, float32; deposits outside the window are lost.
     """
     inside = np.ones(len(energy), bool)
     cell = event
@@ -47,12 +47,21 @@ def in_cells(
 
 
 def layer_of(space: Space, z: np.ndarray) -> np.ndarray:
-    """The layer in which a depth [mm] lies."""
+    """The layer that contains a depth.
+
+    Args:
+        space: the calorimeter.
+        z: depths [mm], of any shape.
+
+    >>> from calolab import spaces
+    >>> layer_of(spaces.space("clic-ecal"), np.array([1.0, 5.0]))
+    array([0, 1])
+    """
     return np.clip(np.searchsorted(space.edges("z"), z, side="right") - 1, 0, len(space.layers) - 1)
 
 
 def _shift(n_events, event, offset, energy, size) -> np.ndarray:
-    """By how many cells the window moves along one axis in each event."""
+    """Number of cells by which the window moves along one axis in each event."""
     total = np.bincount(event, energy, minlength=n_events)
     mean = np.bincount(event, energy * offset, minlength=n_events) / np.where(total > 0, total, 1)
     return np.rint(mean / size).astype(np.int32)

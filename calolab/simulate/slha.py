@@ -1,9 +1,10 @@
-"""Supersymmetric spectra in the SUSY Les Houches format: gluinos that decay to quarks without R-parity.
+"""Supersymmetric spectra in the SUSY Les Houches format: gluinos with R-parity-violating decays to quarks.
 
-The spectra are simplified models as in ATLAS's multi-jet searches (arXiv:1804.03568): a gluino, perhaps a neutralino
-below it, and everything else too heavy to matter. R-parity breaks through the coupling of three quarks (UDD), which
-gives the decays to an up-type and two different down-type quarks, or to their antiparticles; all flavours but top are
-equally likely. Decays are given as tables, with three-body phase space; their matrix elements are not.
+The spectra are simplified models as in the multi-jet searches of ATLAS (arXiv:1804.03568): a gluino, optionally a
+lighter neutralino, and all other superpartners decoupled. R-parity is violated by the coupling of three quarks (UDD),
+which leads to decays to one up-type and two different down-type quarks, or to their antiparticles; all flavours except
+top are equally likely. Decays are given as tables of branching ratios and follow three-body phase space, without matrix
+elements.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ import numpy as np
 
 GLUINO = 1000021
 NEUTRALINO = 1000022
-CALLER_OF_COLLISIONS = 6  # of `check_blocks`: `contextlib`, of the decorator `stopping`, is one more caller
-# Masses [GeV]. A pair of 6 TeV each takes nearly all the energy of the beams.
+CALLER_OF_COLLISIONS = 6  # stacklevel in `check_blocks`, including `contextlib` for the decorator `stopping`
+# Limits of the masses [GeV]. A pair of 6 TeV gluinos needs nearly all of the beam energy.
 LIGHTEST_GLUINO, HEAVIEST_GLUINO = 50.0, 6000.0
 LIGHTEST_NEUTRALINO = 10.0
-# Below this distance [GeV] the widths of both reach over the threshold, and decays to heavier quarks close.
+# With a smaller mass difference [GeV] the widths extend over the threshold, and decays to heavier quarks are closed.
 SMALLEST_GAP = 10.0
 DECOUPLED = 1e4
 
@@ -34,9 +35,9 @@ _OTHER_SPARTICLES = (
     *(2000000 + code for code in _SFERMIONS),
 )
 _MIXINGS = {"NMIX": 4, "UMIX": 2, "VMIX": 2, "STOPMIX": 2, "SBOTMIX": 2, "STAUMIX": 2}
-# The blocks that Pythia needs for pairs of gluinos, of each group one: always the mixing of squarks.
+# Blocks that Pythia needs for pairs of gluinos, one of each group: the mixing of squarks in all models.
 _SQUARK_MIXINGS = (("STOPMIX", "USQMIX"), ("SBOTMIX", "DSQMIX"))
-# And what an entry of MODSEL with one of these values (any but 0 where there are none) asks for beyond that.
+# Further blocks that are needed if an entry of MODSEL has one of these values (any except 0 if there are none).
 _MODELS = {
     ("3", (1,)): ("the NMSSM", [("NMNMIX",), ("NMAMIX",), ("NMHMIX",), ("NMSSMRUN",)]),
     ("4", ()): (
@@ -52,22 +53,23 @@ def spectrum(gluino_mass: float, neutralino_mass: float | None = None) -> str:
     """The spectrum of one point of the mass plane, as text in the SUSY Les Houches format (hep-ph/0311123).
 
     Args:
-        gluino_mass: [GeV], 50 to 6000.
-        neutralino_mass: [GeV], from 10 to 10 below the gluino: the gluino decays to two light quarks and the
-            neutralino, and this one to three quarks. With None the gluino itself decays to three quarks.
+        gluino_mass: mass of the gluino [GeV], 50 to 6000.
+        neutralino_mass: mass of the neutralino [GeV], from 10 to 10 below the gluino: the gluino decays to two light
+            quarks and the neutralino, which decays to three quarks. If None, the gluino decays to three quarks.
 
     Returns:
-        A complete spectrum with decay tables, as Pythia needs it.
+        A complete spectrum with decay tables, as needed by Pythia.
 
     Raises:
-        ValueError: if a mass is out of range, or the neutralino is not well below the gluino.
+        ValueError: if a mass is out of range, or the mass difference is too small.
     """
     check_masses(gluino_mass, neutralino_mass)
     masses = {**_HIGGS, **dict.fromkeys(_OTHER_SPARTICLES, DECOUPLED), GLUINO: gluino_mass}
     masses[NEUTRALINO] = DECOUPLED if neutralino_mass is None else neutralino_mass
     blocks = [
         _block("SPINFO", {1: "calolab", 2: "1"}),
-        # R-parity stays on here: switched off, Pythia would ask for neutralino-neutrino mixings that play no part.
+        # R-parity is formally conserved; otherwise Pythia would require neutralino-neutrino mixings, which are
+        # irrelevant.
         _block("MODSEL", {1: 0}),
         _block("SMINPUTS", {1: 127.9, 2: 1.16637e-5, 3: 0.1184, 4: 91.1876, 5: 4.18, 6: 173.1, 7: 1.777}),
         _block("MINPAR", {3: 10.0}),
@@ -86,21 +88,21 @@ def spectrum(gluino_mass: float, neutralino_mass: float | None = None) -> str:
 
 
 def check_masses(gluino_mass: float, neutralino_mass: float | None = None) -> None:
-    """Raise ValueError unless gluino and neutralino [GeV] can be made and can decay."""
+    """Raise ValueError unless gluinos and neutralinos with these masses [GeV] can be produced and can decay."""
     for name, mass in (("gluino_mass", gluino_mass), ("neutralino_mass", neutralino_mass)):
         if not isinstance(mass, (int, float, np.number)) and not (mass is None and name == "neutralino_mass"):
             raise ValueError(f"{name} expects a number [GeV], received {mass!r}.")
     if not LIGHTEST_GLUINO <= gluino_mass <= HEAVIEST_GLUINO:
         raise ValueError(
-            f"gluino_mass must be from {LIGHTEST_GLUINO:g} to {HEAVIEST_GLUINO:g} GeV (heavier pairs are out of reach "
-            f"of 13 TeV), received {gluino_mass:g}."
+            f"gluino_mass must be from {LIGHTEST_GLUINO:g} to {HEAVIEST_GLUINO:g} GeV (heavier pairs cannot be "
+            f"produced at 13 TeV), received {gluino_mass:g}."
         )
     if neutralino_mass is None:
         return
     if neutralino_mass >= gluino_mass:
         raise ValueError(
             f"The neutralino ({neutralino_mass:g} GeV) must be lighter than the gluino ({gluino_mass:g} GeV), which "
-            "decays to it. Leave neutralino_mass=None for gluinos that decay to three quarks directly."
+            "decays to it. Keep neutralino_mass=None for gluinos that decay directly to three quarks."
         )
     if not neutralino_mass >= LIGHTEST_NEUTRALINO:
         raise ValueError(
@@ -109,16 +111,16 @@ def check_masses(gluino_mass: float, neutralino_mass: float | None = None) -> No
         )
     if gluino_mass - neutralino_mass < SMALLEST_GAP:
         raise ValueError(
-            f"The neutralino ({neutralino_mass:g} GeV) must lie at least {SMALLEST_GAP:g} GeV below the gluino "
-            f"({gluino_mass:g} GeV), or there is no room for the two quarks of the decay."
+            f"The neutralino ({neutralino_mass:g} GeV) must be at least {SMALLEST_GAP:g} GeV lighter than the gluino "
+            f"({gluino_mass:g} GeV), which also decays to two quarks."
         )
 
 
 def read(source: str | Path) -> str:
-    """The text of a spectrum: `source` itself if it has several lines, else the file of that name.
+    """The text of a spectrum: `source` itself if it has several lines, otherwise the content of this file.
 
     Raises:
-        ValueError: if there is no such file, or it is no text.
+        ValueError: if there is no such file, or it is not a text file.
     """
     if isinstance(source, str) and "\n" in source:
         return source
@@ -132,65 +134,68 @@ def read(source: str | Path) -> str:
 
 
 def masses(text: str, name: str = "The spectrum in slha=") -> dict[str, float]:
-    """The labels of events made with a spectrum: `gluino_mass` [GeV] and, if gluinos decay to it, `neutralino_mass`.
+    """The labels of events for a spectrum: `gluino_mass` and, if gluinos decay to it, `neutralino_mass` [GeV].
 
     Args:
-        text: of the spectrum.
-        name: of its file, for messages.
+        text: text of the spectrum.
+        name: name of its file, for messages.
 
     Raises:
-        ValueError: if the text does not give the masses and the gluino's decays, or the neutralino is the heavier one.
+        ValueError: if the text does not contain the masses and the decays of the gluino, or the neutralino is heavier.
+
+    >>> masses(spectrum(1400, 850))
+    {'gluino_mass': 1400.0, 'neutralino_mass': 850.0}
     """
     blocks = _entries(text)
     if not blocks:
         begin = f", it begins with {text.strip()[:40]!r}" if text.strip() else ", it is empty"
         raise ValueError(
-            f"{name} must give a spectrum in the SUSY Les Houches format (hep-ph/0311123); there is no BLOCK and no "
-            f"DECAY in it{begin}."
+            f"{name} must be a spectrum in the SUSY Les Houches format (hep-ph/0311123); it contains no BLOCK and no "
+            f"DECAY{begin}."
         )
     found = {words[0]: _number(words[1]) for words in blocks.get("BLOCK MASS", ()) if len(words) > 1}
     decays = blocks.get(f"DECAY {GLUINO}", ())
     gluino, neutralino = found.get(str(GLUINO), np.nan), found.get(str(NEUTRALINO), np.nan)
     if not gluino > 0 or not decays:
         raise ValueError(
-            f"{name} must give the gluino's mass (code {GLUINO} in BLOCK MASS, positive) and its decays "
+            f"{name} must contain the mass of the gluino (code {GLUINO} in BLOCK MASS, positive) and its decays "
             f"(DECAY {GLUINO}); found mass {gluino if str(GLUINO) in found else 'none'} and {len(decays)} decays. "
-            "simulate.slha.spectrum(1400, 850) shows a complete one."
+            "simulate.slha.spectrum(1400, 850) is an example."
         )
     labels = {"gluino_mass": gluino}
     if any(str(NEUTRALINO) in words[2:] for words in decays):
-        # The sign of a neutralino's mass is a phase in this format.
+        # In this format the sign of a neutralino mass is a phase.
         labels["neutralino_mass"] = abs(neutralino)
     if not np.all(np.isfinite(list(labels.values()))):
-        raise ValueError(f"{name} must give the masses of gluino and neutralino, found {labels}.")
+        raise ValueError(f"{name} must contain the masses of gluino and neutralino, found {labels}.")
     if labels.get("neutralino_mass", 0) >= gluino:
         raise ValueError(
-            f"{name} must give a gluino heavier than the neutralino that it decays to, found {gluino:g} and "
+            f"{name} must have a gluino heavier than the neutralino that it decays to, found {gluino:g} and "
             f"{labels['neutralino_mass']:g} GeV."
         )
     if wrong := [code for code, mass in found.items() if not np.isfinite(mass)]:
-        raise ValueError(f"{name} must give numbers in BLOCK MASS, those of {', '.join(wrong)} are none.")
+        raise ValueError(f"{name} must have numbers in BLOCK MASS; the masses of {', '.join(wrong)} are not numbers.")
     return labels
 
 
 def check_blocks(text: str, name: str = "The spectrum in slha=") -> None:
-    """Raise ValueError unless a spectrum has the blocks with which Pythia makes pairs of gluinos.
+    """Raise ValueError unless a spectrum has the blocks that Pythia needs for pairs of gluinos.
 
-    Where one is missing, Pythia itself switches supersymmetry off, or, without the mixing of squarks, computes with
-    couplings of zero. Neutralinos that do not decay bring a warning.
+    If one is missing, Pythia disables supersymmetry or, without the mixing of squarks, uses couplings of zero. For
+    neutralinos that do not decay a warning is issued.
 
     Args:
-        text: of the spectrum.
-        name: of its file, for messages.
+        text: text of the spectrum.
+        name: name of its file, for messages.
 
     Raises:
-        ValueError: with the missing blocks, what is there in their place, and what to do.
+        ValueError: with the missing blocks, similar ones that are present, and the remedy.
     """
     blocks = _entries(text)
     given = {block.removeprefix("BLOCK ") for block in blocks if block.startswith("BLOCK ")}
     if "MODSEL" not in given:
         raise ValueError(
-            f"{name} lacks BLOCK MODSEL, without which Pythia switches supersymmetry off. Add it, e.g. "
+            f"{name} has no BLOCK MODSEL, without which Pythia disables supersymmetry. Add it, e.g. "
             "'BLOCK MODSEL' and a line ' 1 0' for the MSSM."
         )
     model = {words[0]: _number(words[1]) for words in blocks["BLOCK MODSEL"] if len(words) > 1}
@@ -205,20 +210,20 @@ def check_blocks(text: str, name: str = "The spectrum in slha=") -> None:
         instead = sorted(given & {block for one in needed for block in one})
         remedy = "Let the spectrum calculator write them"
         if why:
-            remedy += ", or, if that is not what you want to simulate, set this entry to 0"
+            remedy += ", or set this entry to 0 if you do not want to simulate this model"
             why = [f" ({'; '.join(why)})"]
         raise ValueError(
             f"{name} lacks the blocks {', '.join(' or '.join(one) for one in missing)}, which Pythia needs to make "
-            f"gluinos{''.join(why)}; of such blocks it has {', '.join(instead) or 'none'}. {remedy}."
+            f"gluinos{''.join(why)}; of these blocks it has {', '.join(instead) or 'none'}. {remedy}."
         )
     made = any(str(NEUTRALINO) in words[2:] for words in blocks.get(f"DECAY {GLUINO}", ()))
     if made and not blocks.get(f"DECAY {NEUTRALINO}"):
-        warning = f"{name} has no decays of neutralinos: they leave the detector unseen."
+        warning = f"{name} has no decays of neutralinos: they leave the detector undetected."
         warnings.warn(warning, stacklevel=CALLER_OF_COLLISIONS)
 
 
 def _entries(text: str) -> dict[str, list[list[str]]]:
-    """The words of each line, without comments, by the block or decay in which it stands, e.g. `"BLOCK MASS"`."""
+    """The words of each line, without comments, by block or decay, e.g. `"BLOCK MASS"`."""
     block, found = None, {}
     for line in text.splitlines():
         words = re.sub("#.*", "", line).split()

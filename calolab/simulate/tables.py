@@ -1,9 +1,9 @@
-"""The electromagnetic tables that Geant4 reads, made from two small packages instead of a download of gigabytes.
+"""The cross-section tables of Geant4, made from two small packages instead of a download of several gigabytes.
 
-Geant4 computes Compton scattering, pair creation, ionisation, multiple scattering and high-energy bremsstrahlung from
-formulas. What it reads from files, for `G4EmStandardPhysics_option1`, are the Seltzer-Berger bremsstrahlung spectra
-(Nucl. Instrum. Meth. B 12, 95), which `xpecgen` carries on Geant4's own grid, and the photo-electric cross sections,
-which `xraydb` carries up to 800 keV. Both are converted here into the user's cache, once.
+Geant4 calculates Compton scattering, pair production, ionisation, multiple scattering and high-energy bremsstrahlung
+from formulas. For `G4EmStandardPhysics_option1` it reads from files the Seltzer-Berger bremsstrahlung spectra (Nucl.
+Instrum. Meth. B 12, 95), which `xpecgen` provides on the grid of Geant4, and the photoelectric cross sections, which
+`xraydb` provides up to 800 keV. Both are converted once and stored in the user's cache.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from calolab.files import complete
 INSTALL = 'pip install "calolab[geant4]"'
 ELEMENTS = range(1, 93)
 
-# Every variable that Geant4 may look up: an unset one ends the program, whether its data are needed or not.
+# All variables that Geant4 may read: it terminates if one is not set, even if its data are not needed.
 VARIABLES = (
     "G4NEUTRONHPDATA",
     "G4LEDATA",
@@ -40,18 +40,18 @@ VARIABLES = (
     "G4CHANNELINGDATA",
 )
 
-# Raise it when the content of the files changes, so that nobody reads what an older calolab made.
+# To be incremented when the content of the files changes, so that files of an older calolab are not used.
 EDITION = 1
 
 
 @dataclass(frozen=True)
 class Tables:
-    """Which tables Geant4 reads.
+    """The tables that Geant4 reads.
 
     Args:
-        name: what they are, for people, e.g. `"xpecgen 1.3.1, xraydb 4.5.8"`.
-        official: whether they are the official data sets, with which every physics list works.
-        environment: the variables that show Geant4 where they lie.
+        name: human-readable name, e.g. `"xpecgen 1.3.1, xraydb 4.5.8"`.
+        official: whether they are the official data sets, which are complete for all physics lists.
+        environment: the environment variables with their location.
     """
 
     name: str
@@ -60,10 +60,10 @@ class Tables:
 
 
 def tables() -> Tables:
-    """The tables for Geant4: the official ones where `GEANT4_DATA_DIR` holds them, else our own, made when missing.
+    """The tables for Geant4: the official ones if `GEANT4_DATA_DIR` contains them, otherwise our own, made if missing.
 
     Raises:
-        ModuleNotFoundError: if `xpecgen` or `xraydb` is needed and not installed.
+        ModuleNotFoundError: if `xpecgen` or `xraydb` is needed but not installed.
     """
     official = os.environ.get("GEANT4_DATA_DIR", "")
     found = sorted(path.name for path in Path(official).glob("G4EMLOW*")) if official else []
@@ -75,9 +75,9 @@ def tables() -> Tables:
 
 
 def made_tables() -> Path:
-    """The folder with the tables made from `xpecgen` and `xraydb`, after making it if it is not in the cache.
+    """The folder in the cache with the tables made from `xpecgen` and `xraydb`; it is made if missing.
 
-    Two processes may do so at once: each makes a folder of its own, and the first one to finish gives it its name.
+    Two processes may do this at the same time: each makes its own folder, and the first to finish renames it.
 
     Raises:
         ModuleNotFoundError: if one of the two packages is not installed.
@@ -89,13 +89,13 @@ def made_tables() -> Path:
     with complete(folder, remedy=REMEDY) as draft:
         _write_bremsstrahlung(draft / "brem_SB")
         _write_photoelectric(draft / "epics2017" / "phot")
-        # Excited states of nuclei: no nucleus is ever excited here, but the file must exist.
+        # Excited states of nuclei: not used by electromagnetic physics, but the file must exist.
         (draft / "ENSDFSTATE.dat").touch()
     return folder
 
 
 def _version(package: str) -> str:
-    """Version of a package of the extra, or an error that names the extra."""
+    """Version of a package of the extra `geant4`."""
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError as missing:
@@ -108,7 +108,7 @@ def _version(package: str) -> str:
 
 def _write_bremsstrahlung(folder: Path) -> None:
     """Seltzer-Berger spectra beta^2/Z^2 k dsigma/dk [mb] over k/T and ln(T/MeV), one file per element."""
-    # Only the package's data are wanted: importing it would import matplotlib and more.
+    # Only the data of the package are needed; importing it would import matplotlib and other packages.
     source = Path(importlib.util.find_spec("xpecgen").submodule_search_locations[0]) / "data" / "cs"
     energies, fractions = (np.array(line.split(","), float) for line in _lines(source / "grid.csv"))
     nodes = [_row(fractions), _row(np.log(energies / 1e3))]
@@ -117,16 +117,16 @@ def _write_bremsstrahlung(folder: Path) -> None:
         spectra = np.array([line.split(",") for line in _lines(source / f"{z:02d}.csv")], float)
         if spectra.shape != (energies.size, fractions.size):
             raise ValueError(
-                f"xpecgen's {z:02d}.csv should hold {(energies.size, fractions.size)}, it holds {spectra.shape}."
+                f"{z:02d}.csv of xpecgen should have shape {(energies.size, fractions.size)}, it has {spectra.shape}."
             )
         header = f"0 {fractions.size} {energies.size}"
         (folder / f"br{z}").write_text("\n".join([header, *nodes, *map(_row, spectra)]) + "\n")
 
 
 def _write_photoelectric(folder: Path) -> None:
-    """Photo-electric cross sections times E^3 [barn MeV^3] over E [MeV], all shells taken as one.
+    """Photoelectric cross sections times E^3 [barn MeV^3] over E [MeV], summed over all shells.
 
-    Above the 800 keV where the tables end the cross section falls as 1/E, its high-energy limit.
+    Above 800 keV, where the tables end, the cross section decreases as 1/E, its high-energy limit.
     """
     import xraydb
 
@@ -134,7 +134,7 @@ def _write_photoelectric(folder: Path) -> None:
     database = xraydb.get_xraydb()
     for z in ELEMENTS:
         grid = np.geomspace(1e2, 8e5, 240)
-        # A point on either side of each absorption edge keeps the edge sharp.
+        # One point on each side of an absorption edge keeps the edge sharp.
         edges = np.array([edge.energy for edge in xraydb.xray_edges(z).values()])
         edges = edges[(edges > grid[0] * 1.01) & (edges < grid[-1] * 0.99)]
         energy = np.unique(np.concatenate([grid, edges * (1 - 1e-4), edges * (1 + 1e-4)]))
@@ -145,7 +145,7 @@ def _write_photoelectric(folder: Path) -> None:
         rows = [f"{energy[0]:.8e} {energy[-1]:.8e} {energy.size}", str(energy.size)]
         rows += [f"{e:.8e} {s * e**3:.8e}" for e, s in zip(energy, barn)]
         (folder / f"pe-cs-{z}.dat").write_text("\n".join(rows) + "\n")
-        # One shell, and a fit that would take over at 1e12 MeV: the table above is used everywhere.
+        # One shell, and a fit that starts at 1e12 MeV, so that the table above is used everywhere.
         for part in ("high", "low"):
             (folder / f"pe-{part}-{z}.dat").write_text("1 1 1e12\n1e-5 0 0 0 0 0 0\n")
 

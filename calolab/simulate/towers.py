@@ -1,11 +1,11 @@
-"""Calorimeter towers: what Delphes's ATLAS card (arXiv:1307.6346) makes of the particles of whole events, in numpy.
+"""Calorimeter towers: the simulation of the ATLAS card of Delphes (arXiv:1307.6346) in numpy.
 
-Particles fly through the solenoid to the calorimeters' surface. There each leaves a part of its energy, given by its
-identity, in the ECal tower and the HCal tower that it hits. The energy of a tower is smeared by a log-normal
-distribution; towers below a least energy, or below two of their own standard deviations, are not read. A tower's
-direction is drawn evenly within the cell. All events of a call are worked on together, without a loop.
+Particles propagate through the solenoid to the surface of the calorimeters. There each deposits a fraction of its
+energy, which depends on its identity, in one ECal tower and one HCal tower. The energy of a tower is smeared with a
+log-normal distribution; towers below a minimum energy, or below two standard deviations, are not read out. The
+direction of a tower is uniformly distributed in its cell. All events of a call are processed together, without a loop.
 
-Tracks play no part here: these are the towers that Delphes calls `Calorimeter/towers`, before energy flow.
+Tracks are not used: these are the towers that Delphes calls `Calorimeter/towers`, before energy flow.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ import numpy as np
 
 from calolab.particles import Particles
 from calolab.simulate import atlas_card, solenoid
-from calolab.simulate.atlas_card import Calorimeter
+from calolab.simulate.atlas_card import TowerGrid
 from calolab.simulate.pdg import charges
 
 _MOST_PHI_CELLS = 360
 
 
 def simulate(particles: Particles, *, seed: int, smear: bool = True, thresholds: bool = True) -> Particles:
-    """The calorimeter towers of events, after the ATLAS card of Delphes (arXiv:1307.6346).
+    """The calorimeter towers of events, following the ATLAS card of Delphes (arXiv:1307.6346).
 
     Args:
-        particles: stable particles with their `identity` (PDG code); they start at `x`, `y`, `z` [mm] where given, else
-            at the origin.
-        seed: of energies and directions.
-        smear: whether to smear; without it energies are exact and a tower's direction is its cell's centre.
-        thresholds: whether to leave out towers below the card's least energy and significance.
+        particles: stable particles with their `identity` (PDG code); they start at `x`, `y`, `z` [mm] if given,
+            otherwise at the origin.
+        seed: seed of energies and directions.
+        smear: whether to smear; otherwise energies are exact and the direction of a tower is the centre of its cell.
+        thresholds: whether to remove towers below the minimum energy and significance of the card.
 
     Returns:
-        One massless record per tower read, in the events of `particles` with their labels: `pt` [GeV], `eta`, `phi`
-        [rad], `mass` (0), `ecal` and `hcal` [GeV]. A tower belongs to one of the two calorimeters, so one of the two
-        energies is zero. Events in which nothing is read stay, with no tower.
+        One massless particle per tower, in the events of `particles` with their labels: `pt` [GeV], `eta`, `phi` [rad],
+        `mass` (0), `ecal` and `hcal` [GeV]. A tower belongs to one of the two calorimeters, so one of these energies is
+        zero. Events without towers are kept.
 
     Raises:
         ValueError: if the particles have no identity.
@@ -48,7 +48,7 @@ def simulate(particles: Particles, *, seed: int, smear: bool = True, thresholds:
     if smear:
         energy = _log_normal(energy, _sigma(terms, energy), generator)
     if thresholds:
-        # The resolution at the smeared energy decides, as a reader of the tower knows no other.
+        # The resolution is evaluated at the smeared energy, the only one that a readout can know.
         read = (energy >= rings.minimum[ring]) & (energy >= rings.significance[ring] * _sigma(terms, energy))
     else:
         read = energy > 0
@@ -72,7 +72,7 @@ def simulate(particles: Particles, *, seed: int, smear: bool = True, thresholds:
 
 @dataclass(frozen=True, eq=False)
 class _Rings:
-    """The rings of both calorimeters in one list, ECal first: per ring its edges in eta, phi cells and readout."""
+    """The rings of both calorimeters, ECal first: edges in eta, phi cells and readout of each ring."""
 
     low: np.ndarray
     high: np.ndarray
@@ -98,27 +98,27 @@ def _rings() -> _Rings:
 
 
 def _deposits(particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Energy in every tower that is hit: its event, ring, phi cell and exact energy [GeV], sorted in this order."""
+    """Event, ring, phi cell and exact energy [GeV] of every tower that is hit, sorted in this order."""
     if "identity" not in particles.fields:
         raise ValueError(
-            "towers.simulate expects particles with the field 'identity' (PDG codes), which decides on charge and "
+            "towers.simulate expects particles with the field 'identity' (PDG codes), which determine charge and "
             f"energy fractions; received {', '.join(particles.fields)}. Make particles with simulate.collisions(..., "
-            "output='particles'), or add the column; towers are not simulated a second time."
+            "output='particles'), or add the column; towers cannot be simulated a second time."
         )
     event, identity, energy, eta, phi = _at_surface(particles)
     keys, parts, first = [], [], 0
     n_rings = len(_rings().low)
-    for calorimeter in (atlas_card.ecal(), atlas_card.hcal()):
-        fraction = calorimeter.fraction(identity)
+    for grid in (atlas_card.ecal(), atlas_card.hcal()):
+        fraction = grid.fraction(identity)
         hit = np.flatnonzero(fraction)
-        ring, column = _cell(calorimeter, eta[hit], phi[hit])
+        ring, column = _cell(grid, eta[hit], phi[hit])
         inside = ring >= 0
         hit, ring, column = hit[inside], ring[inside], column[inside]
         keys.append((event[hit] * n_rings + ring + first) * _MOST_PHI_CELLS + column)
         parts.append(fraction[hit] * energy[hit])
-        first += len(calorimeter.phi_cells)
+        first += len(grid.phi_cells)
     key, part = np.concatenate(keys), np.concatenate(parts)
-    # A stable order adds a tower's energies up in the same order whatever events stand beside it.
+    # A stable sort sums the energies of a tower in the same order, independently of the other events.
     order = np.argsort(key, kind="stable")
     key = key[order]
     starts = np.flatnonzero(np.diff(key, prepend=-1))
@@ -128,12 +128,12 @@ def _deposits(particles: Particles) -> tuple[np.ndarray, np.ndarray, np.ndarray,
 
 
 def _at_surface(particles: Particles) -> tuple[np.ndarray, ...]:
-    """Event, identity, energy [GeV] and direction of the particles that leave energy and reach the calorimeters."""
+    """Event, identity, energy [GeV] and direction of particles that reach the calorimeters and deposit energy."""
     identity = particles.flat("identity").astype(np.int64)
     pt = particles.flat("pt")
     leaves = np.zeros(len(pt), bool)
-    for calorimeter in (atlas_card.ecal(), atlas_card.hcal()):
-        leaves |= calorimeter.fraction(identity) > 0
+    for grid in (atlas_card.ecal(), atlas_card.hcal()):
+        leaves |= grid.fraction(identity) > 0
     chosen = np.flatnonzero(leaves & (pt > atlas_card.LEAST_PT))
     event = np.repeat(np.arange(len(particles)), particles.counts)[chosen]
     identity, pt = identity[chosen], pt[chosen].astype(np.float64)
@@ -155,16 +155,16 @@ def _at_surface(particles: Particles) -> tuple[np.ndarray, ...]:
     return event, identity, energy, eta, phi
 
 
-def _cell(calorimeter: Calorimeter, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ring and phi cell of each point; ring -1 outside the calorimeter, and for NaN.
+def _cell(grid: TowerGrid, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ring and phi cell of each point; ring -1 outside the grid, and for NaN.
 
     As in Delphes a cell includes its upper edges and not its lower ones.
     """
-    ring = np.searchsorted(calorimeter.eta, eta, side="left") - 1
-    ring[ring >= len(calorimeter.phi_cells)] = -1
-    half = calorimeter.phi_cells[ring] // 2
+    ring = np.searchsorted(grid.eta, eta, side="left") - 1
+    ring[ring >= len(grid.phi_cells)] = -1
+    half = grid.phi_cells[ring] // 2
     column = np.ceil(np.nan_to_num(phi) * (half / np.pi)).astype(np.int64)
-    # Rounding may have moved a point at an edge by one cell: compare with the edges themselves.
+    # Rounding may shift a point at an edge by one cell: compare with the edges themselves.
     column += (phi > column * np.pi / half).astype(np.int64) - (phi <= (column - 1) * np.pi / half)
     column += half - 1
     # phi = -pi is the upper edge of the last cell.
@@ -173,12 +173,12 @@ def _cell(calorimeter: Calorimeter, eta: np.ndarray, phi: np.ndarray) -> tuple[n
 
 
 def _sigma(terms: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Standard deviations [GeV] of energies [GeV], from the resolution's terms, shape `(3, tower)`."""
+    """Standard deviations [GeV] of energies [GeV], from the resolution terms of shape `(3, tower)`."""
     constant, stochastic, noise = terms
     return np.sqrt((constant * energy) ** 2 + stochastic**2 * energy + noise**2)
 
 
 def _log_normal(mean: np.ndarray, sigma: np.ndarray, generator: np.random.Generator) -> np.ndarray:
-    """Draw from the log-normal distributions with these means and standard deviations."""
+    """Draw from log-normal distributions with these means and standard deviations."""
     spread = np.log1p((sigma / mean) ** 2)
     return mean * np.exp(np.sqrt(spread) * generator.standard_normal(len(mean)) - spread / 2)

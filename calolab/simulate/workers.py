@@ -1,7 +1,8 @@
-"""Worker processes: a program of our own, several times, given tasks and giving results through pipes.
+"""Worker processes: several instances of one of our programs, which receive tasks and return results through pipes.
 
-Each worker is a fresh interpreter that runs one named module, not a copy of this process. So nothing depends on a main
-guard, a notebook's cells or what the session has imported, and whatever a C++ library prints stays out of the session.
+Each worker is a new interpreter that runs one module, not a copy of this process. Therefore no main guard is needed,
+the workers do not depend on the cells of a notebook or on imported modules, and the output of C++ libraries does not
+appear in the session.
 """
 
 from __future__ import annotations
@@ -49,23 +50,23 @@ def run(
     environment: Mapping[str, str],
     chunk: int,
 ) -> object:
-    """Let `processes` workers do all tasks, and return when they are done or have failed; none outlives the call.
+    """Run all tasks in worker processes; all workers have ended when the function returns or raises an exception.
 
     Args:
-        module: what `python -m` starts; it calls `serve`.
-        job: what every worker gets first.
-        tasks: what is to be done, in any order, by any worker.
-        receive: called with a task's position and its result as each one arrives.
-        processes: how many workers.
-        environment: variables added to theirs.
-        chunk: how many tasks a worker gets at a time.
+        module: module to run with `python -m`; it calls `serve`.
+        job: sent to every worker first.
+        tasks: tasks, which any worker may do in any order.
+        receive: called with the index of a task and its result, in the order of arrival.
+        processes: number of workers.
+        environment: environment variables to add.
+        chunk: number of tasks sent to a worker at a time.
 
     Returns:
-        What the first worker to be ready said about itself.
+        The description returned by the first worker that is ready.
 
     Raises:
-        RuntimeError: if a worker ends before its tasks are done; the message has the last lines that it printed.
-        ValueError: if a worker refuses the job.
+        RuntimeError: if a worker ends before its tasks are complete, with its last lines of output.
+        ValueError: if a worker rejects the job.
     """
     chunks: queue.SimpleQueue = queue.SimpleQueue()
     for start in range(0, len(tasks), chunk):
@@ -100,7 +101,7 @@ def run(
         for thread in threads:
             thread.join()
         for worker in started:
-            # What a killed worker has not read any more goes nowhere, which must not hide why it was killed.
+            # Data that a killed worker has not read raise BrokenPipeError, which must not hide the original exception.
             with contextlib.suppress(BrokenPipeError):
                 worker.process.stdin.close()
             worker.process.stdout.close()
@@ -113,20 +114,20 @@ def _start(name: str, module: str, environment: Mapping[str, str]) -> _Worker:
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     printed = tempfile.TemporaryFile()  # noqa: SIM115 - `run` closes it, after its worker has ended
     process = subprocess.Popen(
-        # -P: a file of the user's folder must not stand in for a library.
+        # -P: files in the current folder must not be imported instead of libraries.
         [sys.executable, "-P", "-m", module],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=printed,
         env={**os.environ, **environment, "PYTHONPATH": path},
-        # Ctrl-C in a terminal reaches this process only, which then ends its workers.
+        # Ctrl-C in a terminal then reaches only this process, which ends its workers.
         start_new_session=True,
     )
     return _Worker(name, process, printed)
 
 
 def _converse(worker: _Worker, job: object, chunks: queue.SimpleQueue, results: queue.SimpleQueue) -> None:
-    """One thread per worker: hand out chunks while there are any, pass on what comes back."""
+    """Send chunks to one worker while there are any, and pass on its results; runs in a thread."""
     try:
         _send(worker.process.stdin, job)
         results.put((None, pickle.load(worker.process.stdout)))
@@ -138,7 +139,7 @@ def _converse(worker: _Worker, job: object, chunks: queue.SimpleQueue, results: 
             _send(worker.process.stdin, chunk)
             for position in range(start, start + len(chunk)):
                 results.put((position, pickle.load(worker.process.stdout)))
-    except Exception as error:  # `run` waits for one answer or the other, and raises this one
+    except Exception as error:  # `run` waits for results and raises this exception
         results.put((None, _Failure(worker, error)))
 
 
@@ -150,27 +151,27 @@ def _send(stream: BinaryIO, content: object) -> None:
 def _explained(failure: _Failure) -> RuntimeError:
     worker = failure.worker
     try:
-        # Its pipes close a little before it ends, and only then are its last words complete.
+        # The pipes are closed shortly before the process ends, and only then is its output complete.
         status = worker.process.wait(timeout=5)
     except subprocess.TimeoutExpired:
         worker.process.kill()
         status = worker.process.wait()
     reason = f"signal {-status}" if status < 0 else f"exit status {status}"
     return RuntimeError(
-        f"The simulation's {worker.name} ended ({reason}) before its work was done. "
-        f"It printed last:\n{worker.last_words() or '(nothing)'}"
+        f"{worker.name.capitalize()} of the simulation ended ({reason}) before its work was complete. "
+        f"Its last output:\n{worker.last_words() or '(nothing)'}"
     )
 
 
 def serve(prepare: Callable[[Any], tuple[object, Callable[[Sequence[Any], Callable[[Any], None]], None]]]) -> None:
-    """The worker's side of `run`: take the job, then chunks of tasks, until the other side closes the pipe.
+    """The main function of a worker: receive the job and then chunks of tasks, until the pipe is closed.
 
     Args:
-        prepare: called with the job, it returns what to say about itself and a function that is called with each chunk
-            and a function to send one result per task, in order; its ValueError is raised on the other side.
+        prepare: called with the job; returns a description of the worker and a function that is called with each chunk
+            and a function that sends one result per task, in order. A ValueError is raised in the other process.
     """
     answers = os.fdopen(os.dup(1), "wb")
-    # From here on whatever is printed, by C++ too, joins the error output and cannot disturb the answers.
+    # All further output, including that of C++, goes to the error output and cannot mix with the results.
     os.dup2(2, 1)
     try:
         about, work = prepare(pickle.load(sys.stdin.buffer))

@@ -86,7 +86,7 @@ def test_a_zip_archive_of_something_else(tmp_path):
     path = tmp_path / "events.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "not an array")
-    with pytest.raises(ValueError, match="holds numpy arrays .*but this zip archive holds readme.txt. Unpack it first"):
+    with pytest.raises(ValueError, match="contains numpy arrays .*but this zip archive contains readme.txt. Unpack it"):
         datasets.load(path)
 
 

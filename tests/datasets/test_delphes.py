@@ -281,7 +281,7 @@ def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch):
         original(tree, {name: column[:-1] for name, column in data.items()})
 
     monkeypatch.setattr(uproot.WritableTree, "extend", extend)
-    with pytest.raises(OSError, match=r"a\.root: .* does not read back as it was; nothing is kept"):
+    with pytest.raises(OSError, match=r"a\.root: .* differs when it is read back; nothing was kept"):
         datasets.save(path, towers(9), overwrite=True)
     assert [file.name for file in tmp_path.iterdir()] == ["a.root"] and len(datasets.load(path)) == 5
 

@@ -79,7 +79,7 @@ def test_lengths_that_differ(write, plain, length):
 
 
 def test_zero_events(write):
-    refuses(write(ECAL=np.empty((0, 25, 25, 25)), energy=np.empty(0)), "'ECAL' holds zero events", "Leave the file out")
+    refuses(write(ECAL=np.empty((0, 25, 25, 25)), energy=np.empty(0)), "'ECAL' holds zero events", "Omit the file")
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -1e-6])

@@ -123,7 +123,7 @@ def test_a_transfer_that_breaks_off_goes_on_where_it_stopped(server, tmp_path):
 
 def test_the_next_call_resumes_what_an_earlier_one_left(server, tmp_path):
     server.breaks = [1_000_000, 1_200_000, 1_400_000]
-    with pytest.raises(ConnectionError, match=r"a\.h5\.part keeps what came, call fetch again to resume"):
+    with pytest.raises(ConnectionError, match=r"a\.h5\.part keeps what was received, call fetch again to resume"):
         fetch(tmp_path, public_set(server))
     assert (tmp_path / "a.h5.part").read_bytes() == CONTENT[:1_400_000]
     assert not (tmp_path / "a.h5").exists()
@@ -197,7 +197,7 @@ def test_a_part_that_is_too_long_starts_again(server, tmp_path):
 def test_an_overloaded_server_is_asked_again_and_a_refusal_is_final(server, tmp_path):
     server.errors = [503]
     assert fetch(tmp_path, public_set(server))[0].read_bytes() == CONTENT
-    with pytest.raises(ConnectionError, match="the server answers 404"):
+    with pytest.raises(ConnectionError, match="the server responded 404"):
         fetch(tmp_path, public_set(server, files=(RemoteFile("gone.h5"),)))
     assert [name for name, _ in server.asked].count("gone.h5") == 1
 
@@ -219,7 +219,7 @@ def test_files_are_chosen_by_pattern_and_a_mirror_serves_them(tmp_path):
         held = public_set(server, files=files)
         assert [path.name for path in fetch(tmp_path / "1", held, files="b*")] == ["b.h5"]
         assert [path.name for path in fetch(tmp_path / "2", held, url=server.address + "/")] == ["a.h5", "b.h5"]
-        with pytest.raises(ValueError, match=r"no file that fits c\.h5; it has a\.h5, b\.h5"):
+        with pytest.raises(ValueError, match=r"no file that matches c\.h5; it has a\.h5, b\.h5"):
             fetch(tmp_path, held, files=["c.h5"])
 
 
@@ -243,7 +243,7 @@ def test_what_cannot_be_fetched_or_read_says_so(server, tmp_path):
         datasets.fetch("calogan", tmp_path)
     with pytest.raises(ValueError, match="Nearest: jet-images"):
         datasets.fetch("jet-image", tmp_path)
-    with pytest.warns(UserWarning, match="no reader for 'set' yet"):
+    with pytest.warns(UserWarning, match="cannot read the files of 'set' yet"):
         fetch(tmp_path, public_set(server, reader=None))
     with pytest.warns(UserWarning, match="no checksum is known"):
         fetch(tmp_path / "other", public_set(server, checksum=False))
@@ -317,7 +317,7 @@ def test_a_disk_that_fills_up_keeps_what_came(server, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, before[1]))
     try:
-        words = r"a\.h5: .*needs up to .* MB.*a\.h5\.part keeps what came.*fetch again"
+        words = r"a\.h5: .*needs up to .* MB.*a\.h5\.part keeps what was received.*fetch again"
         with pytest.raises(OSError, match=words) as raised:
             fetch(tmp_path, public_set(server))
     finally:

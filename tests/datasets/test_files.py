@@ -1,4 +1,6 @@
+import contextlib
 import dataclasses
+import errno
 import os
 import warnings
 
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from calolab import Sample, datasets, spaces
-from calolab.datasets import readback
+from calolab.datasets import hdf5, readback
 from calolab.spaces import Layer, Slab, Space
 
 TINY = Space(
@@ -132,7 +134,7 @@ def test_no_file(tmp_path):
         datasets.load([])
     with pytest.raises(FileNotFoundError, match="No file matches"):
         datasets.load(tmp_path / "*.h5")
-    with pytest.raises(ValueError, match=r"is a directory; name its files, e\.g\. '.*\*\.h5'"):
+    with pytest.raises(ValueError, match=r"is a directory; give its files, e\.g\. '.*\*\.h5'"):
         datasets.load(tmp_path)
 
 
@@ -217,10 +219,37 @@ def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch, ev
             yield piece[::-1]
 
     monkeypatch.setattr(readback.Tally, "counted", counted)
-    with pytest.raises(OSError, match=rf"{name}: dataset '.*hist' of shape .* does not read back as it was"):
+    with pytest.raises(OSError, match=rf"{name}: dataset '.*hist' of shape .* differs when it is read back"):
         datasets.save(path, events(5), overwrite=True)
     monkeypatch.undo()
     assert [file.name for file in tmp_path.iterdir()] == [name] and len(datasets.load(path)) == 3
+
+
+@pytest.mark.parametrize("name", ["a.h5", "a.npz"])
+@pytest.mark.parametrize(
+    ("fault", "kind", "words"),
+    [
+        (lambda path: hdf5.LockError(f"{path}: no support for locks"), ValueError, "no support for locks$"),
+        (lambda path: ValueError(f"{path}: truncated"), OSError, "truncated.*differs when it is read back"),
+        (lambda path: OSError(errno.EACCES, "Permission denied", str(path)), OSError, "cannot be read now .Permission"),
+    ],
+)
+def test_why_a_written_file_cannot_be_read_back(tmp_path, monkeypatch, events, name, fault, kind, words):
+    """A lock or a missing permission is not blamed on the disk, and no message shows a temporary name."""
+
+    @contextlib.contextmanager
+    def open_file(path):
+        try:
+            raise fault(path)
+        except OSError as error:
+            raise ValueError(f"{path}: truncated or corrupt") from error
+        yield
+
+    monkeypatch.setattr(readback, "open_file", open_file)
+    with pytest.raises(kind, match=words) as raised:
+        datasets.save(tmp_path / name, events(3))
+    assert f"{tmp_path / name}: " in str(raised.value) and ".part" not in str(raised.value)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -249,14 +278,14 @@ def test_showers_without_any_energy_are_warned_of(write, showers):
     sample = showers(40)
     sample.values[20:] = 0
     path = write(ECAL=sample.values, energy=sample.labels["energy"])
-    with pytest.warns(UserWarning, match=r"events\.h5: 20 of 40 showers hold no energy at all, the first is event 20"):
+    with pytest.warns(UserWarning, match=r"events\.h5: 20 of 40 showers contain no energy; the first is event 20"):
         read = datasets.load(path)
     assert len(read.select(read.values.any(axis=(1, 2, 3)))) == 20
 
 
 def test_images_without_any_energy_are_warned_of(tmp_path):
     np.savez(tmp_path / "a.npz", hist=np.zeros((4, 64, 64)))
-    with pytest.warns(UserWarning, match="none of the 4 events holds anything but zeros"):
+    with pytest.warns(UserWarning, match="all cells of all 4 events are zero"):
         datasets.load(tmp_path / "a.npz")
 
 

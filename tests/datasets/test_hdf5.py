@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from calolab import datasets
+from calolab.datasets import events
 
 CELLS = (25, 25, 25)
 
@@ -24,6 +25,19 @@ def refuses(path, *words, error=ValueError):
             read(path)
         for word in (str(path), *words):
             assert word in str(caught.value), f"{word!r} is missing in: {caught.value}"
+
+
+def test_opening_a_file_checks_the_content_of_each_dataset_once(tmp_path, showers, monkeypatch):
+    path = datasets.save(tmp_path / "a.h5", showers(8, angles=True))
+    checked = []
+
+    def check_content(held, path, name, original=events.hdf5.check_content):
+        checked.append(name)
+        original(held, path, name)
+
+    monkeypatch.setattr(events.hdf5, "check_content", check_content)
+    stream = datasets.stream(path)
+    assert sorted(checked) == ["ECAL", "calolab", "energy", "mtheta", "theta"] and len(stream) == 8
 
 
 def test_chunks_that_were_never_written(tmp_path, sample):
@@ -98,10 +112,10 @@ def test_virtual_datasets(virtual, sample):
 def test_virtual_sources_that_have_changed(virtual, sample):
     with h5py.File(virtual.with_name("part_0.h5"), "w") as file:
         file["ECAL"] = sample.values[:3]
-    refuses(virtual, "which is too little", "events 0 to 3")
+    refuses(virtual, "which is too small", "events 0 to 3")
     with h5py.File(virtual.with_name("part_0.h5"), "w") as file:
         file["cells"] = sample.values[:4]
-    refuses(virtual, "part_0.h5 holds no dataset 'ECAL'", "events 0 to 3")
+    refuses(virtual, "part_0.h5 has no dataset 'ECAL'", "events 0 to 3")
     with h5py.File(virtual.with_name("part_0.h5"), "w") as file:
         file.create_dataset("ECAL", (4, *CELLS), "f4")
     refuses(virtual, "part_0.h5: dataset 'ECAL' declares 4 events, but the content of 4 of them was never written")
@@ -139,7 +153,7 @@ def test_links_inside_a_file(tmp_path, sample):
     assert np.array_equal(datasets.load(path).values, sample.values)
     with h5py.File(path, "r+") as file:
         del file["run/cells"]
-    refuses(path, "'ECAL' is a link to 'run/cells', which the file does not hold")
+    refuses(path, "'ECAL' is a link to 'run/cells', which is not in the file")
     with h5py.File(path, "r+") as file:
         del file["ECAL"]
         file["ECAL"] = h5py.SoftLink("/ECAL")
@@ -154,7 +168,7 @@ def test_numbers_in_files_of_the_system_are_not_read(tmp_path, sample):
         file.create_dataset("energy", (8,), "f8", external=[(str(raw), 0, h5py.h5f.UNLIMITED)])
     with h5py.File(path) as file:
         assert file["energy"][0] == 50
-    refuses(path, "'energy' keeps its numbers outside the file", str(raw), "not read")
+    refuses(path, "'energy' stores its numbers outside the file", str(raw), "not read")
 
 
 def test_descriptions_in_files_of_the_system_are_not_read(tmp_path, sample):
@@ -164,7 +178,7 @@ def test_descriptions_in_files_of_the_system_are_not_read(tmp_path, sample):
         file["ECAL"], file["energy"] = sample.values, sample.labels["energy"]
         size = secret.stat().st_size
         file.create_dataset("calolab", (1,), f"S{size}", external=[(str(secret), 0, size)])
-    refuses(path, "'calolab' keeps its numbers outside the file", str(secret), "not read")
+    refuses(path, "'calolab' stores its numbers outside the file", str(secret), "not read")
 
 
 def test_a_filter_that_is_not_installed(tmp_path, sample):

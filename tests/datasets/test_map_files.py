@@ -139,7 +139,7 @@ def test_a_truncated_file(tmp_path, kept, own):
 
 
 def test_what_no_fits_file_can_hold(tmp_path, events):
-    with pytest.raises(ValueError, match="holds maps in degrees"):
+    with pytest.raises(ValueError, match="is for maps in degrees"):
         datasets.save(tmp_path / "a.fits", events(2), layout="convergence")
     path = write(tmp_path / "a.fits", noise(64, 64))
     with pytest.raises(ValueError, match="is a FITS file, and only HDF5"):
@@ -147,9 +147,9 @@ def test_what_no_fits_file_can_hold(tmp_path, events):
     np.savez(tmp_path / "b.npz", hist=np.zeros((1, 64, 64)))
     with pytest.raises(ValueError, match="files of one kind, received a FITS file, an npz archive"):
         datasets.load([path, tmp_path / "b.npz"])
-    with pytest.raises(ValueError, match="step= belongs to maps"):
+    with pytest.raises(ValueError, match="step= is for maps"):
         datasets.load(tmp_path / "b.npz", step=3)
-    with pytest.raises(ValueError, match="holds the labels"):
+    with pytest.raises(ValueError, match="already holds the labels"):
         datasets.load(
             datasets.save(tmp_path / "c.fits", Sample(noise(2, 32, 32), {"redshift": np.ones(2)}, SMALL)),
             space=SMALL,
@@ -174,7 +174,7 @@ def test_labels_that_are_no_numbers(tmp_path):
     with fits.open(path, mode="append") as file:
         column = fits.Column(name="redshift", format="4A", array=["high"])
         file.append(fits.BinTableHDU.from_columns([column], name="LABELS"))
-    refused(path, "expected numbers as labels, the table LABELS holds .*'redshift'", space=SMALL)
+    refused(path, "expected numbers as labels, the table LABELS contains .*'redshift'", space=SMALL)
 
 
 def test_only_the_first_of_several_images_is_read_and_this_is_said(tmp_path):
@@ -200,6 +200,6 @@ def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch):
         original(hdus, file, **options)
 
     monkeypatch.setattr(fits.HDUList, "writeto", writeto)
-    with pytest.raises(OSError, match=r"a\.fits: maps of shape \(3, 32, 32\) .*does not read back as it was"):
+    with pytest.raises(OSError, match=r"a\.fits: maps of shape \(3, 32, 32\) .*differs when it is read back"):
         datasets.save(tmp_path / "a.fits", Sample(noise(3, 32, 32), {}, SMALL))
     assert not list(tmp_path.iterdir())

@@ -38,14 +38,14 @@ def array():
 
 LHE = b'<LesHouchesEvents version="3.0">\n<header>\n'
 KINDS = {
-    "empty": (b"", "the file is empty: fetch or write it again"),
-    "page": (b"\n<!doctype HTML><html>", "a web page, so the download went wrong"),
+    "empty": (b"", "the file is empty: download or write it again"),
+    "page": (b"\n<!doctype HTML><html>", "a web page: the download has failed"),
     "xhtml": (b'<?xml version="1.0"?><html>', "a web page"),
     "xml": (b'<?xml version="1.0"?>\n<data/>', "an XML file"),
-    "gdml": (b'<?xml version="1.0"?>\n<gdml xmlns:gdml="x">', "a GDML file, a detector's geometry without events"),
+    "gdml": (b'<?xml version="1.0"?>\n<gdml xmlns:gdml="x">', "a GDML file, the geometry of a detector without events"),
     "lhe": (LHE, "a Les Houches event file"),
     "lhe.gz": (gzip.compress(LHE), "a gzip archive of a Les Houches event file: unpack it first, with gunzip"),
-    "markup": (b"<events>", "text with mark-up"),
+    "markup": (b"<events>", "markup text"),
     "hepmc": (b"\nHepMC::Version 2.06.09\nHepMC::IO_GenEvent-START", "a HepMC file"),
     "slha": (b"# SUSY\nBlock MODSEL\n", "an SLHA spectrum"),
     "json": (b'{"events": []}', "a JSON text"),
@@ -98,7 +98,7 @@ def test_places_that_hold_no_file(tmp_path):
     refused = []
 
     def read():
-        with pytest.raises(ValueError, match=r"pipe\.h5: is a named pipe, .* regular files only") as caught:
+        with pytest.raises(ValueError, match=r"pipe\.h5: is a named pipe, .*only from regular files") as caught:
             datasets.load(tmp_path / "pipe.h5")
         refused.append(caught)
 
@@ -109,7 +109,7 @@ def test_places_that_hold_no_file(tmp_path):
     assert refused
     with pytest.raises(ValueError, match=r"/dev/null: is a device"):
         datasets.load("/dev/null")
-    with pytest.raises(ValueError, match=r"is a directory; name its files, e\.g\. '.*\*\.h5'"):
+    with pytest.raises(ValueError, match=r"is a directory; give its files, e\.g\. '.*\*\.h5'"):
         container(tmp_path)
     (tmp_path / "link.h5").symlink_to("gone.h5")
     with pytest.raises(FileNotFoundError, match=r"link\.h5: a symbolic link to gone\.h5, which does not exist"):

@@ -4,6 +4,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -45,6 +46,26 @@ def test_every_event_is_seen_once_an_epoch_in_equal_steps(numbered, n, files, ch
         assert sum(map(len, together)) == global_batch_size(n, batch_size, ranks, step)
         assert all(map(consistent, together))
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+@pytest.mark.parametrize("read", ["in_order", "batches", "head"])
+def test_empty_showers_are_reported_once_all_events_have_been_read(write, showers, read):
+    sample = showers(40)
+    sample.values[30:] = 0
+    stream = datasets.stream(write(ECAL=sample.values, energy=sample.labels["energy"]), window=16)
+    calls = {
+        "in_order": lambda: list(stream.in_order()),
+        "batches": lambda: list(stream.batches(8, seed=1)),
+        "head": lambda: [stream.head()],
+    }
+    words = r"events\.h5: 10 of 40 showers contain no energy; the first is event 30 of events\.h5 with an incident"
+    with pytest.warns(UserWarning, match=words) as warned:
+        parts = calls[read]()
+    assert sum(map(len, parts)) == 40
+    assert [one.filename for one in warned] == [__file__]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stream.head(30)
 
 
 def test_101_events_on_2_ranks(numbered):

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from calolab import simulate
 from calolab.simulate import gflash
-from calolab.simulate.materials import sections
+from calolab.simulate.gflash_materials import sections
 from calolab.spaces import Slab, Space, pad_edges, stack
 
 

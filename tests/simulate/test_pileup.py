@@ -222,12 +222,12 @@ def test_no_room_for_a_library_and_a_disk_that_fails(tmp_path):
 
 def test_a_broken_file_is_told(tmp_path):
     file = tmp_path / "library.npz"
-    with pytest.raises(ValueError, match="library.npz is no library"):
+    with pytest.raises(ValueError, match="library.npz is not a pile-up library"):
         pileup.read(file)
     for content in (b"", b"not a zip file", b"PK\x03\x04 broken"):
         file.write_bytes(content)
-        with pytest.raises(ValueError, match="library.npz is no library.*Delete it"):
+        with pytest.raises(ValueError, match="library.npz is not a pile-up library.*Delete it"):
             pileup.library(10, seed=1, path=file)
     np.savez(file, something=np.zeros(3))
-    with pytest.raises(ValueError, match="library.npz is no library"):
+    with pytest.raises(ValueError, match="library.npz is not a pile-up library"):
         pileup.read(file)

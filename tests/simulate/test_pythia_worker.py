@@ -98,7 +98,7 @@ def test_w_bosons_stay_in_their_window():
         ("nonsense\n", "no process switched on"),
         (slha.spectrum(1400).split("DECAY")[0], "1000021 cannot decay: DECAY 1000021 is missing"),
         (slha.spectrum(1400, 850).replace("1000022  850", "1000022  1500"), "1000021 cannot decay.*\n.*switched off"),
-        (slha.spectrum(1400).replace("DECAY 1000021", "# 1000021"), "cannot read every line.*\n.*line 99"),
+        (slha.spectrum(1400).replace("DECAY 1000021", "# 1000021"), "cannot read all lines.*\n.*line 99"),
     ],
 )
 def test_spectra_are_refused_with_pythias_last_words(text, words):

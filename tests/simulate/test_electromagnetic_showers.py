@@ -21,7 +21,7 @@ LEAD = (Slab("Pb", 4.0), Slab("lAr", 4.0, sensitive=True))
     ("arguments", "message"),
     [
         ({"space": "clik-ecal"}, "Nearest: clic-ecal"),
-        ({"space": "calogan"}, "what its layers are made of"),
+        ({"space": "calogan"}, "does not define the materials"),
         ({"space": small((Slab("W", 1.0),))}, "one sensitive slab"),
         ({"space": small(LEAD, edges=(0.0, 1.0, 3.0))}, "equal cells along x"),
         ({"space": small(LEAD, units=("cm", "mm", "mm"))}, "axes in mm"),
@@ -40,7 +40,7 @@ LEAD = (Slab("Pb", 4.0), Slab("lAr", 4.0, sensitive=True))
         ({"angle": np.pi / 2}, "normal incidence only.*clic-ecal-51"),
         ({"space": "clic-ecal-51", "angle": 1.0}, "from 1.047 to 2.094 rad, received 1"),
         ({"space": "clic-ecal-51", "angle": (np.pi / 2, np.pi)}, "1.571 to 3.142"),
-        ({"physics": "FTFP_BERT"}, "choice of Geant4's"),
+        ({"physics": "FTFP_BERT"}, "option of Geant4"),
     ],
 )
 def test_errors_say_what_was_expected_and_what_came(arguments, message):

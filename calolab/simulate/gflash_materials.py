@@ -1,4 +1,7 @@
-"""Materials of calorimeters, and the uniform matter that a stack of thin slabs of them amounts to."""
+"""Material constants of GFlash, and the effective homogeneous medium that replaces a stack of thin slabs.
+
+Geant4 does not use these constants: it has its own materials (`geant4_worker`) and cross sections (`tables`).
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,9 @@ import numpy as np
 from calolab.names import nearest
 from calolab.spaces import Slab, Space
 
-# Energy scale of multiple scattering [MeV], which makes a Moliere radius of a radiation length.
+# Energy scale of multiple scattering [MeV], from which the Moliere radius is calculated.
 SCATTERING_ENERGY = 21.2
-# What is thinner than this [g/cm3] is gas.
+# Materials with a lower density [g/cm3] are gases.
 GAS = 0.02
 
 
@@ -22,9 +25,9 @@ class Material:
     """Constants of one material, from the Particle Data Group's tables of atomic and nuclear properties.
 
     Args:
-        z, a: atomic number and mass; averages by mass for mixtures.
-        density: [g/cm3].
-        radiation_length: [g/cm2].
+        z, a: atomic number and mass; for mixtures averages weighted by mass.
+        density: density [g/cm3].
+        radiation_length: radiation length [g/cm2].
         minimum_loss: energy loss of a minimum ionising particle [MeV cm2/g].
     """
 
@@ -36,7 +39,7 @@ class Material:
 
     @property
     def critical_energy(self) -> float:
-        """Critical energy [MeV], by the fit of Grindhammer and Peters."""
+        """Critical energy [MeV], from the fit of Grindhammer and Peters."""
         return 2.66 * (self.radiation_length * self.z / self.a) ** 1.1
 
 
@@ -56,20 +59,20 @@ MATERIALS = {
 
 @dataclass(frozen=True)
 class Section:
-    """Successive layers of the same slabs, and the uniform matter that a shower sees in them.
+    """Consecutive layers with the same slabs, and their effective medium.
 
     Args:
-        begin: depth of its front in radiation lengths from the calorimeter's front.
-        layers: how many layers.
-        thickness: of one layer, in radiation lengths.
-        plane: where in the layer the sensitive slab's middle lies, in radiation lengths from the layer's front.
+        begin: depth of the front of the section [radiation lengths].
+        layers: number of layers.
+        thickness: thickness of one layer [radiation lengths].
+        plane: distance from the front of a layer to the middle of its sensitive slab [radiation lengths].
         z: effective atomic number.
-        critical_energy: [GeV].
-        moliere_radius: [mm].
-        passive_z, active_z: effective atomic numbers of what is not read out and what is.
-        mip_fraction: part of its energy loss that a minimum ionising particle leaves in the sensitive slab.
-        sensitive_thickness: [mm].
-        gap: part of the layer's thickness that is gas.
+        critical_energy: critical energy [GeV].
+        moliere_radius: Moliere radius [mm].
+        passive_z, active_z: effective atomic numbers of the passive and the sensitive material.
+        mip_fraction: fraction of the energy loss of a minimum ionising particle in the sensitive slab.
+        sensitive_thickness: thickness of the sensitive slab [mm].
+        gap: fraction of the thickness of the layer that is gas.
     """
 
     begin: float
@@ -87,27 +90,34 @@ class Section:
 
     @property
     def electron_to_mip(self) -> float:
-        """Response to a shower's electrons relative to minimum ionising particles."""
+        """Response to shower electrons relative to minimum ionising particles (e/mip)."""
         return 1 / (1 + 0.007 * (self.passive_z - self.active_z))
 
 
 def material(name: str) -> Material:
-    """A material's constants.
+    """The constants of a material.
 
     Raises:
-        ValueError: for a material without constants here, with the nearest known ones.
+        ValueError: for an unknown material, with the nearest known ones.
+
+    >>> material("W").radiation_length
+    6.76
     """
     if name not in MATERIALS:
         hint = nearest(name, MATERIALS)
-        raise ValueError(f"GFlash has no constants for material {name!r}; it knows {', '.join(MATERIALS)}.{hint}")
+        raise ValueError(f"GFlash has no constants for material {name!r}; it has {', '.join(MATERIALS)}.{hint}")
     return MATERIALS[name]
 
 
 def sections(space: Space) -> tuple[Section, ...]:
-    """The sections of a calorimeter whose layers carry slabs, in depth order.
+    """The sections of a calorimeter whose layers have slabs, ordered by depth.
 
     Raises:
-        ValueError: for a material without constants here.
+        ValueError: for an unknown material.
+
+    >>> from calolab import spaces
+    >>> [section.layers for section in sections(spaces.space("clic-ecal"))]
+    [17, 8]
     """
     found, begin = [], 0.0
     for slabs, layers in groupby(space.layers, key=lambda layer: layer.slabs):
@@ -125,7 +135,7 @@ def _section(slabs: Sequence[Slab], layers: int, begin: float) -> Section:
     z = np.array([each.z for each in stuff])
     weight = mass / mass.sum()
     passive = np.arange(len(slabs)) != active
-    # Sum of w E_c / X0 over the slabs [MeV cm2/g]: effective critical energy and Moliere radius both come from it.
+    # Sum of w E_c / X0 over the slabs [MeV cm2/g], for the effective critical energy and Moliere radius.
     ratio = weight @ [each.critical_energy / each.radiation_length for each in stuff]
     thickness = sum(slab.thickness for slab in slabs)
     density = mass.sum() / (thickness / 10)

@@ -1,7 +1,7 @@
 import pytest
 
 from calolab import spaces
-from calolab.simulate.materials import material, sections
+from calolab.simulate.gflash_materials import material, sections
 from calolab.spaces import Slab, Space, pad_edges, stack
 
 
