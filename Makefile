@@ -1,17 +1,17 @@
-# Every target sets up what it needs on first use, in .venv, and is quick afterwards.
-#   make demo    run notebook 00 on two engines with real Geant4 showers; leaves an HTML page
-#   make test    run all tests, in two processes; `make test TESTS=tests/simulate` a part of them, in one
-#   make lab     open JupyterLab on the notebooks
-#   make bench   measure the figures of README and save them
+# On first use every target sets up an environment in .venv.
+#   make demo    run notebook 00 with Geant4 showers on two engines, and write an HTML page
+#   make test    run all tests in two processes; `make test TESTS=tests/simulate` runs some of them in one process
+#   make lab     open JupyterLab with the notebooks
+#   make bench   measure the figures in docs/measured-figures.md on this machine and save them
 #   make kernel  register this environment as a Jupyter kernel (for a JupyterHub)
-#   make clean   remove the environment and what was made (not the caches)
+#   make clean   remove the environment and all results (but not the caches)
 
 VENV   ?= .venv
 READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 OUT    ?= out
 NOTEBOOK ?= notebooks/00_from_engines_to_showers.ipynb
-# The first Python that answers and fits pyproject.toml; `make PYTHON=/path/to/python` chooses another.
+# The first Python with a version that pyproject.toml allows; `make PYTHON=/path/to/python` selects another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
@@ -21,10 +21,10 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 setup: $(READY)
 
 $(READY): pyproject.toml .ci/horovod_wheel.py
-	@test -n "$(PYTHON)" || { echo "calolab needs Python 3.11, 3.12 or 3.13 as python3; name one: make PYTHON=/path/to/python"; exit 1; }
+	@test -n "$(PYTHON)" || { echo "calolab needs Python 3.11, 3.12 or 3.13 as python3; specify one: make PYTHON=/path/to/python"; exit 1; }
 	@echo "Setting up $(VENV) with $(PYTHON) (minutes on first use) ..."
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \
-		echo "Could not make a virtual environment: on Debian and Ubuntu install python3-venv."; exit 1; }
+		echo "Could not create a virtual environment: on Debian and Ubuntu install python3-venv."; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[geant4,test]"
 	@$(BIN)/python .ci/horovod_wheel.py
 	@touch $(READY)

@@ -16,24 +16,23 @@
 # %% [markdown]
 # # From engines to showers
 #
-# An electron that enters a calorimeter multiplies into a shower of thousands of particles. Geant4 follows every one of them,
-# which costs CPU time in proportion to the energy. A generative adversarial network (GAN) learns to paint the same picture in one
-# pass. This notebook goes the whole way:
+# An electron that enters a calorimeter produces a shower of thousands of particles. Geant4 simulates each of them, which takes CPU time
+# proportional to the energy. A generative adversarial network (GAN) generates the whole shower in one pass. This notebook covers all steps:
 #
-# 1. make real Geant4 showers, here and now, with nothing to download;
-# 2. check them against known figures of this calorimeter;
-# 3. start engines and train a 3DGAN across them with Horovod;
-# 4. generate showers and judge them against Geant4, beside the statistical floor.
+# 1. simulate showers with Geant4, without downloads;
+# 2. compare them with reference values for this calorimeter;
+# 3. start engines and train a 3DGAN on all of them with Horovod;
+# 4. generate showers and compare them with Geant4, with statistical floors.
 #
-# A few minutes of training on two cores do **not** make good showers. You will see that in the figures, and at the end what a full
-# training costs.
+# A few minutes of training on two cores are **not** enough for good showers. The figures show this, and the last section estimates the cost
+# of a full training.
 
 # %% [markdown]
 # ## Parameters
 #
-# Everything that sets the size of the run is in this cell. `CALOLAB_SIZE` chooses: `test` runs in a minute, `demo` in five, and
-# `full` is the published size, for a cluster: its Geant4 showers alone take some 80 core-hours. `test` and `demo` train for a fixed
-# time, so that they end on any machine; a faster one takes more steps.
+# This cell contains everything that determines the size of the run. `CALOLAB_SIZE` selects it: `test` takes one minute and `demo` five;
+# `full` is the published size for a cluster, for which the Geant4 showers alone take about 80 core-hours. `test` and `demo` train for a
+# fixed time on any machine; a faster machine does more steps.
 
 # %% tags=["parameters"]
 import os
@@ -42,11 +41,11 @@ from importlib.util import find_spec
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_events, energies, n_checks, epochs, time_limit, batch_size, learning_rate, n_engines = {
     "test": (25, (10, 50), 25, 2, 12, 2, 3e-4, 2),
-    "demo": (320, (10, 50), 200, 50, 120, 8, 3e-4, 2),  # a few dozen steps go further in small strides
-    "full": (200_000, (10, 500), 1_000, 50, None, 16, 1e-3, 8),  # as published: 128 showers per step in all
+    "demo": (320, (10, 50), 200, 50, 120, 8, 3e-4, 2),  # a small learning rate suits a few dozen steps
+    "full": (200_000, (10, 500), 1_000, 50, None, 16, 1e-3, 8),  # as published: 128 showers per step in total
 }[size]  # energies are uniform, in GeV; the time limit is in seconds; the batch is per engine
 if find_spec("horovod") is None:
-    n_engines = 1  # Horovod joins engines; where it could not be built, one works alone
+    n_engines = 1  # without Horovod only one engine can be used
 seed = 7
 
 # %%
@@ -59,11 +58,11 @@ import calolab as cl
 # %load_ext calolab
 
 # %% [markdown]
-# ## 1. Geant4 showers, made on the spot
+# ## 1. Geant4 showers
 #
-# The detector is the electromagnetic calorimeter of CLIC: 17 thin and 8 thick tungsten sheets, a silicon layer behind each, read out
-# in pads of 5.1 mm. A shower is a box of 25 x 25 x 25 numbers: the energy deposited in each pad, in GeV. (The first call ever makes
-# Geant4's tables; a shower of 1 GeV does that here, before the clock starts.)
+# The detector is the electromagnetic calorimeter of CLIC: 17 thin and 8 thick tungsten absorbers, each followed by a silicon layer with
+# cells of 5.1 mm. A shower is an array of 25 x 25 x 25 numbers: the energy deposited in each cell, in GeV. (The very first call makes the
+# cross-section tables of Geant4. The shower of 1 GeV in this cell does that before the time is measured.)
 
 # %%
 cl.simulate.showers("clic-ecal", events=1, energy=1, seed=seed, progress=False)
@@ -73,24 +72,24 @@ geant4_seconds = (perf_counter() - start) / n_events
 showers
 
 # %% [markdown]
-# One in five is kept aside: the GAN never sees these, and they judge it in the end.
+# One fifth of the showers is the test sample, which is not used for training.
 
 # %%
 train, test = showers.split(test=0.2, seed=seed)
 train, test
 
 # %% [markdown]
-# ## 2. Are they right?
+# ## 2. Comparison with reference values
 #
-# A reference run of a thousand 10 GeV electrons in this calorimeter put 2.05 % of their energy into the silicon, at a mean depth of
-# 45.0 mm. A fresh sample on a wider window must agree within 2 % and three standard errors. (The original simulation of CLIC, with its
-# more detailed gaps between layers, sees 2.18 %.)
+# In a reference simulation of a thousand 10 GeV electrons, 2.05 % of the energy was deposited in the silicon, at a mean depth of 45.0 mm.
+# An independent sample with a wider window must agree within 2 % plus three standard errors. (The original simulation of CLIC, which
+# describes the gaps between the layers in more detail, gives 2.18 %.)
 
 # %%
 checks = cl.simulate.showers("clic-ecal-51", events=n_checks, energy=10, seed=seed + 1)
 visible = cl.validation.visible_energy(checks)
 depths, _ = cl.validation.moments(checks, "z")
-mean_depth = np.average(depths, weights=visible)  # the mean over all deposits, not over showers
+mean_depth = np.average(depths, weights=visible)  # mean over all deposits, not over showers
 
 fraction_error = np.std(visible / 10) / np.sqrt(n_checks)
 depth_error = np.std(depths) / np.sqrt(n_checks)
@@ -103,8 +102,8 @@ depth_agrees = abs(mean_depth - 45.0) < 0.02 * 45.0 + 3 * depth_error
 # %% [markdown]
 # ## 3. A GAN for this calorimeter
 #
-# 3DGAN paints a shower from 200 random numbers, scaled by the energy that is asked for. Its discriminator tells real from generated,
-# and also estimates the incident energy and adds up the deposits.
+# The generator of 3DGAN makes a shower from 200 random numbers, scaled with the requested energy. The discriminator separates simulated
+# from generated showers; it also estimates the incident energy and calculates the sum of the deposits.
 
 # %%
 gan = cl.models.build("3dgan", train.space)
@@ -113,19 +112,19 @@ gan
 # %% [markdown]
 # ## 4. Engines
 #
-# `%ipcluster start` starts engines on this machine; with `--engines mpi`, `srun` or `slurm` they start on a cluster, and nothing below
-# changes. They outlive this kernel: after a restart the same line finds them again.
+# `%ipcluster start` starts engines on this machine. With `--engines mpi`, `srun` or `slurm` they start on a cluster, and all other cells
+# stay the same. Engines keep running when the kernel is restarted; the same line then reconnects to them.
 
 # %%
 # engines = %ipcluster start -n $n_engines
 engines
 
 # %% [markdown]
-# ## 5. Train on all engines
+# ## 5. Training on all engines
 #
-# `fit` returns at once. Each engine holds a part of the events; after each pass Horovod averages the gradients over all of them.
-# Training stops after `epochs`, or after the step that passes `time_limit`. The monitor is live: bars per rank, losses, and a button
-# that really stops the training.
+# `fit` returns at once. Each engine has a part of the events; after each pass Horovod averages the gradients over all engines. Training
+# stops after `epochs` epochs, or after the step in which `time_limit` is exceeded. The monitor shows the progress of each rank and the
+# losses, and has a button that stops the training.
 
 # %%
 recipe = cl.training.Recipe(learning_rate=learning_rate)
@@ -139,13 +138,13 @@ history = await monitor.wait()  # waits without blocking the kernel; `run.wait()
 history
 
 # %% [markdown]
-# The monitor again, as it stands at the end: the losses of every step.
+# The monitor at the end of the training, with the losses of every step:
 
 # %%
 monitor
 
 # %% [markdown]
-# What do several engines gain? The same training on one of them, for a few steps, gives the ratio.
+# How much faster are several engines? A few steps of the same training on one engine give the ratio.
 
 # %%
 few = train.select(slice(0, 4 * batch_size))
@@ -156,10 +155,10 @@ on_one, on_all = alone.samples_per_second, history.samples_per_second
 f"{on_one:.1f} samples/s on one engine, {on_all:.1f} on {len(engines)}: {on_all / on_one:.2f} times as fast"
 
 # %% [markdown]
-# ## 6. Generate, and compare with Geant4
+# ## 6. Comparison of generated showers with Geant4
 #
-# Each kept-aside Geant4 shower gets a generated partner of the same energy. Every distance stands beside its floor: what two Geant4 samples
-# of this size would show between themselves.
+# For each shower of the test sample the GAN generates one of the same energy. Next to every distance is its floor: the distance between two
+# Geant4 samples of this size.
 
 # %%
 generated = gan.generate(test.labels, seed=seed)
@@ -170,33 +169,33 @@ report
 report.plot()
 
 # %% [markdown]
-# ## 7. Look at showers
+# ## 7. Single showers
 #
-# Geant4 on the left, generated on the right. The slider, or the arrow keys, move through the calorimeter; everything is drawn in your
-# browser, so it moves while the kernel is busy.
+# Geant4 is on the left, generated showers are on the right. The slider or the arrow keys move through the calorimeter. Everything is drawn
+# in the browser, so the widget responds while the kernel is busy.
 
 # %%
 viewer = cl.widgets.SliceViewer(test, generated)
 viewer
 
 # %% [markdown]
-# Mean profiles along and across the shower, for any range of energies:
+# Mean longitudinal and transverse profiles, for any range of energies:
 
 # %%
 explorer = cl.widgets.ProfileExplorer(test, generated)
 explorer
 
 # %% [markdown]
-# What has the GAN learned about energy? The same random numbers at every energy; only the slider changes the shower.
+# What has the GAN learned about energy? Here the random numbers are the same at all energies, and only the energy changes.
 
 # %%
 interpolation = cl.widgets.EnergyInterpolation(gan.traverse, energies=energies, reference=test)
 interpolation
 
 # %% [markdown]
-# ## 8. What it took, and what a full training takes
+# ## 8. Computing time, and that of a full training
 #
-# Geant4 and the generator used the same cores, so the ratio of their times is a speed-up.
+# Geant4 and the generator used the same cores, so the ratio of their times is the speed-up.
 
 # %%
 many = {"energy": np.linspace(*energies, 64)}
@@ -206,8 +205,8 @@ gan.generate(many, seed=seed)
 generation_seconds = (perf_counter() - start) / 64
 
 published = 200_000 * 50  # events times epochs
-seen = sum(row["events"] for row in history.rows)  # an event counts in every epoch that uses it
-errors = [step["real_auxiliary"] for step in run.losses]  # of the discriminator's energy estimate, in percent
+seen = sum(row["events"] for row in history.rows)  # an event is counted in every epoch that uses it
+errors = [step["real_auxiliary"] for step in run.losses]  # of the energy estimate of the discriminator [%]
 few_steps = max(1, len(errors) // 5)
 first_error, last_error = np.mean(errors[:few_steps]), np.mean(errors[-few_steps:])
 guess = 100 * np.mean(np.abs(np.median(train.labels["energy"]) / train.labels["energy"] - 1))
@@ -221,23 +220,22 @@ print(f"3DGAN                        {1e3 * generation_seconds:8.2f} ms per show
 print(f"speed-up on the same cores   {geant4_seconds / generation_seconds:8.1f}")
 print(f"training, one engine         {on_one:8.1f} samples/s")
 print(f"training, {len(engines)} engines          {on_all:8.1f} samples/s ({on_all / on_one:.2f} times one engine)")
-print(f"trained for                  {history.steps:8d} steps, {seen / len(train):.1f} times through {len(train)} showers")
+print(f"trained for                  {history.steps:8d} steps, {seen / len(train):.1f} epochs of {len(train)} showers")
 print(f"on                           {cl.cpu.report()}")
 print(f"published training           {published / on_all / 86400:8.1f} days on these engines")
-print(f"energy estimate is off by    {last_error:8.0f} % in the last steps, {first_error:.0f} % in the first (blind guess {guess:.0f} %)")
+print(f"error of energy estimate     {last_error:8.0f} % in the last steps, {first_error:.0f} % in the first (without input {guess:.0f} %)")
 print(f"generated / Geant4 energy    {response:8.2f}")
-print(f"furthest from Geant4         {distance.value:8.2f} separation of {worst.label} (chance: {distance.floor:.2f})")
+print(f"worst observable             {distance.value:8.2f} separation of {worst.label} (floor: {distance.floor:.2f})")
 
 # %% [markdown]
-# The speed is real; the physics is not there yet: the separation says how far the worst observable is from Geant4 (0 is equal, 1 has
-# nothing in common). The published training sees 200,000 showers fifty times. `CALOLAB_SIZE=full` asks for it, on as many engines as
-# you have.
+# The speed-up is real, but the physics is not yet right: the separation says how much the worst observable differs from Geant4 (0: equal, 1:
+# no overlap). The published training uses 200,000 showers fifty times. `CALOLAB_SIZE=full` does the same on all available engines.
 
 # %% [markdown]
-# ## 9. What must hold
+# ## 9. Checks
 #
-# Whatever the size of the run: the Geant4 showers agree with the reference figures, all ranks hold the same weights, all losses are
-# finite, and after 20 steps or more the discriminator estimates energies better than in its first steps.
+# For every size: the Geant4 showers agree with the reference values, all ranks have the same weights, all losses are finite, and after 20
+# or more steps the discriminator estimates energies better than in its first steps.
 
 # %%
 assert fraction_agrees and depth_agrees

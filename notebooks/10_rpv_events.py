@@ -14,24 +14,25 @@
 # ---
 
 # %% [markdown]
-# # Whole events: a GAN judged by its jets
+# # Whole events: a GAN validated with jets
 #
-# Some theories of supersymmetry violate R-parity (RPV): a pair of gluinos ends in ten quarks, and the detector sees a storm of jets.
-# A search for it needs more simulated events than Geant4 can make. Here a GAN learns to paint them, as images of the whole detector:
+# In some theories of supersymmetry R-parity is violated (RPV): a pair of gluinos decays to ten quarks, which the detector sees as many
+# jets. A search for such events needs more simulated events than Geant4 can produce. In this notebook a GAN learns to generate them, as
+# images of the whole detector:
 #
-# 1. make RPV events with Pythia and the ATLAS card's calorimeter towers, here and now;
+# 1. simulate RPV events with Pythia and the calorimeter towers of the ATLAS card of Delphes;
 # 2. find their jets with FastJet;
-# 3. train the published DCGAN, and let the jets choose the best epoch;
-# 4. compare generated with real events in jet multiplicity, mass and more, beside the statistical floor;
-# 5. see what other objectives do, and where a Wasserstein critic goes.
+# 3. train the published DCGAN, and select the best epoch with jets;
+# 4. compare generated and simulated events in jet multiplicity, mass and other variables, with statistical floors;
+# 5. try other objectives, and observe how a Wasserstein critic develops.
 #
 # The method is that of the "RPV GAN" of NERSC and ATLAS (EPJ Web Conf. 214 (2019) 09005); the events are our own.
 
 # %% [markdown]
 # ## Parameters
 #
-# `CALOLAB_SIZE` chooses the run: `test` takes a minute, `demo` minutes, `hour` about an hour of training on two cores, and `full` is the
-# published size with the best hyper-parameters of the published scan, for a cluster.
+# `CALOLAB_SIZE` selects the size of the run: `test` takes one minute, `demo` a few minutes, `hour` about one hour of training on two cores;
+# `full` is the published size with the best hyper-parameters of the published scan, for a cluster.
 
 # %% tags=["parameters"]
 import os
@@ -40,12 +41,12 @@ from pathlib import Path
 size = os.environ.get("CALOLAB_SIZE", "demo")
 quick = {"power": 0.3}, {"learning_rate": 5e-4}
 best_of_scan = {"latent_size": 16, "filters": 128}, {"learning_rate": 1e-4, "batch_flip": 0.135}
-n_train, n_judge, epochs, batch_size, networks, changes, wgan_epochs = {
+n_train, n_test, epochs, batch_size, networks, changes, wgan_epochs = {
     "test": (320, 100, 2, 32, *quick, 2),
     "demo": (4_000, 1_000, 8, 16, *quick, 12),
     "hour": (20_480, 4_096, 40, 16, {"power": 0.3}, {}, 20),
     "full": (412_416, 4_096, 64, 64, *best_of_scan, 64),
-}[size]  # events to train on; to choose the epoch by, and once more to judge by in the end
+}[size]  # number of events for training; for the selection of the epoch, and in the test sample
 masses = {"gluino_mass": 1400, "neutralino_mass": 850}  # GeV
 seed = 7
 
@@ -58,74 +59,75 @@ import calolab as cl
 from calolab.plots import event_images
 
 # %% [markdown]
-# ## 1. RPV events, made on the spot
+# ## 1. RPV events
 #
-# Pythia collides protons at 13 TeV and makes pairs of gluinos. Each gluino decays to two quarks and a neutralino, and that to three
-# quarks. What is stable flies through the solenoid into the towers of a calorimeter with the segmentation and resolution of Delphes's
-# ATLAS card; their energies are summed in 64 x 64 bins of eta and phi.
+# Pythia simulates proton-proton collisions at 13 TeV that produce pairs of gluinos. Each gluino decays to two quarks and a neutralino, which
+# decays to three quarks. The stable particles propagate through the solenoid to calorimeter towers with the segmentation and resolution of
+# the ATLAS card of Delphes. The tower energies are summed in 64 x 64 bins of eta and phi.
 
 # %%
 start = perf_counter()
-events = cl.simulate.collisions("rpv", n_train + 2 * n_judge, seed=seed, output="images", **masses)
+events = cl.simulate.collisions("rpv", n_train + 2 * n_test, seed=seed, output="images", **masses)
 pythia_seconds = (perf_counter() - start) / len(events)
 events
 
 # %% [markdown]
-# The events come with Pythia's cross-section at leading order. The ATLAS sample with these masses quotes 0.0144 pb.
+# The origin of the events contains the leading-order cross section of Pythia. That of the ATLAS sample with these masses is 0.0144 pb.
 
 # %%
 cross_section, error = events.origin["cross_section"], events.origin["cross_section_error"]
 print(f"{1e3 * cross_section:.2f} +- {1e3 * error:.2f} fb")
 
 # %% [markdown]
-# Some are to learn from, some choose the best epoch, and some are kept aside for the verdict.
+# One part of the events is for training, one for the selection of the best epoch, and one is the test sample.
 
 # %%
 train = events.select(slice(0, n_train))
-choosing = events.select(slice(n_train, n_train + n_judge))
-test = events.select(slice(n_train + n_judge, None))
+selection = events.select(slice(n_train, n_train + n_test))
+test = events.select(slice(n_train + n_test, None))
 
 # %% [markdown]
 # ## 2. Jets
 #
-# The search counts fat jets: anti-kt with R = 1.0, above 200 GeV and within |eta| < 2. A pixel counts as one massless particle.
+# The search uses large-radius jets: anti-kt with R = 1.0, above 200 GeV and within |eta| < 2. Each pixel is treated as one massless particle.
 
 # %%
 jets = cl.jets.cluster(test)
 jets
 
 # %% [markdown]
-# Four events with their jets drawn in. Phi is a circle, so a jet may leave at the top and come in at the bottom.
+# Four events with their jets. Phi is periodic, so a jet can extend over the upper edge to the lower one.
 
 # %%
 event_images.gallery({"Pythia and towers": test}, {"Pythia and towers": jets}, events=4)
 
 # %% [markdown]
-# How many would the search select? Its signal regions ask for at least four (five) jets of 800 (600) GeV summed mass:
+# How many events would the search select? Its signal regions require at least four (five) jets with a summed mass of 800 (600) GeV:
 
 # %%
 {region: f"{selected.mean():.1%}" for region, selected in cl.jets.signal_regions(jets).items()}
 
 # %% [markdown]
-# ## 3. A score made of jets
+# ## 3. A score based on jets
 #
-# Losses of a GAN say little about physics. So each epoch is judged by its jets: `ks_comb` adds up the minus log p of three
-# Kolmogorov-Smirnov tests, of jet pt, multiplicity and summed mass; 0 is perfect, and each is capped at 700. Its value grows with the
-# number of events, so the distances stand beside it. What would real events score against real events? That is the floor:
+# The losses of a GAN say little about physics. Therefore each epoch is evaluated with jets: `ks_comb` is the sum of -log p of three
+# Kolmogorov-Smirnov tests, of jet pt, multiplicity and summed mass. The best value is 0, and each test is limited to 700. The score grows
+# with the number of events; the distances do not. The floor is the score of simulated events against each other:
 
 # %%
-half = len(choosing) // 2
-cl.validation.compare_jets(choosing.select(slice(0, half)), choosing.select(slice(half, None)), seed=seed)
+half = len(selection) // 2
+cl.validation.compare_jets(selection.select(slice(0, half)), selection.select(slice(half, None)), seed=seed)
 
 # %%
-score = cl.training.PhysicsScore(cl.validation.jet_score(choosing, seed=seed))
+score = cl.training.PhysicsScore(cl.validation.jet_score(selection, seed=seed))
 
 # %% [markdown]
-# ## 4. Train
+# ## 4. Training
 #
-# The published DCGAN: transposed convolutions from 64 random numbers to an image in GeV, a discriminator that mirrors them, binary cross
-# entropy, Adam. Energies are linear as published: `"power": 1`; shorter runs show the networks their power 0.3, which brings the many
-# faint pixels within reach, and take smaller batches, which gives more steps. After each epoch it generates as many events as are set aside for choosing, and the best epoch's weights are kept.
+# The published DCGAN has a generator with transposed convolutions, from 64 random numbers to an image in GeV, a discriminator with the
+# mirrored layers, binary cross-entropy and Adam. The published networks see energies linearly (`"power": 1`). In the shorter runs they
+# see energies to the power 0.3, which makes the many pixels with low energy more important, and use smaller batches, which gives more
+# steps. After each epoch the GAN generates as many events as there are for the selection, and the weights of the best epoch are kept.
 # (`cl.distributed.fit(engines, ...)` takes the same arguments and trains on all engines of an `%ipcluster`.)
 
 # %%
@@ -134,7 +136,7 @@ recipe = cl.training.Recipe.published("rpv", **changes)
 gan
 
 # %% [markdown]
-# Long trainings leave a checkpoint after every epoch: interrupted, this cell goes on where it was.
+# Long trainings save a checkpoint after every epoch: after an interruption this cell resumes from the last one.
 
 # %%
 folder = Path(f"checkpoints_10_{size}") if size in ("hour", "full") else None
@@ -149,7 +151,7 @@ history
 history.plot()
 
 # %% [markdown]
-# The score by epoch, and the epoch that was kept:
+# The score of each epoch, and the selected epoch:
 
 # %%
 best = gan.provenance["trainings"][-1]["best"]
@@ -158,9 +160,9 @@ floor = history.scores("floor_ks_comb")[0], history.scores("floor_spread_ks_comb
 cl.plots.jets.selection(history.scores("ks_comb"), floor, parts={name: history.scores(name) for name in names}, chosen=best["epoch"])
 
 # %% [markdown]
-# ## 5. The verdict
+# ## 5. Results
 #
-# Events that neither trained the GAN nor chose its epoch. Every distance stands beside its floor.
+# The test sample was used neither for the training nor for the selection of the epoch. Next to every distance is its floor.
 
 # %%
 generated = gan.generate(len(test), seed=seed)
@@ -176,10 +178,10 @@ if folder is not None:
 report.plot()
 
 # %% [markdown]
-# Single generated events, and the average over all. The difference is in units of its statistical uncertainty.
+# Single generated events, and the average over all events. The difference is in units of its statistical uncertainty.
 
 # %%
-event_images.gallery({"real": test, "generated": generated}, {"real": jets, "generated": cl.jets.cluster(generated)}, events=3)
+event_images.gallery({"simulated": test, "generated": generated}, {"simulated": jets, "generated": cl.jets.cluster(generated)}, events=3)
 
 # %%
 event_images.averages(test, generated)
@@ -188,7 +190,7 @@ event_images.averages(test, generated)
 event_images.pixel_spectrum(test, generated)
 
 # %% [markdown]
-# The same by hand: choose the sample and the event, and watch multiplicity and mass.
+# The same interactively: select the sample and the event, and see multiplicity and mass.
 
 # %%
 comparison = cl.widgets.JetComparison(test, generated)
@@ -197,10 +199,10 @@ comparison
 # %% [markdown]
 # ## 6. Other objectives
 #
-# What generator and discriminator play for is a choice of the recipe, not of the networks: `"minimax"`, `"hinge"` (with
-# `spectral_norm=True`), `"wgan-gp"`, `"optimal-transport"`. Here a Wasserstein critic with gradient penalty. It learns more often
-# than its generator, and its loss estimates the distance between real and generated events: it should fall, in size, as the
-# generator learns. Where it runs away instead, the history says so.
+# The objective of generator and discriminator is set in the recipe, not in the networks: `"minimax"`, `"hinge"` (with
+# `spectral_norm=True`), `"wgan-gp"` or `"optimal-transport"`. Here it is a Wasserstein critic with gradient penalty. The critic is updated
+# more often than the generator, and its loss estimates the distance between simulated and generated events, so its absolute value should
+# decrease during training. If it diverges, the history says so.
 
 # %%
 critic_recipe = cl.training.Recipe.published(
@@ -211,14 +213,14 @@ wgan_history = cl.training.fit(wgan, train, epochs=wgan_epochs, batch_size=batch
 wgan_history.plot_beginning()
 
 # %%
-wgan_history.divergence or "no loss runs away"
+wgan_history.divergence or "no loss diverges"
 
 # %%
 wgan_report = cl.validation.compare_jets(test, wgan.generate(len(test), seed=seed), seed=seed)
 print(f"ks_comb: DCGAN {report.ks_comb:.0f}, WGAN-GP {wgan_report.ks_comb:.0f}")
 
 # %% [markdown]
-# ## 7. What it took
+# ## 7. Computing time
 
 # %%
 start = perf_counter()
@@ -233,17 +235,17 @@ print(f"training                    {history.epochs[-1]['samples_per_second']:8.
 print(f"trained on                  {len(train):8d} events, {epochs} epochs")
 print(f"best epoch                  {best['epoch'] + 1:8d}, ks_comb {best['score']:.1f}")
 print(f"ks_comb on {len(test)} test events  {report.ks_comb:6.1f} (floor {report.floor[0]:.1f} +- {report.floor[1]:.1f})")
-print(f"mean multiplicity           {cl.jets.cluster(generated).multiplicity.mean():8.2f} generated, {jets.multiplicity.mean():.2f} real")
+print(f"mean multiplicity           {cl.jets.cluster(generated).multiplicity.mean():8.2f} generated, {jets.multiplicity.mean():.2f} simulated")
 
 # %% [markdown]
-# The published search reached a `ks_comb` of 16.7 on 4,096 events with its best of 32 sets of hyper-parameters, after 25 of 64 epochs on
-# 412,416 events. `CALOLAB_SIZE=hour` trains for about an hour here, `full` asks for the published size.
+# The published search reached a `ks_comb` of 16.7 on 4,096 events with the best of 32 sets of hyper-parameters, after 25 of 64 epochs on
+# 412,416 events. `CALOLAB_SIZE=hour` trains for about one hour here, `full` has the published size.
 
 # %% [markdown]
-# ## 8. What must hold
+# ## 8. Checks
 #
-# Whatever the size of the run: Pythia's cross-section is that of the ATLAS sample, the kept epoch is the best one, and its weights are
-# what the GAN has now.
+# For every size: the cross section of Pythia agrees with that of the ATLAS sample, the selected epoch has the best score, and the GAN has
+# its weights.
 
 # %%
 assert abs(cross_section / 0.01436 - 1) < 0.1, cross_section

@@ -16,25 +16,26 @@
 # %% [markdown]
 # # One GAN for many masses
 #
-# A search does not look for one gluino but for gluinos of any mass, and each mass asks for events of its own. A conditional GAN is
-# told the masses of gluino and neutralino and paints events for them, also for masses that it has never seen. That is its promise, and
-# this notebook puts it to the test:
+# A search is not for one gluino mass but for a range of masses, each of which needs its own simulated events. A conditional GAN takes the
+# masses of gluino and neutralino as input and generates events for them, also for masses that were not in the training. This notebook
+# tests whether that works:
 #
-# 1. make RPV events on a grid of masses, and some at a mass between the grid's points, which is held out;
-# 2. see how much the jets change from mass to mass;
-# 3. train, and choose the best epoch by the masses of the training alone;
-# 4. judge each mass by its jets, and above all the held-out one;
-# 5. turn the mass like a knob, and watch the jets' mass follow.
+# 1. simulate RPV events on a grid of masses, and at a mass between the grid points, which is not used for training;
+# 2. see how much the jets depend on the masses;
+# 3. train, and select the best epoch with the masses of the training only;
+# 4. compare the jets at each mass, in particular at the one that was not used for training;
+# 5. vary the mass and see how the jet masses follow.
 #
 # Notebook 10 does the same for one mass and explains events, jets and scores. The method is that of the conditional RPV GAN of NERSC and
-# ATLAS (EPJ Web Conf. 214 (2019) 09005), which was checked in the same way at the same masses; the events are our own.
+# ATLAS (EPJ Web Conf. 214 (2019) 09005), which was tested in the same way at the same masses; the events are our own.
 
 # %% [markdown]
 # ## Parameters
 #
-# `CALOLAB_SIZE` chooses the run: `test` takes a minute, `demo` minutes, `hour` about an hour on two cores. `full` trains on all points
-# of the published grid with the published number of events, for a cluster; its networks see energies linearly, as published. In the
-# shorter runs they see them to the power 0.3, which brings the many faint pixels within reach, and learn in larger strides.
+# `CALOLAB_SIZE` selects the size of the run: `test` takes one minute, `demo` a few minutes, `hour` about one hour on two cores. `full`, for
+# a cluster, trains on all points of the published grid with the published number of events; its networks see energies linearly, as
+# published. In the shorter runs they see energies to the power 0.3, which makes the many pixels with low energy more important, and have a
+# larger learning rate.
 
 # %% tags=["parameters"]
 import os
@@ -48,7 +49,7 @@ n_train, n_choose, n_test, epochs, batch_size, grid, (networks, changes) = {
     "demo": (1_200, 256, 416, 12, 16, published_check, quick),
     "hour": (10_240, 2_048, 4_096, 40, 32, published_check, ({"power": 0.3}, {})),
     "full": (45_824, 4_096, 4_096, 64, 64, published_grid, ({}, {})),
-}[size]  # events per mass point to train on, to choose by, to judge by; at last what differs from the published GAN
+}[size]  # events per mass point for training, selection and test; epochs, batch size, grid; changes to the published GAN
 held_out = (1600, 850)
 grid = [point for point in grid if point != held_out]  # gluino and neutralino, GeV
 seed = 7
@@ -65,8 +66,8 @@ from calolab.plots.style import GENERATED, REFERENCE, add_label, hep, new_figure
 # %% [markdown]
 # ## 1. Events on a grid of masses
 #
-# `collisions` takes one pair of masses per event. Each gluino decays to two quarks and a neutralino, the neutralino to three quarks: ten
-# quarks from 2.8 TeV of mass, or from 3.6 TeV. The masses stay with the events as labels.
+# `collisions` takes one pair of masses per event. Each gluino decays to two quarks and a neutralino, which decays to three quarks: ten quarks
+# from a total mass of 2.8 TeV or 3.6 TeV. The masses are labels of the events.
 
 # %%
 checked = [(1400, 850), held_out, (1800, 850)]
@@ -81,21 +82,22 @@ pythia_seconds = (perf_counter() - start) / len(events)
 events
 
 # %% [markdown]
-# Some to learn from, some to choose the best epoch, some for the verdict; only these have the held-out mass.
+# One part is for training, one for the selection of the best epoch, and one is the test sample; only the last contains the held-out mass.
 
 # %%
 first, second = len(grid) * n_train, len(grid) * (n_train + n_choose)
-train, choosing, test = (events.select(slice(*ends)) for ends in ((0, first), (first, second), (second, None)))
+train, selection, test = (events.select(slice(*ends)) for ends in ((0, first), (first, second), (second, None)))
 
 # %% [markdown]
-# The heavier the rarer: Pythia's cross-sections, at leading order. The ATLAS sample at 1400 and 850 GeV quotes 14.36 fb.
+# The cross section decreases with the mass. These are the leading-order values of Pythia; that of the ATLAS sample at 1400 and 850 GeV is
+# 14.36 fb.
 
 # %%
 cross_sections = {point: 1e3 * value for point, value in events.origin["cross_section"].items()}
 {point: f"{value:.2f} fb" for point, value in cross_sections.items()}
 
 # %% [markdown]
-# One event of each mass, all in one colour scale:
+# One event for each mass, with the same colour scale:
 
 # %%
 gluino_masses = np.unique(test.labels["gluino_mass"])
@@ -106,9 +108,9 @@ firsts = test.select([int(np.argmax(test.labels["gluino_mass"] == mass)) for mas
 event_images.gallery({"Pythia and towers": firsts}, {"Pythia and towers": cl.jets.cluster(firsts)}, events=3)
 
 # %% [markdown]
-# ## 2. What is there to learn?
+# ## 2. Dependence on the mass
 #
-# Not much changes in the number of jets, more in their masses: mean and standard error over the real events.
+# The number of jets depends little on the mass, the jet masses more. Mean and standard error for simulated events:
 
 # %%
 real_error = {mass: jets.summed_mass.std() / np.sqrt(len(jets)) for mass, jets in real_jets.items()}
@@ -117,26 +119,26 @@ for mass, jets in real_jets.items():
     print(f"{mass:.0f} GeV: {jets.multiplicity.mean():.2f} jets, {heavy}")
 
 # %% [markdown]
-# This sets the bar. A generator that ignores the masses it is told paints a mixture of all that it was trained on. If it did that as well
-# as Pythia, how would it score? The events that will choose the epoch are such a mixture:
+# This sets the standard for a comparison. A generator that ignored its input masses would generate a mixture of all masses in the training.
+# What would be its score if it did that as well as Pythia? The events for the selection of the epoch are such a mixture:
 
 # %%
-mixture = cl.jets.cluster(choosing)
-ignorant = {mass: cl.validation.compare_jets(jets, mixture, seed=seed) for mass, jets in real_jets.items()}
-for mass, report in ignorant.items():
+mixture = cl.jets.cluster(selection)
+mixtures = {mass: cl.validation.compare_jets(jets, mixture, seed=seed) for mass, jets in real_jets.items()}
+for mass, report in mixtures.items():
     ks = report["summed_mass"].distances["ks"]
     print(f"{mass:.0f} GeV: ks_comb {report.ks_comb:5.1f}, KS distance of summed mass {ks.value:.3f} (floor {ks.floor:.3f})")
 
 # %% [markdown]
-# At 1600 GeV, in the middle of the training's masses, the mixture is hard to tell from the real events. So a good score at the held-out
-# mass alone proves no interpolation. A generator that has understood the masses is as good at the ends, where the mixture fails, and
-# makes the jets heavier at the right rate.
+# At 1600 GeV, in the middle of the masses in the training, the mixture is hardly distinguishable from the simulated events. So a good score
+# at the held-out mass alone does not prove interpolation. A generator that has learned the dependence on the masses is equally good at the
+# lowest and highest mass, where the mixture fails, and the increase of the jet masses is right.
 
 # %% [markdown]
-# ## 3. Train, and choose an epoch
+# ## 3. Training and selection of an epoch
 #
-# The published DCGAN, with the masses joined to the random numbers in the generator, and laid beside the image in the discriminator: it
-# sees whether an event fits its masses. Generated events take their masses from the batch of real events.
+# In the published DCGAN the masses are an additional input: of the generator, with the random numbers, and of the discriminator, with the
+# image, so that it can check whether an event has the right masses. Generated events get the masses of the simulated events in the batch.
 
 # %%
 gan = cl.models.build("conditional-rpv", train.space, seed=seed, **networks)
@@ -144,10 +146,10 @@ recipe = cl.training.Recipe.published("conditional-rpv", **changes)
 gan
 
 # %% [markdown]
-# The best epoch is chosen by jets, on the masses of the training alone: the held-out mass plays no part in it, or it would not be held out.
+# The best epoch is selected with jets at the masses of the training only: the held-out mass must not influence the selection.
 
 # %%
-score = cl.training.PhysicsScore(cl.validation.jet_score(choosing, seed=seed))
+score = cl.training.PhysicsScore(cl.validation.jet_score(selection, seed=seed))
 history = cl.training.fit(
     gan, train, epochs=epochs, batch_size=batch_size, recipe=recipe, physics_score=score, seed=seed
 )
@@ -160,11 +162,11 @@ parts = {name: history.scores(name) for name in ("ks_jet_pt", "ks_multiplicity",
 cl.plots.jets.selection(history.scores("ks_comb"), floor, parts=parts, chosen=best["epoch"])
 
 # %% [markdown]
-# ## 4. Each mass judged by its jets
+# ## 4. Comparison of the jets at each mass
 #
-# Generated events with the masses of the test events, compared point by point with events that neither trained the GAN nor chose its
-# epoch. `ks_comb` adds up minus log p of three Kolmogorov-Smirnov tests and grows with the number of events, the distances do not; each
-# stands beside its floor, which is what real events show among themselves.
+# Generated events with the masses of the test sample are compared with the test sample at each mass point. `ks_comb` is the sum of -log p of
+# three Kolmogorov-Smirnov tests and grows with the number of events, the distances do not. Next to each is its floor, the value for
+# simulated events compared with each other.
 
 # %%
 generated = gan.generate(test.labels, seed=seed)
@@ -184,7 +186,7 @@ for mass, report in reports.items():
     print(f"{mass:.0f} GeV {mark:8s}{report.ks_comb:12.1f} ({report.combined.floor:.1f}){'':14s}{row}")
 
 # %% [markdown]
-# Grey is real, with its statistical band. The held-out point is marked.
+# Simulated events are in grey, with their statistical band. The held-out point is marked.
 
 # %%
 names = {mass: f"m(g̃) = {mass:.0f} GeV" for mass in gluino_masses}
@@ -197,42 +199,42 @@ cl.plots.jets.masses({names[mass]: report for mass, report in reports.items()}, 
 reports[held_out[0]]
 
 # %% [markdown]
-# And single events at this mass, real and generated:
+# Single simulated and generated events at this mass:
 
 # %%
 at_held_out = test.labels["gluino_mass"] == held_out[0]
-samples = {"real": test.select(at_held_out), "generated": generated.select(at_held_out)}
-circles = {"real": real_jets[held_out[0]], "generated": generated_jets.select(at_held_out)}
+samples = {"simulated": test.select(at_held_out), "generated": generated.select(at_held_out)}
+circles = {"simulated": real_jets[held_out[0]], "generated": generated_jets.select(at_held_out)}
 event_images.gallery(samples, circles, events=3)
 
 # %% [markdown]
-# ## 5. The mass as a knob
+# ## 5. Variation of the mass
 #
-# The same random numbers at every mass: whatever changes is the mass's doing. The mean summed mass of the jets has to rise with the
-# gluino's mass as it does for real events. The band is the standard error of the mean; as all masses share their random numbers, it moves up
-# or down as a whole. Dotted lines lie beyond the masses of the training.
+# Here the random numbers are the same at all masses, so all changes are due to the mass. The mean summed jet mass must increase with the
+# gluino mass as for simulated events. The band is the standard error of the mean; because all masses have the same random numbers, the
+# errors are fully correlated. Dotted lines are extrapolations beyond the masses of the training.
 
 # %%
 scan = np.arange(1_250, 2_001, 50)
 latents = n_test // 4
-knob = gan.traverse({"gluino_mass": scan, "neutralino_mass": np.full(len(scan), 850)}, seed=seed, latents=latents)
-follows = cl.jets.cluster(knob).summed_mass.reshape(latents, len(scan))
+scanned = gan.traverse({"gluino_mass": scan, "neutralino_mass": np.full(len(scan), 850)}, seed=seed, latents=latents)
+scanned_mass = cl.jets.cluster(scanned).summed_mass.reshape(latents, len(scan))
 
 
 # %%
 @hep()
 def mass_curve():
-    """Mean summed jet mass over the gluino's mass: the GAN's line, and the real points."""
+    """Mean summed jet mass against the gluino mass: generated events as a line, simulated ones as points."""
     figure = new_figure(7, 4.6)
     panel = figure.subplots()
-    mean, error = follows.mean(axis=0), follows.std(axis=0) / np.sqrt(latents)
+    mean, error = scanned_mass.mean(axis=0), scanned_mass.std(axis=0) / np.sqrt(latents)
     trained = (scan >= min(grid)[0]) & (scan <= max(grid)[0])
     panel.fill_between(scan, mean - error, mean + error, color=GENERATED, alpha=0.25, linewidth=0)
     panel.plot(scan, mean, color=GENERATED, linestyle=":")
     panel.plot(scan[trained], mean[trained], color=GENERATED, label="generated, with standard error")
     for mass, jets in real_jets.items():
         new = mass == held_out[0]
-        look = {"label": "real, held out", "markerfacecolor": "white"} if new else {"label": "real" if mass == 1400 else None}
+        look = {"label": "simulated, held out", "markerfacecolor": "white"} if new else {"label": "simulated" if mass == 1400 else None}
         panel.errorbar(mass, jets.summed_mass.mean(), real_error[mass], fmt="o", color=REFERENCE, **look)
     panel.set(xlabel="gluino mass [GeV]", ylabel="mean summed jet mass [GeV]")
     panel.legend(loc="upper left")
@@ -243,26 +245,26 @@ def mass_curve():
 mass_curve()
 
 # %% [markdown]
-# How steep is it? From 1400 to 1800 GeV the real mean rises by what the generator should add to each of its events:
+# The mean summed mass of simulated events increases from 1400 to 1800 GeV; the generator should add the same amount to each event:
 
 # %%
 rise = real_jets[1800].summed_mass.mean() - real_jets[1400].summed_mass.mean()
 rise_error = np.hypot(real_error[1400], real_error[1800])
-added = follows[:, scan == 1800] - follows[:, scan == 1400]
+added = scanned_mass[:, scan == 1800] - scanned_mass[:, scan == 1400]
 added, added_error = added.mean(), added.std() / np.sqrt(latents)
-f"real: {rise:.0f} +- {rise_error:.0f} GeV, generated: {added:.0f} +- {added_error:.0f} GeV"
+f"simulated: {rise:.0f} +- {rise_error:.0f} GeV, generated: {added:.0f} +- {added_error:.0f} GeV"
 
 # %% [markdown]
-# ## 6. Compare by hand
+# ## 6. Interactive comparison
 #
-# Choose a mass point and an event. The GAN makes its events while you look.
+# Select a mass point and an event. The GAN generates events on demand.
 
 # %%
 comparison = cl.widgets.JetComparison(test, gan.generate)
 comparison
 
 # %% [markdown]
-# ## 7. What it took
+# ## 7. Computing time
 
 # %%
 start = perf_counter()
@@ -274,33 +276,33 @@ print(f"Pythia, towers and image    {1e3 * pythia_seconds:8.2f} ms per event")
 print(f"conditional RPV GAN         {1e3 * generation_seconds:8.2f} ms per event")
 print(f"training                    {history.epochs[-1]['samples_per_second']:8.0f} events/s")
 print(f"trained on                  {len(train):8d} events of {len(grid)} mass points, {epochs} epochs")
-print(f"best epoch                  {best['epoch'] + 1:8d}, ks_comb {best['score']:.1f} on the training's masses")
+print(f"best epoch                  {best['epoch'] + 1:8d}, ks_comb {best['score']:.1f} at the masses of the training")
 for mass, report in reports.items():
     mark = ", held out" if mass == held_out[0] else ""
-    beside = f"floor {report.combined.floor:.1f}, a mixture {ignorant[mass].ks_comb:.1f}{mark}"
-    print(f"ks_comb at {mass:.0f} GeV         {report.ks_comb:8.1f} ({beside})")
-print(f"rise of the summed mass     {added:8.0f} +- {added_error:.0f} GeV generated, {rise:.0f} +- {rise_error:.0f} GeV real")
+    details = f"floor {report.combined.floor:.1f}, mixture {mixtures[mass].ks_comb:.1f}{mark}"
+    print(f"ks_comb at {mass:.0f} GeV         {report.ks_comb:8.1f} ({details})")
+print(f"rise of the summed mass     {added:8.0f} +- {added_error:.0f} GeV generated, {rise:.0f} +- {rise_error:.0f} GeV simulated")
 
 # %% [markdown]
-# The published GAN reached a `ks_comb` of 24.7 at 1400 GeV, 20.6 at 1600 GeV, which it had not seen, and 56.5 at 1800 GeV, each on 4,096
-# events. (`ks_comb` grows with the number of events: a smaller number on fewer is no better GAN.) Minutes of training do not get
-# there. In a `demo` run an event has one jet too few, distances are several times their floors, and jets become heavier with the gluino,
-# but about half as fast as they should. At 1600 GeV it is neither better nor worse than at the masses that it was trained on: what
-# it lacks is training, not interpolation.
+# The published GAN reached a `ks_comb` of 24.7 at 1400 GeV, 20.6 at 1600 GeV, which was not in its training, and 56.5 at 1800 GeV, each on
+# 4,096 events. (`ks_comb` grows with the number of events: a smaller value on fewer events does not mean a better GAN.) Minutes of training
+# are not enough for that. In a `demo` run events have one jet too few, distances are several times their floors, and the jet masses
+# increase with the gluino mass about half as fast as they should. At 1600 GeV the GAN is neither better nor worse than at the masses of the
+# training: it lacks training, not the ability to interpolate.
 
 # %% [markdown]
-# ## 8. What must hold
+# ## 8. Checks
 #
-# Whatever the size of the run: cross-sections fall with the mass, and the one at 1400 GeV is that of the ATLAS sample. No event of the
-# held-out mass was trained on or chosen by. Real jets become heavier with the gluino. The kept epoch is the best one, and the GAN has its
-# weights. What the GAN paints depends on the mass that it is told.
+# For every size: cross sections decrease with the mass, and that at 1400 GeV agrees with the ATLAS sample. Events with the held-out mass were
+# used neither for the training nor for the selection. The jets of simulated events become heavier with the gluino. The selected epoch has
+# the best score, and the GAN has its weights. Generated events depend on the requested mass.
 
 # %%
 assert list(cross_sections.values()) == sorted(cross_sections.values(), reverse=True), cross_sections
 assert abs(cross_sections["rpv 1400 850"] / 14.36 - 1) < 0.1, cross_sections
-for seen in (train, choosing):
+for seen in (train, selection):
     assert held_out not in set(zip(seen.labels["gluino_mass"], seen.labels["neutralino_mass"]))
 assert best["score"] == min(history.scores("ks_comb"))
 assert score(gan)["ks_comb"] == best["score"]
 assert rise > 0, (rise, rise_error)
-assert not np.array_equal(knob.values[0], knob.values[len(scan) - 1])
+assert not np.array_equal(scanned.values[0], scanned.values[len(scan) - 1])

@@ -14,36 +14,37 @@
 # ---
 
 # %% [markdown]
-# # Jet images: W bosons and QCD, painted by LAGAN
+# # Jet images of W bosons and QCD with LAGAN
 #
-# A W boson of 275 GeV decays to two quarks that end in one fat jet; jets of quarks and gluons (QCD) only look like it. As an image of
-# 25 x 25 pixels a jet shows its prongs. LAGAN, the "location-aware" GAN (arXiv:1701.05927), learned to paint such images. Its locally
-# connected layers, in which each place of the image has weights of its own, went on into CaloGAN, and its layout into 3DGAN. This notebook
+# A W boson with a transverse momentum of 275 GeV decays to two quarks that form one large-radius jet; jets of quarks and gluons (QCD) are the
+# background. In an image of 25 x 25 pixels the prongs of a jet are visible. LAGAN, the "location-aware" GAN (arXiv:1701.05927), generates
+# such images. Its locally connected layers, whose weights depend on the position in the image, were later used in CaloGAN, and its layout in
+# 3DGAN. This notebook
 #
-# 1. makes both kinds of jets with Pythia, here and now;
-# 2. trims, turns and flips them, step by step, and cuts them in pixels;
-# 3. trains LAGAN by its published recipe;
-# 4. compares generated with real images in mass, momentum and prongs, class by class, beside the statistical floor;
-# 5. asks whether it has learned images by heart, and whether its discriminator can tell W bosons from QCD.
+# 1. simulates both kinds of jets with Pythia;
+# 2. trims, rotates, flips and pixelates them, step by step;
+# 3. trains LAGAN with its published recipe;
+# 4. compares generated and simulated images in mass, momentum and number of prongs for each class, with statistical floors;
+# 5. tests whether the GAN has memorised images, and whether its discriminator separates W bosons from QCD.
 #
-# The published training took 90,000 images and fifty epochs. Some minutes on two cores get the shape of a jet and not its mass; the
-# figures will say so.
+# The published training used 90,000 images and fifty epochs. A few minutes on two cores reproduce the shape of jets but not their mass, as
+# the figures show.
 
 # %% [markdown]
 # ## Parameters
 #
-# `CALOLAB_SIZE` chooses: `test` takes half a minute, `demo` minutes, and `full` is the published size: an hour or two of Pythia on two
-# cores, and some hours of training there.
+# `CALOLAB_SIZE` selects the size of the run: `test` takes half a minute, `demo` a few minutes, and `full` is the published size: one or two
+# hours of Pythia on two cores, and some hours of training.
 
 # %% tags=["parameters"]
 import os
 
 size = os.environ.get("CALOLAB_SIZE", "demo")
-n_w_boson, n_qcd, kept_aside, epochs, batch_size = {
+n_w_boson, n_qcd, test_fraction, epochs, batch_size = {
     "test": (200, 1_100, 0.3, 2, 50),
-    "demo": (2_500, 15_000, 0.2, 12, 25),  # many small steps go further than few large ones
-    "full": (115_000, 720_000, 0.1, 50, 100),  # as published: 90,000 images to train on
-}[size]  # collisions, of which some 45 % (W) and 8 % (QCD) make an image; the part of these that is to judge by
+    "demo": (2_500, 15_000, 0.2, 12, 25),  # many small steps are better than few large ones
+    "full": (115_000, 720_000, 0.1, 50, 100),  # as published: 90,000 images for training
+}[size]  # collisions, of which about 45 % (W) and 8 % (QCD) give an image; fraction of these in the test sample
 seed = 7
 
 # %%
@@ -62,8 +63,8 @@ from calolab.validation.jet_images import image_mass, image_pt, image_tau_21, ne
 # %% [markdown]
 # ## 1. Two kinds of jets
 #
-# A heavy W' decays to a W and a Z boson, the W to quarks and the Z to neutrinos: one fat jet and nothing against it. QCD makes two jets
-# of like momentum. Both fly through the calorimeter towers of Delphes's ATLAS card.
+# A heavy W' decays to a W and a Z boson, the W to quarks and the Z to neutrinos, which gives one large-radius jet without a jet opposite to
+# it. QCD gives two jets of similar momentum. The calorimeter towers are those of the ATLAS card of Delphes.
 
 # %%
 events = cl.simulate.collisions("w-boson", 50, pt=(250, 300), seed=seed, output="towers", progress=False)
@@ -72,21 +73,21 @@ events
 # %% [markdown]
 # ## 2. From towers to pixels
 #
-# Of each event the leading jet (anti-$k_t$, R = 1.0) is trimmed: soft subjets of R = 0.3 go. What is left must have
-# $250 < p_T < 300$ GeV and a mass of 60 to 100 GeV, where W bosons are and few QCD jets. Then its leading subjet comes to the middle, its
-# second subjet is turned straight below, the side that holds more is flipped to the right, and the transverse momenta are summed in
-# pixels of 0.1.
+# The leading jet of each event (anti-$k_t$, R = 1.0) is trimmed: soft subjets with R = 0.3 are removed. The trimmed jet must have
+# $250 < p_T < 300$ GeV and a mass of 60 to 100 GeV, which selects W bosons and few QCD jets. Then the jet is centred on its leading subjet,
+# rotated so that the second subjet is below it, and flipped so that the right half contains more transverse momentum; the transverse momenta
+# are summed in pixels of 0.1.
 
 # %%
 jet_images(events, signal=1)
 
 # %% [markdown]
-# Now many, in pieces: towers take more memory than images.
+# Now the whole sample, in parts, because towers need more memory than images.
 
 
 # %%
 def make_images(process, collisions, piece=10_000):
-    """Images of the leading jets of so many collisions."""
+    """Images of the leading jets in this number of collisions."""
     sizes = [min(piece, collisions - start) for start in range(0, collisions, piece)]
     towers = (cl.simulate.collisions(process, n, seed=seed + k, output="towers") for k, n in enumerate(sizes))
     return cl.samples.concatenate([jet_images(some) for some in towers])
@@ -104,18 +105,18 @@ print(f"QCD:     {len(qcd)} images of {n_qcd} collisions ({len(qcd) / n_qcd:.1%}
 event_images.gallery({"W boson": w_bosons, "QCD": qcd}, events=4)
 
 # %% [markdown]
-# Single images are all alike: sparse. Their means are not. The second prong of a W boson stands apart, as far as its mass and momentum
-# ask for ($2m/p_T \approx 0.6$); QCD smears it. Both scales are logarithmic, that of the difference on either side of zero.
+# Single images look similar for both classes, their means do not. The second prong of a W boson is at a distance that follows from its mass
+# and momentum ($2m/p_T \approx 0.6$); for QCD it is smeared. All scales are logarithmic, that of the difference on both sides of zero.
 
 # %%
 figures.means({"": {"QCD": qcd.values.mean(axis=0), "W boson": w_bosons.values.mean(axis=0)}}, qcd.space)
 
 # %% [markdown]
-# ## 3. What a pixel still knows
+# ## 3. Observables from pixels
 #
-# LAGAN is judged by what can be computed from pixels: the mass, the transverse momentum and $\tau_{21}$, which is small where two prongs
-# fit. Full lines are from the pixels, dashed ones those of the jets before they were cut. Turning a jet in the plane of $\eta$ and
-# $\phi$ changes its mass a little, and $\tau_{21}$ has a definition of its own for pixels: so pixels are compared with pixels, always.
+# LAGAN is validated with quantities calculated from pixels: mass, transverse momentum and $\tau_{21}$, which is small for jets with two
+# prongs. Full lines are calculated from pixels, dashed lines from the jets before pixelation. The rotation of a jet in the plane of $\eta$ and
+# $\phi$ changes its mass slightly, and $\tau_{21}$ has a different definition for pixels. Therefore pixels are always compared with pixels.
 
 # %%
 kinds = {"W boson": w_bosons, "QCD": qcd}
@@ -130,21 +131,21 @@ figures.distributions(variables)
 # %% [markdown]
 # ## 4. LAGAN
 #
-# 200 random numbers are multiplied, one by one, by 200 learned numbers of the class, and become an image through locally connected
-# layers. The discriminator sees the same kind of layers, compares the images of a batch with each other, and names the class of each.
-# What the untrained network paints is the baseline: what training adds shows beside it.
+# The generator multiplies 200 random numbers by 200 learned numbers of the class, and makes an image from the products with locally connected
+# layers. The discriminator has the same kind of layers, compares the images in a batch with each other, and predicts the class of each image.
+# The untrained network is the baseline, which shows what the training achieves.
 
 # %%
 images = cl.samples.concatenate([w_bosons, qcd])
-train, test = images.split(test=kept_aside, seed=seed)
+train, test = images.split(test=test_fraction, seed=seed)
 gan = cl.models.build("lagan", train.space, seed=seed)
 untrained = gan.generate(test.labels, seed=seed)
 gan
 
 # %% [markdown]
-# The published recipe: Adam with $2 \cdot 10^{-4}$, labels flipped with 5 %, the generator told a wrong class with 9 %. The discriminator
-# learns from images made as a user makes them, with the generator's moving statistics. These take some hundred steps to follow; until
-# then the two play with different images, and the generator's loss looks too good.
+# The published recipe: Adam with a learning rate of $2 \cdot 10^{-4}$, 5 % flipped labels, and a wrong class for the generator in 9 % of the
+# cases. The images for the discriminator are generated with the moving statistics of the generator, as in later use. These need some hundred
+# steps to adapt; until then the images of the two updates differ, and the loss of the generator is too low.
 
 # %%
 recipe = cl.training.Recipe.published("lagan")
@@ -155,23 +156,24 @@ history
 history.plot()
 
 # %% [markdown]
-# ## 5. Generated and real
+# ## 5. Generated and simulated images
 #
-# Each image that was kept aside gets a generated partner of the same class.
+# For each image of the test sample the GAN generates one of the same class.
 
 # %%
 generated = gan.generate(test.labels, seed=seed)
-event_images.gallery({"real": test, "generated": generated}, events=4)
+event_images.gallery({"simulated": test, "generated": generated}, events=4)
 
 # %% [markdown]
-# The mean images, class by class, and what the generator has too much (red) or too little of (blue):
+# The mean images of each class, and where generated images contain too much (red) or too little (blue):
 
 # %%
 report = compare_jet_images(test, generated, seed=seed)
 report.plot_means()
 
 # %% [markdown]
-# And what the pixels add up to. Every distance stands beside its floor: what two samples of real images of this size would show.
+# Quantities calculated from the pixels. Next to every distance is its floor: the distance between two samples of simulated images of this
+# size.
 
 # %%
 report.plot()
@@ -180,18 +182,19 @@ report.plot()
 report
 
 # %% [markdown]
-# Has the generator understood its class? What makes a W boson must be in the difference between the classes:
+# Has the generator learned the classes? The difference between them must show what distinguishes a W boson:
 
 # %%
-w_painted, qcd_painted = (generated.select(generated.labels["signal"] == signal) for signal in (1, 0))
-pair = {"QCD": qcd_painted.values.mean(axis=0), "W boson": w_painted.values.mean(axis=0)}
+w_generated, qcd_generated = (generated.select(generated.labels["signal"] == signal) for signal in (1, 0))
+pair = {"QCD": qcd_generated.values.mean(axis=0), "W boson": w_generated.values.mean(axis=0)}
 figures.means({"generated": pair}, generated.space)
 
 # %% [markdown]
-# ## 6. Learned by heart?
+# ## 6. Memorisation
 #
-# Beside each generated image the most similar one of the training. A generator that copies would lie closer to them than real images
-# do that it never saw; one that repeats itself would have its own images closer together than real ones are.
+# Next to each generated image is the most similar image of the training sample. Images from a generator that copies would be closer to the
+# training sample than independent simulated images are; those from a generator that repeats itself would be closer to each other than
+# simulated images are.
 
 # %%
 index, to_training = nearest(generated, train)
@@ -200,41 +203,42 @@ event_images.gallery({"generated": generated, "nearest in training": train.selec
 # %%
 real_to_training, among_real, among_generated = nearest(test, train)[1], nearest(test)[1], nearest(generated)[1]
 distances = {
-    "to the nearest image of the training [GeV]": {"real, kept aside": real_to_training, "generated": to_training},
-    "to the nearest of the same sample [GeV]": {"real, kept aside": among_real, "generated": among_generated},
+    "distance to the training sample [GeV]": {"simulated (test sample)": real_to_training, "generated": to_training},
+    "distance within the sample [GeV]": {"simulated (test sample)": among_real, "generated": among_generated},
 }
 figures.distributions(distances)
 
 # %% [markdown]
-# ## 7. The discriminator's opinion
+# ## 7. The discriminator
 #
-# Its logits become probabilities: of being real, and of being a W boson. A generator that has won leaves it undecided about the first.
+# Its logits are converted to probabilities: that an image is simulated, and that it is a W boson. If the generator is good, the discriminator
+# cannot decide on the first.
 
 
 # %%
-def opinion(sample):
-    """The discriminator's probabilities, asked in batches as in training: it compares the images of a batch."""
+def probabilities(sample):
+    """Probabilities of the discriminator, in batches as in the training, because it compares the images in a batch."""
     logits = gan.discriminator.predict(sample.values[..., None], batch_size=batch_size, verbose=0)
     return {head: 1 / (1 + np.exp(-logit[:, 0])) for head, logit in logits.items()}
 
 
 # %%
-of_real, of_generated, is_w = opinion(test), opinion(generated), test.labels["signal"] == 1
-opinions = {
-    "P(real)": {"real": of_real["generation"], "generated": of_generated["generation"]},
+of_real, of_generated, is_w = probabilities(test), probabilities(generated), test.labels["signal"] == 1
+predictions = {
+    "P(simulated)": {"simulated": of_real["generation"], "generated": of_generated["generation"]},
     "P(W boson)": {
-        **{"real W boson": of_real["signal"][is_w], "generated W boson": of_generated["signal"][is_w]},
-        **{"real QCD": of_real["signal"][~is_w], "generated QCD": of_generated["signal"][~is_w]},
+        **{"simulated W boson": of_real["signal"][is_w], "generated W boson": of_generated["signal"][is_w]},
+        **{"simulated QCD": of_real["signal"][~is_w], "generated QCD": of_generated["signal"][~is_w]},
     },
 }
-figures.distributions(opinions, limits={"P(real)": (0, 1), "P(W boson)": (0, 1)})
+figures.distributions(predictions, limits={"P(simulated)": (0, 1), "P(W boson)": (0, 1)})
 
 # %% [markdown]
 # ## 8. The original images
 #
-# LAGAN's own images are a file on Zenodo (record 269622). If you have it, name it in the environment variable `CALOLAB_JET_IMAGES`;
-# `cl.datasets.load` knows its layout. Without it, this cell writes our images in that layout and reads them back. Are they like ours? (Of
-# our own images, written and read, every distance is zero. Theirs were turned as images, ours as jets.)
+# The original images of LAGAN are a file on Zenodo (record 269622). If you have it, set the environment variable `CALOLAB_JET_IMAGES` to its
+# path; `cl.datasets.load` reads its layout. Otherwise this cell writes our images in that layout and reads them back. Do they agree with ours?
+# (For our own images all distances are zero. The original ones were rotated as images, ours as jets.)
 
 # %%
 named = os.environ.get("CALOLAB_JET_IMAGES")
@@ -250,7 +254,7 @@ ours = compare_jet_images(original.select(as_many), images, seed=seed)
 ours
 
 # %% [markdown]
-# ## 9. What it took
+# ## 9. Computing time
 
 # %%
 start = perf_counter()
@@ -260,7 +264,7 @@ generation_seconds = (perf_counter() - start) / len(test)
 # %%
 before = compare_jet_images(test, untrained, seed=seed)
 right, right_generated = (np.mean((of["signal"] > 0.5) == is_w) for of in (of_real, of_generated))
-blind = max(is_w.mean(), 1 - is_w.mean())
+chance = max(is_w.mean(), 1 - is_w.mean())
 rate = history.epochs[-1]["samples_per_second"]
 
 # %% tags=["summary"]
@@ -269,30 +273,30 @@ print(f"                            {1e3 * making_seconds / len(images):8.1f} ms
 print(f"LAGAN                       {1e3 * generation_seconds:8.2f} ms per image")
 print(f"trained on                  {len(train):8d} images, {epochs} epochs, {rate:.0f} images/s")
 print(f"published training          {90_000 * 50 / rate / 3600:8.1f} hours on this machine")
-print("mean of images                   real, generated, untrained")
+print("mean of images              simulated, generated, untrained")
 for name, function in (("pt [GeV]", image_pt), ("mass [GeV]", image_mass), ("tau_21", image_tau_21)):
     print(f"  {name:<28}", *(f"{np.nanmean(function(sample)):8.2f}" for sample in (test, generated, untrained)))
-print("KS distance from real images     floor, generated, untrained")
+print("KS distance from simulated       floor, generated, untrained")
 for kind in report.classes:
     for name, observable in report[kind].items():
         ks = observable.distances["ks"]
         print(f"  {f'{name}, {kind}':<28}", f"{ks.floor:8.2f} {ks.value:8.2f} {before[kind][name].distances['ks'].value:8.2f}")
-print(f"distance to the training    {np.median(to_training) / np.median(real_to_training):8.2f} times that of real images")
-print(f"distance to each other      {np.median(among_generated) / np.median(among_real):8.2f} times that of real images")
-print(f"class named rightly         {right:8.0%} of real, {right_generated:.0%} of generated images (blind guess {blind:.0%})")
+print(f"distance to the training    {np.median(to_training) / np.median(real_to_training):8.2f} times that of simulated images")
+print(f"distance to each other      {np.median(among_generated) / np.median(among_real):8.2f} times that of simulated images")
+print(f"right class                 {right:8.0%} of simulated, {right_generated:.0%} of generated images (chance {chance:.0%})")
 
 # %% [markdown]
-# The images come a thousand in a second; whether they are jets, the distances say: 0 is equal, 1 has nothing in common. After the thousand
-# steps of `demo` both prongs are where they belong, the classes differ as they should, and pixels and $\tau_{21}$ come near; mass and
-# momentum are too large and too wide, and the images too much alike. LAGAN's authors report images with the mass and the prongs of real
-# ones, after fifty epochs on 90,000 images; `CALOLAB_SIZE=full` asks for that.
+# The GAN generates about a thousand images per second. The distances show how well they describe jets (0: equal, 1: no overlap). After the
+# thousand steps of `demo` both prongs are in the right places, the classes differ as they should, and pixels and $\tau_{21}$ are close; mass
+# and momentum are too large and too broad, and the images are too similar to each other. The authors of LAGAN report images with the mass and
+# the prongs of simulated ones after fifty epochs on 90,000 images; `CALOLAB_SIZE=full` has this size.
 
 # %% [markdown]
-# ## 10. What must hold
+# ## 10. Checks
 #
-# Whatever the size of the run: every jet lies in the window, W bosons weigh what they should, images hold their jet's momentum and mass,
-# are turned and flipped and show two prongs more clearly for W bosons, no loss went astray, and the file gave back what was written.
-# Beyond test size: training has brought the generator nearer in mass and momentum.
+# For every size: all jets are in the window; W bosons have the right mass; images contain the momentum and mass of their jets, are rotated and
+# flipped, and have two prongs more clearly for W bosons; all losses are finite; and the file contains what was written. For sizes larger than
+# `test`: training has improved mass and momentum.
 
 # %%
 pt, mass = images.labels["pt"], images.labels["mass"]
@@ -315,5 +319,5 @@ assert named or all(one.distances["ks"].value == 0 for kind in ours.classes.valu
 if size != "test":
     for kind in report.classes:
         for name in ("mass", "pt"):
-            reached, begun = (one[kind][name].distances["ks"].value for one in (report, before))
-            assert reached < begun, (kind, name, reached, begun)
+            after, initial = (one[kind][name].distances["ks"].value for one in (report, before))
+            assert after < initial, (kind, name, after, initial)

@@ -14,26 +14,25 @@
 # ---
 
 # %% [markdown]
-# # Cosmology: maps of dark matter, painted by CosmoGAN
+# # Cosmology: weak-lensing maps with CosmoGAN
 #
-# Galaxies far away look distorted, because matter on the way bends their light. From the distortions one computes a map of the
-# convergence: how much mass lies along each line of sight. Cosmologists compare such maps with simulated ones, each of which takes a large
-# computer. CosmoGAN (arXiv:1706.02390) paints them; its authors found the summary statistics of simulated maps in them, with high
-# confidence. It is in this laboratory because its networks are those of the whole-detector GANs: what helps the one helps the other. This
-# notebook
+# Distant galaxies look distorted because the matter in front of them deflects their light. From the distortions one calculates a map of the
+# convergence, which measures the mass along each line of sight. Cosmologists compare such maps with simulations that need large computers.
+# CosmoGAN (arXiv:1706.02390) generates such maps; its authors found that their summary statistics agree with those of the simulation. Its
+# networks are those of the GANs for whole-detector images, so improvements of one help the other. This notebook
 #
-# 1. makes log-normal maps from a power spectrum, here and now, and checks them against what is known of them;
+# 1. simulates log-normal maps with a given power spectrum, and compares them with analytic results;
 # 2. compares them with ray-traced maps, if you have some;
-# 3. trains CosmoGAN by its published recipe;
-# 4. judges its maps by their pixels, their power spectrum and three Minkowski functionals, beside the statistical floor.
+# 3. trains CosmoGAN with its published recipe;
+# 4. compares its maps in their pixels, power spectrum and three Minkowski functionals, with statistical floors.
 #
-# CosmoGAN has 17 million weights and its maps 65,536 pixels. Some minutes on two cores are a thousandth of the published training: do not
-# expect a universe.
+# CosmoGAN has 17 million weights, and its maps have 65,536 pixels. A few minutes on two cores are a thousandth of the published training, so
+# the maps will not be good.
 
 # %% [markdown]
 # ## Parameters
 #
-# `CALOLAB_SIZE` chooses: `test` takes half a minute, `demo` minutes, and `full` is the published size, for a GPU.
+# `CALOLAB_SIZE` selects the size of the run: `test` takes half a minute, `demo` a few minutes, and `full` is the published size, for a GPU.
 
 # %% tags=["parameters"]
 import os
@@ -41,10 +40,10 @@ import os
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_train, n_test, epochs, batch_size = {
     "test": (4, 12, 2, 2),
-    "demo": (160, 64, 3, 4),  # many small steps go further than few large ones
+    "demo": (160, 64, 3, 4),  # many small steps are better than few large ones
     "full": (8_192, 1_024, 50, 64),  # as published
 }[size]
-redshift = 1.0  # of the galaxies whose light is bent
+redshift = 1.0  # of the galaxies whose light is deflected
 seed = 7
 
 # %%
@@ -60,11 +59,11 @@ from calolab.plots import texture
 from calolab.simulate import sky
 
 # %% [markdown]
-# ## 1. Maps from a power spectrum
+# ## 1. Maps with a given power spectrum
 #
-# Matter is sparse in most places and dense in few. A log-normal field has this skewness: a Gaussian field with the right correlations,
-# exponentiated, shifted to a mean of zero, and never below the convergence of an empty beam. Its two-point statistics are those of
-# ray-traced simulations; filaments are not in it. A map is 1.75 degrees wide.
+# The density of matter is low in most places and high in few. A log-normal field has this skewness: a Gaussian field with the right
+# correlations is exponentiated and shifted to a mean of zero; it is never below the convergence of an empty beam. Its two-point statistics are
+# those of ray-traced simulations, but it has no filaments. Each map is 1.75 degrees wide.
 
 # %%
 start = perf_counter()
@@ -74,19 +73,18 @@ train, test = maps.select(slice(0, n_train)), maps.select(slice(n_train, None))
 maps
 
 # %% [markdown]
-# The farther the galaxies, the more matter before them. Three skies of the same random numbers, at two depths:
+# More distant galaxies have more matter in front of them. Three maps with the same random numbers, for two redshifts:
 
 # %%
 depths = {f"z = {z:g}": sky.maps(3, seed=seed, redshift=z) for z in (0.5, 1.5)}
 texture.gallery(depths, events=3)
 
 # %% [markdown]
-# ## 2. Are they right?
+# ## 2. Comparison with analytic results
 #
-# Two things are known without any simulation. The spectrum of the maps must be the one that was asked for, up to its scale; measured on
-# periodic maps, where no edge lets power leak. And the fraction of the sky above zero follows from the log-normal law alone: with the
-# standard deviation $\sigma$ of the pixels and the depth $\kappa_0$ of an empty beam it is
-# $\frac{1}{2}\,\mathrm{erfc}\sqrt{\ln(1 + \sigma^2/\kappa_0^2)/8}$.
+# Two results are known analytically. The spectrum of the maps must be the requested one, up to its normalisation; it is measured on periodic
+# maps, which have no edges. And the fraction of the area above zero follows from the log-normal distribution: with the standard deviation
+# $\sigma$ of the pixels and the convergence $-\kappa_0$ of an empty beam it is $\frac{1}{2}\,\mathrm{erfc}\sqrt{\ln(1 + \sigma^2/\kappa_0^2)/8}$.
 
 # %%
 checks = sky.maps(40, seed=seed + 1, redshift=redshift, periodic=True)
@@ -95,7 +93,7 @@ usual = (multipoles > 1_000) & (multipoles < 5_000)
 ratio = spectra.mean(axis=0)[usual] / sky.lensing_spectrum(multipoles[usual])
 ratio_error = (spectra.std(axis=0)[usual] / np.sqrt(len(checks))) / spectra.mean(axis=0)[usual]
 ratio = ratio / np.average(ratio, weights=ratio_error**-2)
-print("spectrum, measured over asked for:", " ".join(f"{one:.3f}" for one in ratio))
+print("spectrum, measured / requested:", " ".join(f"{one:.3f}" for one in ratio))
 
 # %%
 sigma, depth = sky.SIGMA * redshift**sky.SIGMA_POWER, sky.SHIFT * redshift**sky.SHIFT_POWER
@@ -105,12 +103,13 @@ area_error = areas.std() / np.sqrt(len(areas))
 print(f"area above zero {areas.mean():.4f} +- {area_error:.4f}, expected {expected_area:.4f}")
 
 # %% [markdown]
-# ## 3. Three ways to look at a map
+# ## 3. Three statistics of a map
 #
-# The pixels' values; the power spectrum, how much structure there is at each angular size; and the Minkowski functionals of the regions
-# above a threshold, which see what the spectrum does not: their area $V_0$, the length of their boundary $V_1$, and $V_2$, regions less
-# holes. What would a perfect generator score? Here the maps to train on stand for the generated ones: the same law, other skies. (The
-# spectrum's plateau beyond $\ell = 10^4$ is power that has leaked at the edges.)
+# Three statistics are compared: the distribution of the pixels; the power spectrum, which measures the structure at each angular scale; and
+# the Minkowski functionals of the regions above a threshold, which contain information beyond the spectrum: their area $V_0$, the length of
+# their boundary $V_1$, and the number of regions minus that of holes, $V_2$. What would a perfect generator score? Here the training sample,
+# with the same distribution but other random numbers, takes the place of the generated maps. (The plateau of the spectrum above $\ell = 10^4$ is
+# power leaked at the edges.)
 
 # %%
 perfect = cl.validation.compare_maps(test, train, seed=seed)
@@ -122,8 +121,8 @@ perfect.plot()
 # %% [markdown]
 # ## 4. Ray-traced maps
 #
-# Name a folder with FITS maps of your own in the environment variable `CALOLAB_LENSING_MAPS`: `cl.datasets.load` cuts them into patches of
-# this size and reads the redshift from header or name. Without it, this cell writes two of our maps as FITS and reads them back.
+# Set the environment variable `CALOLAB_LENSING_MAPS` to a folder with your own FITS maps: `cl.datasets.load` cuts them into patches of this
+# size and reads the redshift from the header or the file name. Otherwise this cell writes two of our maps as FITS and reads them back.
 
 # %%
 named = os.environ.get("CALOLAB_LENSING_MAPS")
@@ -137,19 +136,19 @@ folder.cleanup()
 traced
 
 # %% [markdown]
-# Beside them as many log-normal maps, each of the same redshift:
+# An equal number of log-normal maps with the same redshifts:
 
 # %%
-twins = sky.maps(len(traced), seed=seed + 2, redshift=traced.labels.get("redshift", redshift))
-shown = range(0, len(traced), max(1, len(traced) // 4))[:4]  # of as many redshifts as there are
-texture.gallery({"from files": traced, "log-normal": twins}, events=shown, label="redshift")
+lognormal = sky.maps(len(traced), seed=seed + 2, redshift=traced.labels.get("redshift", redshift))
+shown = range(0, len(traced), max(1, len(traced) // 4))[:4]  # at different redshifts
+texture.gallery({"from files": traced, "log-normal": lognormal}, events=shown, label="redshift")
 
 # %% [markdown]
-# Ray-traced maps have filaments and clusters, which log-normal ones lack; the functionals tell. (Patches of one simulation are not
-# independent, so their floor is too low. Of maps of our own there is nothing to tell.)
+# Ray-traced maps have filaments and clusters, which log-normal maps lack; the functionals show the difference. (Patches of one simulation are
+# not independent, so their floor is too low. With our own maps there is no difference.)
 
 # %%
-traced_report = cl.validation.compare_maps(traced, twins, seed=seed)
+traced_report = cl.validation.compare_maps(traced, lognormal, seed=seed)
 traced_report
 
 # %%
@@ -158,8 +157,8 @@ traced_report.plot()
 # %% [markdown]
 # ## 5. CosmoGAN
 #
-# 64 random numbers become 512 small maps of 16 x 16, which four transposed convolutions double in size to 256 x 256; a discriminator
-# mirrors them. The last layer is a tanh: its scale is the largest convergence that can be painted.
+# From 64 random numbers the generator makes 512 maps of 16 x 16 pixels, which four transposed convolutions enlarge to one of 256 x 256. The
+# discriminator has the mirrored layers. The last layer is a tanh, whose scale is the largest possible convergence.
 
 # %%
 gan = cl.models.build("cosmogan", train.space, seed=seed, scale=0.2)
@@ -172,7 +171,7 @@ gan
 untrained = gan.generate(len(test), seed=seed)
 
 # %% [markdown]
-# The published recipe: Adam with $2 \cdot 10^{-4}$, and once in a hundred batches all labels are flipped.
+# The published recipe: Adam with a learning rate of $2 \cdot 10^{-4}$; in one of a hundred batches all labels are flipped.
 
 # %%
 recipe = cl.training.Recipe.published("cosmogan")
@@ -185,7 +184,7 @@ history
 history.plot()
 
 # %% [markdown]
-# ## 6. Generated and real
+# ## 6. Generated and simulated maps
 
 # %%
 generated = gan.generate(len(test), seed=seed)
@@ -199,7 +198,7 @@ report
 report.plot()
 
 # %% [markdown]
-# ## 7. What it took
+# ## 7. Computing time
 
 # %%
 start = perf_counter()
@@ -216,25 +215,25 @@ print(f"CosmoGAN                       {1e3 * generation_seconds:8.1f} ms per ma
 print(f"trained on                     {n_train:8d} maps, {epochs} epochs, {training_seconds:.0f} s")
 print(f"training                       {rate:8.2f} maps/s")
 print(f"published training             {8_192 * 50 / rate / 86400:8.1f} days on this machine")
-print(f"standard deviation of pixels   {spread:8.2f} times the real one")
-print("distance from kept-aside maps   perfect, generated, untrained")
+print(f"standard deviation of pixels   {spread:8.2f} times the simulated one")
+print("distance from the test sample   perfect, generated, untrained")
 for name, curve in report.curves.items():
     distances = perfect[name].distance.value, curve.distance.value, before[name].distance.value
     print(f"  {curve.label:<29}", *(f"{value:8.3f}" for value in distances))
 
 # %% [markdown]
-# `perfect` is what maps of the same law score. After the hundred-odd steps of `demo` the generator has found the large scales: its spectrum
-# comes within a factor of three for $\ell < 3000$. Over them lies noise from pixel to pixel; it lifts the spectrum on the right, and the
-# boundary and the genus see hardly anything else, so there the untrained, nearly flat maps score better. The published generator came near
-# `perfect`, after it had seen each of some 8,000 maps fifty times. `CALOLAB_SIZE=full` asks for that; `cl.distributed.fit(engines, ...)`
-# takes the same arguments and trains on all engines of a cluster.
+# `perfect` is the score of maps with the same distribution. After about a hundred steps of `demo` the generator has learned the large scales:
+# its spectrum is right within a factor of three for $\ell < 3000$. There is noise from pixel to pixel on top, which raises the spectrum at
+# large $\ell$ and dominates boundary and genus, for which the untrained, nearly constant maps score better. The published generator was close to
+# `perfect` after fifty epochs on about 8,000 maps. `CALOLAB_SIZE=full` has this size; `cl.distributed.fit(engines, ...)` takes the same arguments
+# and trains on all engines of a cluster.
 
 # %% [markdown]
-# ## 8. What must hold
+# ## 8. Checks
 #
-# Whatever the size of the run: the maps have the spectrum and the area that they should, a perfect generator scores near the floor, a map
-# comes out of its file as it went in, no loss went astray, and the generator paints the same for the same seed, but not what it painted
-# before the training. Beyond test size: it has come nearer in pixels and spectrum.
+# For every size: the maps have the right spectrum and area; a perfect generator scores near the floor; a map read from a file is the one that was
+# written; all losses are finite; and the generator gives the same maps for the same seed, which differ from those before the training. For
+# sizes larger than `test`: pixels and spectrum have improved.
 
 # %%
 assert np.all(np.abs(ratio - 1) < 0.05 + 3 * ratio_error), ratio

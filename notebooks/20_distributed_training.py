@@ -14,22 +14,22 @@
 # ---
 
 # %% [markdown]
-# # Training on many engines: what it brings, what it costs
+# # Training on many engines: benefits and costs
 #
-# A GAN that is trained on many engines at once sees more events per second. This notebook shows how, and asks what that is worth:
+# A GAN that is trained on many engines processes more events per second. This notebook shows how to do it, and what the benefit is:
 #
-# 1. make RPV events and a score that judges them by their jets;
-# 2. start engines, here or through the queue of a supercomputer, and train on all of them;
-# 3. measure where the time of a step goes, on one engine and on several, and what a model makes of that for 1,024;
-# 4. see what large batches do to a GAN, which is what many engines mean;
-# 5. kill an engine in the middle of a training, and see it go on.
+# 1. simulate RPV events and define a score based on their jets;
+# 2. start engines, on this machine or through the queue of a supercomputer, and train on all of them;
+# 3. measure how the time of a step is spent, on one engine and on several, and extrapolate it to 1,024 with a model;
+# 4. see the effect of large batches on a GAN, which is what many engines imply;
+# 5. kill an engine during a training, and see the training continue.
 
 # %% [markdown]
 # ## Parameters
 #
-# Everything that another machine needs to be different is in this cell. `CALOLAB_SIZE` chooses the run: `test` takes a minute, `demo`
-# minutes, and `full` is for a cluster. `CALOLAB_ENGINES` says how engines are started; on four nodes through Slurm's queue it would be
-# `-n 32 -N 4 --engines slurm -q regular -t 2:00:00`, and nothing below changes.
+# This cell contains everything that depends on the machine. `CALOLAB_SIZE` selects the size of the run: `test` takes one minute, `demo` a few
+# minutes, and `full` is for a cluster. `CALOLAB_ENGINES` contains the options to start engines; on four nodes in the queue of Slurm they would be
+# `-n 32 -N 4 --engines slurm -q regular -t 2:00:00`. All other cells stay the same.
 
 # %% tags=["parameters"]
 import os
@@ -38,12 +38,12 @@ from pathlib import Path
 
 size = os.environ.get("CALOLAB_SIZE", "demo")
 engine_options = os.environ.get("CALOLAB_ENGINES", "-n 2 -c 1")
-n_train, n_judge, filters, epochs, batch, timed_batch, steps, rounds, elastic_epochs = {
+n_train, n_reference, filters, epochs, batch, timed_batch, steps, rounds, elastic_epochs = {
     "test": (192, 100, 8, 2, 16, 8, 2, 2, 6),
     "demo": (2_400, 500, 16, 10, 32, 64, 4, 4, 4),
     "full": (412_416, 4_096, 64, 32, 512, 64, 20, 10, 8),
-}[size]  # events to learn from and to judge by; `batch` is of all engines together, `timed_batch` of one
-# Checkpoints lie where all engines can read them.
+}[size]  # events for training and in the reference sample; `batch` is for all engines together, `timed_batch` for one
+# Checkpoints must be in a folder that all engines can read.
 folder = Path("checkpoints_20_full" if size == "full" else tempfile.mkdtemp(prefix="calolab_elastic_")).absolute()
 masses = {"gluino_mass": 1400, "neutralino_mass": 850}  # GeV
 seed = 7
@@ -59,23 +59,23 @@ import calolab as cl
 # %load_ext calolab
 
 # %% [markdown]
-# ## 1. Events, and a score
+# ## 1. Events and a score
 #
-# Pairs of gluinos by Pythia, seen by a calorimeter as images of the whole detector, as in notebook 10. Some are to learn from, some to
-# judge every epoch: `ks_comb` adds up minus log p of three Kolmogorov-Smirnov tests, of jet pt, multiplicity and summed mass. Lower is
-# better; what real events score against real ones is the floor.
+# Pythia simulates pairs of gluinos, and the calorimeter gives images of the whole detector, as in notebook 10. One part of the events is for
+# training, the other is the reference sample for the score after each epoch: `ks_comb` is the sum of -log p of three Kolmogorov-Smirnov tests,
+# of jet pt, multiplicity and summed mass. Lower is better; the floor is the score of simulated events against each other.
 
 # %%
-events = cl.simulate.collisions("rpv", n_train + n_judge, seed=seed, output="images", **masses)
-train, judge = events.select(slice(0, n_train)), events.select(slice(n_train, None))
-score = cl.training.PhysicsScore(cl.validation.jet_score(judge, seed=seed))
+events = cl.simulate.collisions("rpv", n_train + n_reference, seed=seed, output="images", **masses)
+train, reference = events.select(slice(0, n_train)), events.select(slice(n_train, None))
+score = cl.training.PhysicsScore(cl.validation.jet_score(reference, seed=seed))
 train
 
 # %% [markdown]
-# ## 2. Engines, and a training on all of them
+# ## 2. Training on all engines
 #
-# Each engine has a core of its own, so that adding engines adds cores. They live on when this kernel ends: after a restart the same line
-# finds them again.
+# Each engine has its own core, so that more engines use more cores. They keep running when the kernel ends; after a restart the same line
+# reconnects to them.
 
 # %%
 # engines = %ipcluster start $engine_options
@@ -83,12 +83,12 @@ engines
 
 # %%
 def networks():
-    """The RPV GAN of notebook 10, with fewer filters unless the run is a full one."""
+    """The RPV GAN of notebook 10, with fewer filters except at full size."""
     return cl.models.build("rpv", train.space, seed=seed, filters=filters, power=0.3)
 
 
 def start(batch, **changes):
-    """Train it on all engines; `batch` is that of all of them."""
+    """Train it on all engines; `batch` is the global batch size."""
     recipe = cl.training.Recipe.published("rpv", learning_rate=5e-4, **changes)
     return cl.distributed.fit(
         engines, networks(), train, epochs=epochs, batch_size=batch // len(engines), recipe=recipe, physics_score=score, seed=seed
@@ -96,8 +96,8 @@ def start(batch, **changes):
 
 
 # %% [markdown]
-# `fit` returns at once. Every engine holds the networks and a part of the events. After each pass Horovod averages the gradients over all
-# engines, so that all take the same step and hold the same weights, bit by bit.
+# `fit` returns at once. Every engine has the networks and a part of the events. After each pass Horovod averages the gradients over all
+# engines, so that all of them do the same step and have bit-identical weights.
 
 # %%
 run = start(batch)
@@ -109,12 +109,13 @@ small = await monitor.wait()  # waits without blocking the kernel; `run.wait()` 
 small
 
 # %% [markdown]
-# ## 3. Where does the time go?
+# ## 3. How is the time spent?
 #
-# The report lets engines take steps in turns: one by itself; all at the same time but each by itself; all together with as large a batch
-# each (weak scaling); all together with one batch shared (strong scaling). Turns cancel drifts of the machine. In each pass an
-# engine stamps when it has its gradients and when it has the average. Until the slowest has its gradients it *waits*; from then on it
-# is *allreduce*; the rest is *compute*. The three add up to the step. (These are the published networks, with 64 filters.)
+# For the report, engines do steps in turn: one engine alone; all engines at the same time but independently; all engines together with the
+# same batch on each (weak scaling); and all engines together with one batch shared among them (strong scaling). Taking turns cancels drifts
+# of the machine's speed. In each pass an engine records when it has its gradients and when it has the average. The time until the slowest
+# engine has its gradients is *waiting*, the time after that is *allreduce*, the rest is *compute*; their sum is the time of the step. (The
+# networks are the published ones, with 64 filters.)
 
 # %%
 ranks = [2**k for k in range(11) if 2**k <= len(engines)]
@@ -125,16 +126,16 @@ report = cl.scaling.report(
 report
 
 # %% [markdown]
-# Engines that exchange nothing are the control: what they lose against one engine by itself they lose to each other by sharing memory,
-# caches and the processor's clock, or to other programs, and no network could give it back.
+# Engines that do not exchange gradients are the control: what they lose compared with one engine alone is due to shared memory, caches and
+# clock frequency of the processor, or to other programs, and not to the network.
 #
-# ### What to expect of many
+# ### Extrapolation to many engines
 #
-# A model extrapolates this, the same batch on each engine. Compute stays as measured. The ranks of a ring of *p* send 2(*p* - 1) messages per average, each a *p*-th of
-# the gradients: 2(*p* - 1) times the latency and 2(*p* - 1)/*p* times their size over the bandwidth, both measured
-# here, and on top Horovod's own time. In each pass all wait for the slowest: the expected largest of *p* normal numbers with the scatter that was
-# measured. The second curve is for a network that is stated, not measured; put yours in its place. The points of others are of other networks on
-# other hardware, and not all of them count the same time.
+# A model extrapolates the measurement with the same batch on each engine. The time for *compute* is as measured. In a ring of *p* ranks each
+# average takes 2(*p* - 1) messages, each with one *p*-th of the gradients: 2(*p* - 1) times the latency plus 2(*p* - 1)/*p* times their size over
+# the bandwidth, both measured here, plus the overhead of Horovod. In each pass all ranks wait for the slowest one: this is the expected maximum of
+# *p* normal random numbers with the measured scatter. The second curve is for a network with given, not measured, parameters; replace them by
+# those of your network. The points from publications are for other networks and hardware, and their definitions of the time differ.
 
 # %%
 fabric = cl.scaling.Network("stated: 2 us, 12.5 GB/s", latency=2e-6, bandwidth=12.5e9)
@@ -149,25 +150,25 @@ for name, prediction in at_1024.items():
     )
 
 # %% [markdown]
-# What is not done, and why:
+# What is not implemented, and why:
 #
-# - All gradients of a pass are averaged in one go after it, not layer by layer while the pass still runs. Such an overlap could hide at
-#   most what the column *allreduce* says.
-# - Gradients travel in float32. In half precision they are half the bytes, but over Gloo on one machine their averages took longer, for
-#   its sums of 16-bit numbers are made in software (the 3.5 MB of 3DGAN's generator: 24 instead of 10 ms, on a busy machine). It would pay on networks
-#   slower than some 0.3 GB/s.
-# - The tensors of a pass are averaged as one group, as quickly as one long vector would be, and 10 to 30 % quicker than one by one.
+# - All gradients of a pass are averaged together after the pass, not layer by layer during it. Such an overlap could save at most the time in the
+#   column *allreduce*.
+# - Gradients are exchanged in float32. In half precision they have half the size, but over Gloo on one machine the averages took longer, because
+#   its sums of 16-bit numbers are calculated in software (for the 3.5 MB of the generator of 3DGAN: 24 instead of 10 ms, on a busy machine). It
+#   would be faster only for networks slower than about 0.3 GB/s.
+# - The tensors of a pass are averaged as one group, which is as fast as one long vector and 10 to 30 % faster than one by one.
 
 # %% [markdown]
-# ## 4. What large batches do to a GAN
+# ## 4. Effect of large batches on a GAN
 #
-# Weak scaling keeps the batch of each engine, so on many engines the batch of a step is large, and an epoch has few steps. Here is
-# that without the engines: as many epochs with four times the batch, so with a quarter of the steps. The usual cure is a learning rate that grows
-# with the batch (`rate_scaling="linear"`), after a warm-up that spares the first steps (arXiv:1706.02677). It was found for
-# classifiers. A GAN plays a game, and nothing says that it holds there.
+# In weak scaling the batch of each engine is constant, so with many engines the batch of a step is large, and an epoch has few steps. Here
+# this is studied without additional engines: the same number of epochs with four times the batch has one quarter of the steps. The usual remedy
+# is a learning rate proportional to the batch size (`rate_scaling="linear"`) after a warm-up in the first steps (arXiv:1706.02677). It was
+# developed for classifiers and need not work for the adversarial training of a GAN.
 #
-# Equal epochs favour small batches: they take four times as many steps. What many engines buy is that each epoch is over sooner, and a
-# fair question is whether the time that is saved pays for the epochs that a large batch needs more.
+# A comparison at equal epochs favours small batches, which have four times as many steps. With many engines, each epoch takes less time, and the
+# question is whether the time saved compensates for the additional epochs that a large batch needs.
 
 # %%
 large = start(4 * batch).wait()
@@ -185,27 +186,27 @@ curves = {
 cl.plots.scaling.scores(curves, floor, name="ks_comb")
 
 # %% [markdown]
-# At demo size the GAN first makes events without jets, which scores 1,715. It was trained twice while this was written. With batch 32 it left
-# that after five epochs both times, and ended at 224 in one process, at 694 on two engines. With batch 128 and the same learning rate it
-# never left it. With four times the rate after a warm-up it did, later: 404 in the eighth epoch and 1,003 in the tenth, the second time 1,034
-# and 1,157. So the scaled rate won back a part of what the large batch had lost, and the small batch was ahead. Scores jump by hundreds from
-# epoch to epoch and from training to training, two of each are no proof, and all are far from the floor of 2: a few hundred steps are a
-# GAN's first minutes.
+# At `demo` size the GAN first generates events without jets, for which the score is 1,715. The training was done twice. With batch 32 it left
+# that state after five epochs both times, and ended at 224 in one process and at 694 on two engines. With batch 128 and the same learning rate
+# it never left it. With four times the rate after a warm-up it did so later: it reached 404 in the eighth epoch and 1,003 in the tenth, in the
+# second training 1,034 and 1,157. So the scaled rate recovers part of what the large batch loses, but the small batch is better. Scores change
+# by hundreds from epoch to epoch and from training to training, two trainings of each kind prove nothing, and all scores are far from the
+# floor of 2, because a few hundred steps are only the beginning of a training.
 
 # %% tags=["summary"]
 weak = report.point("weak", ranks[-1])
 print(f"{weak.ranks} engines together: {weak.samples_per_second:.0f} samples/s, efficiency {weak.efficiency:.1%} +- {weak.error:.1%}")
 for cause, seconds in report.losses().items():
     print(f"  {cause:30} {1e3 * seconds:+8.1f} ms per step")
-print(f"ks_comb of {n_judge} events, real against real: {floor[0]:.1f} +- {floor[1]:.1f}")
+print(f"ks_comb of {n_reference} events, floor: {floor[0]:.1f} +- {floor[1]:.1f}")
 for name, scores in curves.items():
     print(f"  {name:22} best of {epochs} epochs {min(scores):8.1f}, last {scores[-1]:8.1f}")
 
 # %% [markdown]
-# ## 5. Lose an engine, and go on
+# ## 5. Loss of an engine
 #
-# On many nodes one will fail sooner or later. With `elastic=True` a training goes on from its last checkpoint on the engines that are left, with
-# the same batch of all of them together, and takes in new ones when an epoch ends.
+# With many nodes, one will fail sooner or later. With `elastic=True` a training continues from its last checkpoint on the remaining engines, with
+# the same global batch, and includes new engines at the end of an epoch.
 
 # %%
 run = cl.distributed.fit(
@@ -223,7 +224,7 @@ while run.status == "running" and not run.interruptions:
 run.interruptions
 
 # %% [markdown]
-# `scale` starts an engine in its place; when the epoch ends, the training takes it in.
+# `scale` starts a new engine; at the end of the epoch it joins the training.
 
 # %%
 engines = cl.cluster.scale(engines.size)
@@ -232,10 +233,10 @@ print(*run.interruptions, sep="\n")
 survived
 
 # %% [markdown]
-# ## 6. What must hold
+# ## 6. Checks
 #
-# Whatever the size of the run: the parts of a step are the step, the ranks held the same weights, and the training that lost an engine
-# finished all of its epochs.
+# For every size: the times of the parts of a step add up to its time, all ranks had the same weights, and the training that lost an engine
+# completed all epochs.
 
 # %%
 for point in report.points:

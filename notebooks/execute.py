@@ -1,13 +1,12 @@
-"""Execute a notebook without a browser and leave the executed notebook and one self-contained HTML page.
+"""Execute a notebook without a browser; write the executed notebook and one self-contained HTML page.
 
     python notebooks/execute.py notebooks/00_from_engines_to_showers.ipynb --out out
 
-The page needs no network: nothing in it is fetched from elsewhere. What the cell tagged `summary` prints is printed
-here; what the kernel itself says (TensorFlow about this machine, say) is kept in a log beside the page.
+The page needs no Internet connection. The output of the cell tagged `summary` is printed; messages of the kernel itself
+(e.g. of TensorFlow) go to a log next to the page.
 
-Ctrl-C interrupts the cell that runs, which may finish a step and write a checkpoint, and leaves notebook and page as
-far as they were executed; once more ends the kernel at once. The clusters that the notebook started are stopped when it
-ends, however it ends.
+Ctrl-C interrupts the running cell, which may complete a step and write a checkpoint; notebook and page contain what was
+executed. A second Ctrl-C ends the kernel at once. Clusters started by the notebook are always stopped at the end.
 """
 
 import argparse
@@ -22,7 +21,7 @@ from pathlib import Path
 
 from calolab.interrupts import NOTHING, Stopped, handled, postponed, stopping
 
-with stopping("the execution of a notebook"):  # these take some seconds
+with stopping("the execution of a notebook"):  # these imports take some seconds
     import nbformat
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError
@@ -32,16 +31,16 @@ with stopping("the execution of a notebook"):  # these take some seconds
     from calolab import cluster
     from calolab.files import complete
 
-INTERRUPTED_CELL = 60.0  # seconds in which an interrupted cell may end by itself
+INTERRUPTED_CELL = 60.0  # time for an interrupted cell to end by itself [s]
 
 
 class Execution:
-    """A notebook in a new kernel, in a thread of its own: the main thread receives the signals.
+    """Execution of a notebook in a new kernel; it runs in a separate thread, as the main thread receives signals.
 
     Args:
-        notebook: gets its outputs cell by cell.
-        options: of `NotebookClient`.
-        streams: files of the kernel, as for `subprocess.Popen`.
+        notebook: the notebook, to which outputs are added cell by cell.
+        options: options of `NotebookClient`.
+        streams: output files and environment of the kernel, as for `subprocess.Popen`.
     """
 
     def __init__(self, notebook, options, streams):
@@ -53,7 +52,7 @@ class Execution:
         self._thread = threading.Thread(target=self._run, args=(streams,), daemon=True)
 
     def run(self, advance):
-        """Execute all cells, or those before a signal; gives the error of a cell that failed."""
+        """Execute all cells, or those before a signal; returns the error of a cell that failed."""
         self._advance = advance
         with handled(self._receive, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             self._thread.start()
@@ -80,7 +79,7 @@ class Execution:
         self._in_loop("interrupt_kernel")
 
     def _in_loop(self, call, **options):
-        """Let the kernel's manager do something where it lives."""
+        """Call a method of the kernel manager in its event loop."""
         if self._loop is not None and self._loop.is_running():
             asyncio.run_coroutine_threadsafe(getattr(self._client.km, call)(**options), self._loop)
 
@@ -98,14 +97,14 @@ class Execution:
 
 
 def execute(path, timeout, log, owner, kept):
-    """The notebook at `path` with its outputs, run in a new kernel, and the error or `Stopped` that ended it.
+    """Execute a notebook in a new kernel; returns it with its outputs, and the error or `Stopped` that ended it.
 
     Args:
-        path: of the notebook.
-        timeout: seconds allowed per cell; None for no limit.
-        log: file for what the kernel itself says.
-        owner: by which the clusters that the notebook starts are found.
-        kept: of `Stopped`.
+        path: path of the notebook.
+        timeout: maximum time per cell [s]; None for no limit.
+        log: file for messages of the kernel itself.
+        owner: identifier of the clusters that the notebook starts.
+        kept: text for `Stopped`.
     """
     notebook = nbformat.read(path, as_version=4)
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
@@ -114,11 +113,11 @@ def execute(path, timeout, log, owner, kept):
             "timeout": timeout,
             "kernel_name": "python3",
             "resources": {"metadata": {"path": str(path.parent)}},
-            # Widgets leave a picture: their whole state in the file would only make it heavy.
+            # Widgets are saved as pictures; their full state would make the file large.
             "store_widget_state": False,
-            # A progress bar keeps its last line only, as in JupyterLab.
+            # Only the last line of a progress bar is kept, as in JupyterLab.
             "coalesce_streams": True,
-            # What C++ libraries write past Python goes to the log, not into the cells.
+            # Output of C++ libraries goes to the log, not to the cells.
             "extra_arguments": ["--IPKernelApp.capture_fd_output=False"],
         }
         environment = os.environ | {cluster.OWNER: owner}
@@ -131,32 +130,32 @@ def execute(path, timeout, log, owner, kept):
 
 
 def write(path, text):
-    """Write beside the target, then rename: a reader never meets half a file."""
+    """Write a file completely before it gets its name."""
     content = text.encode()
     with complete(path, len(content)) as partial:
         partial.write_bytes(content)
 
 
 def summary(notebook):
-    """What the cell tagged `summary` printed."""
+    """The output of the cell tagged `summary`."""
     tagged = [cell for cell in notebook.cells if "summary" in cell.metadata.get("tags", [])]
     outputs = [output for cell in tagged for output in cell.get("outputs", [])]
     return "".join(output.text for output in outputs if output.output_type == "stream")
 
 
 def main():
-    """Execute, save, report; the exit status says whether every cell ran."""
+    """Execute and save the notebook; the exit status says whether all cells ran."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
-    parser.add_argument("--timeout", type=float, default=None, help="seconds allowed per cell (default: no limit)")
+    parser.add_argument("--timeout", type=float, default=None, help="maximum time per cell in seconds (default: no limit)")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 
     executed = arguments.out / arguments.notebook.name
     html = executed.with_suffix(".html")
     owner, written, kept = secrets.token_hex(8), f"what was executed is in {executed} and {html}", NOTHING
-    # A signal after the last cell waits until nothing can be lost; before, `Execution` receives it.
+    # Before the end of the last cell, `Execution` receives signals; afterwards they are postponed until all is saved.
     with (
         stopping("the execution of a notebook", lambda: kept),
         postponed(signal.SIGHUP),

@@ -1,4 +1,4 @@
-"""The self-contained HTML page of an executed notebook: nothing in it is fetched from elsewhere."""
+"""The self-contained HTML page of an executed notebook, which needs no Internet connection."""
 
 import re
 
@@ -6,17 +6,17 @@ from bs4 import BeautifulSoup
 from latex2mathml.converter import convert
 from nbconvert import HTMLExporter
 
-# Formulas in a page's text, as nbconvert leaves them for a script: $$...$$ on a line of its own, $...$ within one.
+# Formulas in the text of a page, as written by nbconvert: $$...$$ on a separate line, $...$ within a line.
 FORMULA = re.compile(r"\$\$(?P<display>.+?)\$\$|\$(?P<inline>\S(?:[^$\n]*?\S)?)\$(?!\d)", re.DOTALL)
 
 
 def page(notebook, title):
-    """One HTML page with all scripts, styles and pictures inside."""
+    """One HTML page that contains all scripts, styles and pictures."""
     exporter = HTMLExporter(
         embed_images=True,
         exclude_input_prompt=True,
         exclude_output_prompt=True,
-        # Each of these is a script that nbconvert would otherwise take from a content delivery network.
+        # Without these settings nbconvert loads scripts from a content delivery network.
         mathjax_url="",
         require_js_url="",
         jquery_url="",
@@ -33,17 +33,17 @@ def page(notebook, title):
 
 
 def show_formulas(soup):
-    """Turn the LaTeX in a page's text into MathML, which browsers show by themselves."""
+    """Convert the LaTeX in the text of a page to MathML, which browsers can display."""
     for text in soup.find_all(string=re.compile(r"\$")):
         if not text.find_parent(class_="jp-MarkdownOutput") or text.find_parent(["code", "pre"]):
             continue
-        # Between two formulas the text stays text: `<` is no tag.
+        # The text between formulas is not parsed: `<` does not start a tag.
         pieces, end = [], 0
         for match in FORMULA.finditer(text):
             display = "inline" if match["display"] is None else "block"
             try:
                 formula = BeautifulSoup(convert(match["display"] or match["inline"], display=display), "html.parser")
-            except Exception:  # of LaTeX that the converter does not understand: it stays as it is
+            except Exception:  # LaTeX that the converter does not support is kept
                 formula = match[0]
             pieces += [str(text)[end : match.start()], formula]
             end = match.end()
@@ -51,7 +51,7 @@ def show_formulas(soup):
 
 
 def describe_pictures(soup, notebook):
-    """Give each figure of a page the words that came with it: nbconvert's template leaves them out."""
+    """Add the description of each figure, which the template of nbconvert omits."""
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", []) if "data" in output]
     words = {
         output.data["image/png"].strip(): output.metadata.get("image/png", {}).get("alt")

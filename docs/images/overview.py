@@ -1,8 +1,9 @@
-"""Draws `overview.png`, the picture of README: one Geant4 shower beside a comparison of Geant4 with GFlash.
+"""Draws `overview.png`, the picture of README: one shower and a comparison of GFlash with Geant4.
 
     .venv/bin/python docs/images/overview.py
 """
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -10,24 +11,25 @@ from PIL import Image
 
 import calolab as cl
 
-
-def pixels(figure, height):
-    """A figure as an image of so many pixels in height."""
-    figure.savefig("/dev/null", format="png")  # lays the panels out
-    figure.set_dpi(height / figure.get_figheight())
-    figure.canvas.draw()
-    return np.asarray(figure.canvas.buffer_rgba())[..., :3]
+HEIGHT = 560  # pixels
 
 
-options = {"events": 400, "energy": (10, 50), "seed": 7}
+def image(figure):
+    """A figure as an image."""
+    content = BytesIO()
+    figure.savefig(content, format="png", dpi=HEIGHT / figure.get_figheight())
+    return Image.open(content).convert("RGB")
+
+
+options = {"events": 300, "energy": (10, 50), "seed": 7}
 geant4 = cl.simulate.showers("clic-ecal", **options)
 gflash = cl.simulate.showers("clic-ecal", **options, method="gflash")
-names = {"Geant4": geant4, "GFlash": gflash}
+samples = {"Geant4": geant4, "GFlash": gflash}
 event = int(np.argmax(geant4.labels["energy"]))
-shower = cl.plots.slices.show({"Geant4": geant4}, event, axis="y", position=None)
-report = cl.validation.compare(geant4, gflash, names=tuple(names), seed=7)
-panels = report.plot(["profile_z", "visible_fraction"])
-left, right = (pixels(figure, 560) for figure in (shower, panels))
-height = min(len(left), len(right))
-picture = Image.fromarray(np.concatenate([left[:height], right[:height]], axis=1))
+shower = cl.plots.slices.show(samples, event, axis="y", position=None)
+report = cl.validation.compare(geant4, gflash, names=tuple(samples), seed=7)
+left, right = image(shower), image(report.plot(["profile_z", "visible_fraction"]))
+picture = Image.new("RGB", (left.width + right.width, HEIGHT), "white")
+picture.paste(left, (0, 0))
+picture.paste(right, (left.width, 0))
 picture.quantize(128).save(Path(__file__).with_name("overview.png"), optimize=True)
