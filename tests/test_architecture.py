@@ -1,4 +1,4 @@
-"""The house of CONTRIBUTING.md, held by tests: imports point one way, and each heavy library has one door."""
+"""The architecture of CONTRIBUTING.md: imports go to lower layers, and each heavy library is imported in few places."""
 
 import ast
 import subprocess
@@ -9,8 +9,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Within row 0 imports follow the order of this list, as in spaces <- samples <- particles <- jets.
-NOUNS = [
+# The modules of layer 0; they import only modules that come earlier in this list.
+LAYER_0 = [
     "cgroups",
     "cpu",
     "files",
@@ -25,9 +25,9 @@ NOUNS = [
     "particles",
     "jets",
 ]
-# Import only from lower rows; siblings of a row do not know each other.
-ROWS = [
-    set(NOUNS),
+# Packages import only from lower layers, not from other packages of their own layer.
+LAYERS = [
+    set(LAYER_0),
     {"cluster", "plots"},
     {"datasets", "simulate", "models"},
     {"training", "validation"},
@@ -36,12 +36,13 @@ ROWS = [
     {"widgets"},
     {"calolab_magics"},
 ]
-# `calolab/__init__.py` exports lazily and loads the magics on request.
-FREE = {"calolab"}
+# `calolab/__init__.py` imports its parts on access, and the magics on request.
+EXEMPT = {"calolab"}
 
-DOORS = {
-    "tensorflow": ("calolab.training.", "calolab.inference.", "calolab.distributed.rank"),
-    "keras": ("calolab.models.", "calolab.training.", "calolab.inference.", "calolab.distributed.rank"),
+# The only modules and packages that import each heavy library.
+ALLOWED = {
+    "tensorflow": ("calolab.training.", "calolab.distributed.rank"),
+    "keras": ("calolab.models.", "calolab.training."),
     "cloudpickle": ("calolab.distributed.shipment",),
     "horovod": ("calolab.distributed.horovod",),
     "ipyparallel": ("calolab.cluster.", "calolab.distributed.", "calolab.search.", "calolab.scaling."),
@@ -49,17 +50,23 @@ DOORS = {
     "dask": ("calolab.distributed.dask",),
     "optuna": ("calolab.search.proposals",),
     "h5py": ("calolab.datasets.",),
-    "uproot": ("calolab.datasets.",),
-    "astropy": ("calolab.datasets.",),
-    "awkward": ("calolab.particles", "calolab.jets", "calolab.datasets.", "calolab.simulate."),
+    "uproot": ("calolab.datasets.delphes",),
+    "astropy": ("calolab.datasets.maps",),
+    "awkward": (
+        "calolab.particles",
+        "calolab.jets",
+        "calolab.datasets.delphes",
+        "calolab.simulate.jet_images",
+        "calolab.simulate.pythia_worker",
+    ),
     "geant4_pybind": ("calolab.simulate.geant4_worker",),
-    "pythia8mc": ("calolab.simulate.pythia",),
+    "pythia8mc": ("calolab.simulate.pythia_worker",),
     "fastjet": ("calolab.jets",),
     "tqdm": ("calolab.progress", "calolab.interrupts"),
     "matplotlib": ("calolab.plots.",),
-    "mplhep": ("calolab.plots.",),
-    "anywidget": ("calolab.widgets.",),
-    "ipywidgets": ("calolab.widgets.",),
+    "mplhep": ("calolab.plots.style",),
+    "anywidget": ("calolab.widgets.shared.live",),
+    "ipywidgets": (),
     "IPython": ("calolab_magics",),
 }
 
@@ -74,7 +81,7 @@ FILES = {module_name(path): path for top in ("calolab", "magics") for path in so
 
 
 def imports(path):
-    """Absolute names of all modules that a file imports, wherever the import stands in it."""
+    """Absolute names of all modules that a file imports, wherever in the file."""
     name = module_name(path)
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text())):
@@ -88,37 +95,50 @@ def imports(path):
 
 
 def part(module):
-    """The part of the house that a module belongs to: `spaces`, `plots`, ..., `calolab_magics`."""
+    """The package, or module of layer 0, that a module belongs to: `spaces`, `plots`, ..., `calolab_magics`."""
     names = module.split(".")
     return names[0] if names[0] == "calolab_magics" else names[1] if len(names) > 1 else names[0]
 
 
-def row(name):
-    return next(number for number, members in enumerate(ROWS) if name in members)
+def layer(name):
+    return next(number for number, members in enumerate(LAYERS) if name in members)
 
 
-@pytest.mark.parametrize("module", sorted(set(FILES) - FREE))
-def test_imports_point_one_way(module):
+@pytest.mark.parametrize("module", sorted(set(FILES) - EXEMPT))
+def test_imports_go_to_lower_layers(module):
     here = part(module)
     for imported in imports(FILES[module]):
-        if imported.split(".")[0] not in ("calolab", "calolab_magics") or imported in FREE:
+        if imported.split(".")[0] not in ("calolab", "calolab_magics") or imported in EXEMPT:
             continue
         there = part(imported)
         if there == here or there == "__version__":
             continue
-        if row(there) == row(here) == 0:
-            assert NOUNS.index(there) < NOUNS.index(here), f"{module} imports {imported}: against the arrows of row 0"
+        if layer(there) == layer(here) == 0:
+            assert LAYER_0.index(there) < LAYER_0.index(here), (
+                f"{module} imports {imported}: in layer 0 imports follow the order of the list"
+            )
         else:
-            assert row(there) < row(here), f"{module} imports {imported}: imports point to lower rows only"
+            assert layer(there) < layer(here), f"{module} imports {imported}: imports go to lower layers only"
 
 
 @pytest.mark.parametrize("module", sorted(FILES))
-def test_heavy_libraries_have_one_door(module):
+def test_heavy_libraries_are_imported_where_the_table_says(module):
     for imported in imports(FILES[module]):
-        doors = DOORS.get(imported.split(".")[0])
-        assert doors is None or f"{module}.".startswith(doors) or module.startswith(doors), (
-            f"{module} imports {imported}, whose door is {' or '.join(doors)}"
+        allowed = ALLOWED.get(imported.split(".")[0])
+        assert allowed is None or f"{module}.".startswith(allowed) or module.startswith(allowed), (
+            f"{module} imports {imported}, which only {' and '.join(allowed) or 'no module'} may import"
         )
+
+
+def test_the_table_of_heavy_libraries_allows_no_more_than_is_used():
+    used = {(imported.split(".")[0], module) for module, path in FILES.items() for imported in imports(path)}
+    unused = {
+        (library, place)
+        for library, places in ALLOWED.items()
+        for place in places
+        if not any(name == library and f"{module}.".startswith(place) for name, module in used)
+    }
+    assert unused == set()
 
 
 def test_nothing_imports_the_magics_by_their_folder_name():
