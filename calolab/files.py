@@ -67,7 +67,13 @@ def complete(
 
 @contextmanager
 def scratch(path: str | os.PathLike, size: int | None = None, *, remedy: str = REMEDY) -> Iterator[Path]:
-    """Yield a temporary name next to `path`, which is removed after the block; otherwise like `complete`."""
+    """Yield a temporary name next to `path`, which is removed after the block; otherwise like `complete`.
+
+    Args:
+        path: the file or folder.
+        size: its maximum size [bytes], for the message about a full disk.
+        remedy: what to do about a full disk, for the message.
+    """
     path = Path(path)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"{path.parent}: no such directory to save {path.name} in. Create it first.")

@@ -116,7 +116,12 @@ def postponed(*others: int) -> Iterator[None]:
 
 @contextmanager
 def handled(handler: Callable, *numbers: int) -> Iterator[None]:
-    """Inside the block, call a function for these signals unless they are ignored; in the main thread only."""
+    """Inside the block, call a function for these signals unless they are ignored; in the main thread only.
+
+    Args:
+        handler: called with the number of the signal and the current frame.
+        *numbers: the signals.
+    """
     before = {}
     if threading.current_thread() is threading.main_thread():
         handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
@@ -130,7 +135,7 @@ def handled(handler: Callable, *numbers: int) -> Iterator[None]:
 
 
 def _stop(number, frame):
-    """A handler: Ctrl-C, or what counts as one."""
+    """A signal handler: raise KeyboardInterrupt with the number of the signal."""
     error = KeyboardInterrupt()
     error.number = number
     raise error
@@ -141,30 +146,30 @@ def _ours(handler: object) -> bool:
 
 
 def _put_off() -> bool:
-    """Whether this is within `deferred_interrupt` or `postponed`."""
+    """Whether this is called inside `deferred_interrupt` or `postponed`."""
     handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     return any(_ours(handler) and handler is not _stop for handler in handlers)
 
 
 def _terminations() -> tuple[int, ...]:
-    """SIGTERM where it would end a script without a word; nobody else's handler is replaced."""
+    """SIGTERM in a script that has no handler of its own for it; handlers of other programs are not replaced."""
     handler = signal.getsignal(signal.SIGTERM)
     return (signal.SIGTERM,) if in_script() and (handler is signal.SIG_DFL or _ours(handler)) else ()
 
 
 def _end_script(kind, error, trace):
-    """An excepthook: one line and the signal's exit status for Ctrl-C in a script, everything else as ever."""
+    """An excepthook: one line and the exit status of the signal for Ctrl-C in a script; other exceptions as usual."""
     if not (issubclass(kind, KeyboardInterrupt) and in_script()):
         sys.__excepthook__(kind, error, trace)
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the line comes first
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # ignored until the line is printed
     line = str(error) if isinstance(error, Stopped) else f"Stopped: {_place(trace)}."
     print(f"\r\x1b[K{line}" if sys.stderr.isatty() else line, file=sys.stderr, flush=True)
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # once more while Python ends: at once
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # another Ctrl-C while Python exits ends it at once
     raise SystemExit(128 + getattr(error, "number", signal.SIGINT))
 
 
 def _place(trace) -> str:
-    """Where a script was, in words."""
+    """The position in a script, as text."""
     first = traceback.extract_tb(trace, limit=1)
     return f"{os.path.basename(first[0].filename)}, line {first[0].lineno}" if first else "the program"

@@ -121,7 +121,7 @@ def test_bad_requests_are_refused():
         particles.merge([made, events([1])])
     with pytest.raises(ValueError, match="at least one"):
         particles.concatenate([])
-    with pytest.raises(ValueError, match="labelled"):
+    with pytest.raises(ValueError, match="with the labels"):
         particles.concatenate([made, Particles(made.columns)])
     with pytest.raises(ValueError, match="same fields"):
         particles.merge([made, events([2, 1], identity=np.ones(3))])

@@ -223,7 +223,7 @@ def save(
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
     if len(sample) == 0:
-        raise ValueError(f"{path}: the sample has no events; there is nothing to save.")
+        raise ValueError(f"{path}: the sample has zero events; there is nothing to save.")
     if hcal is not None and chosen.cells is not None:
         raise ValueError(f"{path}: layout {chosen.name!r} cannot store hcal=; use a layout for showers.")
     if isinstance(sample, Sample | EventStream) == (chosen.container == "root"):

@@ -68,7 +68,7 @@ def open_hdf5(path: str | Path) -> h5py.File:
                     "HDF5_USE_FILE_LOCKING=FALSE before Python starts, and make sure that no process writes the file."
                 ) from error
             raise LockError(
-                f"{path}: another process has this HDF5 file open for writing. Wait until that process has closed it."
+                f"{path}: another process has this HDF5 file open for writing. Wait until it is closed there."
             ) from error
         if "already open for write" in text:
             raise LockError(

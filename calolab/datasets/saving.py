@@ -31,7 +31,12 @@ _MARGIN_BYTES = 1_500_000
 
 
 def fitting_layout(path: Path, sample: Sample | EventStream | Particles) -> str:
-    """Name of the layout that fits a sample and the name of the file."""
+    """Name of the layout that fits a sample and the name of its file.
+
+    Args:
+        path: the file.
+        sample: the events.
+    """
     if not isinstance(sample, Sample | EventStream):
         return "delphes"
     space = sample.space
@@ -103,6 +108,10 @@ def write_images(path: Path, sample: Sample | EventStream, layout: Layout) -> No
 
 def description(path: Path, **content) -> str:
     """The description of a file, as JSON in ASCII.
+
+    Args:
+        path: the file, for messages.
+        **content: layout, labels, spaces and origin, as plain numbers, strings, lists and dictionaries.
 
     Raises:
         ValueError: if it contains anything except plain numbers and strings.

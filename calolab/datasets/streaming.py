@@ -182,9 +182,9 @@ class EventStream:
                 for _, start, stop in group:
                     where = slice(done, done + stop - start)
                     done = where.stop
-                    columns = read_labels(handle, file, start, stop)
                     piece = values[where] if places is None else np.empty((stop - start, *self.space.shape), np.float32)
                     read_values(handle, file, start, stop, piece)
+                    columns = read_labels(handle, file, start, stop)
                     empty.add(piece, columns.get("energy") if file.dataset == ECAL else None, file.path, start)
                     if places is not None:
                         where = places[where]

@@ -106,7 +106,12 @@ class StepDetector(g4.G4VSensitiveDetector):
         self.steps: list[float] = []
 
     def ProcessHits(self, step, history):
-        """Record one step."""
+        """Record one step.
+
+        Args:
+            step: the step, with its energy deposit.
+            history: not used.
+        """
         energy = step.GetTotalEnergyDeposit()
         if energy > 0:
             ends = step.GetPreStepPoint().GetPosition() + step.GetPostStepPoint().GetPosition()

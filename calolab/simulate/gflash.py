@@ -61,7 +61,12 @@ class _Profile:
     start: np.ndarray
 
     def density(self, depth: np.ndarray, section: np.ndarray) -> np.ndarray:
-        """Fraction of the energy per radiation length, at `depth` [X0] in the given sections."""
+        """Fraction of the energy per radiation length.
+
+        Args:
+            depth: depths [X0], shape `(event, layer)`.
+            section: index of the section of each layer.
+        """
         shape, rate = self.shape[:, section], self.rate[:, section]
         logarithm = shape * np.log(rate) - gammaln(self.shape)[:, section]
         age = np.maximum(depth, 1e-9)

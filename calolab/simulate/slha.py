@@ -88,7 +88,12 @@ def spectrum(gluino_mass: float, neutralino_mass: float | None = None) -> str:
 
 
 def check_masses(gluino_mass: float, neutralino_mass: float | None = None) -> None:
-    """Raise ValueError unless gluinos and neutralinos with these masses [GeV] can be produced and can decay."""
+    """Raise ValueError unless gluinos and neutralinos with these masses can be produced and can decay.
+
+    Args:
+        gluino_mass: mass of the gluino [GeV].
+        neutralino_mass: mass of the neutralino [GeV], or None.
+    """
     for name, mass in (("gluino_mass", gluino_mass), ("neutralino_mass", neutralino_mass)):
         if not isinstance(mass, (int, float, np.number)) and not (mass is None and name == "neutralino_mass"):
             raise ValueError(f"{name} expects a number [GeV], received {mass!r}.")

@@ -296,7 +296,7 @@ def test_sizes_and_checksums_that_cannot_be_right_are_refused(options, words):
 
 
 def test_an_address_must_say_where_the_name_belongs_and_may_hold_braces(server, tmp_path):
-    with pytest.raises(ValueError, match=r"set: download must hold \{file\}"):
+    with pytest.raises(ValueError, match=r"set: download must contain \{file\}"):
         PublicSet("set", "a set", "10.1234/a", "arXiv:1", download="http://127.0.0.1/a.h5")
     held = replace(public_set(server), download=f"{server.address}/{{file}}?token={{x}}")
     assert fetch(tmp_path, held)[0].read_bytes() == CONTENT

@@ -175,7 +175,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_nothing_else(tmp_path, showe
     path = datasets.save(tmp_path / "events.h5", showers(2))
     negative = showers(3)
     negative.values[1, 0, 0, 0] = -1
-    with pytest.raises(ValueError, match="'ECAL' would hold negative energies, the first in event 1"):
+    with pytest.raises(ValueError, match="'ECAL' would contain negative energies, the first in event 1"):
         datasets.save(path, negative, overwrite=True)
     with pytest.raises(ValueError, match="plain numbers and strings"):
         datasets.save(path, dataclasses.replace(showers(3), origin={"file": open}), overwrite=True)

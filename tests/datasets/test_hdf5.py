@@ -102,7 +102,7 @@ def test_virtual_datasets(virtual, sample):
     assert np.array_equal(datasets.load(virtual).values, sample.values)
     stream = datasets.stream(virtual)
     virtual.with_name("part_1.h5").rename(virtual.with_name("moved.h5"))
-    missing = "content of 4 of them is missing ('part_1.h5' is not there), events 4 to 7"
+    missing = "content of 4 of them is missing ('part_1.h5' does not exist), events 4 to 7"
     refuses(virtual, missing)
     for read in (stream.head, lambda: stream.labels["energy"], lambda: list(stream.batches(4, seed=0))):
         with pytest.raises(ValueError, match="'part_1.h5' is not there"):
@@ -127,7 +127,7 @@ def test_a_virtual_dataset_with_a_gap(tmp_path, virtual, sample):
     with h5py.File(tmp_path / "gap.h5", "w") as file:
         file.create_virtual_dataset("ECAL", layout)
         file["energy"] = sample.labels["energy"]
-    refuses(tmp_path / "gap.h5", "is missing (no source is named for it), events 4 to 7")
+    refuses(tmp_path / "gap.h5", "is missing (no source is given), events 4 to 7")
 
 
 def test_links_to_other_files_are_not_followed(tmp_path, sample):

@@ -118,7 +118,7 @@ def test_a_label_that_is_undefined_for_some_jets_is_left_out_with_a_warning(tmp_
     with h5py.File(path, "w") as file:
         file["image"] = events(4, space="jet-image").values
         file["signal"], file["tau_21"] = np.ones(4), [0.1, np.nan, 0.2, 0.3]
-    with pytest.warns(UserWarning, match="'tau_21' holds NaN.*Read without the label 'tau_21'"):
+    with pytest.warns(UserWarning, match="'tau_21' holds NaN.*read without the label 'tau_21'"):
         read = datasets.load(path)
     assert set(read.labels) == {"signal"}
     with h5py.File(path, "a") as file:
@@ -261,7 +261,7 @@ def test_masses_in_names():
 
 
 def test_names_and_labels_that_disagree(tmp_path, events):
-    with pytest.raises(ValueError, match="the name says gluino_mass 1400 GeV, but the label goes from 1600"):
+    with pytest.raises(ValueError, match="the name gives gluino_mass 1400 GeV, but the label ranges from 1600"):
         datasets.save(tmp_path / "RPV10_1400_850_01_train.npz", events(3, gluino_mass=1600))
     path = datasets.save(tmp_path / "a.npz", events(3, gluino_mass=1600))
     refused(path, "already holds the labels ['gluino_mass']", labels={"gluino_mass": 1400})
@@ -275,7 +275,7 @@ def test_layouts_names_and_contents_that_do_not_fit(tmp_path, events, showers):
 
     refuse("a.npz", showers(2), r"layout '3dgan' is an HDF5 file; name the file \*\.h5")
     refuse("a.h5", events(2), r"layout 'rpv' is an npz archive; name the file \*\.npz", layout="rpv")
-    refuse("a.h5", showers(2), "holds plain images", layout="lagan")
+    refuse("a.h5", showers(2), "is for images without layers", layout="lagan")
     maps = Sample(np.zeros((2, 256, 256)), {}, spaces.space("convergence"))
     refuse("a.npz", maps, r"holds energies or momenta \[GeV\]", layout="rpv")
     refuse("a.root", events(2), "cannot store Sample", layout="delphes")

@@ -57,7 +57,7 @@ KINDS = {
     "fits.xz": (lzma.compress(b"SIMPLE  ="), "an xz archive of a FITS file"),
     "tar": (packed("w"), "a tar archive: unpack it first, with tar -xf"),
     "tar.gz": (packed("w:gz"), "a gzip archive of a tar archive"),
-    "gz cut": (gzip.compress(b"\x89HDF\r\n\x1a\n")[:12], "a gzip archive, itself damaged"),
+    "gz cut": (gzip.compress(b"\x89HDF\r\n\x1a\n")[:12], "a gzip archive, which is damaged"),
     "zeros": (bytes(100), "an interrupted download"),
     "text": (b"just text", "it begins with b'just tex'"),
 }
