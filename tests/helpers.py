@@ -1,4 +1,4 @@
-"""What tests of several folders use."""
+"""Functions used by tests of several folders."""
 
 import base64
 import contextlib
@@ -15,7 +15,7 @@ from PIL import Image
 
 
 def interrupted(command, ready, number=signal.SIGINT, program=sys.executable, **environment):
-    """Signal a program's process group, as a terminal does, once it is ready; its exit code and what it printed."""
+    """Send a signal to the process group of a program when it is ready; returns exit status and output."""
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     running = subprocess.Popen([program, *command], env=os.environ | environment, **options)
     try:
@@ -28,7 +28,7 @@ def interrupted(command, ready, number=signal.SIGINT, program=sys.executable, **
 
 
 def wait_for(condition, seconds=60, every=0.05):
-    """Wait until a condition holds; fail if it does not within so many seconds."""
+    """Wait until a condition is true; fail after this time [s]."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"not within {seconds} s"
@@ -36,12 +36,12 @@ def wait_for(condition, seconds=60, every=0.05):
 
 
 def alive(processes):
-    """Those of some processes that still run; zombies wait for a parent and run no more."""
+    """Those processes that are still running; zombies are not."""
     return [one for one in processes if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
 
 
 def alive_engines(pids):
-    """Those numbers of engine processes that are still theirs; others may have got them since."""
+    """Those process ids that still belong to engines; others may have been reused."""
     running = []
     for pid in pids:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -52,13 +52,13 @@ def alive_engines(pids):
 
 
 def allow_root(patch):
-    """Open MPI may be run as root: tests do so in a container."""
+    """Allow Open MPI to run as root, which tests in a container need."""
     for name in ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"):
         patch.setenv(name, "1")
 
 
 def pixels(canvas):
-    """The colours that a canvas of a page holds once it has been painted, shape `(height, width, 3)`."""
+    """The colours of a canvas after it has been drawn, shape `(height, width, 3)`."""
     url = canvas.evaluate(
         """(canvas) => new Promise((done) => {
             requestAnimationFrame(() => requestAnimationFrame(() => done(canvas.toDataURL())));
@@ -68,7 +68,7 @@ def pixels(canvas):
 
 
 def cut_off(page, section, canvases, widths=(700, 1000, 1200)):
-    """Texts that do not lie within the canvas on which a widget draws them, in windows of some widths."""
+    """Texts that extend beyond the canvas of a widget, for windows of several widths."""
     page.evaluate(
         """() => {
             window.texts ??= [];

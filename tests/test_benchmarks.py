@@ -1,4 +1,4 @@
-"""`make bench`: progress, what it measured with, and figures that are kept when a later part fails."""
+"""`make bench`: progress, the conditions of the measurement, and results that are kept when a later part fails."""
 
 import json
 import runpy

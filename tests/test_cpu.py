@@ -13,7 +13,7 @@ AVX512 = ("AVX2", "AVX-512", "AVX-512 VNNI", "AVX-512 BF16")
 
 @pytest.fixture
 def machine(monkeypatch):
-    """A CPU with these features, and none of the variables that `prepare` sets."""
+    """A CPU with these features, without the variables that `prepare` sets."""
 
     def make(features):
         monkeypatch.setattr(cpu, "features", lambda: features)
@@ -21,7 +21,7 @@ def machine(monkeypatch):
         for name in ("tensorflow", "tensorflow.python.util._pywrap_util_port"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         for name in (cpu.ONEDNN, cpu.MARK, cpu.LIMIT, *cpu.THREAD_VARIABLES):
-            monkeypatch.setenv(name, "")  # so that what `prepare` sets is undone
+            monkeypatch.setenv(name, "")  # so that changes by `prepare` are undone
             monkeypatch.delenv(name, raising=False)
 
     return make
@@ -42,7 +42,7 @@ def test_tensorflow_decides_where_the_gain_is_not_known(machine, features):
 
 
 def test_the_choice_for_one_cpu_is_not_forced_on_another(machine, monkeypatch):
-    """An engine may inherit the client's variables, or be given `environment`; it decides for its own CPU."""
+    """An engine may inherit variables of the client or be started with `environment`; it decides for its own CPU."""
     machine(AVX2)
     cpu.prepare()
     assert cpu.ONEDNN not in cpu.environment(2)
@@ -142,7 +142,7 @@ LATE = "TensorFlow was imported before calolab and run"
             ],
         ),
         (
-            # As on a CPU with AVX2 alone, where TensorFlow does not switch oneDNN on.
+            # As on a CPU with only AVX2, where TensorFlow does not enable oneDNN.
             "os.environ['TF_ENABLE_ONEDNN_OPTS'] = '0'; import tensorflow; del os.environ['TF_ENABLE_ONEDNN_OPTS']",
             [
                 "off (TensorFlow was imported before calolab, too late to choose)",
@@ -160,5 +160,5 @@ def test_what_is_reported_is_what_tensorflow_does(before, expected, monkeypatch)
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     before_loading, does, after_loading = said.splitlines()
     assert before_loading.partition(" ")[0] == after_loading.partition(" ")[0] == ("off", "on")["True" in does]
-    if "AVX2" in cpu.features():  # elsewhere oneDNN is TensorFlow's own choice
+    if "AVX2" in cpu.features():  # on other CPUs TensorFlow decides on oneDNN
         assert [before_loading, does, after_loading] == expected

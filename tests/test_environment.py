@@ -7,9 +7,9 @@ from pathlib import Path
 import yaml
 
 ROOT = Path(__file__).parents[1]
-# Where the two worlds use different names for the same thing.
+# Packages with different names in conda-forge and PyPI.
 CONDA_NAMES = {"matplotlib": "matplotlib-base"}
-# What only one of them needs, and why.
+# Packages that only one of them needs, with the reason.
 CONDA_ONLY = {
     "python": "the interpreter itself",
     "pip": "installs the pip section and the project",
@@ -23,7 +23,7 @@ CONDA_ONLY = {
 
 
 def name_and_bounds(requirement):
-    """`("keras", {">=3.15", "<4"})` from either notation."""
+    """`("keras", {">=3.15", "<4"})` from both notations."""
     name, bounds = re.fullmatch(r"\s*([A-Za-z0-9_.-]+)(?:\[[^]]*\])?\s*(.*)", requirement).groups()
     return name.lower(), {bound.strip().replace(" ", "") for bound in bounds.split(",") if bound.strip()}
 
@@ -78,7 +78,7 @@ def test_binder_uses_the_same_environment():
 
 
 def test_packages_of_the_project_are_all_listed():
-    """setuptools is told the packages by name: a new folder must be told too."""
+    """setuptools needs the packages by name, so new folders must be added."""
     configured = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"])
     folders = {
         ".".join(path.parent.relative_to(ROOT).parts)

@@ -1,4 +1,4 @@
-"""notebooks/execute.py: the notebook without a browser, and its page."""
+"""notebooks/execute.py: execution of a notebook without a browser, and its page."""
 
 import os
 import re
@@ -91,7 +91,7 @@ def test_an_error_is_told_and_the_page_is_kept(tmp_path):
 
 
 def test_ctrl_c_keeps_what_was_executed_and_stops_the_notebooks_engines_only(tmp_path):
-    """As in `make demo`: one line, 130, no traceback, no engine of the run, and the user's other cluster as it was."""
+    """As in `make demo`: one line, 130, no traceback, no engine left, and other clusters of the user unchanged."""
     cells = [
         code("print('before')"),
         code("from calolab import cluster\nengines = cluster.start(1, name='own', cores=1)"),

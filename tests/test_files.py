@@ -1,4 +1,4 @@
-"""Files appear whole or not at all: full disks, killed writers, folders, and what other runs are writing."""
+"""Files appear completely or not at all: full disks, killed writers, folders, and files of other processes."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from calolab import files
 
 @contextmanager
 def largest_file(size):
-    """Let this process write no larger files, as on a disk that is full then."""
+    """Limit the size of files that this process can write, like a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:

@@ -1,4 +1,4 @@
-"""Ctrl-C: what a script says, how it ends, what it keeps, and that a notebook shows one line."""
+"""Ctrl-C: the message of a script, its exit status, what is kept, and one line in a notebook."""
 
 import builtins
 import os

@@ -1,4 +1,4 @@
-"""Memory that may still be taken: the least of what machine, shell and control groups leave."""
+"""Available memory: the minimum of the limits of machine, shell and control groups."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ GB = 10**9
 
 
 def group(folder, limit, used, files, names=("memory.max", "memory.current", "inactive_file")):
-    """A control group as the kernel shows it."""
+    """The files of a control group."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / names[0]).write_text(f"{limit}\n")
     (folder / names[1]).write_text(f"{used}\n")
@@ -32,7 +32,7 @@ def test_without_limits_the_machine_is_the_bound(tmp_path):
 
 
 def test_a_control_group_above_the_process(tmp_path):
-    """As Slurm nests them: the step has no limit, the job has; pages of files can be given back."""
+    """Nested groups of Slurm: the step has no limit, but the job has one; file pages can be reclaimed."""
     process(tmp_path / "self", "0::/slurm/job_7/step_0\n")
     group(tmp_path / "slurm/job_7", 2 * GB, 1_500_000_000, 200_000_000)
     group(tmp_path / "slurm/job_7/step_0", "max", 1_500_000_000, 0)
@@ -49,7 +49,7 @@ def test_control_groups_of_version_1(tmp_path):
 
 
 def test_a_container_sees_its_own_group_as_the_root(tmp_path):
-    """As Docker and Binder show it without a namespace of their own: the path is the host's."""
+    """Docker and Binder without a namespace for control groups: the path is that of the host."""
     group(tmp_path, GB, 900_000_000, 0)
     found = memory.available(tmp_path, process(tmp_path / "self", "0::/docker/3f2a\n"))
     assert found.bytes == 100_000_000

@@ -1,6 +1,6 @@
-"""Every notebook runs from top to bottom at test size; their own last cells assert what must hold.
+"""Every notebook runs at test size; the assertions are in its last cells.
 
-Their pages are small, show no LaTeX, and describe every picture; each view of a dashboard is clicked.
+The pages are small, show no LaTeX, and describe every picture; each view of a dashboard is clicked.
 """
 
 import os
@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 # Runs in JupyterLab, in tests/browser.
 ELSEWHERE = {"00_from_engines_to_showers"}
-PAGE = 3_000_000  # bytes of an HTML page, the pictures included
-# Clicks each view of each dashboard as the browser does, and waits for the answers. Where there is none it says so.
+PAGE = 3_000_000  # maximum size of an HTML page with its pictures [bytes]
+# Clicks each view of each dashboard like a browser, and waits for the answers.
 CLICKS = """
 import asyncio, calolab
 for dashboard in {one for one in [*globals().values()] if isinstance(one, calolab.widgets.SearchDashboard)}:
@@ -41,7 +41,7 @@ def test_runs_at_test_size(name, tmp_path):
     notebook.cells.append(nbformat.v4.new_code_cell(CLICKS))
     nbformat.write(notebook, source / f"{name}.ipynb")
     command = [sys.executable, ROOT / "notebooks/execute.py", source / f"{name}.ipynb", "--out", tmp_path]
-    # Engines that notebooks start are not those of whoever runs the tests.
+    # Engines started by notebooks must not be those of the user.
     environment = {**os.environ, "CALOLAB_SIZE": "test", "IPYTHONDIR": str(tmp_path / "ipython")}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -53,7 +53,7 @@ def test_runs_at_test_size(name, tmp_path):
 
 
 def check_page(html):
-    """A page is light, shows formulas instead of LaTeX, and every picture in it is described in words."""
+    """A page is small, shows formulas instead of LaTeX, and has a description of every picture."""
     assert 10_000 < len(html) < PAGE, f"{len(html) / 1e6:.1f} MB"
     texts = re.findall(r"<img[^>]*?alt=\"([^\"]*)\"", html, re.DOTALL)
     assert len(texts) == len(re.findall(r"<img\b", html))

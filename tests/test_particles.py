@@ -60,7 +60,7 @@ def test_images_keep_the_energy_inside_the_window(counts, seed):
 
 
 def test_a_particle_lands_in_its_pixel_edges_included():
-    # In single precision -pi and pi lie just outside: they come round to the other side.
+    # In single precision -pi and pi are just outside the range and are mapped to the other side.
     eta = WHOLE.edges("eta")
     columns = {
         "pt": np.ones(5),

@@ -21,7 +21,7 @@ print(cl.tensorflow_log.path())
 
 @pytest.fixture
 def clean(monkeypatch, tmp_path):
-    """A cache of its own, and no log level of the user's or of this process."""
+    """An empty cache, and no log level of the user or this process."""
     monkeypatch.setenv("CALOLAB_CACHE", str(tmp_path))
     monkeypatch.delenv(tensorflow_log.LEVEL, raising=False)
 
@@ -74,7 +74,7 @@ ERROR = "os.write(2, b'E0000 a ' + b'remark\\n'); raise ImportError('a library i
     ids=["terminated", "abort", "error", "remark"],
 )
 def test_crashes_and_errors_are_seen(clean, tmp_path, loading, seen, unseen):
-    """A package named tensorflow that loads as told: TensorFlow itself does not fail on request."""
+    """A package named tensorflow that behaves as specified, because TensorFlow itself does not fail on request."""
     package = tmp_path / "site" / "tensorflow"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(f"import os\n{loading}\n")
@@ -102,7 +102,7 @@ def test_only_the_newest_logs_are_kept(clean, tmp_path):
 
 
 def test_logs_of_the_last_hour_are_kept(clean, tmp_path):
-    """More processes than that may be loading TensorFlow at a time, as the engines of a cluster do."""
+    """More processes may load TensorFlow at the same time, e.g. the engines of a cluster."""
     (tmp_path / "logs").mkdir()
     for number in range(tensorflow_log.KEPT + 5):
         (tmp_path / "logs" / f"tensorflow-host-{number}.log").touch()

@@ -1,4 +1,4 @@
-"""A GAN and a sample so small that a whole training takes a second, alone or on engines."""
+"""A GAN and a sample so small that a training takes one second, alone or on engines."""
 
 import keras
 import numpy as np

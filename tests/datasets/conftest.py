@@ -1,4 +1,4 @@
-"""Showers for the tests of files: sparse like real ones, 2 % of the energy visible."""
+"""Showers for the tests of files: sparse like simulated ones, with 2 % of the energy visible."""
 
 import h5py
 import numpy as np
@@ -28,7 +28,7 @@ def showers():
 
 @pytest.fixture
 def write(tmp_path):
-    """Write datasets as another tool would, without calolab's description; None leaves a dataset out."""
+    """Write datasets like another program, without the description of calolab; None omits a dataset."""
 
     def write(name="events.h5", **datasets):
         path = tmp_path / name
@@ -43,7 +43,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def numbered(tmp_path):
-    """Write `n` events into `files` files; the energy of an event is its number plus one, its cells too."""
+    """Write `n` events into `files` files; the energy of an event is its index plus one, in label and cells."""
 
     def numbered(n, files=1, chunk=4, name="part"):
         paths, start = [], 0

@@ -1,4 +1,4 @@
-"""Npz archives are read event by event as numpy would read them whole, and damage does not go unnoticed."""
+"""npz archives read event by event agree with numpy, and damage is detected."""
 
 import zipfile
 
@@ -61,7 +61,7 @@ def test_a_truncated_archive(tmp_path, events, kept, compressed):
 
 @pytest.mark.parametrize("compressed", [False, True])
 def test_no_damage_goes_unnoticed(tmp_path, events, compressed):
-    """Wherever bytes change, what is read is either refused or unchanged."""
+    """Wherever bytes are changed, reading fails or returns the original values."""
     sample = events(6)
     path = tmp_path / "good.npz"
     (np.savez_compressed if compressed else np.savez)(path, hist=sample.values * 1000)
@@ -91,7 +91,7 @@ def test_a_zip_archive_of_something_else(tmp_path):
 
 
 def crafted(path, shape, content, compressed):
-    """An archive whose header declares a shape of its own."""
+    """An archive whose header declares another shape."""
     kind = zipfile.ZIP_DEFLATED if compressed else zipfile.ZIP_STORED
     with zipfile.ZipFile(path, "w", kind) as archive, archive.open("hist.npy", "w") as file:
         header = {"descr": content.dtype.str, "fortran_order": False, "shape": shape}

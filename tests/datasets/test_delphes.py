@@ -1,4 +1,4 @@
-"""Towers in ROOT files: Delphes's names and units, what is written is read back, clear words where there are none."""
+"""Towers in ROOT files: names and units of Delphes, round trips, and clear errors."""
 
 import dataclasses
 
@@ -75,7 +75,7 @@ def test_other_tools_find_delphes_branches(tmp_path):
 
 @pytest.fixture
 def foreign(tmp_path):
-    """Write a tree as another tool would."""
+    """Write a tree like another program."""
 
     def foreign(name="events.root", tree="Delphes", **branches):
         path = tmp_path / name
@@ -233,7 +233,7 @@ def test_object_counters_of_delphes_are_no_labels(tmp_path):
     assert read.counts.tolist() == [0, 1, 2, 0, 1]
     assert {name: column.tolist() for name, column in read.labels.items()} == {"weight": [0.25, 1.25, 2.25, 3.25, 4.25]}
     assert datasets.load(path, events=2).labels["weight"].tolist() == [0.25, 1.25]
-    # What was lost: the towers of a file that is saved again.
+    # Formerly lost: the towers of a file that is saved again.
     same(datasets.load(datasets.save(tmp_path / "again.root", read)), read)
 
 
@@ -249,7 +249,7 @@ def test_events_without_a_single_tower_are_warned_of(tmp_path):
 
 
 def test_counters_of_other_branches_are_no_labels(tmp_path):
-    """A label may end in `_size`; what counts a jagged branch is none, whatever its name."""
+    """A label may end in `_size`, but the counter of a jagged branch is not a label, whatever its name."""
     written = dataclasses.replace(towers(3), labels={"cone_size": [0.4, 0.4, 0.7]})
     path = datasets.save(tmp_path / "a.root", written)
     assert datasets.load(path).labels["cone_size"].tolist() == [0.4, 0.4, 0.7]
@@ -274,7 +274,7 @@ def test_labels_that_would_take_the_place_of_the_towers(tmp_path, label):
 
 
 def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch):
-    """A tree that loses its last events, as a faulty disk or library would: no success, and nothing is left."""
+    """A tree that loses its last events, as with a faulty disk or library: an error, and nothing is left."""
     path = datasets.save(tmp_path / "a.root", towers(5))
 
     def extend(tree, data, original=uproot.WritableTree.extend):

@@ -1,4 +1,4 @@
-"""What is wrong with a file is said with the file, the dataset and the remedy; nothing damaged is read silently."""
+"""Errors contain the file, the dataset and the remedy; damaged files are never read silently."""
 
 import dataclasses
 
@@ -17,7 +17,7 @@ def plain(showers):
 
 
 def refuses(path, *words, error=ValueError, **options):
-    """Both doors refuse the file, in words that name it and the rest."""
+    """`load` and `stream` reject the file, with its name and these words."""
     for read in (datasets.load, lambda p, **o: list(datasets.stream(p, **o).batches(4, seed=0))):
         with pytest.raises(error) as caught:
             read(path, **options)
@@ -126,7 +126,7 @@ def test_damage_inside_the_cells(tmp_path, showers):
 
 
 def test_no_damage_goes_unnoticed(tmp_path, showers):
-    """Wherever bytes change, what is read is either refused or unchanged."""
+    """Wherever bytes are changed, reading fails or returns the original values."""
     sample = showers(20, angles=True)
     content = datasets.save(tmp_path / "good.h5", sample).read_bytes()
     random, path, refused = np.random.default_rng(1), tmp_path / "damaged.h5", 0
@@ -169,7 +169,7 @@ def test_quantities_are_two(write, plain):
         datasets.load(write(**plain), quantity="TRACKER")
 
 
-# The factor on the cells: GeV whatever the file holds, or an error.
+# The factor on the cells: GeV for every file, or an error.
 
 
 def test_angle_files_hold_fifty_times_the_energy(write, showers):
@@ -183,7 +183,7 @@ def test_angle_files_hold_fifty_times_the_energy(write, showers):
 
 
 def test_angle_files_in_plain_gev_are_noticed(write, showers):
-    """3DGAN's RandomAngle files have the same names without the factor."""
+    """The RandomAngle files of 3DGAN have the same names, but no factor."""
     sample = showers(6, angles=True)
     path = write(ECAL=sample.values, **sample.labels)
     refuses(path, "'ECAL' sums to 0.0004 of the incident energy", "looks like layout='3dgan'")

@@ -1,4 +1,4 @@
-"""Downloads against a local server that knows byte ranges and can break off, change its mind or know nothing."""
+"""Downloads from a local server that supports byte ranges and can interrupt transfers, change files or fail."""
 
 import errno
 import hashlib
@@ -21,12 +21,12 @@ CONTENT = np.random.default_rng(0).bytes(3_000_000)
 
 @dataclass
 class Server:
-    """A file server: what it holds, how it behaves, and which ranges it was asked for."""
+    """A file server: its files, its behaviour, and the requested ranges."""
 
     files: dict[str, bytes]
     address: str = ""
-    ranges: bool = True  # whether it understands byte ranges
-    breaks: list[int] = field(default_factory=list)  # bytes after which the next answers break off
+    ranges: bool = True  # whether it supports byte ranges
+    breaks: list[int] = field(default_factory=list)  # number of bytes after which the next transfers are interrupted
     errors: list[int] = field(default_factory=list)  # status with which the next requests fail
     tag: str = '"v1"'
     asked: list[tuple[str, str | None]] = field(default_factory=list)

@@ -209,12 +209,12 @@ def test_a_directory_that_is_missing(tmp_path, showers):
 
 @pytest.mark.parametrize("name", ["a.h5", "a.npz"])
 def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch, events, name):
-    """A library that mixes up events: no success, the old file stays, and nothing else is left."""
+    """A library that mixes up events: an error, the old file is kept, and nothing else is left."""
     path = datasets.save(tmp_path / name, events(3))
     written = readback.Tally.counted
 
     def counted(tally, pieces):
-        """What is counted on the way to the library is not what the library gets."""
+        """The library receives other data than those in the checksum."""
         for piece in written(tally, pieces):
             yield piece[::-1]
 
@@ -274,7 +274,7 @@ def test_labels_that_clash_with_datasets_of_the_layout(tmp_path, events, layout,
 
 
 def test_showers_without_any_energy_are_warned_of(write, showers):
-    """A file of one piece whose writer was interrupted holds zeros, which no check of the storage finds."""
+    """A contiguous file whose writer was interrupted contains zeros, which a check of the storage does not detect."""
     sample = showers(40)
     sample.values[20:] = 0
     path = write(ECAL=sample.values, energy=sample.labels["energy"])

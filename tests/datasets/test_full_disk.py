@@ -1,4 +1,4 @@
-"""Saving onto a full disk: one clear error in every format, no crash, and nothing half-written stays."""
+"""Saving to a full disk: one clear error in every format, no crash, and no incomplete files."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import pytest
 
 from calolab import Particles, Sample, datasets, spaces
 
-# Run apart: with plain HDF5 a full disk ends the process.
+# Run in a separate process, because HDF5 itself crashes on a full disk.
 SAVE = """
 import resource, sys
 import numpy as np
@@ -29,7 +29,7 @@ except OSError as error:
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A folder with 2 MB of room; where none can be mounted, a folder, and the largest file allowed."""
+    """A folder with 2 MB of space and 0; if none can be mounted, a folder and the maximum size of a file."""
     folder = tmp_path / "small"
     folder.mkdir()
     mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", folder], capture_output=True)

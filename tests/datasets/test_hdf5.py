@@ -1,4 +1,4 @@
-"""HDF5 content that is missing, lies elsewhere or cannot be unpacked is refused by its name, not read as empty."""
+"""HDF5 content that is missing, outside the file or cannot be decompressed is an error, and not read as empty."""
 
 import subprocess
 import sys
@@ -85,7 +85,7 @@ def test_a_compact_dataset_is_all_there(tmp_path, sample):
 
 @pytest.fixture
 def virtual(tmp_path, sample):
-    """A file whose cells lie in two others, half in each."""
+    """A file whose cells are in two other files, half in each."""
     path, layout = tmp_path / "all.h5", h5py.VirtualLayout((8, *CELLS), "f4")
     for part in range(2):
         events = slice(4 * part, 4 * part + 4)
@@ -209,7 +209,7 @@ def test_a_file_that_another_process_writes(tmp_path, sample):
 
 
 def test_a_file_whose_writer_was_killed(tmp_path, sample):
-    """HDF5 marks a file of the newest format while it is written."""
+    """HDF5 marks files of the newest format while they are written."""
     path = tmp_path / "events.h5"
     with h5py.File(path, "w", libver="latest") as file:
         file["ECAL"], file["energy"] = sample.values, sample.labels["energy"]
@@ -275,7 +275,7 @@ def test_labels_are_looked_at_in_pieces(tmp_path, monkeypatch, numbered):
 
 
 def test_more_than_the_shell_allows_is_refused_before_it_is_read(tmp_path):
-    """A process with `ulimit -v` refuses 6 GB of showers; the same stored chunk stands for all of them."""
+    """A process with `ulimit -v` rejects 6 GB of showers, which all share the same stored chunk."""
     program = textwrap.dedent(
         """
         import resource, sys, zlib

@@ -1,4 +1,4 @@
-"""Images of whole events and of jets in the layouts of the field: GeV inside, and errors that show the way."""
+"""Images of whole events and jets in the layouts of the field: GeV in memory, and errors with a remedy."""
 
 import dataclasses
 import warnings
@@ -19,7 +19,7 @@ cells = st.floats(0, 2.0**60, width=32)
 
 
 def both(path, **options):
-    """The events by either door; they agree."""
+    """The events read with `load`, which agree with those of `stream`."""
     loaded, streamed = datasets.load(path, **options), datasets.stream(path, **options).head()
     assert np.array_equal(loaded.values, streamed.values)
     assert loaded.labels.keys() == streamed.labels.keys()
@@ -27,7 +27,7 @@ def both(path, **options):
 
 
 def refused(paths, *words, **options):
-    """Both doors refuse the file, in words that name it and the rest."""
+    """`load` and `stream` reject the file, with its name and these words."""
     for read in (datasets.load, datasets.stream):
         with pytest.raises(ValueError) as caught:
             read(paths, **options)
@@ -36,7 +36,7 @@ def refused(paths, *words, **options):
 
 
 def test_the_original_npz_layout(tmp_path, events):
-    """MeV in `hist`, masses in the name, nothing else: as the RPV GANs' authors cut them."""
+    """MeV in `hist`, masses in the name, nothing else: the format of the authors of the RPV GANs."""
     sample = events(20)
     path = tmp_path / "RPV10_1400_850_01_train.npz"
     np.savez(path, hist=sample.values * 1000)
@@ -179,7 +179,7 @@ def test_streams_are_written_without_loading_them(tmp_path, events):
     assert np.array_equal(again.values, train.head().values) and set(again.labels["mu"]) == {20}
 
 
-# What is wrong is said, with the way out.
+# Errors with a remedy.
 
 
 def test_images_of_another_binning(tmp_path, events):
@@ -188,7 +188,7 @@ def test_images_of_another_binning(tmp_path, events):
     fine[:, 100:104, 50:54] = 4000.0
     np.savez(path, hist=fine)
     refused(path, "(3, 224, 224)", "(event, 64, 64)", "32 x 32 only", "images.binned('whole-detector', (224, 224))")
-    # The way that the message shows.
+    # The remedy in the message works.
     sample = datasets.load(path, space=datasets.images.binned("whole-detector", (224, 224)))
     rebinned = particles.images(particles.from_images(sample, minimum_pt=0))
     assert rebinned.space == WHOLE

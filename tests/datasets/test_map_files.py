@@ -1,4 +1,4 @@
-"""Convergence maps in FITS files: cut into patches with their scale checked, and written as others read them."""
+"""Convergence maps in FITS files: cut into patches with the right scale, and written for other programs."""
 
 from pathlib import Path
 
@@ -87,7 +87,7 @@ def test_what_is_written_is_read_back(tmp_path, n, labels, suffix):
         assert file[0].header["ANGLE"] == pytest.approx(1.75) and file[0].data.shape[-2:] == (32, 32)
 
 
-# The real maps are not part of the project; where they are not, there is nothing to test.
+# The ray-traced maps are not part of the project; without them there is nothing to test.
 @pytest.mark.parametrize("maps", [REAL] if REAL.is_dir() else [], ids=str)
 def test_the_real_maps(maps):
     read = datasets.load(maps / "*.fit")
@@ -193,7 +193,7 @@ def test_labels_that_no_table_holds(tmp_path):
 
 
 def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch):
-    """A library that swaps pixels: no success, and nothing is left."""
+    """A library that swaps pixels: an error, and nothing is left."""
 
     def writeto(hdus, file, original=fits.HDUList.writeto, **options):
         hdus[0].data = hdus[0].data[..., ::-1].copy()

@@ -1,4 +1,4 @@
-"""What a file is that is not read here is said rightly, with what to do; nothing is executed and nothing hangs."""
+"""Unsupported files are identified correctly, with a remedy; nothing is executed and nothing hangs."""
 
 import bz2
 import gzip
@@ -102,7 +102,7 @@ def test_places_that_hold_no_file(tmp_path):
             datasets.load(tmp_path / "pipe.h5")
         refused.append(caught)
 
-    # A read of the pipe would wait for a writer for ever, and must not take the test with it.
+    # Reading the pipe would block until there is a writer, so it runs in a thread.
     reader = threading.Thread(target=read, daemon=True)
     reader.start()
     reader.join(30)

@@ -20,7 +20,7 @@ def energies(batches):
 
 
 def consistent(batch):
-    """Cells and label of an event still belong together: `numbered` files hold energy / 50 in one cell."""
+    """Cells and label of an event are consistent: `numbered` files contain energy / 50 in one cell."""
     return np.allclose(batch.values.sum(axis=(1, 2, 3)) * 50, batch.labels["energy"], rtol=1e-6)
 
 
@@ -108,7 +108,7 @@ def test_events_are_shuffled_within_the_window_and_blocks_over_the_file(numbered
 
 
 def test_batches_are_those_that_a_sample_gives(numbered):
-    """`fit` takes either: lengths of batches, labels, space and values agree."""
+    """Streams and samples have the same batches, labels, space and values, so that `fit` accepts both."""
     paths = numbered(50)
     stream, sample = datasets.stream(paths), datasets.load(paths)
     for size, steps in ((8, None), (16, 3), (50, 1), (64, None)):
@@ -227,7 +227,7 @@ def test_memory_stays_small_whatever_the_files_hold(tmp_path):
         import h5py, numpy as np
         from calolab import datasets
 
-        # The same compressed chunk of 8 showers again and again: quick to write, and read like any other.
+        # One compressed chunk of 8 showers, repeated: fast to write, and read like any other.
         n, path = int(sys.argv[1]), sys.argv[2]
         random = np.random.default_rng(0)
         chunk = np.zeros((8, 25, 25, 25), np.float32)

@@ -1,4 +1,4 @@
-"""The numbers of the ATLAS card, against the card's own text and the facts known of it."""
+"""The parameters of the ATLAS card, compared with the card and with known facts."""
 
 import numpy as np
 import pytest
@@ -33,8 +33,8 @@ def test_hcal_rings_have_the_phi_cells_of_their_upper_edge():
     assert (HCAL.eta[0], HCAL.eta[-1]) == (-4.9, 4.9)
     cells = dict(zip(zip(HCAL.eta[:-1].tolist(), HCAL.eta[1:].tolist()), HCAL.phi_cells.tolist()))
     assert cells[(-0.1, 0.0)] == cells[(2.4, 2.5)] == cells[(2.5, 2.6)] == 36
-    assert cells[(-2.6, -2.5)] == 36  # Not mirrored: the lower ring takes the number of the edge -2.5,
-    assert cells[(2.6, 2.8)] == 18  # the upper ones that of their own upper edge.
+    assert cells[(-2.6, -2.5)] == 36  # not symmetric: the lower ring has the number of the edge -2.5,
+    assert cells[(2.6, 2.8)] == 18  # the upper ones that of their upper edge
     assert cells[(-3.3, -3.2)] == 36
     assert cells[(-3.2, -3.0)] == 18
     assert cells[(3.2, 3.3)] == 36
@@ -57,7 +57,7 @@ def test_energy_fractions(code, ecal, hcal):
     [
         (ECAL, 0.0, (0.0017, 0.101, 0)),
         (ECAL, -3.05, (0.0017, 0.101, 0)),
-        (ECAL, 3.21, (0.035, 0.285, 0)),  # In the ring 3.125 to 3.3, whose centre is beyond 3.2.
+        (ECAL, 3.21, (0.035, 0.285, 0)),  # in the ring from 3.125 to 3.3, whose centre is above 3.2
         (ECAL, -4.85, (0.035, 0.285, 0)),
         (HCAL, 1.65, (0.0302, 0.5205, 1.59)),
         (HCAL, -1.65, (0.0302, 0.5205, 1.59)),

@@ -1,4 +1,4 @@
-"""Geant4 against the anchors of CLIC's ECAL, and GFlash against Geant4; both share the same simulated showers."""
+"""Geant4 compared with reference values of CLIC's ECAL, and GFlash with Geant4, with the same simulated showers."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ if geant4.importlib.util.find_spec("geant4_pybind") is None:
 
 EVENTS = 300
 SPACE = spaces.space("clic-ecal-51")
-# Energy of the silicon's planes at 10 GeV, layer by layer, as fractions of their sum: 1000 reference showers.
+# Energy in each silicon layer at 10 GeV as a fraction of the sum, for 1000 reference showers.
 FRACTIONS = [
     0.0041,
     0.0114,
@@ -54,7 +54,7 @@ FRACTIONS = [
 
 @pytest.fixture(scope="module")
 def hits():
-    """Geant4's deposits of 300 electrons, or fewer of high energy, which vary less; made when first asked for."""
+    """Geant4 deposits of 300 electrons, or fewer at high energies, which fluctuate less; simulated on first use."""
     made = {}
 
     def at(energy):
@@ -87,7 +87,7 @@ def test_depth_and_longitudinal_profile_meet_the_anchors(hits):
 
 @pytest.mark.parametrize("energy", [10, 50])
 def test_gflash_has_geant4s_depth_and_radii(hits, energy):
-    """Mean depth within 5 %, and the radii that hold 68 % and 90 % of the deposits within 12 %."""
+    """Mean depth within 5 %, and the radii that contain 68 % and 90 % of the deposits within 12 %."""
     ours = simulate.hits(SPACE, 1500, energy, seed=12, method="gflash", progress=False)
     found = []
     for each in (ours, hits(energy)):
@@ -114,12 +114,12 @@ def test_the_same_seed_gives_the_same_showers_whatever_the_number_of_processes()
     assert one.origin["simulation"] == "geant4"
     assert one.origin["geant4"]["version"].startswith("11.")
     assert "xpecgen" in one.origin["geant4"]["tables"]
-    # Two showers must not be one: their sums differ even after the energy is divided out.
+    # All showers must be different: their sums differ even after division by the energy.
     assert len(np.unique(one.values.sum((1, 2, 3)) / one.labels["energy"])) == 40
 
 
 def test_it_never_prompts_nor_downloads(tmp_path, monkeypatch, capfd):
-    """Under CI=true the bindings would download gigabytes into the home folder, with a terminal they would ask."""
+    """With CI=true the bindings would download gigabytes to the home folder, in a terminal they would ask."""
     monkeypatch.setenv("CI", "true")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("CALOLAB_CACHE", str(tmp_path / "cache"))
@@ -166,7 +166,7 @@ def test_tilted_showers_show_their_angle(degrees):
     assert angles.mean() == pytest.approx(expected, abs=2)
     assert angles.std() < 5
     assert np.allclose(sample.labels["theta"], np.radians(degrees))
-    # The window follows the shower: its middle pad holds the barycentre.
+    # The window follows the shower: its middle cell contains the barycentre.
     for axis in (1, 2):
         profile = values.sum(tuple({1, 2, 3} - {axis}))
         barycentre = profile @ np.arange(51) / profile.sum(1)

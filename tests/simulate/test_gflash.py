@@ -32,7 +32,7 @@ def test_a_deep_calorimeter_sees_the_whole_energy():
     sample = showers(DENSE, events=500, energy=50)
     expected = gflash.RESPONSE * section.mip_fraction * section.electron_to_mip
     response = sample.values.sum((1, 2, 3), dtype=float) / 50
-    # 1 % for what the 506 mm wide window misses of the radial tail, besides the statistics.
+    # 1 % for the radial tail outside the window of 506 mm, in addition to the statistics.
     error = response.std() / 500**0.5
     assert response.mean() == pytest.approx(expected, abs=3 * error + 0.01 * expected)
 
@@ -52,7 +52,7 @@ def test_the_shower_maximum_moves_with_the_logarithm_of_the_energy():
     for energy in (10, 30, 90):
         values = showers(DENSE, events=400, energy=energy).values.sum((0, 1, 2), dtype=float)
         depths.append(values @ np.arange(90) * 1.7 / values.sum())
-    # One radiation length (4.22 mm) per e-fold of energy, a little less for the mean depth.
+    # One radiation length (4.22 mm) per e-fold of energy, slightly less for the mean depth.
     assert np.diff(depths) / np.log(3) == pytest.approx([4.22, 4.22], rel=0.15)
 
 
@@ -72,7 +72,7 @@ def test_photons_start_where_they_convert():
 def test_a_border_between_equal_sections_changes_nothing(shape, rate, begin, conversion):
     both = np.array([[shape, shape]]), np.array([[rate, rate]])
     profile = gflash._continued(*both, [np.zeros(1), np.array([begin])], np.array([conversion]))
-    # Where nearly all energy has been deposited, its remainder says little about the depth.
+    # When nearly all energy has been deposited, the remainder contains little information on the depth.
     assert profile.start[0, 1] == pytest.approx(-conversion, abs=1e-3)
 
 

@@ -1,4 +1,4 @@
-"""Jet images: each step against cases by hand, and the whole on events of two and of one prong."""
+"""Jet images: each step for cases calculated by hand, and all steps for events with two prongs and one."""
 
 import numpy as np
 import pytest
@@ -109,7 +109,7 @@ def test_pixelate_sums_transverse_momentum_in_pixels_of_a_tenth():
     assert image.space is SPACE and image.values.shape == (2, 25, 25)
     assert image.values[0, 12, 12] == 12
     assert image.values[0, 13, 7] == 3
-    assert image.values.sum() == 15  # The constituent outside the window is lost, the empty jet is empty.
+    assert image.values.sum() == 15  # the constituent outside the window is lost, the empty jet is empty
 
 
 def test_pixels_keep_the_pt_of_a_turned_jet_within_the_window():
@@ -148,12 +148,13 @@ def test_a_boson_of_two_prongs():
     assert found.labels["signal"] == 1
     assert found.labels["tau_21"] == pytest.approx(0, abs=1e-6)
     assert found.values[0, 12, 12] == 150
-    assert found.values[0, 12, 6] == 125  # 0.585 below the centre.
+    assert found.values[0, 12, 6] == 125  # 0.585 below the centre
     assert found.values.sum() == 275
 
 
 def test_soft_subjets_are_trimmed_and_the_heavier_side_comes_to_the_right():
-    # Beside the leading prong, across the line between the prongs: 7 % of the jet on one side, 2 % on the other.
+    # Perpendicular to the line between the prongs, next to the leading one: 7 % of the jet on one side, 2 % on the
+    # other.
     left, right = ((0.3 - side * 0.4 * np.sin(1.0), 3.0 + side * 0.4 * np.cos(1.0)) for side in (1, -1))
     wide = {"pt": (200, 400), "mass": (50, 150)}
     for third, soft in ((left, right), (right, left)):

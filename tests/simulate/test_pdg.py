@@ -1,4 +1,4 @@
-"""Charges from PDG codes, against the particle listings."""
+"""Charges from PDG codes, compared with the particle listings."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Pile-up: what is added is what was drawn, mu = 0 adds nothing, and the library survives its file."""
+"""Pile-up: the drawn collisions are added, mu = 0 adds nothing, and the library is the same after a round trip."""
 
 import errno
 import resource
@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_pileup():
 
 
 def test_pileup_of_particles_is_read_out_as_one_crossing():
-    """Together they reach thresholds that none of them reaches alone."""
+    """Together they exceed thresholds that none of them exceeds alone."""
     events = pileup.EXACT_PIECE
     made = EXACT.images(2 * events, 30, 8)
     drawn = EXACT.draw(2 * events, 30, 8)
@@ -214,7 +214,7 @@ def test_no_room_for_a_library_and_a_disk_that_fails(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert raised.value.errno == errno.EFBIG and list(tmp_path.iterdir()) == []
-    (tmp_path / "a.npz").symlink_to("/proc/self/mem")  # whose first bytes the kernel answers with EIO
+    (tmp_path / "a.npz").symlink_to("/proc/self/mem")  # reading its first bytes fails with EIO
     with pytest.raises(OSError, match=r"a\.npz: cannot be read now") as raised:
         pileup.read(tmp_path / "a.npz")
     assert raised.value.errno == errno.EIO

@@ -1,4 +1,4 @@
-"""Collisions by Pythia in processes of their own: reproducible, labelled, and refused early."""
+"""Collisions with Pythia in worker processes: reproducible, labelled, and with early errors."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from calolab.simulate import slha
 from calolab.simulate.pythia import CHUNK, SEEDS, STRIDE
 
 EVENTS = 2 * CHUNK
-# The heavier mass in two chunks, the lighter in one.
+# The heavier mass in two chunks, the lighter one in one.
 MASSES = np.where(np.arange(EVENTS) % 4 == 0, 1400.0, 1800.0)
 
 
@@ -41,7 +41,7 @@ def test_a_point_alone_has_the_events_that_it_has_among_others(one_process):
     assert same(heavy, alone)
     other = collisions(events=5, gluino_mass=1800, neutralino_mass=850, seed=8)
     assert not same(alone.select(slice(5)), other)
-    # Every event is one of its own.
+    # All events are different.
     assert len(np.unique(np.sum(one_process.columns.pt, axis=1))) == EVENTS
 
 

@@ -1,4 +1,4 @@
-"""Pythia in this very process: what leaves it, what it refuses, and the window of the W boson."""
+"""Pythia in this process: its output, its errors, and the window for the W boson."""
 
 import os
 

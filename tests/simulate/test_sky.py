@@ -1,4 +1,4 @@
-"""Log-normal maps have the mean, variance, spectrum and skewness that were asked for."""
+"""Log-normal maps have the requested mean, variance, spectrum and skewness."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ SMALL = images.binned("convergence", (64, 64))
 
 
 def measured_spectrum(sample):
-    """Mean C_l in bins of l, from numpy alone, and the bins' numbers of waves."""
+    """Mean C_l in bins of l, calculated with numpy only, and the number of modes in each bin."""
     n, width = sample.space.shape[0], np.deg2rad(1.75)
     power = (np.abs(np.fft.fft2(sample.values.astype(np.float64))) ** 2).mean(axis=0) * width**2 / n**4
     wave = np.fft.fftfreq(n, width / n) * 2 * np.pi
@@ -72,14 +72,14 @@ def test_one_redshift_per_map():
     redshift = np.array([0.5, 1.0, 0.5, 1.0])
     sample = sky.maps(4, seed=3, redshift=redshift, space=SMALL)
     assert np.array_equal(sample.labels["redshift"], redshift)
-    # The same noise, with the strength of the redshift.
+    # The same noise, scaled with the redshift.
     far = sky.maps(4, seed=3, redshift=1.0, space=SMALL)
     assert np.array_equal(sample.values[[1, 3]], far.values[[1, 3]])
     assert sample.values[0].std() < far.values[0].std()
 
 
 def test_a_measured_spectrum_comes_back():
-    """A steep spectrum given at points, without sigma: the maps have it, and so its variance."""
+    """A steep spectrum given at points, without sigma: the maps have this spectrum and its variance."""
     multipole = np.geomspace(100, 4e4, 50)
     content = 1e-9 * (multipole / 1000) ** -2.5
     sample = sky.maps(300, seed=2, space=SMALL, spectrum=(multipole, content), shift=0.05, periodic=True)

@@ -1,4 +1,4 @@
-"""Spectra: complete, consistent, and refused where no gluino could be made or could decay."""
+"""Spectra: complete, consistent, and rejected if gluinos could not be produced or could not decay."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_decays_add_up_to_one_and_conserve_charge(masses, code):
     for _, products in channels:
         assert len(products) == 3
         assert sum(np.sign(one) * CHARGE_IN_THIRDS[abs(one)] for one in products) == 0
-    # Baryons and antibaryons are made equally often.
+    # Baryons and antibaryons are equally frequent.
     assert sum(ratio * np.sign([q for q in products if abs(q) < 6]).sum() for ratio, products in channels) == (
         pytest.approx(0, abs=1e-8)
     )

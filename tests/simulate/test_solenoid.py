@@ -1,4 +1,4 @@
-"""Paths in the solenoid: known bends, and the closed forms against many small steps."""
+"""Paths in the solenoid: known deflections, and analytic results compared with many small steps."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def turned(angle):
 
 
 def stepped(pt, eta, phi, charge, vertex, steps=20_000):
-    """The way of the particle by rotating its momentum in steps of a path of 9 m at most, to the first step outside."""
+    """The exit point calculated with small steps in which the momentum is rotated, along a path of at most 9 m."""
     length = np.arange(1, steps + 1) * 9000 / steps
     turn = -charge * 2.0 * 2.99792458e-4 / pt * length
     middle = phi + turn - turn[0] / 2
@@ -42,7 +42,7 @@ def test_a_charged_pion_of_1_gev_bends_by_asin_of_half_the_radius_over_its_curva
     assert one(1.0, 0.0, 0.5, +1) == pytest.approx((0, 0.5 - bend))
     assert one(1.0, 0.0, 0.5, -1) == pytest.approx((0, 0.5 + bend))
     assert one(1.0, 0.0, 0.5, 0) == (0, 0.5)
-    # The path is longer than the chord, by which a forward particle comes further along the beam.
+    # The path is longer than the chord, so a forward particle moves further along the beam.
     path = 2 * bend * 1.668
     assert one(1.0, 0.3, 0.5, +1)[0] == pytest.approx(np.arcsinh(np.sinh(0.3) * path / 1.150), rel=1e-3)
 
@@ -56,7 +56,7 @@ def test_a_soft_particle_curls_to_the_end_of_the_cylinder():
     eta, phi = one(0.25, 1.0, 0.0, +1)
     curvature = 0.25 / (0.299792458 * 2.0)
     half_turn = 3.510 / np.sinh(1.0) / curvature / 2
-    assert half_turn > np.pi  # More than a whole circle.
+    assert half_turn > np.pi  # more than a full circle
     distance = 2 * curvature * abs(np.sin(half_turn))
     assert eta == pytest.approx(np.arcsinh(3.510 / distance))
     assert np.cos(phi) == pytest.approx(np.cos(-half_turn) * np.sign(np.sin(half_turn)))
@@ -73,7 +73,8 @@ def test_a_particle_born_outside_is_not_followed():
 
 
 def test_a_neutral_particle_from_a_displaced_vertex():
-    # From (100, 0, 50) mm along y: it meets the cylinder at y = sqrt(1150^2 - 100^2), having moved by as much along z.
+    # From (100, 0, 50) mm along y: it reaches the cylinder at y = sqrt(1150^2 - 100^2), having moved by as much along
+    # z.
     eta, phi = one(5, np.arcsinh(1.0), np.pi / 2, 0, vertex=(100, 0, 50))
     height = np.sqrt(1150**2 - 100**2)
     assert phi == pytest.approx(np.arctan2(height, 100))
@@ -92,7 +93,7 @@ PARTICLES = {
 def test_both_forms_agree_at_the_origin(pt, eta, phi, charge):
     assume(abs(eta) > 1e-3)
     near, far = one(pt, eta, phi, charge), one(pt, eta, phi, charge, vertex=(0, 0, 0))
-    # Where the end of a path comes back to the beam, the direction depends on the last digit.
+    # If a path ends close to the beam, the direction is sensitive to rounding.
     assume(abs(near[0]) < 9)
     assert near[0] == pytest.approx(far[0], rel=1e-5, abs=1e-9)
     assert turned(near[1] - far[1]) == pytest.approx(0, abs=1e-5)
@@ -123,7 +124,7 @@ def test_closed_form_agrees_with_many_small_steps(pt, eta, phi, charge, distance
 
 
 def grazes(pt, phi, charge, vertex):
-    """Whether the circle only just touches the side, where a hair decides whether a particle leaves there."""
+    """Whether the circle nearly touches the side, so that rounding decides whether the particle leaves there."""
     if charge == 0:
         return False
     bend = pt / (2.99792458e-4 * 2.0 * charge)

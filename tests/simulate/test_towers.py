@@ -1,4 +1,4 @@
-"""Calorimeter towers: hand-computed cases, a naive loop over particles, and what must be conserved."""
+"""Calorimeter towers: cases calculated by hand, a simple loop over particles, and conservation laws."""
 
 from bisect import bisect_left
 from collections import defaultdict
@@ -81,7 +81,7 @@ def test_a_neutral_kaon_shares_its_energy():
 
 
 def test_outside_the_calorimeters_nothing_is_seen():
-    # The ECal ends at 5, the HCal at 4.9; a kaon between them is seen by the ECal alone.
+    # The ECal ends at 5, the HCal at 4.9; a kaon between them deposits energy only in the ECal.
     result = exact(events([(22, 10, 5.01, 0)], [(2112, 10, 4.95, 0)], [(310, 10, -4.95, 0)], [(22, 10, -4.99, 0)]))
     assert result.counts.tolist() == [0, 0, 1, 1]
     assert result.flat("hcal").tolist() == [0, 0]
@@ -112,7 +112,7 @@ def test_energies_in_one_tower_add_up_within_the_event_only():
 
 
 def test_least_energies():
-    # At 0.5 GeV the ECal's sigma is 0.071 GeV, so that the least energy decides there.
+    # At 0.5 GeV the ECal's sigma is 0.071 GeV, so that the minimum energy is the relevant threshold.
     result = exact(events([(22, 0.499, 0.0, 1)], [(22, 0.501, 0.0, 1)]), thresholds=True)
     assert result.counts.tolist() == [0, 1]
 
@@ -164,7 +164,7 @@ def test_smeared_energies_are_log_normal_with_the_card_s_width(identity, energy,
 
 
 def test_the_cut_looks_at_the_smeared_energy():
-    # A kaon of exactly the threshold is read in about half of all events.
+    # A kaon with exactly the threshold energy is read out in about half of all events.
     particles = events(*[[(130, 3.7725, 0.0, 1.0)]] * 4000)
     result = towers.simulate(particles, seed=5)
     assert 0.3 < result.counts.mean() < 0.6
@@ -201,7 +201,7 @@ def test_energy_is_conserved_within_the_acceptance(seed):
 
 
 def naive(particles):
-    """Energy by event, calorimeter, ring and cell, one particle after the other, with the edges written out."""
+    """Energy by event, calorimeter, ring and cell, one particle at a time, with explicit edges."""
     sums = defaultdict(float)
     event = np.repeat(np.arange(len(particles)), particles.counts)
     columns = [particles.flat(name) for name in ("identity", "energy", "pt", "eta", "phi")]
@@ -301,7 +301,7 @@ def test_particles_start_at_their_vertex():
     # At the side: x = 100 mm, y = 1145.6 mm, z = 575 mm.
     assert result.flat("eta")[0] == pytest.approx(np.arcsinh(0.5), abs=0.0087)
     assert np.degrees(result.flat("phi")[0]) == pytest.approx(np.degrees(np.arccos(100 / 1150)), abs=0.5)
-    # And outside of the field's cylinder it is not followed.
+    # Outside the cylinder of the field it is not propagated.
     assert exact(Particles.from_flat([1], {**columns, **vertex, "x": [1200.0]})).counts.tolist() == [0]
 
 

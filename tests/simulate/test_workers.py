@@ -23,7 +23,7 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def worker(tmp_path, monkeypatch):
-    """Writes a worker module and runs it: what arrived, in order of position, and what the worker said of itself."""
+    """Write a worker module and run it; returns the results in order, and the description of the worker."""
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
 
     def run(work, tasks, prepare="pass", receive=None, processes=2, chunk=3):
