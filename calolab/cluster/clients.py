@@ -9,10 +9,12 @@ import time
 from pathlib import Path
 from typing import TextIO
 
+from calolab.cluster import time_limits
+
 _held: dict[Path, TextIO] = {}  # lock files: while one is held, the watchdog sees a client
 
 
-def hold(path: Path, patience: float = 30.0) -> None:
+def hold(path: Path) -> None:
     """Count this process as a client of a cluster until it ends or releases it.
 
     Raises:
@@ -22,7 +24,7 @@ def hold(path: Path, patience: float = 30.0) -> None:
         return
     release(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + time_limits.CLUSTER_STOPS_WITHIN
     while True:
         file = open(lock_file(path), "w")  # noqa: SIM115 held open as long as this process is a client
         try:

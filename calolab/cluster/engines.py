@@ -20,12 +20,11 @@ from time import monotonic
 
 import ipyparallel
 
-from calolab.cluster import clients, hub, launchers, processes, slurm, waiting
+from calolab.cluster import calls, clients, hub, launchers, processes, slurm, time_limits, waiting
 from calolab.cluster.states import Text, elsewhere, known, logs, names
 from calolab.interrupts import stopping
 from calolab.names import check_name
 
-LINGER = 1000  # ms for what is still to be sent; a client of a dead controller would knock at its ports for ever
 _attached: dict[Path, Engines] = {}  # the clients of this process, by cluster file
 changing = threading.RLock()  # held while engines are replaced: who finds some missing waits for it, and looks again
 
@@ -149,16 +148,16 @@ def start(
     try:
         clients.hold(path)
         with processes.uninterrupted():
-            started = processes.controller(name, launcher, n or 2, cores, idle, address, request, hosts)
+            started = processes.start_controller(name, launcher, n or 2, cores, idle, address, request, hosts)
         client = processes.connect(started)
         with processes.uninterrupted():
-            processes.engines(started)
-        waiting.wait_for(client, path, started.n, timeout or _patience(launcher))
+            processes.start_engines(started)
+        waiting.wait_for(client, path, started.n, timeout or _start_limit(launcher))
     except BaseException as error:
         with processes.uninterrupted():
             tails = logs(name)
             if client is not None:
-                client.close(linger=LINGER)
+                client.close(linger=int(1000 * time_limits.LINGER))
             processes.stop(path)
         if isinstance(error, Exception):
             raise RuntimeError(f"Cluster {name!r} did not start: {error}\n{tails}") from error
@@ -211,14 +210,14 @@ def restart(name: str | Engines = "calolab", timeout: float | None = None) -> En
     """
     engines = attach(_name(name))
     path, begun = processes.path_of(engines.name), monotonic()
-    timeout = timeout or _patience(engines.launcher)
+    timeout = timeout or _start_limit(engines.launcher)
     try:
         with processes.uninterrupted():
             cluster = processes.stop_engines(path)
         # MPI gives new engines the ids of the old ones, so those must have gone first.
-        waiting.wait_until_gone(engines.client, engines.ids, timeout)
+        calls.wait_until_gone(engines.client, engines.ids, timeout)
         with processes.uninterrupted():
-            processes.engines(cluster)
+            processes.start_engines(cluster)
         waiting.wait_for(engines.client, path, cluster.n, timeout)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
@@ -238,12 +237,12 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
         raise ValueError(f"n expects a number above 0, received {n}; to stop all engines: `%ipcluster stop`.")
     engines = attach(_name(name))
     path, begun = processes.path_of(engines.name), monotonic()
-    timeout = timeout or _patience(engines.launcher)
+    timeout = timeout or _start_limit(engines.launcher)
     processes.settle_jobs(path)
     alive, working = engines.ids, hub.queues(path)
-    together = engines.launcher in launchers.TOGETHER
+    by_mpi = engines.launcher in launchers.BY_MPI
     idle = [number for number in reversed(alive) if not working.get(number)]
-    surplus = len(alive) if together and n != len(alive) else max(0, len(alive) - n)
+    surplus = len(alive) if by_mpi and n != len(alive) else max(0, len(alive) - n)
     if surplus > len(idle):
         raise RuntimeError(
             f"{surplus} of {len(alive)} engines would have to stop, and engines "
@@ -251,14 +250,14 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
             "runs there, or `%ipcluster restart`."
         )
     processes.resize(path, n)
-    if together and surplus:
+    if by_mpi and surplus:
         note = f"all engines by {engines.launcher} start anew, with empty memories, when their number changes"
         return _changed(restart(engines, timeout), n, f"scaled in {monotonic() - begun:.1f} s; {note}")
     try:
-        waiting.end_engines(engines.client, idle[:surplus], timeout)
+        calls.kill(engines.client, idle[:surplus], timeout)
         if n > len(alive):
             with processes.uninterrupted():
-                processes.engines(processes.load(path), n - len(alive))
+                processes.start_engines(processes.load(path), n - len(alive))
             waiting.wait_for(engines.client, path, n, timeout)
     except RuntimeError as error:
         raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
@@ -266,7 +265,9 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
 
 
 @_one_at_a_time
-def replace(engines: str | Engines, ids: Sequence[int], timeout: float = 30.0) -> Engines:
+def replace(
+    engines: str | Engines, ids: Sequence[int], timeout: float = time_limits.ENGINES_REPLACED_WITHIN
+) -> Engines:
     """Kill engines, whatever they do, and start as many new ones; of engines by MPI all start anew.
 
     Args:
@@ -280,14 +281,14 @@ def replace(engines: str | Engines, ids: Sequence[int], timeout: float = 30.0) -
     engines = attach(_name(engines))
     path, begun = processes.path_of(engines.name), monotonic()
     killed = ", ".join(map(str, sorted(ids)))
-    if engines.launcher in launchers.TOGETHER:
+    if engines.launcher in launchers.BY_MPI:
         fresh = restart(engines, timeout)
         return _changed(fresh, fresh.size, f"all engines by {engines.launcher} started anew to replace {killed}")
     try:
-        waiting.end_engines(engines.client, ids, timeout)
+        calls.kill(engines.client, ids, timeout)
         wanted = len(engines) + len(set(ids))
         with processes.uninterrupted():
-            processes.engines(processes.load(path), len(set(ids)))
+            processes.start_engines(processes.load(path), len(set(ids)))
         waiting.wait_for(engines.client, path, wanted, timeout)
         processes.settle_jobs(path)
     except RuntimeError as error:
@@ -376,7 +377,7 @@ def _running(name: str) -> dict:
 def _disconnect(path: Path) -> None:
     """Close this process's client of a cluster, if it has one."""
     if known := _attached.pop(path, None):
-        known.client.close(linger=LINGER)
+        known.client.close(linger=int(1000 * time_limits.LINGER))
 
 
 def _changed(engines: Engines, size: int, note: str) -> Engines:
@@ -390,6 +391,6 @@ def _name(engines: str | Engines) -> str:
     return engines.name if isinstance(engines, Engines) else engines
 
 
-def _patience(launcher: str) -> float:
-    """Seconds to wait for engines: a batch queue takes its time."""
-    return 600.0 if launcher == "slurm" else 60.0
+def _start_limit(launcher: str) -> float:
+    """Seconds to wait for engines."""
+    return time_limits.ENGINES_QUEUE_WITHIN if launcher == "slurm" else time_limits.ENGINES_START_WITHIN

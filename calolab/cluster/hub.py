@@ -1,23 +1,34 @@
-"""Questions to a cluster's controller, whose hub knows the engines and their work."""
+"""Questions to a cluster's controller, whose hub has the list of engines and of their work, and to engines at work.
+
+The two functions `_ask_hub` and `_ask_engine` hold all that calolab uses of ipyparallel's private interface:
+`Client.queue_status` would wait forever for a controller that has just died, and no public method asks an engine's
+control thread. `tests/cluster/test_hub.py` fails when that interface changes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import ipyparallel
 import zmq
 
-ANSWERS_WITHIN = 5.0  # seconds
+from calolab.cluster import time_limits
 
 
 @contextlib.contextmanager
 def observer(path: Path) -> Iterator[ipyparallel.Client]:
-    """A client to ask questions with, beside those of the users."""
+    """A client to ask questions with, beside those of the users.
+
+    Args:
+        path: of the cluster's file.
+    """
     connection = path.with_name(path.name.replace("cluster-", "ipcontroller-").replace(".json", "-client.json"))
-    # In a context of its own: no socket may be left that knocks for ever at the ports of a controller that has died.
+    # In a context of its own: no socket may be left that tries to reach a dead controller forever.
     context, clients = zmq.Context(), []
 
     def leave():
@@ -26,38 +37,69 @@ def observer(path: Path) -> Iterator[ipyparallel.Client]:
         context.destroy(linger=0)
 
     try:
-        clients.append(ipyparallel.Client(str(connection), timeout=10, context=context))
+        timeout = time_limits.HUB_CONNECTS_WITHIN
+        clients.append(ipyparallel.Client(str(connection), timeout=timeout, context=context))
         yield clients[0]
     finally:
-        # Beside: where the controller has just died, the end of a client may wait for ever.
+        # In a thread: where the controller has just died, closing a client may take forever.
         threading.Thread(target=leave, name="observer leaves", daemon=True).start()
 
 
 def queues(path: Path) -> dict[int, int]:
-    """What `tasks` says, asked by a client of its own."""
+    """What `tasks` returns, asked by a new client."""
     with observer(path) as client:
         return tasks(client)
 
 
 def tasks(client: ipyparallel.Client, ids: Sequence[int] | None = None) -> dict[int, int]:
-    """Tasks waiting or running on engines, by their ids, as the controller knows them; by default on all live ones.
+    """Number of tasks that wait or run on engines, by engine, as the controller has it; by default on all live ones.
 
     Raises:
-        IndexError: if one of the given engines has gone.
+        IndexError: if one of the given engines does not exist any more.
         TimeoutError: if the controller does not answer.
     """
     if gone := sorted(set(ids or ()) - set(client.ids)):
         raise IndexError(f"Engines {', '.join(map(str, gone))} have gone.")
-    # As `client.queue_status` asks, which would wait for ever if the controller has just died.
-    content = {"targets": None if ids is None else list(ids), "verbose": False}
-    asked = client._send(client._query_stream, "queue_request", content=content)
-    asked.wait(ANSWERS_WITHIN)
+    asked = _ask_hub(client, "queue_request", {"targets": None if ids is None else list(ids), "verbose": False})
+    asked.wait(time_limits.HUB_ANSWERS_WITHIN)
     if not asked.done():
         raise TimeoutError("The controller of the engines does not answer: see `%ipcluster logs`.")
     answer = asked.result()["content"]
     if answer.pop("status") != "ok":
-        raise client._unwrap_exception(answer)
+        raise ipyparallel.error.unwrap_exception(answer)
     answer = ipyparallel.util.int_keys(answer)
     if ids is None:
         ids = sorted(set(client.ids) & set(answer))  # engines may come and go meanwhile
     return {number: answer[number]["queue"] + answer[number]["tasks"] for number in ids}
+
+
+def usage(client: ipyparallel.Client, ids: Sequence[int]) -> dict[int, dict]:
+    """Host, process, memory and processor load of engines, by engine; those that do not answer are left out.
+
+    The engines' control threads answer, also while the engines work.
+    """
+    answers = {}
+    for look in range(2):  # the load is what was used since the last answer
+        asked = {engine: _ask_engine(client, engine, "usage_request") for engine in ids}
+        deadline = time.monotonic() + time_limits.ENGINE_STATUS_WITHIN
+        for engine, future in asked.items():
+            future.wait(max(0.0, deadline - time.monotonic()))
+            if future.done():
+                with contextlib.suppress(Exception):  # an engine that has died meanwhile
+                    answers[engine] = future.result()["content"]
+            else:
+                answers.pop(engine, None)
+        ids = list(answers)
+        if look == 0:
+            time.sleep(time_limits.LOAD_MEASURED_OVER)
+    return answers
+
+
+def _ask_hub(client: ipyparallel.Client, kind: str, content: dict) -> Future:
+    """Send a question to the hub; the future's result is its message."""
+    return client._send(client._query_stream, kind, content=content)
+
+
+def _ask_engine(client: ipyparallel.Client, engine: int, kind: str) -> Future:
+    """Send a question to an engine's control thread; the future's result is its message."""
+    return client._send(client._control_stream, kind, ident=client._engines[engine].encode())

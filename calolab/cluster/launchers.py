@@ -23,28 +23,12 @@ from ipyparallel.cluster.launcher import (
 from traitlets import Dict, Integer, List, Unicode, default
 
 from calolab import cpu
-from calolab.cluster import machine, slurm
+from calolab.cluster import engine_scratch, machine, slurm, time_limits
 
 ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
 HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# How an engine runs where it may be on another machine: with a folder for temporary files of its own, which is removed
-# however the engine ends. The shell forwards TERM and HUP; it runs the engine in the background because traps wait for
-# foreground commands. Where the shell itself is killed, the next one on that machine removes the folder: its file
-# `.owners` says which processes must have ended.
-SCRATCH = (
-    # One line, as ssh hands it to whatever shell a user has over there.
-    'end() { name=$1; [ -z "$engine" ] || kill -$1 $engine 2> /dev/null; }; engine=; name=; '
-    'trap "end TERM" TERM; trap "end HUP" HUP; trap : INT; here=$(uname -n)$(readlink /proc/self/ns/pid); '
-    'for owners in "${TMPDIR:-/tmp}"/calolab-????????/.owners; do '
-    '[ -f "$owners" ] && read -r place first second < "$owners" && [ "$place" = "$here" ] && [ -n "$second" ] && '
-    '{ kill -0 "$first" || kill -0 "$second" || rm -rf "${owners%/.owners}"; } 2> /dev/null; done; '
-    'd=$(mktemp -d "${TMPDIR:-/tmp}/calolab-XXXXXXXX") && export TMPDIR="$d"; "$@" <&0 & engine=$!; '
-    '[ -z "$d" ] || echo "$here $$ $engine" > "$d/.owners"; [ -z "$name" ] || kill -$name $engine 2> /dev/null; '
-    "while wait $engine; code=$?; [ $code -gt 128 ] && kill -0 $engine 2> /dev/null; do :; done; "
-    # Its nanny has yet to tell the hub that the engine has died; Slurm would end it with this shell.
-    '[ -z "$d" ] || rm -rf "$d"; [ $code -le 128 ] || sleep 1; exit $code'
-)
-IN_SCRATCH = ("sh", "-c", SCRATCH, "calolab")
+# How an engine runs where it may be on another machine.
+IN_SCRATCH = (sys.executable, "-c", engine_scratch.RUN)
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")
 
 
@@ -109,13 +93,14 @@ class SSHEngine(LocalEngineLauncher):
 
     def start(self):
         """Bring the key, which no command line may show, then launch the engine."""
+        limit = time_limits.SSH_COPIES_WITHIN
         bring = [*SSH, *self.parent.ssh_args, self.host, f"umask 077 && cat > {self._key_file}"]
         try:
             done = subprocess.run(
-                bring, input=self.environment["IPP_CONNECTION_INFO"], capture_output=True, text=True, timeout=30
+                bring, input=self.environment["IPP_CONNECTION_INFO"], capture_output=True, text=True, timeout=limit
             )
         except subprocess.TimeoutExpired:
-            raise RuntimeError(f"ssh {self.host} does not answer within 30 s.") from None
+            raise RuntimeError(f"ssh {self.host} does not answer within {limit:g} s.") from None
         if done.returncode:
             said = done.stderr.strip()
             raise RuntimeError(f"ssh {self.host} failed: {said}. It must work without a password: try it by hand.")
@@ -143,7 +128,7 @@ LAUNCHERS = {
     "ssh": SSHEngines,
 }
 REMOTE = ("srun", "slurm", "ssh")  # whose engines may run on other machines
-TOGETHER = ("mpi", "srun")  # whose engines start and end together: MPI's world has one size
+BY_MPI = ("mpi", "srun")  # whose engines start and end together: MPI's world has one size
 
 
 def launcher_options(
@@ -164,7 +149,7 @@ def launcher_options(
     beside = os.pathsep.join(
         [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
     )  # kernels lack the venv's PATH
-    if launcher in TOGETHER and importlib.util.find_spec("mpi4py") is None:
+    if launcher in BY_MPI and importlib.util.find_spec("mpi4py") is None:
         raise RuntimeError(f"Engines by {launcher} need mpi4py: `pip install mpi4py`, or start engines='local'.")
     if launcher == "mpi":
         program = shutil.which("mpiexec", path=beside)

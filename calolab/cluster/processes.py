@@ -11,7 +11,6 @@ import logging
 import os
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -29,7 +28,7 @@ import psutil
 import zmq
 
 from calolab import cpu, tensorflow_log
-from calolab.cluster import clients, hub, slurm, unattended
+from calolab.cluster import calls, clients, hub, slurm, time_limits, unattended
 from calolab.cluster.description import OWNER, EngineCluster, Unreadable, content_of, files
 from calolab.cluster.description import path_of as path_of
 from calolab.cluster.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
@@ -38,7 +37,6 @@ from calolab.interrupts import postponed
 
 # Before anything that is sent to an engine loads TensorFlow; it leaves no name on the engine.
 ENGINE = ["--IPEngine.startup_command=__import__('calolab')"]
-ENGINES_END_WITHIN = 2.0  # seconds: idle ones end at once, busy ones do not react to SIGTERM
 # The hub greets an engine at a heartbeat: ipyparallel's 3 s make every start wait. 30 misses keep its 30 s of patience.
 HEARTBEAT = ("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=30")
 
@@ -93,7 +91,7 @@ def load(path: Path) -> EngineCluster:
     return _outside_loops(lambda: EngineCluster.from_dict(content, cluster_file=str(path), parent=None, log=_log))
 
 
-def controller(
+def start_controller(
     name: str,
     launcher: str,
     n: int,
@@ -117,7 +115,7 @@ def controller(
         request=asdict(request),
         hosts=list(hosts),
         owner=os.environ.get(OWNER, ""),
-        # Elsewhere each engine makes a folder of its own (`launchers.SCRATCH`).
+        # Elsewhere each engine makes a folder of its own (`engine_scratch`).
         scratch="" if launcher in REMOTE else tempfile.mkdtemp(prefix=scratch_prefix(name)),
         idle=idle,
         host=socket.gethostname(),
@@ -156,7 +154,7 @@ def connect(cluster: EngineCluster) -> ipyparallel.Client:
     return _outside_loops(cluster.connect_client_sync)
 
 
-def engines(cluster: EngineCluster, n: int | None = None) -> None:
+def start_engines(cluster: EngineCluster, n: int | None = None) -> None:
     """Launch a cluster's engines, or `n` more, each with its share of cores.
 
     Raises:
@@ -193,7 +191,7 @@ def stop(path: Path) -> None:
         stop_engines(path)  # before the controller: their nannies say goodbye to it
     finally:
         # A batch job that could not be cancelled keeps its file, for another attempt; its engines end by themselves.
-        end(processes(content, ("controller",)))
+        end(launched(content, ("controller",)))
         clients.release(path)
     _remove_files(path)
 
@@ -202,22 +200,19 @@ def stop_engines(path: Path) -> EngineCluster:
     """End the engines of a cluster: their processes here, their batch jobs through ipyparallel."""
     content = read(path)
     if content["cluster"]["launcher"] in ("srun", "slurm") and "controller" in content:
-        _say_goodbye(path)
-    end(processes(content, ("engines",)), ENGINES_END_WITHIN)
+        _kill_before_job(path)
+    end(launched(content, ("engines",)), time_limits.ENGINES_END_WITHIN)
     cluster = load(path)
     if cluster.engines:
         _outside_loops(cluster.stop_engines_sync)
     return cluster
 
 
-def _say_goodbye(path: Path, patience: float = 5.0) -> None:
-    """End engines before their job or step: Slurm would end their nannies too, and the hub not know of it for 30 s."""
-    with contextlib.suppress(TimeoutError, ipyparallel.TimeoutError), hub.observer(path) as client:
-        if client.ids:
-            client.send_signal(int(signal.SIGKILL), targets=client.ids, block=False)
-        deadline = time.monotonic() + patience
-        while client.ids and time.monotonic() < deadline:
-            time.sleep(0.05)
+def _kill_before_job(path: Path) -> None:
+    """Kill engines before their job or step ends: Slurm would end their nannies, which report the end to the hub."""
+    unreported = (TimeoutError, ipyparallel.TimeoutError, RuntimeError)  # the hub then learns it by its heartbeat
+    with contextlib.suppress(*unreported), hub.observer(path) as client:
+        calls.kill(client, client.ids, time_limits.ENGINES_REPORT_END_WITHIN)
 
 
 def settle_jobs(path: Path) -> None:
@@ -244,7 +239,7 @@ def uninterrupted():
         yield
 
 
-def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
+def launched(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
     """The local processes that ipyparallel launched for a cluster."""
     pids = []
     if "engines" in parts:
@@ -257,8 +252,8 @@ def processes(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
     return [process for pid in pids if (process := _find(content["cluster"], pid, "ipyparallel")) is not None]
 
 
-def end(targets: list[psutil.Process], patience: float = 5.0) -> None:
-    """Ask processes to end; kill them, and children that outlive them, after `patience` seconds.
+def end(targets: list[psutil.Process], timeout: float = time_limits.PROCESSES_END_WITHIN) -> None:
+    """Ask processes to end; kill them, and children that outlive them, after `timeout` seconds.
 
     The children are not asked: an engine's nanny ends by itself, once it has told the hub that the engine is gone. One
     that is killed with its engine says nothing, and the hub misses the engine only after its heartbeat's 30 s.
@@ -272,11 +267,11 @@ def end(targets: list[psutil.Process], patience: float = 5.0) -> None:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.terminate()
     for members in ([process for process in family if process not in nannies], nannies):
-        _, left = psutil.wait_procs(members, timeout=patience)
+        _, left = psutil.wait_procs(members, timeout=timeout)
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
-        psutil.wait_procs(left, timeout=patience)
+        psutil.wait_procs(left, timeout=timeout)
 
 
 def _is_nanny(process: psutil.Process) -> bool:

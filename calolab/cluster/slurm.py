@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from calolab.cluster import time_limits
+
 WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.@%+:=,-]*")
 PATH = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./@%+:=,-]*")
 CONSTRAINT = re.compile(r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|*,:()\[\]-]*")
@@ -175,19 +177,19 @@ def submit(script: str, environment: Mapping[str, str]) -> str:
     return _ask("sbatch", "--parsable", input=script, env=outside | dict(environment)).strip().partition(";")[0]
 
 
-def cancel(number: str, patience: float = 45.0) -> None:
+def cancel(number: str, timeout: float = time_limits.SLURM_CANCELS_WITHIN) -> None:
     """Cancel a job and wait until it has ended; Slurm gives its processes some seconds to end by themselves.
 
     Raises:
-        RuntimeError: if it has not ended after `patience` seconds, or Slurm does not answer.
+        RuntimeError: if it has not ended after `timeout` seconds, or Slurm does not answer.
     """
-    deadline, asked = clock.monotonic() + patience, False
+    deadline, asked = clock.monotonic() + timeout, False
     while not (found := jobs([number])[0]).ended:
         if not asked:
             _ask("scancel", number)
             asked = True
         if clock.monotonic() > deadline:
-            raise RuntimeError(f"Slurm's {found} {patience:g} s after it was cancelled: see `squeue -j {number}`.")
+            raise RuntimeError(f"Slurm's {found} {timeout:g} s after it was cancelled: see `squeue -j {number}`.")
         clock.sleep(0.2)
 
 
@@ -241,14 +243,15 @@ def _ask(*command: str, **options) -> str:
     """What one of Slurm's commands prints.
 
     Raises:
-        RuntimeError: if it is missing, fails, or does not answer in 20 s.
+        RuntimeError: if it is missing, fails, or does not answer in time.
     """
+    limit = time_limits.SLURM_ANSWERS_WITHIN
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=20, **options)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=limit, **options)
     except FileNotFoundError:
         raise RuntimeError(f"Slurm's {command[0]} is not on this machine.") from None
     except subprocess.TimeoutExpired:
-        raise RuntimeError(f"Slurm's {command[0]} does not answer within 20 s.") from None
+        raise RuntimeError(f"Slurm's {command[0]} does not answer within {limit:g} s.") from None
     if done.returncode:
         raise RuntimeError(f"Slurm refused ({command[0]}): {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout + (done.stderr if "--mpi=list" in command else "")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -15,9 +13,6 @@ import ipyparallel
 
 from calolab.cluster import hub, processes, slurm, unattended
 from calolab.cluster.description import NAME, Unreadable, files, is_foreign
-
-PATIENCE = 3.0  # seconds for an engine to say how it is
-BETWEEN = 0.2  # seconds between two looks at the processors, without which there is no load
 
 
 class Text(str):
@@ -190,7 +185,7 @@ def _engines(path: Path) -> dict[int, EngineStatus]:
     """The live engines of a cluster, asked through its controller."""
     with hub.observer(path) as client:
         tasks = hub.tasks(client)
-        usage = _usage(client, list(tasks))
+        usage = hub.usage(client, list(tasks))
         found = {}
         for rank, (number, count) in enumerate(tasks.items()):
             state = "busy" if count else "idle"
@@ -201,24 +196,3 @@ def _engines(path: Path) -> dict[int, EngineStatus]:
             else:
                 found[number] = EngineStatus("silent", rank)
         return found
-
-
-def _usage(client: ipyparallel.Client, ids: list[int]) -> dict[int, dict]:
-    """What engines say of themselves on their control channel, which a thread of its own answers while they work."""
-    answers = {}
-    for look in range(2):  # the load is what was used since the last look
-        asked = {
-            i: client._send(client._control_stream, "usage_request", ident=client._engines[i].encode()) for i in ids
-        }
-        deadline = time.monotonic() + PATIENCE
-        for number, future in asked.items():
-            future.wait(max(0.0, deadline - time.monotonic()))
-            if future.done():
-                with contextlib.suppress(Exception):  # an engine that has died meanwhile
-                    answers[number] = future.result()["content"]
-            else:
-                answers.pop(number, None)
-        ids = list(answers)
-        if look == 0:
-            time.sleep(BETWEEN)
-    return answers

@@ -12,7 +12,6 @@ import json
 import os
 import re
 import secrets
-import signal
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -21,12 +20,12 @@ from pathlib import Path
 import psutil
 from ipyparallel.error import RemoteError
 
-from calolab.cluster import hub
+from calolab.cluster import calls, hub, on_engine, time_limits
 from calolab.files import complete, host_id
 
 
 @dataclass(frozen=True)
-class Training:
+class UnattendedTraining:
     """A training as its client has written it down.
 
     Args:
@@ -79,9 +78,8 @@ def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder
         elastic: whether it goes on when engines die.
     """
     file = path.with_name(f"calolab-{_name(path)}-run-{secrets.token_hex(8)}.json")
-    _write(
-        file, Training(tuple(engines), tuple(messages), folder, elastic, host_id(), os.getpid(), _begun(os.getpid()))
-    )
+    client = (host_id(), os.getpid(), _begun(os.getpid()))
+    _write(file, UnattendedTraining(tuple(engines), tuple(messages), folder, elastic, *client))
     return file
 
 
@@ -91,13 +89,13 @@ def files(path: Path) -> list[Path]:
     return sorted(file for file in path.parent.glob("calolab-*.json") if pattern.fullmatch(file.name))
 
 
-def trainings(path: Path) -> dict[Path, Training]:
+def trainings(path: Path) -> dict[Path, UnattendedTraining]:
     """The trainings of a cluster whose client has gone, by their files."""
     found = {}
     for file in files(path):
         try:
             values = json.loads(file.read_text())
-            training = Training(**values | {name: tuple(values[name]) for name in ("engines", "messages")})
+            training = UnattendedTraining(**values | {name: tuple(values[name]) for name in ("engines", "messages")})
         except OSError:  # it has gone, or cannot be read just now
             continue
         except (ValueError, TypeError, KeyError):
@@ -133,15 +131,15 @@ def tend(path: Path, idle: float, found: dict[Path, float]) -> None:
             if not waiting:
                 file.unlink(missing_ok=True)
             elif training.checkpoints is not None and not training.elastic:
-                sent.append(client.send_signal(int(signal.SIGUSR2), targets=waiting, block=False))  # after the epoch
+                sent += calls.send_signal(client, on_engine.PAUSE, waiting)  # after the epoch
             elif not training.elastic and time.time() > since + idle:
-                sent.append(client.send_signal(int(signal.SIGUSR1), targets=waiting, block=False))  # after the pass
-        deadline = time.monotonic() + hub.ANSWERS_WITHIN
+                sent += calls.send_signal(client, on_engine.STOP, waiting)  # after the pass
+        deadline = time.monotonic() + time_limits.HUB_ANSWERS_WITHIN
         while not all(answer.done() for answer in sent) and time.monotonic() < deadline:
             time.sleep(0.02)
 
 
-def _waiting(client, training: Training) -> list[int]:
+def _waiting(client, training: UnattendedTraining) -> list[int]:
     """The live engines that still work on a training: what they have answered, and other work, is left alone."""
     waiting = []
     for engine, message in zip(training.engines, training.messages, strict=True):
@@ -166,6 +164,6 @@ def _name(path: Path) -> str:
     return path.stem.removeprefix("cluster-")
 
 
-def _write(file: Path, training: Training) -> None:
+def _write(file: Path, training: UnattendedTraining) -> None:
     with complete(file) as partial:
         partial.write_text(json.dumps(asdict(training)))

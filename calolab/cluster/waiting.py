@@ -1,17 +1,14 @@
-"""Engines come and go: bounded waits that say what is missing, and the end of single engines."""
+"""Waiting for engines to register, with an error that says what is missing."""
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
 import ipyparallel
 
-from calolab.cluster import processes, slurm
-
-ASK_SLURM_EVERY = 1.0  # seconds
+from calolab.cluster import processes, slurm, time_limits
 
 
 def wait_for(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> None:
@@ -28,7 +25,7 @@ def wait_for(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> 
         if not content["engines"]["sets"]:
             raise RuntimeError("the engines have ended before they registered.")
         numbers = processes.job_ids(content)
-        if numbers and time.monotonic() - asked > ASK_SLURM_EVERY:
+        if numbers and time.monotonic() - asked > time_limits.SLURM_CHECK_EVERY:
             jobs, asked = slurm.jobs(numbers), time.monotonic()
             if jobs[-1].ended:  # the newest, whose engines are waited for
                 raise RuntimeError(f"the engines have ended before they registered: {jobs[-1]}.")
@@ -41,33 +38,6 @@ def wait_for(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> 
                 f"reach address={content['cluster']['controller_ip']!r}."
             )
         time.sleep(0.05)
-
-
-def wait_until_gone(client: ipyparallel.Client, ids: Sequence[int], timeout: float) -> None:
-    """Wait until the controller has taken engines off its list.
-
-    Raises:
-        RuntimeError: if they are still there after `timeout` seconds.
-    """
-    deadline = time.monotonic() + timeout
-    while left := sorted(set(ids) & set(client.ids)):
-        if time.monotonic() > deadline:
-            raise RuntimeError(
-                f"engines {', '.join(map(str, left))} did not stop within {timeout:g} s: `%ipcluster stop`."
-            )
-        time.sleep(0.05)
-
-
-def end_engines(client: ipyparallel.Client, ids: Sequence[int], timeout: float) -> None:
-    """Kill single engines, wherever they run: their nannies, processes of their own, do it at once.
-
-    Raises:
-        RuntimeError: if they are still there after `timeout` seconds.
-    """
-    alive = sorted(set(ids) & set(client.ids))
-    if alive:
-        client.send_signal(int(signal.SIGKILL), targets=alive, block=False)
-    wait_until_gone(client, alive, timeout)
 
 
 def _and(jobs: Sequence[slurm.Job]) -> str:

@@ -14,7 +14,7 @@ import time
 import traceback
 from pathlib import Path
 
-from calolab.cluster import clients, hub, processes, unattended
+from calolab.cluster import clients, hub, processes, time_limits, unattended
 
 
 def watch(path: Path) -> None:
@@ -30,7 +30,7 @@ def watch(path: Path) -> None:
     found: dict[Path, float] = {}
     reported: set[str] = set()
     while True:
-        time.sleep(min(2.0, idle / 4))
+        time.sleep(min(time_limits.WATCHDOG_CHECKS_EVERY, idle / 4))
         try:
             content = processes.read(path)
             if not _watched(content):

@@ -19,8 +19,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 
-import ipyparallel
-
 from calolab.cluster.engines import Engines
 from calolab.cluster.machine import own_address
 from calolab.cluster.states import Text
@@ -36,10 +34,10 @@ class _Lent:
 
     leave: threading.Event
     thread: threading.Thread
-    results: Mapping[int, ipyparallel.AsyncResult]
+    results: Mapping[int, object]
 
 
-_lent: dict[ipyparallel.Client, _Lent] = {}
+_lent: dict[object, _Lent] = {}  # by client
 
 
 def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout: float = 30.0):
@@ -207,7 +205,7 @@ def _left(scheduler, leave: threading.Event, joined: list[str]) -> bool:
     return leave.is_set() or any(client not in scheduler.clients or not scheduler.workers for client in joined)
 
 
-def _wait_for_workers(client, results: Mapping[int, ipyparallel.AsyncResult], timeout: float) -> None:
+def _wait_for_workers(client, results: Mapping[int, object], timeout: float) -> None:
     """Wait until every engine has become a worker.
 
     Raises:

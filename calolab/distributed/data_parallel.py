@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from calolab.cluster import calls, on_engine, time_limits
 from calolab.cluster.engines import Engines
 from calolab.distributed import rank, shipment
 from calolab.distributed.elastic import ElasticRun, check_elastic
-from calolab.distributed.meeting import arrange_meetings, check_idle, check_versions, engine_facts
+from calolab.distributed.meeting import Meeting, arrange_meetings, check_idle, check_versions, engine_facts
 from calolab.distributed.runs import TrainingRun
 from calolab.interrupts import postponed
 from calolab.samples import Sample, steps_per_epoch
@@ -23,16 +23,16 @@ from calolab.training.selection import PhysicsScore, check_physics_score
 from calolab.training.time_limit import check_time_limit
 
 MOMENT = 1e-3  # seconds: a time limit that has passed, so that one more step ends the training
-LOOK_TAKES = 120.0  # seconds at most, for an engine that may have to load TensorFlow first
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class PackedTraining:
     """What a training needs on whichever engines it runs: the arguments of `fit`, with the code in it as bytes.
 
     Args:
         networks: of `shipment.pack_gan`.
-        judge, others: the callbacks and the physics score, as `shipment.pack` gives them, of rank 0 and of other ranks.
+        functions, other_functions: the callbacks and the physics score, as `shipment.pack` returns them, for rank 0 and
+            for the other ranks.
     """
 
     engines: Engines
@@ -40,8 +40,8 @@ class Plan:
     data: object
     networks: np.ndarray
     options: dict
-    judge: np.ndarray
-    others: np.ndarray
+    functions: np.ndarray
+    other_functions: np.ndarray
     settings: dict
 
 
@@ -121,7 +121,8 @@ def fit(
         check_elastic(len(ids), min_ranks, folder)
         global_batch = global_batch or _former_batch(engines, ids, folder, resume) or batch_size * len(ids)
     callbacks = tuple(callbacks)
-    plan = Plan(
+    other_score = physics_score and PhysicsScore(_not_rank_0, physics_score.by)
+    training = PackedTraining(
         engines=engines,
         gan=gan,
         data=data,
@@ -136,8 +137,8 @@ def fit(
             "checkpoints": folder,
             "time_limit": time_limit,
         },
-        judge=shipment.pack((callbacks, physics_score), rank.FUNCTIONS),
-        others=shipment.pack((callbacks, physics_score and PhysicsScore(_unasked, physics_score.by)), rank.FUNCTIONS),
+        functions=shipment.pack((callbacks, physics_score), rank.FUNCTIONS),
+        other_functions=shipment.pack((callbacks, other_score), rank.FUNCTIONS),
         settings={
             "checkpoints": folder,
             "progress": progress,
@@ -146,49 +147,54 @@ def fit(
             "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
         },
     )
-    start = partial(_start, plan)
+    start = partial(_start, training)
     if not elastic:
         return start(ids, resume)
     most = min(len(data), global_batch) if ranks is None else ranks
     return ElasticRun(start, partial(_look, engines, folder), ids, resume, min_ranks, most)
 
 
-def _start(plan: Plan, ids: Sequence[int], resume: bool, spent: float = 0.0) -> TrainingRun:
+def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: float = 0.0) -> TrainingRun:
     """Start the ranks of a training on these engines; `spent` of its time limit has passed [s]."""
-    engines = plan.engines
+    engines = training.engines
     check_idle(engines, ids)
     facts = engine_facts(engines, ids)
     check_versions(ids, facts)
     meetings, note = arrange_meetings(engines, ids, facts)
-    limit = plan.options["time_limit"]
+    limit = training.options["time_limit"]
     if limit is not None and spent > 0:
         limit = max(limit - spent, MOMENT)
-    results = []
-    with postponed():  # half done, it would leave ranks at work that nobody knows of
+    with postponed():  # an interrupt half-way would leave ranks at work that nothing follows
+        answers = calls.send(engines.client, ids, rank.train, _arguments(training, meetings, resume, limit))
         try:
-            for number, engine in enumerate(ids):
-                shard = plan.data.shard(number, len(ids))
-                options = {**plan.options, "resume": resume, "time_limit": limit}
-                job, arrays = rank.Job(meetings[number], options), {}
-                if isinstance(shard, Sample):
-                    job = replace(job, space=shard.space, origin=shard.origin)
-                    # As plain arrays beside the job, they are sent without a copy.
-                    arrays = {"values": np.ascontiguousarray(shard.values), "labels": dict(shard.labels)}
-                else:
-                    job = replace(job, stream=shard)
-                functions = plan.judge if number == 0 else plan.others
-                results.append(engines.client[engine].apply_async(rank.train, job, plan.networks, functions, **arrays))
-            return TrainingRun(engines, ids, plan.gan, results, plan.settings, note)
+            return TrainingRun(engines, ids, training.gan, answers, training.settings, note)
         except BaseException:
-            sent = [engine for engine in ids[: len(results)] if engine in engines.client.ids]
-            if sent:
-                engines.client.send_signal(int(signal.SIGUSR1), targets=sent, block=False)
+            calls.send_signal(engines.client, on_engine.STOP, ids)
             raise
+
+
+def _arguments(
+    training: PackedTraining, meetings: Sequence[Meeting | None], resume: bool, limit: float | None
+) -> Iterator[tuple]:
+    """The arguments of `rank.train` on each rank; shards are made one after the other."""
+    options = {**training.options, "resume": resume, "time_limit": limit}
+    for number, meeting in enumerate(meetings):
+        shard = training.data.shard(number, len(meetings))
+        functions = training.functions if number == 0 else training.other_functions
+        task = rank.RankTask(meeting, options)
+        if isinstance(shard, Sample):
+            task = replace(task, space=shard.space, origin=shard.origin)
+            # As plain arrays beside the task, they are sent without a copy.
+            values, labels = np.ascontiguousarray(shard.values), dict(shard.labels)
+            yield task, training.networks, functions, values, labels
+        else:
+            yield replace(task, stream=shard), training.networks, functions
 
 
 def _look(engines: Engines, folder: str, engine: int) -> dict | None:
     """What the checkpoint in a folder says of itself, as an engine sees it; None if there is none."""
-    return engines.client[engine].apply_async(rank.look_at_checkpoint, folder).get(timeout=LOOK_TAKES)
+    limit = time_limits.CHECKPOINT_READ_WITHIN
+    return calls.gather(engines.client, [engine], rank.look_at_checkpoint, [(folder,)], timeout=limit)[0]
 
 
 def _former_batch(engines: Engines, ids: Sequence[int], folder: str, resume: bool) -> int | None:
@@ -200,6 +206,6 @@ def _former_batch(engines: Engines, ids: Sequence[int], folder: str, resume: boo
     return found and found["global_batch"]
 
 
-def _unasked(gan):
-    """Stands for the physics score on the ranks that do not judge."""
-    raise RuntimeError("Only rank 0 judges an epoch.")
+def _not_rank_0(gan):
+    """The physics score of the ranks that do not compute it."""
+    raise RuntimeError("Only rank 0 computes the physics score.")

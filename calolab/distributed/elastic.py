@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from calolab.cluster import hub, launchers, states
+from calolab.cluster import hub, launchers, states, time_limits
 from calolab.cluster.engines import changing, restart
 from calolab.distributed.runs import (
     TrainingFailed,
@@ -19,9 +19,6 @@ from calolab.distributed.runs import (
 )
 from calolab.training.history import ASKED_TO_PAUSE, FINAL, History, Progress
 
-LOOK_EVERY = 0.25  # seconds between two looks at the ranks
-NEW_ENGINES_EVERY = 2.0  # seconds between two looks for engines that have come
-PATIENCE = 90.0  # seconds in which enough engines must be there, and the ranks start again
 MOST_LOSSES = 3  # in one epoch: what kills engines so often will do it again
 
 
@@ -215,14 +212,14 @@ class ElasticRun:
             if not self._paused and self._newcomers(stretch.ids):
                 self._paused = True
                 stretch.pause()
-            time.sleep(LOOK_EVERY)
+            time.sleep(time_limits.RUN_CHECK_EVERY)
         if stretch.status == "stopped":
             return stretch.reason == ASKED_TO_PAUSE and not self._stop_asked
         return stretch.lost is not None
 
     def _newcomers(self, ids: Sequence[int]) -> list[int]:
         """Idle engines that are not among these, as many as there is room for; asked now and then."""
-        if time.monotonic() < self._looked_at + NEW_ENGINES_EVERY:
+        if time.monotonic() < self._looked_at + time_limits.NEW_ENGINES_CHECK_EVERY:
             return []
         self._looked_at = time.monotonic()
         try:
@@ -248,9 +245,9 @@ class ElasticRun:
         lost = before.lost or ()
         self._begun = self._begun or bool(before.progress)
         # Engines that start together are waited for together.
-        together = before.lost is not None and self.engines.launcher in launchers.TOGETHER
-        fewest = len(before.ids) if together else self._min_ranks
-        deadline, problem, tried = time.monotonic() + PATIENCE, "", frozenset()
+        restarts_all = before.lost is not None and self.engines.launcher in launchers.BY_MPI
+        fewest = len(before.ids) if restarts_all else self._min_ranks
+        deadline, problem, tried = time.monotonic() + time_limits.TRAINING_RESUMES_WITHIN, "", frozenset()
         while True:
             try:
                 if before.lost is not None:
@@ -277,7 +274,7 @@ class ElasticRun:
 
     def _revive(self) -> None:
         """Start the engines of MPI anew: its launcher ends all of them when one dies."""
-        if self.engines.launcher in launchers.TOGETHER and not self.engines.ids:
+        if self.engines.launcher in launchers.BY_MPI and not self.engines.ids:
             with changing:  # someone may be doing it just now
                 if not self.engines.ids:
                     restart(self.engines)

@@ -11,16 +11,10 @@ from collections.abc import Sequence
 import numpy as np
 import psutil
 
+from calolab.cluster import time_limits
 from calolab.cluster.machine import own_address
 from calolab.distributed import rendezvous
 from calolab.distributed.meeting import Meeting
-
-# A rank that no longer answers must not keep the others for ever. Ranks may well wait for one that writes a checkpoint.
-PATIENCE = {
-    "HOROVOD_GLOO_TIMEOUT_SECONDS": "20",
-    "HOROVOD_STALL_CHECK_TIME_SECONDS": "60",
-    "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": "300",
-}
 
 _met_over_mpi = threading.Event()  # set once this process has met others over MPI
 
@@ -52,7 +46,9 @@ class Communicator:
         self.rank, self.size = meeting.rank, meeting.size
         self._horovod = horovod
         variables = {
-            **PATIENCE,
+            "HOROVOD_GLOO_TIMEOUT_SECONDS": str(time_limits.GLOO_ANSWERS_WITHIN),
+            "HOROVOD_STALL_CHECK_TIME_SECONDS": str(time_limits.HOROVOD_WARNS_AFTER),
+            "HOROVOD_STALL_SHUTDOWN_TIME_SECONDS": str(time_limits.HOROVOD_ENDS_AFTER),
             "HOROVOD_CONTROLLER": meeting.controller,
             "HOROVOD_CPU_OPERATIONS": meeting.controller,
             **(_gloo_variables(meeting) if meeting.controller == "gloo" else {}),
@@ -81,9 +77,9 @@ class Communicator:
         Gloo takes the first caller at a port for the rank it expects, and sockets of ZeroMQ whose controller has died
         knock for ever at the ports it had, which the system gives to others.
         """
-        for port, patience in zip(meeting.ports, rendezvous.ATTEMPTS, strict=False):
+        for port, limit in zip(meeting.ports, time_limits.RANKS_ARRIVE_WITHIN, strict=False):
             os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"] = str(port)
-            rendezvous.meet(meeting.address, port, meeting.rank, meeting.size, patience)
+            rendezvous.meet(meeting.address, port, meeting.rank, meeting.size, limit)
             try:
                 self._horovod.init()
                 self.broadcast([np.zeros(1)])  # all are through their rendezvous once they have all answered

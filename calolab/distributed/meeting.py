@@ -11,15 +11,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import ipyparallel
-
 from calolab import cpu
-from calolab.cluster import hub, requests
+from calolab.cluster import calls, hub, on_engine, time_limits
 from calolab.cluster.engines import Engines
 from calolab.cluster.machine import built, count_gpus, has_nccl, own_address
-from calolab.distributed import rendezvous, runs
+from calolab.distributed import rendezvous
 
-HUB_LAGS = 2.0  # seconds after which what the hub says of the engines is taken for true
 NEEDED = "HOROVOD_GPU_OPERATIONS=NCCL"  # what Horovod must be built with for gradients to stay on the GPUs
 
 
@@ -86,8 +83,8 @@ def versions() -> dict[str, str]:
 
 
 def describe(towards: str) -> EngineFacts:
-    """Run on an engine: what it is, seen from the controller's address; it hears requests from now on."""
-    requests.listen()
+    """Run on an engine: what it is, seen from the controller's address; it receives requests from now on."""
+    on_engine.listen()
     facts = {
         "host": socket.gethostname(),
         "address": own_address(towards),
@@ -156,9 +153,9 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
     Raises:
         RuntimeError: if one of these engines is busy.
     """
-    # The hub hears of work and of its end a little later than the engines; its own runs this process knows at once.
-    busy = sorted(runs.engines_in_use(engines.client) & set(ids))
-    deadline = time.monotonic() + HUB_LAGS
+    # The hub learns of work and of its end a little later than the engines; this process has its own calls at once.
+    busy = sorted(calls.engines_in_use(engines.client) & set(ids))
+    deadline = time.monotonic() + time_limits.HUB_LAGS
     while not busy:
         at_work = [engine for engine, tasks in hub.tasks(engines.client, ids).items() if tasks]
         if not at_work:
@@ -174,14 +171,15 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
 
 def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
     """What each engine is, by rank; the engines are ready to be stopped afterwards."""
+    arguments, limit = [(engines.address,)] * len(ids), time_limits.ENGINES_ANSWER_WITHIN
     try:
-        return engines.client[list(ids)].apply_async(describe, engines.address).get(timeout=30)
-    except (TimeoutError, ipyparallel.TimeoutError) as error:
+        return calls.gather(engines.client, ids, describe, arguments, timeout=limit)
+    except calls.CallFailed as error:
+        if error.failure.original:
+            raise RuntimeError(
+                f"calolab does not work on the engines ({error}): they need the same environment as this notebook."
+            ) from error
         raise RuntimeError(f"Engines {', '.join(map(str, ids))} do not answer: see `%ipcluster logs`.") from error
-    except (ipyparallel.RemoteError, ipyparallel.CompositeError) as error:
-        raise RuntimeError(
-            f"calolab does not work on the engines ({error}): they need the same environment as this notebook."
-        ) from error
 
 
 def check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
@@ -226,8 +224,9 @@ def arrange_meetings(
     common = {"controller": controller, "size": len(ids), "hosts": hosts}
     if controller == "gloo":
         addresses = [engine.address for engine in facts]
-        opened = engines.client[ids[0]].apply_async(rendezvous.open_all, hosts, addresses)
-        common |= {"address": addresses[0], "ports": opened.get(timeout=30)}
+        arguments, limit = [(hosts, addresses)], time_limits.ENGINES_ANSWER_WITHIN
+        (ports,) = calls.gather(engines.client, ids[:1], rendezvous.open_all, arguments, timeout=limit)
+        common |= {"address": addresses[0], "ports": ports}
         note = "Horovod over Gloo"
     else:
         common["mpi_ranks"] = tuple(engine.mpi_rank for engine in facts)

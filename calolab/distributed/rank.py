@@ -11,13 +11,12 @@ from functools import partial
 
 import numpy as np
 
-from calolab.cluster import requests
+from calolab.cluster import on_engine, time_limits
 from calolab.distributed import horovod, shipment
 from calolab.distributed.meeting import Meeting
 from calolab.samples import Sample
 from calolab.training.history import Progress
 
-REPORT_EVERY = 0.25  # seconds between a rank's reports
 FUNCTIONS = "The callbacks and the physics score"
 
 
@@ -26,7 +25,7 @@ class RanksLost(RuntimeError):
 
 
 @dataclass(frozen=True)
-class Job:
+class RankTask:
     """All that a rank needs besides the events and the networks.
 
     Args:
@@ -55,11 +54,11 @@ def look_at_checkpoint(folder: str) -> dict | None:
     return header and {"epoch": header["standing"]["epoch"], "global_batch": checkpoints.global_batch(header)}
 
 
-def train(job: Job, networks: np.ndarray, functions: np.ndarray, values=None, labels=None) -> dict:
+def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=None, labels=None) -> dict:
     """Run on an engine: one rank of a training, from the meeting of the ranks to its outcome.
 
     Args:
-        job: what to do.
+        task: what to do.
         networks: the GAN, as `shipment.pack_gan` gives it.
         functions: the callbacks and the physics score, as `shipment.pack` gives them.
         values, labels: of this rank's `Sample`.
@@ -73,24 +72,24 @@ def train(job: Job, networks: np.ndarray, functions: np.ndarray, values=None, la
     """
     from calolab import training
 
-    rank = 0 if job.meeting is None else job.meeting.rank
-    choose_device(job.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
+    rank = 0 if task.meeting is None else task.meeting.rank
+    choose_device(task.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
     gan = shipment.unpack_gan(networks)
     callbacks, physics_score = shipment.unpack(functions, FUNCTIONS)
-    data = job.stream if values is None else Sample(np.asarray(values), labels, job.space, job.origin)
-    report = _Report(partial(training.Snapshots.of, gan, data, job.options["seed"]))
-    parallel = None if job.meeting is None else horovod.Communicator(job.meeting)
+    data = task.stream if values is None else Sample(np.asarray(values), labels, task.space, task.origin)
+    report = _Report(partial(training.Snapshots.of, gan, data, task.options["seed"]))
+    parallel = None if task.meeting is None else horovod.Communicator(task.meeting)
     history, diverged = None, ""
     try:
         history = training.fit(
             gan,
             data,
-            **job.options,
+            **task.options,
             physics_score=physics_score,
             callbacks=(report, *callbacks),
             parallel=parallel,
-            should_stop=requests.stop_requested.is_set,
-            should_pause=requests.pause_requested.is_set,
+            should_stop=on_engine.stop_requested.is_set,
+            should_pause=on_engine.pause_requested.is_set,
             on_epoch=report.end_epoch if rank == 0 else None,
             progress=False,
         )
@@ -124,17 +123,15 @@ class _Report:
         self.latest = progress
         if progress.rank == 0:
             self.losses.append({"epoch": progress.epoch, "step": progress.step, **progress.losses})
-        if time.monotonic() - self.sent > REPORT_EVERY:
+        if time.monotonic() - self.sent > time_limits.REPORT_EVERY:
             self.flush()
 
     def end_epoch(self, epochs: Sequence[Mapping], gan) -> None:
         """Send the scores of all epochs so far and an event generated after the last one."""
-        from ipyparallel.engine.datapub import publish_data
-
         scores = [{"epoch": epoch["epoch"], "scores": dict(epoch.get("scores", {}))} for epoch in epochs]
         self.snapshots = self.snapshots or self.make_snapshots()
         event = self.snapshots.take(gan)
-        publish_data({"example": self.snapshots.example, "epochs": scores, f"event {scores[-1]['epoch']}": event})
+        on_engine.publish({"example": self.snapshots.example, "epochs": scores, f"event {scores[-1]['epoch']}": event})
 
     def flush(self) -> None:
         """Send what has not been sent."""
@@ -145,9 +142,7 @@ class _Report:
         if self.losses:
             message |= {f"losses {self.chunks}": self.losses, "chunks": self.chunks + 1}
             self.losses, self.chunks = [], self.chunks + 1
-        from ipyparallel.engine.datapub import publish_data
-
-        publish_data(message)
+        on_engine.publish(message)
         self.sent = time.monotonic()
 
 

@@ -17,9 +17,9 @@ from pathlib import Path
 
 import psutil
 
+from calolab.cluster import time_limits
+
 HERE = "here"  # the scope in which ranks say that they have come
-# Seconds in which all ranks must come to each attempt at a meeting; a failed one holds some for Gloo's timeout.
-ATTEMPTS = (120.0, 90.0)
 LONGEST_VALUE = 1 << 16  # bytes; Gloo's addresses take a few hundred
 # Linux's lists of this machine's connections, with their users. A process may speak IPv4 through a socket of IPv6.
 CONNECTIONS = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
@@ -29,7 +29,7 @@ _open: list[Rendezvous] = []  # on rank 0's engine, between `open_all` and the m
 class _Handler(BaseHTTPRequestHandler):
     """Horovod's protocol: PUT and GET of `/scope/key`, 404 for what is not there yet, DELETE when a rank is done."""
 
-    timeout = 10
+    timeout = time_limits.RENDEZVOUS_ANSWERS_WITHIN
 
     def do_PUT(self):
         length = int(self.headers.get("Content-Length", -1))
@@ -67,26 +67,26 @@ class _Handler(BaseHTTPRequestHandler):
         """Not a word per request: there are hundreds."""
 
 
-def meet(address: str, port: int, rank: int, size: int, patience: float = 120.0) -> None:
+def meet(address: str, port: int, rank: int, size: int, timeout: float) -> None:
     """Say that this rank is here, and wait until all are.
 
     Horovod as released ends the whole process when a rank does not come in time (ours does not, see
     .ci/horovod_wheel.py), so ranks go there together or not at all.
 
     Raises:
-        RuntimeError: if a rank does not come within `patience` seconds, naming it.
+        RuntimeError: if a rank does not come within `timeout` seconds, naming it.
     """
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + timeout
     _ask(address, port, "PUT", f"/{HERE}/{rank}")
     for other in range(size):
         while _ask(address, port, "GET", f"/{HERE}/{other}") != 200:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"rank {other} did not come within {patience:g} s")
+                raise RuntimeError(f"rank {other} did not come within {timeout:g} s")
             time.sleep(0.05)
 
 
 def _ask(address: str, port: int, method: str, path: str) -> int:
-    connection = HTTPConnection(address, port, timeout=10)
+    connection = HTTPConnection(address, port, timeout=time_limits.RENDEZVOUS_ANSWERS_WITHIN)
     try:
         connection.request(method, path, body=b"" if method == "PUT" else None)
         return connection.getresponse().status
@@ -105,20 +105,19 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
         address: the one address to listen on; a free port is chosen.
         hosts: addresses of the machines whose engines may ask; on this machine, only this user's processes may.
         scopes: names that Horovod's ranks use in this run.
-        seconds: after which it closes by itself.
     """
 
     daemon_threads = True
     request_queue_size = 128  # all ranks come at once; of more than the default's 5, some are turned away
 
-    def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str], seconds: float = 300.0):
+    def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str]):
         super().__init__((address, 0), _Handler)
         self.hosts, self.scopes = frozenset(hosts), frozenset([HERE, *scopes])
         self.values: dict[tuple[str, str], bytes] = {}
         self.lock = threading.Lock()
         self._thread = threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
-        self._timer = threading.Timer(seconds, self.close)
+        self._timer = threading.Timer(time_limits.RENDEZVOUS_CLOSES_AFTER, self.close)
         self._timer.daemon = True
         self._timer.start()
 
@@ -153,10 +152,10 @@ def _is_own(host: str) -> bool:
     return ip_address(host).is_loopback or host in own
 
 
-def _owner(client: tuple[str, int], server: tuple[str, int], patience: float = 2.0) -> int | None:
+def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
     """User id of the local process at the client's end of a connection over IPv4; None if no process holds it."""
     # The kernel hands out its lists in pieces: one that changes meanwhile may lack a line, hence another look.
-    deadline = time.monotonic() + patience
+    deadline = time.monotonic() + time_limits.CONNECTION_LISTED_WITHIN
     while True:
         for family, table in CONNECTIONS.items():
             ends = f" {_as_listed(client, family)} {_as_listed(server, family)} "
@@ -183,7 +182,7 @@ def open_all(hosts: Sequence[str], addresses: Sequence[str]) -> tuple[int, ...]:
     close_all()
     local_sizes = {host: hosts.count(host) for host in hosts}
     scopes = ["global", *(f"local_{host}" for host in hosts), *(f"cross_{i}" for i in range(max(local_sizes.values())))]
-    _open.extend(Rendezvous(addresses[0], addresses, scopes) for _ in ATTEMPTS)
+    _open.extend(Rendezvous(addresses[0], addresses, scopes) for _ in time_limits.RANKS_ARRIVE_WITHIN)
     return tuple(server.port for server in _open)
 
 

@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 import time
-import weakref
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from ipyparallel.error import EngineError, RemoteError
-
 from calolab import progress
-from calolab.cluster import processes, states, unattended
+from calolab.cluster import calls, on_engine, processes, states, time_limits, unattended
+from calolab.cluster.answers import OwnAnswer
 from calolab.cluster.engines import Engines
 from calolab.interrupts import NOTHING, Stopped, in_script, stopping
 from calolab.training.history import FINAL, History, Progress
 
-FREE_AFTER = (
-    5.0  # seconds after which ranks that outlive a failed one are interrupted; Horovod frees most of them at once
-)
-CONTROLLER_EVERY = 3.0  # seconds between two looks at whether the controller lives
-GIVE_UP_AFTER = 25.0  # seconds after which the failure is reported whatever the others do
-STOPS_WITHIN = 60.0  # seconds in which an interrupted script waits for the ranks to finish their pass
-_runs: weakref.WeakSet[TrainingRun] = weakref.WeakSet()  # those of this process
+CONSEQUENCES = ("RanksLost", "RefusedElsewhere")  # errors of a rank which only say that another one has ended
 
 
 class TrainingFailed(RuntimeError):
@@ -37,7 +28,7 @@ class TrainingRun:
         engines: where it runs.
         ids: the engine of each rank.
         gan: receives the trained weights in `wait`.
-        results: the pending result of each rank (`ipyparallel.AsyncResult`).
+        answers: pending, by rank.
         settings: `checkpoints`, `progress` and `elastic` as given to `fit`, and the range of each label.
         note: how the ranks talk to each other.
 
@@ -47,9 +38,12 @@ class TrainingRun:
             answer; else None.
     """
 
-    def __init__(self, engines: Engines, ids: Sequence[int], gan, results: Sequence, settings: Mapping, note: str):
+    def __init__(
+        self, engines: Engines, ids: Sequence[int], gan, answers: Sequence[OwnAnswer], settings: Mapping, note: str
+    ):
         self.engines, self.ids, self.gan, self.note = engines, tuple(ids), gan, note
-        self._results, self._settings = tuple(results), dict(settings)
+        self._call = calls.Call(engines.client, ids, answers, time_limits.GIVE_UP_AFTER)
+        self._settings = dict(settings)
         self.digests: tuple[str, ...] = ()
         self.lost: tuple[int, ...] | None = None
         self._lock = threading.RLock()
@@ -57,25 +51,22 @@ class TrainingRun:
         self._history: History | None = None
         self._trained: dict | None = None
         self._failure: Exception | None = None
-        self._failed_at: float | None = None
-        self._freed_at = 0.0
         self._looked_at = time.monotonic()
-        path, messages = processes.path_of(engines.name), [message for result in results for message in result.msg_ids]
+        path, messages = processes.path_of(engines.name), [answer.message for answer in answers]
         self._record = unattended.register(
             path, self.ids, messages, settings["checkpoints"], settings.get("elastic", False)
         )
-        _runs.add(self)
 
     @property
     def progress(self) -> list[Progress]:
         """Where each rank stands, by rank; a rank reports after its first step."""
-        reports = [self._published(result).get("progress") for result in self._results]
+        reports = [answer.published.get("progress") for answer in self._call.answers]
         return [Progress.from_dict(report) for report in reports if report is not None]
 
     @property
     def losses(self) -> list[dict]:
         """The losses of every step so far, averaged over the ranks: `epoch`, `step`, then each loss by name."""
-        published = self._published(self._results[0])
+        published = self._call.answers[0].published
         return [entry for k in range(published.get("chunks", 0)) for entry in published.get(f"losses {k}", ())]
 
     @property
@@ -85,13 +76,13 @@ class TrainingRun:
         `event` is the image of one event, generated after every epoch from the same latent vector and labels (see
         `training.snapshots`); None for epochs before a resumption.
         """
-        published = self._published(self._results[0])
+        published = self._call.answers[0].published
         return [{**one, "event": published.get(f"event {one['epoch']}")} for one in published.get("epochs", ())]
 
     @property
     def example(self) -> dict:
         """The training event whose labels the generated `event` of each epoch has: `labels` and `event`; or empty."""
-        return dict(self._published(self._results[0]).get("example", {}))
+        return dict(self._call.answers[0].published.get("example", {}))
 
     @property
     def judged_by(self) -> str:
@@ -130,14 +121,14 @@ class TrainingRun:
             self._settle()
             if self._history is None and self._failure is None:
                 self._stop_asked = True
-                self._signal(signal.SIGUSR1)
+                self._call.signal(on_engine.STOP)
 
     def pause(self) -> None:
         """Ask all ranks to stop after the epoch they are in."""
         with self._lock:
             self._settle()
             if self._history is None and self._failure is None:
-                self._signal(signal.SIGUSR2)
+                self._call.signal(on_engine.PAUSE)
 
     def wait(self, timeout: float | None = None) -> History:
         """Wait for the end, put the trained weights into the GAN and return the history.
@@ -182,26 +173,18 @@ class TrainingRun:
             self._record.unlink(missing_ok=True)
 
     def _take_in(self) -> None:
-        ended = [result.ready() for result in self._results]
-        failures = {rank: error for rank in range(len(ended)) if ended[rank] and (error := self._error(rank))}
-        if failures:
-            now = time.monotonic()
-            self._failed_at = self._failed_at or now
-            if not all(ended) and now - self._failed_at < GIVE_UP_AFTER:
-                if now - self._failed_at > FREE_AFTER and now - self._freed_at > FREE_AFTER:
-                    self._freed_at = now
-                    self._signal(signal.SIGINT)
-                return
-            self._failure = self._explain(failures, [rank for rank, end in enumerate(ended) if not end])
-        elif not all(ended):
-            self._check_controller()
+        if not self._call.follow():
+            if not self._call.errors:
+                self._check_controller()
+        elif failure := self._call.failure(CONSEQUENCES):
+            self._failure = self._explain(failure)
         else:
-            self._conclude([result.get() for result in self._results])
+            self._conclude(list(self._call.results.values()))
 
     def _check_controller(self) -> None:
         """Fail if the cluster's controller has died: then nobody would ever report the ranks' end."""
         now = time.monotonic()
-        if now < self._looked_at + CONTROLLER_EVERY:
+        if now < self._looked_at + time_limits.CONTROLLER_CHECK_EVERY:
             return
         self._looked_at = now
         if states.controller_died(self.engines.name):
@@ -225,7 +208,7 @@ class TrainingRun:
             return
         first = outcomes[0]
         self._trained = {"weights": first["weights"], "provenance": first["provenance"]}
-        self.engines.client.purge_hub_results([msg for result in self._results for msg in result.msg_ids])
+        self._call.forget()
         if first["diverged"]:
             from calolab.training import TrainingDiverged
 
@@ -233,30 +216,28 @@ class TrainingRun:
         else:
             self._history = History.from_dict(first["history"])
 
-    def _explain(self, failures: Mapping[int, Exception], busy: Sequence[int]) -> Exception:
-        """The one error that says what happened, out of what each rank says."""
-        died = [rank for rank, error in failures.items() if _name(error) == EngineError.__name__]
-        # A rank that lost the others, or was freed from waiting for them, tells nothing; the one that left first does.
-        silent = ("RanksLost", "RefusedElsewhere", "KeyboardInterrupt", "Stopped")
-        told = [rank for rank, error in failures.items() if rank not in died and _name(error) not in silent]
-        if died or busy or (not told and any(_name(error) == "RanksLost" for error in failures.values())):
-            self.lost = tuple(self.ids[rank] for rank in (*died, *busy))
-        rank = (died or told or list(failures))[0]
-        error = failures[rank]
-        if rank in told and _name(error) in ("ValueError", "FileNotFoundError"):
-            return {"ValueError": ValueError, "FileNotFoundError": FileNotFoundError}[_name(error)](error.evalue)
-        ranks = " and ".join(f"engine {self.ids[rank]} (rank {rank})" for rank in died or [rank])
-        lines = [f"The training failed: {ranks} {'died' if died else f'ended with {_name(error)}: {error.evalue}'}"]
+    def _explain(self, failure: calls.Failure) -> Exception:
+        """The one error that says what happened, and how to continue."""
+        ranks_lost = any(error.ename == "RanksLost" for error in self._call.errors.values())
+        if failure.died or failure.busy or (ranks_lost and not failure.original):
+            self.lost = (*failure.died, *failure.busy)
+        if failure.original and failure.kind in ("ValueError", "FileNotFoundError"):
+            kinds = {"ValueError": ValueError, "FileNotFoundError": FileNotFoundError}
+            return kinds[failure.kind](failure.error.evalue)
+        named = failure.died or (failure.engine,)
+        ranks = " and ".join(f"engine {engine} (rank {self.ids.index(engine)})" for engine in named)
+        ended = "died" if failure.died else f"ended with {failure.kind}: {failure.error.evalue}"
+        lines = [f"The training failed: {ranks} {ended}"]
         lines[0] += f", after {now}." if (now := where(self)) else " before the first step."
-        if busy:
-            stuck = ", ".join(str(self.ids[rank]) for rank in busy)
+        if failure.busy:
+            stuck = ", ".join(map(str, failure.busy))
             lines.append(f"Engines {stuck} do not answer yet: `%ipcluster restart` frees them.")
         else:
-            lines.append("The other engines are free again." if len(self.ids) > len(died) else "")
-        again = "`%ipcluster restart` brings all engines back" if died else "Mend the cause"
+            lines.append("The other engines are free again." if len(self.ids) > len(failure.died) else "")
+        again = "`%ipcluster restart` brings all engines back" if failure.died else "Mend the cause"
         lines.append(f"{again}; {self.how_to_go_on()}")
-        if died:
-            lines += self._last_words(died)
+        if failure.died:
+            lines += self._last_words(failure.died)
         return TrainingFailed("\n".join(filter(None, lines)))
 
     def kept(self) -> str:
@@ -276,38 +257,15 @@ class TrainingRun:
         lines = []
         for file in processes.log_files(processes.path_of(self.engines.name)):
             text = file.read_text(errors="replace")
-            if any(f"[IPEngine.{self.ids[rank]}]" in text for rank in died):
+            if any(f"[IPEngine.{engine}]" in text for engine in died):
                 lines += [f"--- {file}", *text.splitlines()[-8:]]
         return lines
-
-    def _signal(self, number: signal.Signals) -> None:
-        alive = set(self.engines.client.ids)
-        targets = [
-            engine
-            for engine, result in zip(self.ids, self._results, strict=True)
-            if engine in alive and not result.ready()
-        ]
-        if targets:
-            self.engines.client.send_signal(int(number), targets=targets, block=False)
-
-    def _error(self, rank: int) -> Exception | None:
-        error = self._results[rank].exception()
-        return error if isinstance(error, RemoteError) else None
-
-    def _published(self, result) -> dict:
-        return dict(result.metadata["data"])
 
     def __repr__(self):
         return in_words(self)
 
     def _repr_html_(self):
         return as_table(self)
-
-
-def engines_in_use(client) -> set[int]:
-    """The engines on which trainings that this process started still run."""
-    mine = [run for run in _runs if run.engines.client is client and run.status in ("running", "stopping")]
-    return {engine for run in mine for engine in run.ids}
 
 
 def wait_for(run, timeout: float | None, bar: bool) -> None:
@@ -325,12 +283,12 @@ def wait_for(run, timeout: float | None, bar: bool) -> None:
             raise
         now = where(run)
         run.stop()
-        kept = run.kept()
+        kept, limit = run.kept(), time_limits.INTERRUPTED_RUN_STOPS_WITHIN
         try:
             with stopping("the training", kept):
-                _until_ended(run, STOPS_WITHIN, bar=False)
+                _until_ended(run, limit, bar=False)
         except TimeoutError:
-            kept += f"; its engines did not stop within {STOPS_WITHIN:g} s: `%ipcluster stop`"
+            kept += f"; its engines did not stop within {limit:g} s: `%ipcluster stop`"
         raise Stopped(f"the training on {len(run.ids)} ranks{now and ', '}{now}", kept, stopped.number) from None
 
 
@@ -381,8 +339,3 @@ def _show(bar, run) -> None:
     speed = sum(rank.samples_per_second for rank in now)
     bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=False)
     bar.update(done - bar.n)  # so that the time left follows the latest steps; the first one compiles
-
-
-def _name(error: Exception) -> str:
-    """The name of the error on the engine."""
-    return error.ename if isinstance(error, RemoteError) else type(error).__name__

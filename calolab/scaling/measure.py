@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import time
 from collections.abc import Callable, Sequence
 
-import ipyparallel
 import numpy as np
 
+from calolab.cluster import calls, time_limits
 from calolab.cluster.engines import Engines
 from calolab.distributed import meeting, shipment
 from calolab.interrupts import stopping
@@ -22,9 +20,6 @@ from calolab.training.recipe import Recipe
 
 SIZES = (4, 2**14, 2**18, 2**20, 2**22, 2**24)  # bytes of the averages that tell the network
 BATCHES = 2  # that each engine holds and takes again and again
-PATIENCE = 1800.0  # seconds for one block of steps
-FREE_AFTER = 5.0  # seconds after which ranks that outlive a failed one are interrupted, and again
-GIVE_UP_AFTER = 20.0  # seconds after which they are left behind
 
 
 @stopping("the measurement of scaling")
@@ -113,7 +108,7 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
     try:
         with bar(total=(1 + rounds) * len(turns), unit="block", show=progress) as shown:
             shown.set_description(f"{size} ranks", refresh=False)
-            tasks = [rank.Task(meeting, options, data.space, {}) for meeting in meetings]
+            tasks = [rank.MeasurementTask(meeting, options, data.space, {}) for meeting in meetings]
             given = [(task, networks, shard.values, dict(shard.labels)) for task, shard in zip(tasks, shards)]
             _call(engines, ids, rank.begin, given)
             for number in range(1 + rounds):
@@ -127,12 +122,9 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
             averages = np.array(_call(engines, ids, rank.averages, [(SIZES, 20)] * size))
             port = _call(engines, ids[:1], rank.answer_pings, [(facts[0].address,)])[0]
             latency = _call(engines, ids[-1:], rank.ping, [(facts[0].address, port)])[0]
-    except KeyboardInterrupt:
-        engines.client.send_signal(signal.SIGINT, targets=sorted({*ids} & {*engines.ids}), block=False)
-        raise
     finally:
         with contextlib.suppress(Exception):  # an engine that has died left by itself
-            _call(engines, [engine for engine in ids if engine in engines.ids], rank.end, timeout=60)
+            _call(engines, sorted({*ids} & {*engines.ids}), rank.end, timeout=time_limits.SESSION_ENDS_WITHIN)
     hosts = [engine.host for engine in facts]
     stamps = {kind: [_stamps(taken) for taken in blocks] for kind, blocks in found.items()}
     sizes = tuple(map(int, found["weak"][0][0]["bytes"]))
@@ -217,42 +209,25 @@ def _shards(data, events: int, size: int) -> list[Sample]:
     return [sample.select(np.arange(rank, wanted, size) % len(sample)) for rank in range(size)]
 
 
-def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, timeout: float = PATIENCE) -> list:
-    """What a function gives on each engine, by rank.
+def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, timeout: float | None = None) -> list:
+    """What a function returns on each engine, by rank.
 
     Raises:
         RuntimeError: if an engine fails, dies or does not answer.
     """
-    given = given or [()] * len(ids)
+    timeout = timeout or time_limits.BLOCK_TAKES
     try:
-        views = [engines.client[engine] for engine in ids]  # all of them before anything is sent
-        calls = [view.apply_async(function, *one) for view, one in zip(views, given, strict=True)]
-    except IndexError as error:
-        raise _failed(engines, ids, error) from error
-    deadline, free_at = time.monotonic() + timeout, None
-    while (busy := [k for k, call in enumerate(calls) if not call.ready()]) and time.monotonic() < deadline:
-        calls[busy[0]].wait(0.25)
-        now, alive = time.monotonic(), set(engines.ids)
-        failed = any(call.ready() and call.exception() is not None for call in calls) or not alive.issuperset(ids)
-        if failed and free_at is None:
-            free_at, deadline = now + FREE_AFTER, min(deadline, now + GIVE_UP_AFTER)
-        waiting = [ids[k] for k in busy if ids[k] in alive]
-        if free_at is not None and now > free_at and waiting:
-            free_at = now + FREE_AFTER
-            engines.client.send_signal(signal.SIGINT, targets=waiting, block=False)
-    try:
-        return [call.get(timeout=1) for call in calls]
-    except (ipyparallel.RemoteError, ipyparallel.TimeoutError, TimeoutError) as error:
-        raise _failed(engines, ids, error) from error
-
-
-def _failed(engines: Engines, ids: Sequence[int], error: Exception) -> RuntimeError:
-    dead = [engine for engine in ids if engine not in engines.ids]
-    reason = f"engine {', '.join(map(str, dead))} died" if dead else str(error)
-    return RuntimeError(
-        f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
-        f"{engines.name!r} back."
-    )
+        return calls.gather(engines.client, ids, function, given, timeout=timeout)
+    except calls.CallFailed as error:
+        failure, reason = error.failure, str(error)
+        if failure.died:
+            reason = f"engine {', '.join(map(str, failure.died))} died"
+        elif failure.error is None:
+            reason = f"engine {', '.join(map(str, failure.busy))} did not answer within {timeout:g} s"
+        raise RuntimeError(
+            f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
+            f"{engines.name!r} back."
+        ) from error
 
 
 def _notes(engines: Engines, machines: Sequence[tuple], steps: int, rounds: int) -> tuple[str, ...]:

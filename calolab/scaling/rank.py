@@ -14,15 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
+from calolab.cluster import time_limits
 from calolab.distributed import horovod, rank, shipment
 from calolab.distributed.meeting import Meeting
 from calolab.samples import Sample
 
-PATIENCE = 30.0  # seconds that an engine waits for another's messages
-
 
 @dataclass(frozen=True)
-class Task:
+class MeasurementTask:
     """What a rank measures.
 
     Args:
@@ -49,7 +48,7 @@ class Session:
 _session: Session | None = None  # of this engine, between `begin` and `end`
 
 
-def begin(task: Task, networks: np.ndarray, values, labels) -> None:
+def begin(task: MeasurementTask, networks: np.ndarray, values, labels) -> None:
     """Meet the other ranks and be ready to take steps.
 
     Args:
@@ -117,13 +116,13 @@ def machine() -> tuple[float, int]:
 def answer_pings(address: str) -> int:
     """Send every byte of the next connection to this address back; gives the port at once."""
     door = socket.create_server((address, 0))
-    door.settimeout(PATIENCE)
+    door.settimeout(time_limits.PING_ANSWERS_WITHIN)
 
     def answer():
         with door, contextlib.suppress(OSError):
             line, _ = door.accept()
             with line:
-                line.settimeout(PATIENCE)
+                line.settimeout(time_limits.PING_ANSWERS_WITHIN)
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 while byte := line.recv(1):
                     line.sendall(byte)
@@ -135,7 +134,7 @@ def answer_pings(address: str) -> int:
 def ping(address: str, port: int, repeats: int = 200) -> float:
     """Half the time that a byte takes to another engine and back [s]: the median of `repeats`."""
     taken = []
-    with socket.create_connection((address, port), timeout=PATIENCE) as line:
+    with socket.create_connection((address, port), timeout=time_limits.PING_ANSWERS_WITHIN) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for _ in range(repeats):
             started = time.perf_counter()

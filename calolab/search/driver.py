@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ipyparallel.error import RemoteError
-
-from calolab.cluster import states
+from calolab.cluster import calls, states, time_limits
+from calolab.cluster.answers import HubAnswer, OwnAnswer
 from calolab.cluster.engines import Engines
 from calolab.distributed.meeting import arrange_meetings
 from calolab.search import worker
-from calolab.search.attempts import Attempt, Ending, HubAnswer, OwnAnswer
+from calolab.search.attempts import Attempt, Ending
 from calolab.search.engines import SearchEngines
 from calolab.search.proposals import Proposer
-from calolab.search.store import Plan, TrialStore
+from calolab.search.store import TrialPlan, TrialStore
 from calolab.search.trials import ENDED, Trial
-
-LOOK_EVERY = 0.1  # seconds between two looks at the running trials; their end is heard of at once
-CONTROLLER_EVERY = 3.0  # seconds between two looks at whether the controller lives
-PATIENCE = 10.0  # seconds for which engines and hub may be out of reach
 
 
 class SearchDriver:
@@ -67,7 +61,7 @@ class SearchDriver:
             if trial.status in ("running", "stopping"):
                 plan = self.store.plans[trial.number]
                 answers = [HubAnswer(self.engines.client, one) for one in plan.messages]
-                self._attempts[trial.number] = Attempt(trial.number, plan.sent, trial.engines, answers, shared=True)
+                self._attempts[trial.number] = self._attempt(trial, plan.sent, answers, shared=True)
                 if trial.status == "stopping":
                     self._attempts[trial.number].end("stopped")
                 self._pool.take(trial.engines)
@@ -112,18 +106,18 @@ class SearchDriver:
         # One that is being stopped goes on after its end; one that runs is heard of when it ends.
         self._do(lambda: self._end(number, "restart") if trial.status == "stopping" else None)
 
-    def suspend(self, patience: float = 60.0) -> None:
+    def suspend(self) -> None:
         """Stop running trials after their pass and put them back into the queue; begin none any more."""
         self._suspended = True
 
         def put_back():
             for attempt in self._attempts.values():
-                if not attempt.wish:
+                if not attempt.reason:
                     attempt.end("suspended")
 
         if self.running:
             self._do(put_back)
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + time_limits.SUSPEND_WITHIN
         while self.running and time.monotonic() < deadline:
             time.sleep(0.05)
 
@@ -140,7 +134,7 @@ class SearchDriver:
     def _run(self) -> None:
         failing_since, self._cut_off = None, False
         while True:
-            self._wake.wait(LOOK_EVERY)
+            self._wake.wait(time_limits.TRIALS_CHECK_EVERY)
             self._wake.clear()
             lost = ""
             try:
@@ -152,7 +146,7 @@ class SearchDriver:
                 lost, failing_since = self._nothing_left(), None
             except Exception as error:  # an engine that goes just now is no reason to end; what stays is
                 failing_since = failing_since or time.monotonic()
-                if time.monotonic() > failing_since + PATIENCE:
+                if time.monotonic() > failing_since + time_limits.SEARCH_RETRIES_FOR:
                     lost = self._nothing_left() or f"it ended with {type(error).__name__}: {error}"
             with self._gate:
                 if lost:
@@ -175,7 +169,7 @@ class SearchDriver:
     def _nothing_left(self) -> str:
         """Why the search cannot go on at all; empty if it can."""
         now = time.monotonic()
-        if now > self._looked_at + CONTROLLER_EVERY:
+        if now > self._looked_at + time_limits.CONTROLLER_CHECK_EVERY:
             self._looked_at = now
             if states.controller_died(self.engines.name):
                 self._cut_off = True
@@ -199,25 +193,23 @@ class SearchDriver:
                     self.store.put(replace(self.store.get(attempt.number), status="queued"))
         self._attempts.clear()
 
-    def _end(self, number: int, wish: str) -> None:
+    def _end(self, number: int, reason: str) -> None:
         if number in self._attempts:
-            self._attempts[number].end(wish)
+            self._attempts[number].end(reason)
 
     def _follow(self) -> None:
         """Take in what the running trials have written, and their ends."""
         for number, attempt in list(self._attempts.items()):
             ending = attempt.ending()  # asked before its file is read: then nothing is missed
             self._read(attempt, ending)
-            if ending is None:
-                attempt.press(self._pool.signal)
-            else:
+            if ending is not None:
                 del self._attempts[number]
                 self._close(attempt, ending)
 
     def _read(self, attempt: Attempt, ending: Ending | None) -> None:
         log, metric = self.store.logs[attempt.number], self.store.settings["metric"]
         if not attempt.shared:
-            published = attempt.answers[0].published
+            published = attempt.call.answers[0].published
             while f"line {attempt.lines}" in published:
                 log.append(published[f"line {attempt.lines}"])
                 attempt.lines += 1
@@ -232,11 +224,11 @@ class SearchDriver:
 
     def _close(self, attempt: Attempt, ending: Ending) -> None:
         """Write down how an attempt ended; put the trial back into the queue where it shall run again."""
-        self._pool.give_back([one for one in attempt.ids if one not in ending.replace], attempt.signals)
+        self._pool.give_back([one for one in attempt.call.ids if one not in ending.replace], attempt.call.signals)
         if ending.replace:
             self._pool.replace(ending.replace)
         if ending.status == "new":
-            self._pool.forget(attempt.ids)
+            self._pool.forget(attempt.call.ids)
         number, plan = attempt.number, self.store.plans[attempt.number]
         with self.store.lock:
             trial, log = self.store.get(number), self.store.logs[number]
@@ -244,13 +236,13 @@ class SearchDriver:
             if status == "lost" and log.end is not None and log.attempt == trial.attempts:
                 status, error = log.end["status"], log.end["error"]  # it had ended before its engine died
                 if log.end["exhausted"]:
-                    self._pool.replace(attempt.ids)
-            if attempt.wish == "restart" or status == "new":
+                    self._pool.replace(attempt.call.ids)
+            if attempt.reason == "restart" or status == "new":
                 status, error = "queued", ""
-            elif attempt.wish == "suspended" and status in ("lost", "stopped"):
+            elif attempt.reason == "suspended" and status in ("lost", "stopped"):
                 plan.resume, status, error = True, "queued", ""
-            elif attempt.wish and status in ("lost", "stopped"):
-                status = attempt.wish
+            elif attempt.reason and status in ("lost", "stopped"):
+                status = attempt.reason
             elif status == "lost":
                 plan.losses, plan.resume = plan.losses + 1, True
                 status = "queued" if plan.losses <= self.store.settings["retries"] else "failed"
@@ -265,10 +257,7 @@ class SearchDriver:
             trial = self.store.get(number)
         if trial.status in ENDED:
             self._proposer.tell(trial)
-        if answered := [answer.message for answer in attempt.answers if answer.own and answer.ready()]:
-            # It keeps every answer for ever otherwise; that of an engine which has just died it may still wait for.
-            with contextlib.suppress(RemoteError):
-                self.engines.client.purge_hub_results(answered)
+        attempt.call.forget()
 
     def _assign(self) -> None:
         """Give trials to the free engines, group by group; tell why where none can be."""
@@ -306,7 +295,7 @@ class SearchDriver:
         if settings["stopped"] or number >= settings["trials"]:
             return None
         trial = Trial(number, "queued", self._proposer.propose(number))
-        self.store.put(trial, Plan(settings["epochs"]))
+        self.store.put(trial, TrialPlan(settings["epochs"]))
         return trial
 
     def _begin(self, trial: Trial, ids: list[int]) -> None:
@@ -332,17 +321,21 @@ class SearchDriver:
             memory=settings["memory"],
             publish=not self._pool.shared[ids[0]],
         )
-        answers = []
-        for one, meeting in zip(ids, meetings, strict=True):
-            result = self.engines.client[one].apply_async(worker.run_trial, replace(task, meeting=meeting))
-            answers.append(OwnAnswer(result, self._wake.set))
+        arguments = [(replace(task, meeting=meeting),) for meeting in meetings]
+        answers = calls.send(self.engines.client, ids, worker.run_trial, arguments, self._wake.set)
         plan.messages, plan.sent, plan.first = [answer.message for answer in answers], plan.epochs, False
         with self.store.lock:
-            trial = self.store.get(trial.number)
-            running = replace(trial, status="running", engines=tuple(ids), attempts=trial.attempts + 1)
-            self.store.put(replace(running, started=time.time(), ended=None))
-        attempt = Attempt(trial.number, plan.epochs, ids, answers, shared=not task.publish)
-        self._attempts[trial.number] = attempt
+            before = self.store.get(trial.number)
+            running = replace(before, status="running", engines=tuple(ids), attempts=before.attempts + 1)
+            trial = replace(running, started=time.time(), ended=None)
+            self.store.put(trial)
+        self._attempts[trial.number] = attempt = self._attempt(trial, plan.epochs, answers, shared=not task.publish)
         self._pool.take(ids)
-        if trial.status == "stopped":  # while it was sent
+        if before.status == "stopped":  # while it was sent
             attempt.end("stopped")
+
+    def _attempt(self, trial: Trial, epochs: int, answers: Sequence[OwnAnswer | HubAnswer], shared: bool) -> Attempt:
+        """The record of an attempt whose answers are pending."""
+        limit = time_limits.REPLACE_AFTER
+        call = calls.Call(self.engines.client, trial.engines, answers, limit, end_together=True)
+        return Attempt(trial.number, epochs, call, shared)

@@ -11,15 +11,11 @@ from pathlib import Path
 import numpy as np
 from ipyparallel.error import RemoteError
 
-from calolab.cluster import hub
+from calolab.cluster import hub, time_limits
 from calolab.cluster.engines import Engines, replace
 from calolab.distributed import meeting
 from calolab.distributed.meeting import EngineFacts
 from calolab.search import worker
-
-SIGNALS_LAG = 5.0  # seconds for which a signal may still be on its way to an engine
-ANSWERS_WITHIN = 10.0  # seconds; an engine that takes longer is at other work
-HUB_LAGS = 0.05  # seconds between two questions to the hub about engines that are free
 
 _log = logging.getLogger(__name__)
 
@@ -61,7 +57,7 @@ class SearchEngines:
     @property
     def occupied(self) -> tuple[int, ...]:
         """Ids of the engines that work for others."""
-        long_ago = time.monotonic() - ANSWERS_WITHIN
+        long_ago = time.monotonic() - time_limits.NEW_ENGINE_ANSWERS_WITHIN
         asked = {number for number, (*_, since) in self._asked.items() if since < long_ago}
         silent = asked - set(self._shipped)  # code and data on their way may take longer
         return tuple(sorted((silent | self._lent) & set(self.alive)))
@@ -110,7 +106,7 @@ class SearchEngines:
         """The engines that could begin a trial now."""
         idle = [number for number in self.alive if number in self.facts]
         idle = [number for number in idle if number not in self._working and number not in self._cooling]
-        if not idle or time.monotonic() < self._looked_at + HUB_LAGS:
+        if not idle or time.monotonic() < self._looked_at + time_limits.FREE_ENGINES_CHECK_EVERY:
             return []
         self._looked_at = time.monotonic()
         # Others may use the same engines, another search too: their work must neither wait for ours nor get our stop.
@@ -126,17 +122,13 @@ class SearchEngines:
         """These engines have done their work; signals that were sent to them must not reach their next."""
         self._working -= set(ids)
         if signals:
-            self._cooling |= {number: (time.monotonic() + SIGNALS_LAG, list(signals)) for number in ids}
+            deadline = time.monotonic() + time_limits.SIGNALS_ARRIVE_WITHIN
+            self._cooling |= {number: (deadline, list(signals)) for number in ids}
 
     def forget(self, ids: Iterable[int]) -> None:
         """These engines are others than we thought: ask them again."""
         for number in ids:
             self.facts.pop(number, None)
-
-    def signal(self, number: int, ids: Iterable[int]) -> list:
-        """Send a signal to those of these engines that are alive; gives what is pending of it."""
-        targets = sorted(set(ids) & set(self.engines.ids))
-        return [self.engines.client.send_signal(int(number), targets=targets, block=False)] if targets else []
 
     def replace(self, ids: Iterable[int]) -> None:
         """Kill engines, or what is left of them, and start as many anew, meanwhile without holding anybody up."""

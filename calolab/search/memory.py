@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import psutil
 
-LOOK_EVERY = 0.1  # seconds
-BREAK_AFTER = 5.0  # seconds for which a trial may stay above its bound once it was interrupted
+from calolab.cluster import time_limits
+
 SLACK = 2**30  # bytes that an allocator may reserve without using them
 
 
@@ -62,17 +62,17 @@ class MemoryBound:
 
     def _look(self):
         interrupted = 0.0
-        while not self._over.wait(LOOK_EVERY):
+        while not self._over.wait(time_limits.MEMORY_CHECK_EVERY):
             taken = self._process.memory_info().rss
             if taken <= self.limit:
                 continue
             self.exceeded = f"took {_gigabytes(taken)} of memory, more than the {_gigabytes(self.limit)} that it may"
-            if interrupted >= BREAK_AFTER:
+            if interrupted >= time_limits.MEMORY_EXCEEDED_FOR:
                 self._last_words(self.exceeded)
                 os.kill(os.getpid(), signal.SIGKILL)
-            if interrupted % 1.0 < LOOK_EVERY:  # one that catches an interrupt gets another
+            if interrupted % 1.0 < time_limits.MEMORY_CHECK_EVERY:  # one that catches an interrupt gets another
                 os.kill(os.getpid(), signal.SIGINT)
-            interrupted += LOOK_EVERY
+            interrupted += time_limits.MEMORY_CHECK_EVERY
 
 
 def _gigabytes(size: int) -> str:

@@ -45,7 +45,7 @@ SETTINGS = {
 
 
 @dataclass
-class Plan:
+class TrialPlan:
     """What the notebook wants of a trial, beyond its record.
 
     Args:
@@ -78,7 +78,7 @@ TYPES = {
         "ended": _WHEN,
         "error": str,
     },
-    Plan: {"epochs": int, "resume": bool, "losses": int, "messages": list, "first": bool, "sent": int},
+    TrialPlan: {"epochs": int, "resume": bool, "losses": int, "messages": list, "first": bool, "sent": int},
 }
 
 
@@ -101,7 +101,7 @@ class TrialStore:
         self.lock = threading.RLock()
         self.version = 0
         self._trials: dict[int, Trial] = {}
-        self.plans: dict[int, Plan] = {}
+        self.plans: dict[int, TrialPlan] = {}
         self.logs: dict[int, TrialLog] = {}
         self._held = None
         path = self.path = self.folder / FILE
@@ -181,7 +181,7 @@ class TrialStore:
                 raise ValueError(f"There is no trial {number!r} yet; the search has {len(self._trials)}, from 0.")
             return self._trials[number]
 
-    def put(self, trial: Trial, plan: Plan | None = None) -> None:
+    def put(self, trial: Trial, plan: TrialPlan | None = None) -> None:
         """Add a trial or write it anew, in memory and on disk."""
         with self.lock:
             self.plans[trial.number] = plan or self.plans[trial.number]
@@ -254,7 +254,7 @@ class TrialStore:
 
     def _read(self, row: dict, writing: bool) -> None:
         number = row["number"]
-        plan = Plan(**json.loads(row.pop("plan")))
+        plan = TrialPlan(**json.loads(row.pop("plan")))
         parameters, engines = json.loads(row.pop("parameters")), tuple(json.loads(row.pop("engines")))
         check_record(Trial(**row, parameters=parameters, engines=engines))
         check_record(plan)
@@ -312,7 +312,7 @@ def check_settings(settings: Mapping[str, object]) -> None:
     space.from_dict(settings["space"])
 
 
-def check_record(record: Trial | Plan) -> None:
+def check_record(record: Trial | TrialPlan) -> None:
     """Raise ValueError unless the entries of a record that was read have their types."""
     for name, kind in TYPES[type(record)].items():
         value = getattr(record, name)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from calolab.cluster import requests
+from calolab.cluster import on_engine
 from calolab.distributed import horovod
 from calolab.search.trials import TrialLog, trial_folder
 
@@ -91,7 +91,7 @@ class TrialContext:
 
     def should_stop(self) -> bool:
         """Whether the trial was told to stop: return soon, or be interrupted after two seconds."""
-        return requests.stop_requested.is_set()
+        return on_engine.stop_requested.is_set()
 
     def report(self, epoch: int, **metrics: float) -> None:
         """Write down what was measured after an epoch; said again, it is added to what is there.

@@ -148,6 +148,26 @@ def trial_folder(folder: str | os.PathLike, number: int) -> Path:
     return Path(folder, "trials", f"{number:04d}")
 
 
+def make_folder(folder: Path) -> None:
+    """Make the folder of a trial, unless it exists.
+
+    Raises:
+        OSError: if the disk is full or the folder cannot be written, with what to do.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno in DISK_FULL_REASONS:
+            existing = next(parent for parent in folder.absolute().parents if parent.is_dir())
+            remedy = "the trial did not start. Free some space, then restart it."
+            raise full_disk(error, existing / folder.name, None, remedy) from error
+        raise OSError(
+            error.errno,
+            f"{folder}: this folder cannot be made on the engine's machine ({error.strerror}). Start the search in a "
+            "folder= that the engines can write to.",
+        ) from error
+
+
 def short(value: object) -> str:
     """A value as a table shows it."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)

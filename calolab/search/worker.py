@@ -14,12 +14,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from calolab.cluster import requests
+from calolab.cluster import on_engine
 from calolab.distributed import horovod, shipment
 from calolab.distributed.meeting import Meeting
 from calolab.search.memory import MemoryBound
 from calolab.search.trial import TrialContext
-from calolab.search.trials import log_path, trial_folder, write_line
+from calolab.search.trials import log_path, make_folder, trial_folder, write_line
 
 SHIPPED = "The training function and its data"
 KEPT = 2  # searches whose code and data an engine keeps
@@ -76,7 +76,7 @@ class TrialLines:
         self.rank = 0 if task.meeting is None else task.meeting.rank
         self.path = log_path(task.folder, task.number)
         if self.rank == 0:
-            trial_folder(task.folder, task.number).mkdir(parents=True, exist_ok=True)
+            make_folder(trial_folder(task.folder, task.number))
 
     def append(self, **entry) -> None:
         """Append a line at once; one rank alone does it."""
@@ -89,10 +89,7 @@ class TrialLines:
             torn = file.seek(0, os.SEEK_END) and file.seek(-1, os.SEEK_END) >= 0 and file.read(1) != b"\n"
             write_line(file, self.path, b"\n" * bool(torn) + json.dumps(entry).encode() + b"\n")
         if self._task.publish:
-            from ipyparallel.engine.datapub import publish_data
-
-            # The client merges messages by key, and may look between two of them: each line has a key of its own.
-            publish_data({f"line {len(self.written) - 1}": entry})
+            on_engine.publish({f"line {len(self.written) - 1}": entry})
 
 
 def holds(token: str, folder: str, mark: str) -> tuple[bool, bool]:
@@ -134,7 +131,7 @@ def run_trial(task: TrialTask) -> dict:
             with bound:
                 context.join()
                 context.conclude(train(context))
-            if requests.stop_requested.is_set():
+            if on_engine.stop_requested.is_set():
                 outcome["status"] = "stopped"
         except KeyboardInterrupt:
             outcome["status"] = "stopped"
@@ -150,7 +147,7 @@ def run_trial(task: TrialTask) -> dict:
 
 def _failure(error: Exception, context: TrialContext) -> Mapping:
     """How a trial failed, in its error's last lines."""
-    if requests.stop_requested.is_set() and horovod.is_loss(error):
+    if on_engine.stop_requested.is_set() and horovod.is_loss(error):
         return {"status": "stopped"}  # another rank was the first to stop
     if context.divergence:
         return {"status": "failed", "error": context.divergence}
@@ -161,19 +158,19 @@ def _failure(error: Exception, context: TrialContext) -> Mapping:
 
 @contextmanager
 def _stoppable(context: TrialContext):
-    """Inside the block, SIGUSR1 asks the trial to stop."""
-    requests.stop_requested.clear()
+    """Inside the block, `on_engine.STOP` asks the trial to stop."""
+    on_engine.stop_requested.clear()
 
     def ask(number, frame):
-        requests.stop_requested.set()
+        on_engine.stop_requested.set()
         if context.breakable:  # nothing is lost by breaking here
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():  # where Python delivers no signals
         yield
         return
-    before = signal.signal(signal.SIGUSR1, ask)
+    before = signal.signal(on_engine.STOP, ask)
     try:
         yield
     finally:
-        signal.signal(signal.SIGUSR1, before)
+        signal.signal(on_engine.STOP, before)

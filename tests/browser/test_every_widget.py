@@ -14,7 +14,7 @@ import numpy as np
 from calolab import spaces, widgets
 from calolab.search import space
 from calolab.search.searches import Search
-from calolab.search.store import Plan, TrialStore
+from calolab.search.store import TrialPlan, TrialStore
 from calolab.search.trials import Trial
 from calolab.samples import Sample
 from calolab.training.history import Progress
@@ -54,7 +54,7 @@ def history(name, *trials, asked=6):
         times = {} if status == "queued" else {"started": 1.76e9, "ended": 1.76e9 + 60}
         error = "ValueError: these networks do not fit together" if status == "failed" else ""
         parameters = {"lr": 10.0 ** -(number % 3 + 2)}
-        store.put(Trial(number, status, parameters, attempts=1, error=error, **times), Plan(10))
+        store.put(Trial(number, status, parameters, attempts=1, error=error, **times), TrialPlan(10))
         for epoch, value in enumerate(values):
             store.logs[number].append({"attempt": 1, "epoch": epoch, "ks_comb": value})
         store.logs[number].read()

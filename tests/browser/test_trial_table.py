@@ -5,7 +5,7 @@ import pytest
 
 from calolab.search.searches import Search
 from calolab.search.space import Choice, Integer, Real, to_dict
-from calolab.search.store import Plan, TrialStore
+from calolab.search.store import TrialPlan, TrialStore
 from calolab.search.trials import Trial
 from calolab.widgets import SearchDashboard
 
@@ -56,7 +56,7 @@ def page(show_alone, tmp_path):
     for number in range(11):
         values = [10.0 ** random.uniform(-5, -2), 0.5, 32, 200, random.uniform(0, 0.5), 2, 0.1, "adam"]
         times = {"attempts": 1, "started": 1.76e9, "ended": 1.76e9 + 4000 + number}
-        store.put(Trial(number, "finished", dict(zip(SPACE, values, strict=True)), **times), Plan(10))
+        store.put(Trial(number, "finished", dict(zip(SPACE, values, strict=True)), **times), TrialPlan(10))
         for epoch in range(10):
             score = 5 + 30 * np.exp(-epoch / 4) + random.uniform(0, 3)
             parts = {name: score * random.uniform(0.2, 0.4) for name in ("ks_jet_pt", "ks_multiplicity", "ks_mass")}

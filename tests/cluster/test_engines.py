@@ -11,14 +11,14 @@ import pytest
 from ipyparallel import RemoteError
 
 from calolab import cluster, cpu
-from calolab.cluster import clients, hub, processes
+from calolab.cluster import clients, hub, processes, time_limits
 from tests.helpers import alive, allow_root, wait_for
 
 
 def processes_of(name):
     """All processes of a cluster, helpers and watchdog included."""
     content = processes.read(processes.path_of(name))
-    roots = processes.processes(content, ("engines", "controller"))
+    roots = processes.launched(content, ("engines", "controller"))
     guard = psutil.Process(content["cluster"]["watchdog"])
     return [guard, *roots, *(child for root in roots for child in root.children(recursive=True))]
 
@@ -62,7 +62,7 @@ def test_a_life_from_start_to_stop(capsys):
         assert "life" in [status.name for status in cluster.clusters()]
         assert "Registering with controller" in cluster.logs("life", lines=100)
 
-        processes.processes(processes.read(processes.path_of("life")), ("engines",))[0].kill()
+        processes.launched(processes.read(processes.path_of("life")), ("engines",))[0].kill()
         wait_for(lambda: len(engines) == 1)
         assert cluster.status("life").state == "damaged"
         assert "restart" in cluster.start(name="life").note
@@ -105,7 +105,7 @@ def test_a_cluster_outlives_its_kernel_until_it_is_idle():
 
 def test_engines_end_when_their_controller_is_killed(one):
     everything = processes_of("one")
-    controller = processes.processes(processes.read(processes.path_of("one")), ("controller",))[0]
+    controller = processes.launched(processes.read(processes.path_of("one")), ("controller",))[0]
     helpers = controller.children(recursive=True)
     assert len(helpers) > 3  # its schedulers and heartbeat, which do not end with it
     controller.kill()
@@ -116,7 +116,7 @@ def test_engines_end_when_their_controller_is_killed(one):
 def test_start_mends_what_a_killed_controller_left(one):
     content = processes.read(processes.path_of("one"))
     psutil.Process(content["cluster"]["watchdog"]).kill()  # nobody is there to clean up
-    controller = processes.processes(content, ("controller",))[0]
+    controller = processes.launched(content, ("controller",))[0]
     helpers = controller.children(recursive=True)
     controller.kill()
     wait_for(lambda: not alive([controller]))
@@ -143,7 +143,7 @@ def test_a_controller_that_fails_at_once_leaves_nothing(monkeypatch):
     def fail(*_):
         raise OSError("no controller")
 
-    monkeypatch.setattr(processes, "controller", fail)
+    monkeypatch.setattr(processes, "start_controller", fail)
     with pytest.raises(RuntimeError, match="'none' did not start: no controller"):
         cluster.start(1, name="none")
     path = processes.path_of("none")
@@ -242,7 +242,7 @@ def test_a_stale_file_ends_no_stranger(one):
     stranger = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     stale = path.with_name("cluster-stale.json")
     text = path.read_text().replace('"one"', '"stale"')
-    for process in processes.processes(processes.read(path), ("engines", "controller")):
+    for process in processes.launched(processes.read(path), ("engines", "controller")):
         text = text.replace(f'"pid": {process.pid}', f'"pid": {stranger.pid}')
     guard = processes.read(path)["cluster"]["watchdog"]
     stale.write_text(text.replace(f'"watchdog": {guard}', f'"watchdog": {stranger.pid}'))
@@ -269,9 +269,9 @@ def test_a_stale_file_ends_no_other_cluster(one):
 
 
 def test_a_controller_that_falls_silent_is_told(one, monkeypatch):
-    monkeypatch.setattr(hub, "ANSWERS_WITHIN", 1.0)
+    monkeypatch.setattr(time_limits, "HUB_ANSWERS_WITHIN", 1.0)
     path = processes.path_of("one")
-    controller = processes.processes(processes.read(path), ("controller",))[0]
+    controller = processes.launched(processes.read(path), ("controller",))[0]
     with hub.observer(path) as client:
         assert hub.tasks(client) == dict.fromkeys(one.ids, 0)
         controller.suspend()

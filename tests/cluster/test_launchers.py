@@ -17,7 +17,7 @@ import pytest
 from ipyparallel import RemoteError
 
 from calolab import cluster, cpu, tensorflow_log
-from calolab.cluster import launchers, processes
+from calolab.cluster import engine_scratch, launchers, processes
 from tests.helpers import alive_engines, allow_root, wait_for
 
 KINDS = ("local", "mpi", "srun", "slurm", "ssh")
@@ -137,7 +137,7 @@ def test_engines_run_this_kernels_interpreter_each_with_its_cores_and_this_kerne
     expected |= dict.fromkeys(cpu.THREAD_VARIABLES, "1")
     facts = engines.client[:].apply_sync(surroundings, list(expected))
     assert facts == [(sys.executable, expected, True)] * 2 and engines.ids == (0, 1)
-    if kind.name in launchers.TOGETHER:
+    if kind.name in launchers.BY_MPI:
         ranks = engines.client[:].apply_sync(lambda: __import__("mpi4py.MPI").MPI.COMM_WORLD.Get_rank())
         assert ranks == [0, 1]
 
@@ -223,7 +223,7 @@ def test_a_killed_engine_is_missed_and_restart_brings_it_back(engines, kind):
 def test_a_killed_controller_takes_all_engines_with_it(engines, kind):
     """The last one for each kind: its cluster is gone afterwards."""
     path, pids = processes.path_of(engines.name), engine_pids(engines.name)
-    controller, *helpers = processes.processes(processes.read(path), ("controller",))
+    controller, *helpers = processes.launched(processes.read(path), ("controller",))
     pids += [helper.pid for helper in helpers]
     controller.kill()
     wait_for(lambda: not alive_engines(pids) and processes.read(path) is None, 90)
@@ -232,16 +232,26 @@ def test_a_killed_controller_takes_all_engines_with_it(engines, kind):
         wait_for(lambda: not own_jobs(engines.name))
 
 
-@pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_the_shell_around_an_engine_reports_how_it_ended(shell, tmp_path):
-    command = f"for i in $(seq 100); do {shell} -c \"$1\" calolab sh -c 'exit 3'; echo $?; done"
+@pytest.mark.parametrize(("ends", "status"), [("exit 3", 3), ("exit 0", 0), ("kill -9 $$", 137), ("kill -15 $$", 143)])
+def test_the_program_around_an_engine_exits_as_the_engine_did(ends, status, tmp_path):
+    command = 'printf "$TMPDIR"; read line; printf " $line"; ' + ends
     options = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "capture_output": True, "text": True, "timeout": 60}
-    done = subprocess.run(["sh", "-c", command, "calolab", launchers.SCRATCH], **options)
-    assert done.stdout.split() == ["3"] * 100 and done.stderr == "" and list(tmp_path.iterdir()) == []
+    done = subprocess.run([*launchers.IN_SCRATCH, "sh", "-c", command], input="key\n", **options)
+    folder, line = done.stdout.split()
+    assert folder.startswith(f"{tmp_path}/calolab-") and line == "key"
+    assert done.returncode == status and done.stderr == "" and list(tmp_path.iterdir()) == []
+
+
+def test_an_engine_runs_also_where_no_folder_can_be_made(tmp_path):
+    options = {"env": os.environ | {"TMPDIR": str(tmp_path / "missing")}, "capture_output": True, "text": True}
+    code = engine_scratch.RUN.replace("runpy.run_path", "import tempfile; tempfile.mkdtemp = fail; runpy.run_path")
+    fail = "def fail(**_): raise OSError(28, 'No space left on device')\n"
+    done = subprocess.run([sys.executable, "-c", fail + code, "sh", "-c", "echo works; exit 5"], **options)
+    assert (done.stdout, done.returncode, done.stderr) == ("works\n", 5, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_the_shell_around_an_engine_forwards_what_ends_it(number, tmp_path):
+def test_the_program_around_an_engine_forwards_what_ends_it(number, tmp_path):
     told = tmp_path / "told"
     engine = f"trap 'touch {told}; exit 7' {number.value}; touch {told}.ready; while :; do sleep 0.05; done"
     options = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "start_new_session": True}

@@ -118,11 +118,11 @@ def until_told():
     """A training's work, as far as signals are concerned."""
     import time
 
-    from calolab.cluster import requests
+    from calolab.cluster import on_engine
 
-    while not (requests.stop_requested.is_set() or requests.pause_requested.is_set()):
+    while not (on_engine.stop_requested.is_set() or on_engine.pause_requested.is_set()):
         time.sleep(0.05)
-    return requests.stop_requested.is_set(), requests.pause_requested.is_set()
+    return on_engine.stop_requested.is_set(), on_engine.pause_requested.is_set()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_what_becomes_of_a_training_without_a_client(left, folder, elastic, outl
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     file = unattended.register(path, [engine], ours.msg_ids, folder, elastic)
-    unattended._write(file, replace(unattended.Training(**json.loads(file.read_text())), client=ended.pid))
+    unattended._write(file, replace(unattended.UnattendedTraining(**json.loads(file.read_text())), client=ended.pid))
     try:
         (found,) = [status for status in cluster.clusters() if status.name == "left"]
         assert found.state == "running" and re.search(outlook, found.note)
@@ -173,7 +173,7 @@ def test_a_training_stops_in_time_also_where_its_record_cannot_be_rewritten(left
     path, engine = processes.path_of("left"), left.ids[0]
     left.client[engine].apply_sync(meeting.describe, left.address)
     work = left.client[engine].apply_async(until_told)
-    training = unattended.Training((engine,), tuple(work.msg_ids), None, False, host_id(), 1, -1.0)
+    training = unattended.UnattendedTraining((engine,), tuple(work.msg_ids), None, False, host_id(), 1, -1.0)
     file = path.with_name("no record")
     monkeypatch.setattr(unattended, "trainings", lambda path: {file: training})
     monkeypatch.setattr(unattended, "_write", lambda *_: (_ for _ in ()).throw(OSError(28, "full")))
@@ -186,5 +186,5 @@ def test_a_training_stops_in_time_also_where_its_record_cannot_be_rewritten(left
 
 
 def test_a_client_on_another_machine_counts_as_there():
-    training = unattended.Training((0,), ("message",), None, False, host_id(), 1, -1.0)
+    training = unattended.UnattendedTraining((0,), ("message",), None, False, host_id(), 1, -1.0)
     assert not training.attended and replace(training, host="elsewhere").attended

@@ -62,7 +62,7 @@ def mean_profile(values):
 
 def processes_of(name):
     """All processes of a cluster, helpers included."""
-    roots = processes.processes(processes.read(processes.path_of(name)), ("engines", "controller"))
+    roots = processes.launched(processes.read(processes.path_of(name)), ("engines", "controller"))
     return [*roots, *(child for root in roots for child in root.children(recursive=True))]
 
 

@@ -109,7 +109,7 @@ def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make
     run = distributed.fit(two, gan, sample, epochs=100_000, **keywords)
     wait_for(lambda: run.progress and run.progress[0].epoch >= 2)
     content = processes.read(processes.path_of(two.name))
-    victim = processes.processes(content, ("engines",))[0]
+    victim = processes.launched(content, ("engines",))[0]
     victim.kill()
     began = time.monotonic()
     with pytest.raises(distributed.TrainingFailed, match=r"(?s)died.*resume=True") as raised:
@@ -240,7 +240,7 @@ def test_a_dead_controller_ends_the_waiting_also_for_an_elastic_training(gan, ma
     with cluster.running(1) as engines:
         options = {"batch_size": 2, "checkpoints": tmp_path, "elastic": True, "progress": False}
         run = distributed.fit(engines, gan, make_electrons(4), epochs=100_000, **options)
-        for process in processes.processes(processes.read(processes.path_of(engines.name)), ("controller",)):
+        for process in processes.launched(processes.read(processes.path_of(engines.name)), ("controller",)):
             process.kill()
         with pytest.raises(distributed.TrainingFailed, match=r"controller has died.*resume=True"):
             run.wait(timeout=30)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from calolab import cluster, distributed, widgets
-from calolab.distributed import elastic
+from calolab.cluster import time_limits
 from calolab.training import Recipe, checkpoints
 from calolab.training.snapshots import plane_of
 from tests.helpers import wait_for
@@ -91,7 +91,7 @@ def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resu
         monitor = widgets.TrainingMonitor(run)
         assert monitor.status == "running" and len(monitor.ranks) == 3
         monitor.close()
-        monkeypatch.setattr(elastic, "PATIENCE", 1.0)
+        monkeypatch.setattr(time_limits, "TRAINING_RESUMES_WITHIN", 1.0)
         for pid in (pids[1], pids[2]):
             os.kill(pid, signal.SIGKILL)
         with pytest.raises(

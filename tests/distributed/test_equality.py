@@ -82,7 +82,7 @@ def ranks(either, on_all, meetings, make_electrons):
     gan = models.build("3dgan", sample.space)
     shards = [sample.shard(rank, 2) for rank in range(2)]
     options = {"epochs": 1, "batch_size": 2, "seed": 3}
-    jobs = [rank.Job(m, options, sample.space, {}) for m in meetings(either)]
+    jobs = [rank.RankTask(m, options, sample.space, {}) for m in meetings(either)]
     values, labels = [shard.values for shard in shards], [dict(shard.labels) for shard in shards]
     sent = [shipment.pack_gan(gan)] * 2, [shipment.pack(((), None), "nothing")] * 2
     return on_all(either, watched_training, per_rank=(jobs, *sent, values, labels))
@@ -223,10 +223,11 @@ def test_101_events_on_two_ranks_are_each_seen_once(either, on_all, make_electro
         data = datasets.stream(tmp_path / "electrons.h5")
     shards = [data.shard(rank, 2) for rank in range(2)]
     if kind == "sample":
-        jobs = [rank.Job(None, {}, sample.space) for _ in shards]
+        jobs = [rank.RankTask(None, {}, sample.space) for _ in shards]
         steps = on_all(either, served, per_rank=(jobs, [s.values for s in shards], [dict(s.labels) for s in shards]))
     else:
-        steps = on_all(either, served, per_rank=([rank.Job(None, {}, stream=s) for s in shards], *[[None] * 2] * 2))
+        jobs = [rank.RankTask(None, {}, stream=s) for s in shards]
+        steps = on_all(either, served, per_rank=(jobs, *[[None] * 2] * 2))
     assert [len(rank) for rank in steps] == [3, 3]
     seen = np.concatenate([np.concatenate(rank) for rank in steps])
     np.testing.assert_allclose(np.sort(seen), np.sort(sample.labels["energy"]), rtol=1e-6)

@@ -121,9 +121,10 @@ def test_an_interrupt_while_ranks_meet_leaves_no_trace(monkeypatch):
 
 LONELY = """
 import numpy as np
+from calolab.cluster import time_limits
 from calolab.distributed import horovod, meeting, rendezvous
 
-horovod.PATIENCE["HOROVOD_GLOO_TIMEOUT_SECONDS"] = "2"
+time_limits.GLOO_ANSWERS_WITHIN = 2
 ports = rendezvous.open_all(["here"] * 2, ["127.0.0.1"] * 2)[:1]
 rendezvous._ask("127.0.0.1", ports[0], "PUT", f"/{rendezvous.HERE}/1")  # rank 1 says that it is here, and vanishes
 try:
@@ -217,7 +218,7 @@ def test_training_over_mpi(by_mpi, gan, make_electrons, tmp_path):
     wait_until_it_moves(run, epoch=1)
     by_mpi.client[:].apply_async(lambda: None)  # waits behind the training; must not disturb
     content = processes.read(processes.path_of(by_mpi.name))
-    rank = processes.processes(content, ("engines",))[0].children()[0]
+    rank = processes.launched(content, ("engines",))[0].children()[0]
     rank.kill()  # MPI ends all: they start anew, from the checkpoint
     while not run.interruptions:
         assert run.status == "running", run.wait(timeout=0)

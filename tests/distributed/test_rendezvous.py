@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from calolab.cluster import machine
+from calolab.cluster import machine, time_limits
 from calolab.distributed import rendezvous
 from calolab.distributed.rendezvous import Rendezvous
 
@@ -130,8 +130,9 @@ def test_of_many_writers_of_a_key_one_wins(server):
     assert ask(server, "GET", "/global/0")[1] == b"%d" % winner
 
 
-def test_closes_its_socket_and_by_itself_after_a_while():
-    server = Rendezvous("127.0.0.1", ["127.0.0.1"], ["global"], seconds=0.5)
+def test_closes_its_socket_and_by_itself_after_a_while(monkeypatch):
+    monkeypatch.setattr(time_limits, "RENDEZVOUS_CLOSES_AFTER", 0.5)
+    server = Rendezvous("127.0.0.1", ["127.0.0.1"], ["global"])
     port = server.port
     assert ask(server, "GET", "/global/0")[0] == 404
     time.sleep(1.0)
@@ -141,7 +142,9 @@ def test_closes_its_socket_and_by_itself_after_a_while():
 
 
 def test_ranks_wait_for_each_other_and_name_the_one_that_is_missing(server):
-    others = [threading.Thread(target=rendezvous.meet, args=("127.0.0.1", server.port, rank, 2)) for rank in range(2)]
+    others = [
+        threading.Thread(target=rendezvous.meet, args=("127.0.0.1", server.port, rank, 2, 10.0)) for rank in range(2)
+    ]
     for other in others:
         other.start()
     for other in others:
@@ -149,10 +152,10 @@ def test_ranks_wait_for_each_other_and_name_the_one_that_is_missing(server):
         assert not other.is_alive()
     lonely = Rendezvous("127.0.0.1", ["127.0.0.1"], [])
     with pytest.raises(RuntimeError, match="rank 1 did not come"):
-        rendezvous.meet("127.0.0.1", lonely.port, 0, 2, patience=0.3)
+        rendezvous.meet("127.0.0.1", lonely.port, 0, 2, timeout=0.3)
     lonely.close()
     with pytest.raises(RuntimeError, match="does not answer"):
-        rendezvous.meet("127.0.0.1", lonely.port, 0, 2, patience=0.3)
+        rendezvous.meet("127.0.0.1", lonely.port, 0, 2, timeout=0.3)
 
 
 def test_opening_others_closes_those_before():

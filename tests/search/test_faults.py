@@ -8,9 +8,8 @@ import time
 import pytest
 
 from calolab import cluster, search
-from calolab.cluster import hub, processes
-from calolab.search import Choice, attempts
-from calolab.search import engines as pool
+from calolab.cluster import hub, processes, time_limits
+from calolab.search import Choice
 from tests.helpers import wait_for
 
 GIBIBYTE = 2**30
@@ -82,7 +81,7 @@ def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
 
 
 def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searchers, monkeypatch):
-    monkeypatch.setattr(pool, "ANSWERS_WITHIN", 0.5)
+    monkeypatch.setattr(time_limits, "NEW_ENGINE_ANSWERS_WITHIN", 0.5)
     told = f"a trial needs 1 engines; at other work: {', '.join(map(str, searchers.ids))}."
 
     @contextlib.contextmanager
@@ -128,7 +127,7 @@ def test_a_trial_that_ignores_the_stop_is_interrupted_and_its_engine_stays(run, 
 
 
 def test_an_engine_that_does_not_answer_is_replaced(run, searchers, monkeypatch):
-    monkeypatch.setattr(attempts, "REPLACE_AFTER", 4.0)
+    monkeypatch.setattr(time_limits, "REPLACE_AFTER", 4.0)
     running = run("hangs", wait=False)
     wait_for(lambda: running.trials and running.trial(0).epochs)
     (hung,) = running.trial(0).engines
@@ -168,7 +167,7 @@ def test_a_dead_controller_interrupts_the_search_and_a_new_cluster_goes_on(fault
     with cluster.running(1, name="dies", cores=1) as engines:
         running = search.start(engines, slow, space, folder=tmp_path, trials=2, epochs=30, method="random")
         wait_for(lambda: running.trials and running.trial(0).epochs)
-        for process in processes.processes(processes.read(processes.path_of("dies")), ("controller",)):
+        for process in processes.launched(processes.read(processes.path_of("dies")), ("controller",)):
             os.kill(process.pid, signal.SIGKILL)
         with pytest.raises(RuntimeError, match="'dies' has stopped, or its controller has died: start engines again"):
             running.wait(30)

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import json
+import os
 import resource
 import sqlite3
 import subprocess
@@ -11,9 +12,10 @@ from dataclasses import replace
 
 import pytest
 
+from calolab import search
 from calolab.search import space, trials
 from calolab.search.space import Choice, Real
-from calolab.search.store import Plan, TrialStore
+from calolab.search.store import TrialPlan, TrialStore
 from calolab.search.table import make_table
 from calolab.search.trials import Trial, TrialLog, log_path
 
@@ -93,8 +95,8 @@ def test_the_best_epoch_follows_the_direction_and_ignores_what_is_no_number():
 def test_what_is_stored_is_read_back_with_its_epochs(tmp_path):
     store = TrialStore(tmp_path / "search", SETTINGS)
     trial = Trial(0, "running", {"rate": 0.1, "norm": None}, engines=(3, 1), attempts=2, started=5.0, error="<b>")
-    store.put(trial, Plan(epochs=7, losses=1, messages=["a"]))
-    store.put(Trial(1, "queued", {"rate": 0.2, "norm": "x"}), Plan(epochs=7))
+    store.put(trial, TrialPlan(epochs=7, losses=1, messages=["a"]))
+    store.put(Trial(1, "queued", {"rate": 0.2, "norm": "x"}), TrialPlan(epochs=7))
     write(log_path(store.folder, 0), {"attempt": 2, "epoch": 0, "ks_comb": 4.0})
     version = store.version
     store.remember(stopped=True)
@@ -102,7 +104,7 @@ def test_what_is_stored_is_read_back_with_its_epochs(tmp_path):
     store.close()
     read = TrialStore(tmp_path / "search", writing=False)
     assert read.get(0) == replace(trial, epochs=({"epoch": 0, "ks_comb": 4.0},), value=4.0, best_epoch=0)
-    assert read.plans[0] == Plan(epochs=7, losses=1, messages=["a"]) and read.settings["stopped"]
+    assert read.plans[0] == TrialPlan(epochs=7, losses=1, messages=["a"]) and read.settings["stopped"]
     assert [one.number for one in read.trials] == [0, 1]
     with pytest.raises(ValueError, match="no trial 2 yet; the search has 2"):
         read.get(2)
@@ -140,7 +142,7 @@ def database(path, *commands):
 def test_a_damaged_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path, damage, words):
     store = TrialStore(tmp_path, SETTINGS)
     for number in range(2):
-        store.put(Trial(number, "queued", {"rate": 0.1, "norm": None}), Plan(epochs=7))
+        store.put(Trial(number, "queued", {"rate": 0.1, "norm": None}), TrialPlan(epochs=7))
     store.close()
     if isinstance(damage, bytes):
         store.path.write_bytes(damage)
@@ -163,7 +165,7 @@ def test_a_full_disk_is_told_and_a_new_search_leaves_nothing(tmp_path):
     store = TrialStore(tmp_path / "search", SETTINGS)
     store._database.execute("PRAGMA max_page_count = 5")
     with pytest.raises(OSError, match=r"search\.sqlite: no space left on the disk .*last change is not") as raised:
-        store.put(Trial(0, "queued", {"rate": 0.1, "norm": "x" * 100_000}), Plan(epochs=7))
+        store.put(Trial(0, "queued", {"rate": 0.1, "norm": "x" * 100_000}), TrialPlan(epochs=7))
     assert raised.value.errno == errno.ENOSPC
     store.discard()
     assert list((tmp_path / "search").iterdir()) == []
@@ -206,6 +208,34 @@ def test_the_table_is_like_the_published_one():
     assert "<b>" not in table._repr_html_().partition("<table")[2] and "&lt;i&gt;" in table._repr_html_()
     assert repr(table).splitlines()[0] == "The 2 best of 3 trials, lowest ks_comb first"
     assert make_table(tuple(trials), "ks_comb", "maximize", top=1).rows[0][1] == "0"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, r"0007: no space left on the disk \(.* free\); the trial did not start. Free some space"),
+        (errno.EROFS, r"trials/0007: this folder cannot be made on the engine's machine \(Read-only file system\)"),
+    ],
+)
+def test_a_folder_that_cannot_be_made_is_explained(tmp_path, monkeypatch, number, words):
+    def refuse(*_, **options):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(trials.Path, "mkdir", refuse)
+    with pytest.raises(OSError, match=words) as raised:
+        trials.make_folder(trials.trial_folder(tmp_path, 7))
+    assert raised.value.errno == number
+
+
+def test_a_trial_says_that_its_folder_cannot_be_made(searchers, tmp_path):
+    running = search.start(searchers, lambda trial: None, {"x": Real(0, 1)}, folder=tmp_path, trials=1)
+    running.wait(60)
+    running.stop()
+    (tmp_path / "trials" / "0000").rmdir()
+    (tmp_path / "trials" / "0000").write_text("a file in its place")
+    running.restart(0)
+    running.wait(60)
+    assert running.trial(0).status == "failed" and "cannot be made on the engine's machine" in running.trial(0).error
 
 
 def test_no_room_for_a_line_keeps_the_lines_before_it(tmp_path):
