@@ -20,7 +20,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 setup: $(READY)
 
-$(READY): pyproject.toml .ci/horovod_wheel.py
+$(READY): pyproject.toml .ci/horovod_wheel.py $(wildcard .ci/horovod/*.patch)
 	@test -n "$(PYTHON)" || { echo "calolab needs Python 3.11, 3.12 or 3.13 as python3; specify one: make PYTHON=/path/to/python"; exit 1; }
 	@echo "Setting up $(VENV) with $(PYTHON) (minutes on first use) ..."
 	@test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); \

@@ -1,15 +1,9 @@
-"""Build the Horovod wheel for the interpreter that runs this file, and install it: `python .ci/horovod_wheel.py`.
+"""Build Horovod's wheel once for the interpreter that runs this file, and install it: `python .ci/horovod_wheel.py`.
 
-PyPI has only the source of Horovod. `CHANGES` modifies it in three ways:
-
-- `xla_mpi_ops.cc` (optional operations for XLA, whose headers have moved) is removed from the sources, so that Horovod
-  compiles with TensorFlow 2.21; everything that calolab needs is in `mpi_ops.cc`.
-- Exceptions of Gloo are caught: a rank that disappears during initialisation would otherwise terminate the others.
-- The background thread waits for work. Otherwise it asks all ranks a thousand times per second, on the same core as the
-  training, and finds new work up to a millisecond late.
-
-The wheel is kept in the cache of calolab, with a key of TensorFlow, Python, compiler, MPI, flags and changes. Flags are
-the environment variables of Horovod, e.g. `HOROVOD_GPU_OPERATIONS=NCCL`. Only the standard library is used.
+PyPI has Horovod's source only. The patches in `.ci/horovod/`, each of which begins with its reason, make it compile with
+TensorFlow 2.21 and behave as calolab needs. The wheel is kept in calolab's cache, keyed by TensorFlow, Python,
+compiler, MPI, flags and patches. Flags are Horovod's own variables, e.g. `HOROVOD_GPU_OPERATIONS=NCCL`. Standard
+library only.
 """
 
 from __future__ import annotations
@@ -32,159 +26,11 @@ from pathlib import Path
 VERSION = "0.28.1"
 BUILD_TOOLS = ["setuptools<80", "wheel", "cffi", "psutil", "pyyaml", "cloudpickle", "packaging"]
 CHECK = "import horovod.tensorflow as hvd; hvd.init(); assert hvd.size() == 1 and (hvd.gloo_built() or hvd.mpi_built())"
-# Changes to the source of Horovod: a file, a text that must occur in it exactly once, and its replacement.
-CHANGES = [
-    (
-        "horovod/tensorflow/CMakeLists.txt",
-        'list(APPEND TF_SOURCES "${PROJECT_SOURCE_DIR}/horovod/tensorflow/xla_mpi_ops.cc")',
-        "",
-    ),
-    (
-        "horovod/common/operations.cc",
-        """
-#if HAVE_MPI
-  if (global_mpi_context.IsEnabled()) {
-    // Initialize gloo context""",
-        """
-  try {
-#if HAVE_MPI
-  if (global_mpi_context.IsEnabled()) {
-    // Initialize gloo context""",
-    ),
-    (
-        "horovod/common/operations.cc",
-        """
-    state.process_set_table.Initialize(global_gloo_context);
-  }
-""",
-        """
-    state.process_set_table.Initialize(global_gloo_context);
-  }
-  } catch (const std::exception& error) {
-#if HAVE_MPI
-    if (global_mpi_context.IsEnabled()) throw;
-#endif
-    LOG(ERROR) << "The ranks did not meet: " << error.what();
-    state.process_set_table.Finalize(global_gloo_context, SHUT_DOWN_ERROR);
-    global_gloo_context.Finalize();
-    state.initialization_failed = true;
-    return;
-  }
-""",
-    ),
-    (
-        "horovod/common/operations.cc",
-        "    horovod_global.initialization_done = false;\n    horovod_global.background_thread =",
-        "    horovod_global.initialization_done = false;\n    horovod_global.initialization_failed = false;\n"
-        "    horovod_global.background_thread =",
-    ),
-    (
-        "horovod/common/tensor_queue.h",
-        "  void RemoveJoinTensor();\n",
-        """  void RemoveJoinTensor();
-
-  // Whether there are tensors that are not averaged yet.
-  bool HasTensors() const {
-    std::lock_guard<std::mutex> guard(mutex_);
-    return !tensor_table_.empty();
-  }
-
-  // Wait until a tensor is added to any queue, or until `end`.
-  static void WaitForTensors(std::chrono::steady_clock::time_point end);
-""",
-    ),
-    (
-        "horovod/common/tensor_queue.h",
-        "#include <iostream>",
-        "#include <chrono>\n#include <iostream>",
-    ),
-    (
-        "horovod/common/tensor_queue.cc",
-        """#include <assert.h>
-
-#include "logging.h"
-
-namespace horovod {
-namespace common {
-""",
-        """#include <assert.h>
-#include <condition_variable>
-
-#include "logging.h"
-
-namespace horovod {
-namespace common {
-
-namespace {
-struct Bell {
-  std::mutex mutex;
-  std::condition_variable condition;
-  bool rung = false;
-};
-
-Bell& bell() {
-  static Bell* const bell = new Bell; // never destroyed: the background thread may outlive the end of `main`
-  return *bell;
-}
-
-struct RingAtTheEnd {
-  ~RingAtTheEnd() {
-    {
-      std::lock_guard<std::mutex> guard(bell().mutex);
-      bell().rung = true;
-    }
-    bell().condition.notify_all();
-  }
-};
-} // namespace
-
-void TensorQueue::WaitForTensors(std::chrono::steady_clock::time_point end) {
-  std::unique_lock<std::mutex> lock(bell().mutex);
-  bell().condition.wait_until(lock, end, [] { return bell().rung; });
-  bell().rung = false;
-}
-""",
-    ),
-    (
-        "horovod/common/tensor_queue.cc",
-        """Status TensorQueue::AddToTensorQueue(TensorTableEntry& e, Request& message) {
-""",
-        """Status TensorQueue::AddToTensorQueue(TensorTableEntry& e, Request& message) {
-  RingAtTheEnd ring;
-""",
-    ),
-    (
-        "horovod/common/tensor_queue.cc",
-        """                                          std::vector<Request>& messages) {
-""",
-        """                                          std::vector<Request>& messages) {
-  RingAtTheEnd ring;
-""",
-    ),
-    (
-        "horovod/common/operations.cc",
-        """  if (sleep_duration > std::chrono::steady_clock::duration::zero()) {
-    std::this_thread::sleep_for(sleep_duration);
-  }
-""",
-        """  // Who has nothing to do waits for something, and lets the others wait: all of them meet at each cycle.
-  bool idle = true;
-  for (auto id : state.process_set_table.Ids()) {
-    idle = idle && !state.process_set_table.Get(id).tensor_queue.HasTensors();
-  }
-  if (idle && !state.shut_down) {
-    TensorQueue::WaitForTensors(std::max(start_time + sleep_duration,
-                                         state.last_cycle_start + std::chrono::milliseconds(20)));
-  } else if (sleep_duration > std::chrono::steady_clock::duration::zero()) {
-    std::this_thread::sleep_for(sleep_duration);
-  }
-""",
-    ),
-]
+PATCHES = sorted((Path(__file__).parent / "horovod").glob("*.patch"))
 
 
 class BuildError(Exception):
-    """The wheel cannot be built; the message contains the reason and the remedy."""
+    """The wheel cannot be built here; the message says why and what to do."""
 
 
 class NoCompiler(BuildError):
@@ -192,14 +38,14 @@ class NoCompiler(BuildError):
 
 
 def cache_folder() -> Path:
-    """The cache for wheels, in CALOLAB_CACHE, otherwise XDG_CACHE_HOME/calolab, otherwise ~/.cache/calolab."""
+    """The cache for wheels: under CALOLAB_CACHE, else XDG_CACHE_HOME/calolab, else ~/.cache/calolab."""
     if chosen := os.environ.get("CALOLAB_CACHE"):
         return Path(chosen).expanduser() / "horovod"
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "calolab" / "horovod"
 
 
 def first_line(*command: str) -> str:
-    """First line of the output of a command, or an empty string if it cannot run."""
+    """First line that a command prints, or nothing if it cannot run."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         out = subprocess.run(command, check=True, capture_output=True, text=True)
         return (out.stdout or out.stderr).strip().partition("\n")[0]
@@ -207,7 +53,7 @@ def first_line(*command: str) -> str:
 
 
 def flags() -> dict[str, str]:
-    """Build flags of Horovod: TensorFlow and Gloo, MPI if the machine has it, and the variables set by the user."""
+    """Horovod's build flags: TensorFlow and Gloo, MPI where the machine has it, and what the user's variables say."""
     mpi = "HOROVOD_WITH_MPI" if shutil.which("mpicxx") else "HOROVOD_WITHOUT_MPI"
     chosen = {"HOROVOD_WITH_TENSORFLOW": "1", "HOROVOD_WITHOUT_PYTORCH": "1", "HOROVOD_WITHOUT_MXNET": "1"}
     chosen |= {"HOROVOD_WITH_GLOO": "1", mpi: "1"}
@@ -222,7 +68,7 @@ def flags() -> dict[str, str]:
 
 
 def compiler() -> str:
-    """The C++ compiler.
+    """The C++ compiler to build with.
 
     Raises:
         NoCompiler: if there is none, or no make.
@@ -232,26 +78,26 @@ def compiler() -> str:
     if found is None or shutil.which("make") is None:
         missing = "C++ compiler" if found is None else "`make`"
         raise NoCompiler(
-            f"This machine has no {missing}, so Horovod cannot be built: everything except training on several "
-            "engines works. To add it, run `apt install g++ make` (Debian and Ubuntu) and `make -B setup`."
+            f"This machine has no {missing}, so Horovod cannot be built: everything but training on several engines "
+            "works; install one (Debian and Ubuntu: `apt install g++ make`) and run `make -B setup` to have that too."
         )
     return found
 
 
 def key(cxx: str, chosen: dict[str, str]) -> str:
-    """The name of a build: the main versions, and a digest of everything that determines whether a wheel fits."""
+    """The name of this build: what decides whether a wheel fits, in words, and a digest of all of it."""
     mpicxx = shutil.which("mpicxx") if chosen.get("HOROVOD_WITH_MPI") else None
     mpi = (first_line(mpicxx, "--showme:version") or first_line(mpicxx, "-v")) if mpicxx else "no MPI"
     tensorflow = importlib.metadata.version("tensorflow")
     parts = [VERSION, tensorflow, sys.version, platform.machine(), first_line(cxx, "--version"), mpicxx or "", mpi]
     parts += [f"{name}={value}" for name, value in sorted(chosen.items())] + [os.environ.get("CXXFLAGS", "")]
-    parts += [piece for replaced in CHANGES for piece in replaced]
+    parts += [patch.read_text() for patch in PATCHES]
     digest = hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
     return f"tensorflow{tensorflow}-{sys.implementation.cache_tag}-{'mpi' if mpicxx else 'gloo'}-{digest}"
 
 
 def installed_from() -> str | None:
-    """Source of the installed Horovod: the URL of a file, "" if unknown (conda), None if it is not installed."""
+    """Where this environment's Horovod came from: a file's URL, "" if unknown (conda), None if there is none."""
     try:
         origin = importlib.metadata.distribution("horovod").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
@@ -260,7 +106,7 @@ def installed_from() -> str | None:
 
 
 def run(log, *command: str | os.PathLike, **options) -> None:
-    """Run one command of the build with its output in the log; its process group ends with this process.
+    """Run one command of the build, its words going to the log; its process group ends with us.
 
     Raises:
         BuildError: if it fails.
@@ -276,8 +122,8 @@ def run(log, *command: str | os.PathLike, **options) -> None:
 
 
 def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
-    """Download, change, compile and test the wheel in the folder `work`."""
-    tools = work / "tools"  # a separate folder, because setuptools < 80 must not replace that of the user
+    """Download, patch, compile and test the wheel, all inside the folder `work`."""
+    tools = work / "tools"  # our own folder: setuptools < 80 must not replace the user's
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     cmake = re.search(r"(\d+)\.(\d+)", first_line("cmake", "--version"))
     has_cmake = cmake is not None and (int(cmake[1]), int(cmake[2])) >= (3, 13)
@@ -288,7 +134,7 @@ def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(tools), os.environ.get("PYTHONPATH")])),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "MAKEFLAGS": os.environ.get("MAKEFLAGS") or f"-j{os.cpu_count()}",
-        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",  # third-party code in Horovod needs features that CMake 4 has removed
+        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",  # Horovod's third parties ask for what CMake 4 dropped
         "TMPDIR": str(work),
     }
     if not has_cmake:
@@ -298,7 +144,8 @@ def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
     with tarfile.open(work / f"horovod-{VERSION}.tar.gz") as archive:
         archive.extractall(work, filter="data")
     source = work / f"horovod-{VERSION}"
-    change(source)
+    for patch in PATCHES:
+        apply(patch, source)
     run(log, *pip, "wheel", "--no-deps", "--no-build-isolation", "-v", "-w", work / "wheel", source, env=environment)
     (wheel,) = (work / "wheel").glob("horovod-*.whl")
     run(log, *pip, "install", "--no-deps", "--target", work / "trial", wheel)
@@ -307,24 +154,31 @@ def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
     return wheel
 
 
-def change(source: Path) -> None:
-    """Apply the changes to the unpacked source of Horovod.
+def apply(patch: Path, source: Path) -> None:
+    """Apply a unified diff to Horovod's unpacked source, without any tolerance: `patch -p1` is not on every machine.
 
     Raises:
-        BuildError: if the source is not the expected one.
+        BuildError: if the source is not the one that the patch was made for.
     """
-    for name, before, after in CHANGES:
-        text = (source / name).read_text()
-        if text.count(before) != 1:
-            raise BuildError(f"The source of Horovod is not as expected: {name} does not contain {before.strip()!r} exactly once.")
-        (source / name).write_text(text.replace(before, after))
+    # What stands before the first "--- a/" is the reason.
+    for section in re.split(r"^--- a/", patch.read_text(), flags=re.MULTILINE)[1:]:
+        name = section.partition("\n")[0].strip()
+        lines = (source / name).read_text().splitlines(keepends=True)
+        for hunk in re.split(r"^@@ -\d+(?:,\d+)? ", section, flags=re.MULTILINE)[1:]:
+            head, *body = hunk.splitlines(keepends=True)
+            start = int(re.match(r"\+(\d+)", head)[1]) - 1  # hunks before it have been applied
+            before = [line[1:] for line in body if line[0] in " -"]
+            if lines[start : start + len(before)] != before:
+                raise BuildError(f"Horovod's source is not as expected: {patch.name} does not fit {name}:{start + 1}.")
+            lines[start : start + len(before)] = [line[1:] for line in body if line[0] in " +"]
+        (source / name).write_text("".join(lines))
 
 
 def cached_wheel() -> Path:
-    """The wheel for this environment from the cache; it is built if missing.
+    """The wheel for this environment, from the cache, built first if it is not there.
 
     Raises:
-        BuildError: if it cannot be built, with the path of the log.
+        BuildError: if it cannot be built; names the log.
     """
     chosen = flags()
     cxx = compiler()
@@ -332,7 +186,7 @@ def cached_wheel() -> Path:
     if found := sorted(folder.glob("horovod-*.whl")):
         return found[0]
     log_file = folder.with_name(f"{folder.name}.log")
-    print(f"Building Horovod {VERSION} ({folder.name}): this takes a few minutes, only once.", flush=True)
+    print(f"Building Horovod {VERSION} ({folder.name}): a few minutes, once.", flush=True)
     with tempfile.TemporaryDirectory(prefix="calolab-horovod-") as name:
         work = Path(name)
         try:
@@ -347,7 +201,7 @@ def cached_wheel() -> Path:
 
 
 def keep(file: Path, target: Path) -> Path:
-    """Copy a file into the cache under a temporary name, then rename it, so that it is complete under its own name."""
+    """Copy a file into the cache under a temporary name, then rename it: nothing half-written ever has its name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{os.getpid()}-{target.name}")
     try:
@@ -359,17 +213,17 @@ def keep(file: Path, target: Path) -> Path:
 
 
 def install() -> None:
-    """Install Horovod in this environment, unless the right build is already installed."""
+    """Bring Horovod into this environment, unless the right one is there already."""
     present = installed_from()
     if present is not None and not re.search(r"/horovod/tensorflow[^/]+/horovod-[^/]+\.whl$", present):
-        print("Horovod from another source (conda?) is already installed and is not changed.")
+        print("Horovod is installed from elsewhere (conda?) and left as it is.")
         return
     try:
         wheel = cached_wheel()
     except NoCompiler:
         if present is None:
             raise
-        return  # the installed one was built when there was a compiler
+        return  # what is installed was built when there was a compiler
     if present is not None and present.endswith(f"/{wheel.parent.name}/{wheel.name}"):
         return
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
@@ -380,7 +234,7 @@ def install() -> None:
 
 
 if __name__ == "__main__":
-    # SIGTERM must clean up like Ctrl-C, through the `with` blocks above.
+    # A terminated build must clean up like an interrupted one: both leave through the `with` blocks above.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         install()

@@ -1,4 +1,4 @@
-"""Engines: start, watch, signal and stop their processes, on this machine, by MPI, by Slurm or by ssh."""
+"""Engines: start, monitor, signal and stop their processes, on this machine or by MPI, Slurm or ssh."""
 
 from calolab.cluster.description import OWNER
 from calolab.cluster.engines import Engines, attach, replace, restart, running, scale, start, stop, stop_all

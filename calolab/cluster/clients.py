@@ -1,4 +1,4 @@
-"""Who uses a cluster: each client holds its lock file, shared, and the watchdog sees by that when nobody is left."""
+"""Which processes use a cluster: each client holds a shared lock on its lock file, which the watchdog checks."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import TextIO
 
 from calolab.cluster import time_limits
 
-_held: dict[Path, TextIO] = {}  # lock files: while one is held, the watchdog sees a client
+_held: dict[Path, TextIO] = {}  # locked files, by cluster file
 
 
 def hold(path: Path) -> None:
     """Count this process as a client of a cluster until it ends or releases it.
 
     Raises:
-        RuntimeError: if the watchdog is stopping the cluster just now.
+        RuntimeError: if the watchdog is stopping the cluster.
     """
     if path in _held and _in_place(_held[path], path):
         return
@@ -36,22 +36,22 @@ def hold(path: Path) -> None:
             time.sleep(0.1)
             continue
         except OSError:
-            pass  # this file system has no locks: the watchdog then counts a client at all times
+            pass  # this file system has no locks: the watchdog then always counts a client
         if _in_place(file, path):
             break
-        file.close()  # whoever stopped the cluster removed it before it was locked
+        file.close()  # it was removed with the cluster before it was locked
     _held[path] = file
 
 
 def release(path: Path) -> None:
-    """This process is no client of the cluster any more."""
+    """Stop counting this process as a client of the cluster."""
     if file := _held.pop(path, None):
         file.close()
 
 
 @contextlib.contextmanager
 def without_clients(path: Path):
-    """Keep new clients out for a moment; gives False if a client is there already."""
+    """Keep new clients out during the block; yields False if there is a client already."""
     with open(lock_file(path), "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,12 +62,12 @@ def without_clients(path: Path):
 
 
 def lock_file(path: Path) -> Path:
-    """The file that clients of a cluster hold locked."""
+    """The file on which the clients of a cluster hold a lock."""
     return path.with_name(path.name.replace("cluster-", "calolab-").replace(".json", ".lock"))
 
 
 def _in_place(file: TextIO, path: Path) -> bool:
-    """Whether an open lock file is still the one that others find: the end of a cluster removes it."""
+    """Whether an open lock file is still the one at its path: stopping the cluster removes it."""
     try:
         return os.fstat(file.fileno()).st_ino == os.stat(lock_file(path)).st_ino
     except FileNotFoundError:

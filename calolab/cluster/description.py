@@ -12,19 +12,19 @@ from traitlets import Dict, Float, Integer, List, Unicode
 
 from calolab.files import complete
 
-OWNER = "CALOLAB_OWNER"  # a variable by which a program recognises the clusters that its kernels start
-NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")  # no option's name; files and jobs are named after it
-# What every part of calolab may read without a look, and its type.
+OWNER = "CALOLAB_OWNER"  # environment variable by which a program recognises the clusters of its kernels
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")  # files and jobs contain it; it must not look like an option
+# Entries of a valid file, and their types.
 NEEDED = {"cluster_id": str, "profile_dir": str, "controller_ip": str, "launcher": str, "host": str}
 NEEDED |= {"n": int, "cores": int, "idle": (int, float), "watchdog": int}
 
 
 class Unreadable(RuntimeError):
-    """A cluster's file that does not describe a cluster; says what is wrong in it and what to do."""
+    """A cluster's file that does not describe a cluster."""
 
 
 class EngineCluster(ipyparallel.Cluster):
-    """ipyparallel's cluster, whose file also says how calolab started it."""
+    """ipyparallel's cluster, whose file also records how calolab started it."""
 
     launcher = Unicode("local").tag(to_dict=True)
     cores = Integer(1).tag(to_dict=True)
@@ -37,18 +37,18 @@ class EngineCluster(ipyparallel.Cluster):
     owner = Unicode("").tag(to_dict=True)
     scratch = Unicode("").tag(to_dict=True)
 
-    starting = False  # set by who starts the controller
+    starting = False  # set while the controller is started
 
     def update_cluster_file(self):
-        """Kept without controller and engines too: the end of a cluster removes it, last of its files.
+        """Write the file, also of a cluster without controller and engines, but never restore one that was removed.
 
-        Once removed it stays so, whoever else follows the cluster: JupyterLab's server does.
+        Stopping the cluster removes it. Other programs, such as JupyterLab's server, follow the cluster too.
         """
         if self.starting or Path(self.cluster_file).exists():
             self.write_cluster_file()
 
     def write_cluster_file(self):
-        """Readable by its owner alone, and never half written."""
+        """Write the file, readable by its owner alone, all of it or nothing."""
         path = Path(self.cluster_file)
         path.parent.mkdir(parents=True, exist_ok=True)
         with complete(path) as partial:
@@ -73,12 +73,12 @@ def path_of(name: str) -> Path:
 
 
 def files() -> list[Path]:
-    """The files of all clusters in this profile, whoever started them and whatever they hold."""
+    """The files of all clusters in this profile, including those of other programs and damaged ones."""
     return sorted(path_of("any").parent.glob("cluster-*.json"))
 
 
 def content_of(path: Path) -> dict | None:
-    """What a cluster's file says; None if there is no such file.
+    """The content of a cluster's file; None if there is no such file.
 
     Raises:
         Unreadable: if it does not describe a cluster that calolab has started.
@@ -92,18 +92,18 @@ def content_of(path: Path) -> dict | None:
         except json.JSONDecodeError as error:
             if last:
                 raise _unreadable(path, f"no JSON ({error})") from None
-            time.sleep(0.05)  # a program without our care for whole files is writing it
+            time.sleep(0.05)  # another program is writing it
         except (OSError, ValueError, RecursionError) as error:
             raise _unreadable(path, str(error)) from None
     if not isinstance(content, dict) or not isinstance(cluster := content.get("cluster"), dict):
-        raise _unreadable(path, f"a JSON {type(content).__name__} without a record 'cluster'")
+        raise _unreadable(path, f"a JSON {type(content).__name__} without the entry 'cluster'")
     if "launcher" not in cluster:
-        raise Unreadable(f"{path} describes a cluster that calolab did not start: leave it, and choose another name.")
+        raise Unreadable(f"{path} describes a cluster that calolab did not start: choose another name.")
     for name, kind in NEEDED.items():
         if not isinstance(cluster.get(name), kind) or isinstance(cluster.get(name), bool):
             raise _unreadable(path, f"{name!r} is {cluster.get(name, 'missing')!r}")
     if not _describes_processes(content):
-        raise _unreadable(path, "its 'controller' or 'engines' are not as ipyparallel writes them")
+        raise _unreadable(path, "its 'controller' or 'engines' differ from what ipyparallel writes")
     return content
 
 
@@ -132,6 +132,6 @@ def _describes_processes(content: dict) -> bool:
 
 def _unreadable(path: Path, wrong: str) -> Unreadable:
     return Unreadable(
-        f"{path} does not describe a cluster: {wrong}. Remove this file, and end the cluster's processes by hand if "
-        "any are left (`ps aux | grep ipyparallel`)."
+        f"{path} does not describe a cluster: {wrong}. Remove this file, and end any remaining processes of "
+        "the cluster by hand (`ps aux | grep ipyparallel`)."
     )

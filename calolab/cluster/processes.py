@@ -1,7 +1,7 @@
-"""The processes of a cluster: launched by ipyparallel, described in one file per cluster, ended without a trace.
+"""The processes of a cluster: launched by ipyparallel, described in one file per cluster, removed without leftovers.
 
-The file `cluster-<name>.json` lies in the `security` folder of the IPython profile, beside the connection files. What
-it says about processes is checked against them before it is believed: a stale file never ends a stranger.
+The file `cluster-<name>.json` is in the `security` folder of the IPython profile, beside the connection files. Its
+process numbers are checked before they are used, so a stale file never ends an unrelated process.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from calolab.cluster.launchers import LAUNCHERS, REMOTE, cores_per_engine, launc
 from calolab.cluster.machine import own_address
 from calolab.interrupts import postponed
 
-# Before anything that is sent to an engine loads TensorFlow; it leaves no name on the engine.
+# Imported before any call loads TensorFlow; this form leaves no name in the engine's namespace.
 ENGINE = ["--IPEngine.startup_command=__import__('calolab')"]
-# The hub greets an engine at a heartbeat: ipyparallel's 3 s make every start wait. 30 misses keep its 30 s of patience.
+# The hub registers an engine at a heartbeat: ipyparallel's 3 s delay every start. 30 misses keep its limit of 30 s.
 HEARTBEAT = ("--HeartMonitor.period=1000", "--HeartMonitor.max_heartmonitor_misses=30")
 
 _log = logging.getLogger(__name__)
 _launching = threading.RLock()
 _log.addHandler(logging.NullHandler())
-_log.propagate = False  # ipyparallel reports every step; what matters reaches the user as a value or an error
+_log.propagate = False  # ipyparallel logs every step; users get values and errors
 
 
 def paths(owner: str | None = None) -> list[Path]:
-    """The files of all clusters that calolab has started in this profile; those that hold something else are left out.
+    """The files of all clusters that calolab has started in this profile, without damaged ones.
 
     Args:
         owner: only clusters whose starting process had this value in its environment, as `OWNER`.
@@ -62,7 +62,7 @@ def paths(owner: str | None = None) -> list[Path]:
 
 
 def read(path: Path) -> dict | None:
-    """What a cluster's file says, without the processes that have died; None if there is no such cluster.
+    """The content of a cluster's file, without processes that have died; None if there is no such cluster.
 
     Raises:
         Unreadable: if it does not describe a cluster that calolab has started.
@@ -101,10 +101,10 @@ def start_controller(
     request: slurm.Request,
     hosts: Sequence[str],
 ) -> EngineCluster:
-    """Start a cluster's controller and the watchdog, engines not yet."""
+    """Start a cluster's controller and its watchdog, but no engines."""
     if address is None:
         address = own_address() if launcher in REMOTE else "127.0.0.1"
-    # Messages are signed in any case; what leaves this machine is encrypted instead.
+    # Messages are always signed; those that leave this machine are encrypted, too.
     encrypted = not address.startswith("127.") and zmq.has("curve")
     cluster = EngineCluster(
         cluster_id=name,
@@ -115,7 +115,7 @@ def start_controller(
         request=asdict(request),
         hosts=list(hosts),
         owner=os.environ.get(OWNER, ""),
-        # Elsewhere each engine makes a folder of its own (`engine_scratch`).
+        # On other machines each engine has its own (`engine_scratch`).
         scratch="" if launcher in REMOTE else tempfile.mkdtemp(prefix=scratch_prefix(name)),
         idle=idle,
         host=socket.gethostname(),
@@ -132,7 +132,7 @@ def start_controller(
         if cluster.scratch:
             shutil.rmtree(cluster.scratch, ignore_errors=True)
         raise
-    # Its own session: the interrupt that a terminal sends to the user's Python must not end it.
+    # In a new session: Ctrl-C in the terminal of the user's Python must not end it.
     command = [sys.executable, "-m", "calolab.cluster.watchdog", cluster.cluster_file]
     with open(Path(cluster.profile_dir) / "log" / f"watchdog-{name}-{os.getpid()}.log", "w") as log:
         guard = subprocess.Popen(
@@ -155,16 +155,16 @@ def connect(cluster: EngineCluster) -> ipyparallel.Client:
 
 
 def start_engines(cluster: EngineCluster, n: int | None = None) -> None:
-    """Launch a cluster's engines, or `n` more, each with its share of cores.
+    """Launch the engines of a cluster, or `n` more.
 
     Raises:
         RuntimeError: if the controller has ended.
     """
     try:
-        # The controller's schedulers and heartbeat are processes of their own, which outlive one that is killed.
+        # The controller's schedulers and heartbeat are separate processes, which outlive a killed controller.
         cluster.helpers = [child.pid for child in psutil.Process(cluster.controller.pid).children(recursive=True)]
     except (psutil.NoSuchProcess, AttributeError):
-        raise RuntimeError("The cluster was stopped meanwhile, or its controller has died: start it again.") from None
+        raise RuntimeError("The cluster has been stopped, or its controller has died: start it again.") from None
     options = launcher_options(cluster.launcher, cluster.cores, slurm.Request(**cluster.request), cluster.hosts)
     environment = cpu.environment(cluster.cores) | tensorflow_log.environment()
     if cluster.scratch:
@@ -175,12 +175,12 @@ def start_engines(cluster: EngineCluster, n: int | None = None) -> None:
 
 
 def stop(path: Path) -> None:
-    """End every process of a cluster and remove its files; nothing of it may be left, whatever state it was in."""
+    """End every process of a cluster and remove its files, whatever state it is in."""
     content = read(path)
     if content is None:
         clients.release(path)
         if clients.lock_file(path).exists():
-            with clients.without_clients(path) as alone:  # else another process is starting a cluster of this name
+            with clients.without_clients(path) as alone:  # otherwise another process is starting a cluster of this name
                 if alone:
                     _remove_files(path)
         return
@@ -188,9 +188,9 @@ def stop(path: Path) -> None:
     if guard is not None and guard.pid != os.getpid():
         end([guard])
     try:
-        stop_engines(path)  # before the controller: their nannies say goodbye to it
+        stop_engines(path)  # before the controller: their nannies report to it
     finally:
-        # A batch job that could not be cancelled keeps its file, for another attempt; its engines end by themselves.
+        # If a batch job cannot be cancelled, the file is kept for another attempt; its engines end by themselves.
         end(launched(content, ("controller",)))
         clients.release(path)
     _remove_files(path)
@@ -216,7 +216,7 @@ def _kill_before_job(path: Path) -> None:
 
 
 def settle_jobs(path: Path) -> None:
-    """Cancel the batch jobs of a cluster that have not begun, and forget those that have ended."""
+    """Cancel the batch jobs of a cluster that have not started, and drop those that have ended."""
     useless = {job.number for job in slurm.jobs(job_ids(read(path))) if job.ended or job.state == "PENDING"}
     if useless:
         cluster = load(path)
@@ -226,7 +226,7 @@ def settle_jobs(path: Path) -> None:
 
 
 def resize(path: Path, n: int) -> None:
-    """Write down that a cluster is to have `n` engines."""
+    """Record that a cluster should have `n` engines."""
     cluster = load(path)
     cluster.n = n
     cluster.update_cluster_file()
@@ -234,7 +234,7 @@ def resize(path: Path, n: int) -> None:
 
 @contextlib.contextmanager
 def uninterrupted():
-    """One such block at a time; Ctrl-C waits for its end: half done, it would leave processes that nobody knows of."""
+    """One such block at a time, without Ctrl-C, which would leave processes that no file describes."""
     with _launching, postponed():
         yield
 
@@ -253,10 +253,10 @@ def launched(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
 
 
 def end(targets: list[psutil.Process], timeout: float = time_limits.PROCESSES_END_WITHIN) -> None:
-    """Ask processes to end; kill them, and children that outlive them, after `timeout` seconds.
+    """Terminate processes; kill them and their children if they still run after `timeout` seconds.
 
-    The children are not asked: an engine's nanny ends by itself, once it has told the hub that the engine is gone. One
-    that is killed with its engine says nothing, and the hub misses the engine only after its heartbeat's 30 s.
+    Children are not terminated: an engine's nanny ends by itself once it has reported the engine's end to the hub. If
+    it were killed with its engine, the hub would notice only after 30 s without heartbeat.
     """
     family = list(targets)
     for process in targets:
@@ -282,19 +282,19 @@ def _is_nanny(process: psutil.Process) -> bool:
 
 
 def scratch_prefix(name: str) -> str:
-    """How the folder for temporary files of a cluster's engines is called: it goes with the cluster."""
+    """Beginning of the name of the folder for the engines' temporary files, which is removed with the cluster."""
     return f"calolab-{name}-"
 
 
 def log_files(path: Path) -> list[Path]:
-    """What a cluster's controller, engines and watchdog print into; for a cluster `a`, not what `a-1` prints into."""
+    """The logs of a cluster's controller, engines and watchdog; for a cluster `a`, not those of `a-1`."""
     others = [_is_log(other) for other in path.parent.glob(f"{path.stem}-*.json")]
     found = [file for file in (path.parents[1] / "log").glob("*.log") if _is_log(path).fullmatch(file.name)]
     return sorted(file for file in found if not any(other.fullmatch(file.name) for other in others))
 
 
 def _is_log(path: Path) -> re.Pattern:
-    """The names of a cluster's logs."""
+    """A pattern for the names of a cluster's logs."""
     name = re.escape(path.stem.removeprefix("cluster-"))
     return re.compile(rf"(ipcontroller|ipengine|watchdog)-{name}-\d+(-\d+)*\.log")
 
@@ -305,20 +305,20 @@ def job_ids(content: dict) -> list[str]:
 
 
 def _remove_files(path: Path) -> None:
-    """Remove all files of a cluster, last the one by which others know of it."""
+    """Remove all files of a cluster, last the one that describes it."""
     name = path.stem.removeprefix("cluster-")
     connections = [path.with_name(f"ipcontroller-{name}-{side}.json") for side in ("client", "engine")]
     engines = path.parents[1] / "log" / f"engines{name}.json"
     with contextlib.suppress(Unreadable):
         scratch = Path((content_of(path) or {"cluster": {}})["cluster"].get("scratch") or "/")
-        if scratch.name.startswith(scratch_prefix(name)):  # whatever a damaged file says, nothing else is removed
+        if scratch.name.startswith(scratch_prefix(name)):  # a damaged file must not make it remove anything else
             shutil.rmtree(scratch, ignore_errors=True)
     for file in [*log_files(path), engines, *connections, *unattended.files(path), clients.lock_file(path), path]:
         file.unlink(missing_ok=True)
 
 
 def _find(cluster: dict, pid: int | None, what: str) -> psutil.Process | None:
-    """A cluster's live process of this number, if it is what we think it is: numbers are used again after a crash."""
+    """The live process of this number, if it belongs to the cluster: numbers are reused."""
     if not pid or pid < 0:
         return None
     try:
@@ -328,31 +328,31 @@ def _find(cluster: dict, pid: int | None, what: str) -> psutil.Process | None:
                 return None
             if command := process.cmdline():
                 return process if what in " ".join(command) and _belongs(process, cluster) else None
-            time.sleep(0.01)  # it is just being started, and has no command line yet
+            time.sleep(0.01)  # it is just starting and has no command line yet
     except psutil.Error:
-        pass  # it has gone
+        pass  # it has ended
     return None
 
 
 def _belongs(process: psutil.Process, cluster: dict) -> bool:
-    """Whether a process was launched for a cluster, and not for another of the same user."""
+    """Whether a process was launched for this cluster, not for another of the same user."""
     try:
         environment = process.environ()
     except psutil.AccessDenied:
         environment = {}
-    # Some systems do not show it of some programs: what is known then is the command line.
+    # Some systems hide the environment of some programs; their command line has been checked.
     return not environment or _mark(cluster["cluster_id"], cluster["profile_dir"]).items() <= environment.items()
 
 
 def _mark(name: str, profile: str) -> dict[str, str]:
-    """What ipyparallel puts into the environment of a cluster's processes, by which they are told."""
+    """Environment variables by which ipyparallel marks the processes of a cluster."""
     return {"IPP_CLUSTER_ID": name, "IPP_PROFILE_DIR": profile}
 
 
 def _outside_loops(call: Callable):
-    """Call ipyparallel's cluster away from a notebook's event loop.
+    """Call ipyparallel's cluster in a thread without event loop.
 
-    In the loop, it would delete an engine's log as soon as the engine dies, and that log says why it died.
+    In a notebook's loop it would delete the log of an engine that dies, which contains the reason.
     """
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(call).result()

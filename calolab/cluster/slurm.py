@@ -1,7 +1,6 @@
-"""Slurm: what a batch job of engines asks for, the script that says so, and how its jobs are.
+"""Slurm: the request for a batch job of engines, its script, and the states of jobs.
 
-Every value that enters the script is checked first: none can bring a line or a command of its own, or run another
-program.
+Every value is checked before it enters the script: none can add a line or a command, or run another program.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ PATH = re.compile(r"[A-Za-z0-9_/][A-Za-z0-9_./@%+:=,-]*")
 CONSTRAINT = re.compile(r"[A-Za-z0-9_(\[][A-Za-z0-9_.&|*,:()\[\]-]*")
 OPTION = re.compile(r"--([a-z][a-z0-9-]*)(=[A-Za-z0-9_./@%+:,&|*()\[\]=-]+)?")
 TIME = re.compile(r"(\d+-)?\d+(:\d{1,2}){0,2}")  # minutes, mm:ss, hh:mm:ss, days-hh, days-hh:mm, days-hh:mm:ss
-# `#SBATCH` options that are refused, by the reason. sbatch takes the beginning of an option's name for the whole;
-# "*" stands for any ending.
+# `#SBATCH` options that are refused, by reason. sbatch accepts the beginning of an option's name; "*" is any ending.
 REFUSED = {
     "calolab sets it itself": (
         *("ntasks", "cpus-per-task", "job-name", "output", "error", "export", "array", "parsable", "hold", "wait"),
@@ -33,7 +31,7 @@ REFUSED = {
         *("wrap", "prolog", "epilog", "task-prolog", "task-epilog", "bcast", "chdir"),
         *("container*", "environment*", "uenv*"),
     ),
-    "it changes whose job it is, where its number counts, or what its environment is": (
+    "it changes the owner of the job, the meaning of its number, or its environment": (
         *("uid", "gid", "clusters", "cluster", "export-file", "get-user-env", "propagate", "preserve-env"),
     ),
     "it starts no job": ("test-only", "help", "usage", "version"),
@@ -44,20 +42,20 @@ ENDED += ("DEADLINE", "REVOKED", "GONE")
 
 @dataclass(frozen=True)
 class Request:
-    """What engines in a batch queue ask for besides their number and cores.
+    """What a batch job of engines requests besides their number and cores.
 
     Args:
-        nodes: over how many machines they spread.
+        nodes: number of machines over which the engines are distributed.
         queue: name of a partition, or of a quality of service.
-        account: to whom the time is charged.
+        account: to charge.
         time: limit as Slurm writes it: "30:00" is half an hour, "30" too, "2:00:00" two hours.
-        constraint: features that the nodes must have.
+        constraint: required features of the nodes.
         options: further `#SBATCH` options, e.g. "--gres=gpu:1".
         modules: environment modules to load.
-        conda: conda environment to activate for its libraries; Python stays this kernel's.
+        conda: environment to activate for its libraries; engines use this kernel's Python.
 
     Raises:
-        ValueError: if a value is not one that Slurm knows, or could say more in a script than it should.
+        ValueError: if a value is not valid in Slurm, or could add something else to the script.
     """
 
     nodes: int | None = None
@@ -101,9 +99,9 @@ class Job:
 
     Args:
         number: its number.
-        state: as Slurm says it: "PENDING", "RUNNING", "TIMEOUT", ...; "GONE" when Slurm has forgotten it.
-        reason: why it waits or ended.
-        position: its place among those that wait in its partition, from 1; None if it does not wait.
+        state: in Slurm's words: "PENDING", "RUNNING", "TIMEOUT", ...; "GONE" when Slurm no longer lists it.
+        reason: why it waits or has ended.
+        position: its place among the waiting jobs of its partition, from 1; None if it does not wait.
     """
 
     number: str
@@ -113,7 +111,7 @@ class Job:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it runs any more, or ever will."""
+        """Whether it has ended, or will never run."""
         return self.state in ENDED
 
     def __str__(self):
@@ -126,14 +124,14 @@ def batch_script(request: Request, name: str, n: int, cores: int, output: str, s
     """The script of a job of engines.
 
     Args:
-        request: what it asks for.
+        request: of the job.
         name: of the cluster.
-        n, cores: engines, and processor cores of each.
-        output: file that takes what the engines print.
+        n, cores: number of engines, and processor cores of each.
+        output: file for the engines' output.
         srun: options of srun and the command of one engine.
 
     Raises:
-        ValueError: if the name of that file could say more in a script than it should.
+        ValueError: if the name of that file could add something else to the script.
     """
     if re.search(r"""["'\\`$\x00-\x1f\x7f]""", output):
         raise ValueError(
@@ -144,7 +142,7 @@ def batch_script(request: Request, name: str, n: int, cores: int, output: str, s
         f"--job-name=calolab-{name}",
         f"--ntasks={n}",
         f"--cpus-per-task={cores}",
-        # Slurm would replace "%" in a file's name, and ends it at a space.
+        # Slurm replaces "%" in a file's name, and ends it at a space.
         f'--output="{output.replace("%", "%%")}"',
         "--export=ALL",
     ]
@@ -163,22 +161,22 @@ def batch_script(request: Request, name: str, n: int, cores: int, output: str, s
 
 
 def submit(script: str, environment: Mapping[str, str]) -> str:
-    """Submit a script; gives the job's number.
+    """Submit a script; returns the job's number.
 
     Args:
-        script: handed to sbatch as it is, no file is written.
-        environment: variables of the job, besides this process's own.
+        script: passed to sbatch, without a file.
+        environment: variables of the job, besides those of this process.
 
     Raises:
-        RuntimeError: if Slurm refuses it, with its words.
+        RuntimeError: if Slurm refuses it, with its message.
     """
-    # If this process runs in a job itself, that job's layout is not the new one's.
+    # If this process itself runs in a job, the layout of that job does not apply to the new one.
     outside = {k: v for k, v in os.environ.items() if k == "SLURM_CONF" or not k.startswith(("SLURM_", "SBATCH_"))}
     return _ask("sbatch", "--parsable", input=script, env=outside | dict(environment)).strip().partition(";")[0]
 
 
 def cancel(number: str, timeout: float = time_limits.SLURM_CANCELS_WITHIN) -> None:
-    """Cancel a job and wait until it has ended; Slurm gives its processes some seconds to end by themselves.
+    """Cancel a job and wait until it has ended; Slurm gives its processes some seconds to end.
 
     Raises:
         RuntimeError: if it has not ended after `timeout` seconds, or Slurm does not answer.
@@ -194,20 +192,20 @@ def cancel(number: str, timeout: float = time_limits.SLURM_CANCELS_WITHIN) -> No
 
 
 def jobs(numbers: Sequence[str]) -> tuple[Job, ...]:
-    """How jobs are.
+    """The states of jobs.
 
     Raises:
         RuntimeError: if Slurm does not answer.
     """
     if not numbers:
         return ()
-    # Asked by user: squeue fails for a number that it has forgotten.
+    # By user: squeue fails for a number that it no longer lists.
     table = _ask("squeue", "--me", "--noheader", "--states=all", "--format=%A|%T|%r|%P")
     known = {row.split("|")[0]: row.split("|") for row in table.splitlines()}
     found = []
     for number in numbers:
         if number not in known:
-            found.append(Job(number, "GONE", "Slurm has forgotten it"))
+            found.append(Job(number, "GONE", "Slurm no longer lists it"))
             continue
         _, state, reason, partition = known[number]
         position = _position(number, partition) if state == "PENDING" else None
@@ -221,7 +219,7 @@ def partitions() -> tuple[str, ...]:
 
 
 def mpi_option() -> list[str]:
-    """The option with which srun's processes become MPI ranks; none where the site has chosen one already."""
+    """The option that makes srun's processes MPI ranks; none where the site has set one."""
     if re.search(r"^MpiDefault\s*=\s*none", _ask("scontrol", "show", "config"), re.MULTILINE):
         for kind in ("pmix", "pmi2"):
             if re.search(rf"\b{kind}\b", _ask("srun", "--mpi=list")):
@@ -240,7 +238,7 @@ def _check(field: str, value: str | None, pattern: re.Pattern, expected: str) ->
 
 
 def _ask(*command: str, **options) -> str:
-    """What one of Slurm's commands prints.
+    """The output of one of Slurm's commands.
 
     Raises:
         RuntimeError: if it is missing, fails, or does not answer in time.

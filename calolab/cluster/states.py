@@ -1,4 +1,4 @@
-"""How clusters are: their engines, where they run and what they use, their place in a queue, what they have printed."""
+"""The state of clusters: their engines with host, memory and load, their batch jobs, and their logs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from calolab.cluster.description import NAME, Unreadable, files, is_foreign
 
 
 class Text(str):
-    """A text that a notebook shows as it is, without quotes."""
+    """A string that a notebook shows without quotes."""
 
     __slots__ = ()
 
@@ -26,15 +26,15 @@ class Text(str):
 
 @dataclass(frozen=True)
 class EngineStatus:
-    """How one engine is.
+    """The state of one engine.
 
     Args:
-        state: "idle", "busy", or "silent" if it has not answered within some seconds.
-        rank: its place among the engines.
+        state: "idle", "busy", or "silent" if it did not answer within seconds.
+        rank: its position among the engines.
         host: its machine.
-        memory: what it and its children hold [bytes].
+        memory: resident memory of it and its children [bytes].
         load: processor cores that they use.
-        pid: its process number there.
+        pid: its process number on that machine.
     """
 
     state: str
@@ -53,18 +53,18 @@ class EngineStatus:
 
 @dataclass(frozen=True)
 class Status:
-    """How a cluster is.
+    """The state of a cluster.
 
     Args:
         name: of the cluster.
-        state: "running", "damaged" when engines are missing, "broken" without its controller, "silent" when that
-            or an engine does not answer, "waiting" in a queue, "unreadable" if its file is damaged, "not running", or
-            "on <host>".
+        state: "running", "damaged" if engines are missing, "broken" if its controller has died, "silent" if the
+            controller or an engine does not answer, "waiting" in a queue, "unreadable" if its file is damaged,
+            "not running", or "on <host>".
         launcher: "local", "mpi", "srun", "slurm" or "ssh".
-        size: how many engines it should have.
+        size: number of engines it should have.
         engines: its engines by id.
         queue: its batch jobs (Slurm).
-        note: what to do if something is wrong.
+        note: what is wrong and what to do.
     """
 
     name: str
@@ -99,7 +99,7 @@ class Status:
 
 
 def status(name: str = "calolab") -> Status:
-    """How the named cluster is, without disturbing its engines: busy ones answer too."""
+    """The state of the named cluster; busy engines answer, too."""
     path = processes.path_of(name)
     try:
         content = processes.read(path)
@@ -108,7 +108,7 @@ def status(name: str = "calolab") -> Status:
     if content is None:
         return Status(name, "not running", note=known())
     about = content["cluster"]
-    found = Status(name, f"on {about['host']}", about["launcher"], about["n"], note="Ask there.")
+    found = Status(name, f"on {about['host']}", about["launcher"], about["n"], note="Use it there.")
     if elsewhere(content):
         return found
     if "controller" not in content:
@@ -128,27 +128,27 @@ def status(name: str = "calolab") -> Status:
     silent = [number for number, engine in engines.items() if engine.state == "silent"]
     alone = [training.outlook(60 * about["idle"]) for training in unattended.trainings(path).values()]
 
-    def told(state, advice, queue=queue):
+    def found_in(state, advice, queue=queue):
         return replace(found, state=state, queue=queue, note="; ".join(filter(None, [note or advice, *alone])))
 
     if len(engines) >= about["n"] and not (over and silent):
         advice = f"{_names_of(silent)} not answer; if that lasts, `restart` brings all engines back." if silent else ""
-        return told("silent" if silent else "running", advice, tuple(job for job in queue if not job.ended))
+        return found_in("silent" if silent else "running", advice, tuple(job for job in queue if not job.ended))
     if any(job.state == "PENDING" for job in queue):
-        return told("waiting", "Its engines wait in the queue.")
+        return found_in("waiting", "Its engines wait in the queue.")
     if over:
-        return told("damaged", "The engines of an ended job are gone: `restart` submits it again.")
-    return told("damaged", "`restart` brings all engines back.")
+        return found_in("damaged", "The engines of an ended job are gone: `restart` submits it again.")
+    return found_in("damaged", "`restart` brings all engines back.")
 
 
 def clusters() -> list[Status]:
-    """All clusters of this IPython profile, and the files that should describe one and do not."""
+    """The states of all clusters of this IPython profile, including those whose file is damaged."""
     found = [path.stem.removeprefix("cluster-") for path in files() if not is_foreign(path)]
     return [status(name) for name in found if NAME.fullmatch(name)]
 
 
 def logs(name: str = "calolab", lines: int = 20) -> Text:
-    """The last lines that the controller, each engine or batch job, and the watchdog have printed."""
+    """The last lines of the logs of the controller, each engine or batch job, and the watchdog."""
     parts = []
     for file in processes.log_files(processes.path_of(name)):
         tail = file.read_text(errors="replace").splitlines()[-lines:]
@@ -162,7 +162,7 @@ def elsewhere(content: dict) -> bool:
 
 
 def controller_died(name: str) -> bool:
-    """Whether a cluster has stopped, or its controller, if that was on this machine, has died."""
+    """Whether a cluster has stopped, or its controller on this machine has died."""
     content = processes.read(processes.path_of(name))
     return content is None or (content["cluster"]["host"] == socket.gethostname() and "controller" not in content)
 
@@ -177,12 +177,12 @@ def _names_of(ids: list[int]) -> str:
 
 
 def known() -> str:
-    """Which clusters run, as a sentence; empty if none does."""
+    """A sentence with the running clusters; empty if there are none."""
     return f"Running: {', '.join(found)}." if (found := names()) else ""
 
 
 def _engines(path: Path) -> dict[int, EngineStatus]:
-    """The live engines of a cluster, asked through its controller."""
+    """The states of the live engines of a cluster."""
     with hub.observer(path) as client:
         tasks = hub.tasks(client)
         usage = hub.usage(client, list(tasks))

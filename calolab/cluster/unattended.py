@@ -1,8 +1,8 @@
-"""Trainings whose client has ended, so that nobody can collect their weights: they stop, and engines are free again.
+"""Trainings whose client has ended: their weights can no longer be collected, so they are stopped.
 
 `TrainingRun` writes a small file per training beside the cluster's own. When its client's process has ended, the
-cluster's watchdog stops the training at its next checkpoint, or after the cluster's idle time if it writes none. An
-elastic training, which has checkpoints, runs to its end, and so do the trials of a search.
+cluster's watchdog stops the training at its next checkpoint, or, without checkpoints, after the cluster's idle time.
+Elastic trainings, which have checkpoints, and the trials of a search run to their end.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from calolab.files import complete, host_id
 
 @dataclass(frozen=True)
 class UnattendedTraining:
-    """A training as its client has written it down.
+    """The record of a training, written by its client.
 
     Args:
         engines: of its ranks.
-        messages: ids of the messages that carry the ranks' work.
+        messages: ids of the messages with the ranks' calls.
         checkpoints: folder of its checkpoints; None without.
-        elastic: whether it goes on when engines die.
+        elastic: whether it continues when engines die.
         host: machine of its client, as `files.host_id` names it.
-        client, begun: process number of its client, and when that process began, as the system counts.
-        alone: when its client was first found to be gone [s since 1970]; None while it is there.
+        client, begun: process number and start time of its client, as the system counts it.
+        alone: when its client was first found to have ended [s since 1970]; None before.
     """
 
     engines: tuple[int, ...]
@@ -49,7 +49,7 @@ class UnattendedTraining:
 
     @property
     def attended(self) -> bool:
-        """Whether its client is still there; one on another machine cannot be seen from here and counts as there."""
+        """Whether its client still runs; a client on another machine counts as running."""
         if self.host != host_id():
             return True
         try:
@@ -58,7 +58,7 @@ class UnattendedTraining:
             return False
 
     def outlook(self, idle: float) -> str:
-        """What becomes of it without its client, in words; `idle` in seconds."""
+        """What happens to it without its client, in words; `idle` in seconds."""
         who = f"training without a client on engine{'s' * (len(self.engines) > 1)} {', '.join(map(str, self.engines))}"
         if self.elastic:
             return f"elastic {who}, runs to its end; resume=True continues from {self.checkpoints}"
@@ -69,13 +69,13 @@ class UnattendedTraining:
 
 
 def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder: str | None, elastic: bool) -> Path:
-    """Write down a training of this process; gives the file, which its end removes.
+    """Record a training of this process; returns the file, to be removed when the training has ended.
 
     Args:
         path: of the cluster.
         engines, messages: of its ranks.
         folder: of its checkpoints; None without.
-        elastic: whether it goes on when engines die.
+        elastic: whether it continues when engines die.
     """
     file = path.with_name(f"calolab-{_name(path)}-run-{secrets.token_hex(8)}.json")
     client = (host_id(), os.getpid(), _begun(os.getpid()))
@@ -90,16 +90,16 @@ def files(path: Path) -> list[Path]:
 
 
 def trainings(path: Path) -> dict[Path, UnattendedTraining]:
-    """The trainings of a cluster whose client has gone, by their files."""
+    """The trainings of a cluster whose client has ended, by file."""
     found = {}
     for file in files(path):
         try:
             values = json.loads(file.read_text())
             training = UnattendedTraining(**values | {name: tuple(values[name]) for name in ("engines", "messages")})
-        except OSError:  # it has gone, or cannot be read just now
+        except OSError:  # it has been removed, or cannot be read at the moment
             continue
         except (ValueError, TypeError, KeyError):
-            file.unlink(missing_ok=True)  # it says nothing that could be of use
+            file.unlink(missing_ok=True)  # damaged
             continue
         if not training.attended:
             found[file] = training
@@ -107,12 +107,13 @@ def trainings(path: Path) -> dict[Path, UnattendedTraining]:
 
 
 def tend(path: Path, idle: float, found: dict[Path, float]) -> None:
-    """Stop the trainings that nobody can collect when their time has come; forget those that have ended.
+    """Stop the trainings without client that are due; remove the records of those that have ended.
 
     Args:
         path: of the cluster.
-        idle: seconds that one without checkpoints goes on.
-        found: when each was first found without its client, by its file; kept here, as a full disk takes no new record.
+        idle: seconds after which one without checkpoints is stopped.
+        found: when each was first found without its client, by file; kept here because a record cannot be rewritten on
+            a full disk.
 
     Raises:
         TimeoutError: if the controller does not answer.
@@ -140,20 +141,20 @@ def tend(path: Path, idle: float, found: dict[Path, float]) -> None:
 
 
 def _waiting(client, training: UnattendedTraining) -> list[int]:
-    """The live engines that still work on a training: what they have answered, and other work, is left alone."""
+    """The live engines that still work on a training, not on anything else."""
     waiting = []
     for engine, message in zip(training.engines, training.messages, strict=True):
-        with contextlib.suppress(RemoteError):  # of a message that the hub has forgotten
+        with contextlib.suppress(RemoteError):  # for a message that the hub no longer has
             pending = client.result_status([message], status_only=True)["pending"]
             if pending and engine in client.ids:
                 waiting.append(engine)
             elif not pending:
-                client.purge_hub_results([message])  # otherwise the hub keeps weights that nobody will fetch
+                client.purge_hub_results([message])  # otherwise the hub keeps weights that are never fetched
     return waiting
 
 
 def _begun(pid: int) -> float:
-    """When a process began; on Linux in ticks since the system's start, which do not change when the clock is set."""
+    """Start time of a process; on Linux in ticks since boot, which do not change when the clock is set."""
     stat = Path(f"/proc/{pid}/stat")
     if not stat.exists():
         return psutil.Process(pid).create_time()

@@ -27,7 +27,7 @@ def wait_for(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> 
         numbers = processes.job_ids(content)
         if numbers and time.monotonic() - asked > time_limits.SLURM_CHECK_EVERY:
             jobs, asked = slurm.jobs(numbers), time.monotonic()
-            if jobs[-1].ended:  # the newest, whose engines are waited for
+            if jobs[-1].ended:  # the newest one
                 raise RuntimeError(f"the engines have ended before they registered: {jobs[-1]}.")
         if time.monotonic() > deadline:
             registered = f"{len(client.ids)} of {n} engines registered within {timeout:g} s"

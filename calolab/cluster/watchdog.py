@@ -1,7 +1,7 @@
-"""The guard of one cluster, a process of its own: `python -m calolab.cluster.watchdog cluster-file`.
+"""The watchdog of one cluster, a separate process: `python -m calolab.cluster.watchdog cluster-file`.
 
-It stops the cluster when no client has been there for the cluster's idle time and no engine works, and at once when the
-controller has died, so that no engine is left behind. It stops trainings whose client has ended (`unattended`).
+It stops the cluster when there has been no client for the cluster's idle time and no engine works, and immediately when
+the controller has died. It stops trainings whose client has ended (`unattended`).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from calolab.cluster import clients, hub, processes, time_limits, unattended
 def watch(path: Path) -> None:
     """Watch a cluster until it has stopped; a client is a process that holds the cluster's lock."""
     content = processes.read(path)
-    while content is not None and content["cluster"]["watchdog"] == 0:  # the file that names this process is on its way
+    while content is not None and content["cluster"]["watchdog"] == 0:  # the file does not name this process yet
         time.sleep(0.05)
         content = processes.read(path)
     if content is None:
@@ -41,22 +41,22 @@ def watch(path: Path) -> None:
                 return
             try:
                 unattended.tend(path, idle, found)
-            except Exception as error:  # it must not keep a cluster that nobody uses
+            except Exception as error:  # it must not keep an unused cluster running
                 _report(error, reported)
             with clients.without_clients(path) as alone:
                 pass
             if not alone:
                 used = time.monotonic()
             elif time.monotonic() - used > idle:
-                # Asked without the lock: a controller that does not answer must not keep new clients waiting.
+                # Without the lock: a controller that does not answer must not make new clients wait.
                 if any(hub.queues(path).values()):
                     used = time.monotonic()
                     continue
-                with clients.without_clients(path) as alone:  # a client may have come meanwhile
+                with clients.without_clients(path) as alone:  # a client may have connected meanwhile
                     if alone and _watched(processes.read(path)):
                         processes.stop(path)
                         return
-        except Exception as error:  # whatever it was, engines must not be left without a guard
+        except Exception as error:  # engines must not be left without a watchdog
             _report(error, reported)
 
 
@@ -65,12 +65,12 @@ def _report(error: Exception, reported: set[str]) -> None:
     line = f"{type(error).__name__}: {error}"
     if line not in reported:
         reported.add(line)
-        with contextlib.suppress(OSError):  # the log's disk may be full, too
+        with contextlib.suppress(OSError):  # the disk of the log may be full
             traceback.print_exception(error)
 
 
 def _watched(content: dict | None) -> bool:
-    """Whether a cluster is there, and this process is its guard."""
+    """Whether a cluster exists and this process is its watchdog."""
     return content is not None and content["cluster"]["watchdog"] == os.getpid()
 
 

@@ -60,7 +60,7 @@ def test_a_cluster_of_ipyparallels_own_is_left_alone():
     path.write_text('{"cluster": {"cluster_id": "foreign"}, "engines": {"sets": {}}}')
     try:
         assert "foreign" not in [status.name for status in cluster.clusters()]
-        with pytest.raises(RuntimeError, match="calolab did not start: leave it, and choose another name"):
+        with pytest.raises(RuntimeError, match="calolab did not start: choose another name"):
             cluster.start(1, name="foreign")
     finally:
         path.unlink()

@@ -113,7 +113,7 @@ def test_waiting_in_the_queue_is_bounded_and_says_what_is_missing(batch):
         ("options", ["--container-image=x"], "--container-image is refused, because it runs programs other"),
         ("options", ["--environment=x"], "--environment is refused, because it runs programs other"),
         ("options", ["--uen=x"], "--uen, which sbatch reads as --uenv, is refused"),
-        ("options", ["--uid=0"], "whose job it is"),
+        ("options", ["--uid=0"], "the owner of the job"),
         ("options", ["--test-only"], "starts no job"),
         ("modules", ["gcc\nid"], "module expects"),
         ("modules", ["gcc && id"], "module expects"),
