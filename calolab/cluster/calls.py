@@ -255,7 +255,7 @@ def gather(
 
 
 def engines_in_use(client: ipyparallel.Client) -> set[int]:
-    """Engines that work on calls of this process; unlike the hub, this process knows at once."""
+    """Engines that work on calls of this process; the hub reports them with some delay."""
     with _registering:
         mine = [call for call in _calls if call.client is client]
     return {e for call in mine for e, answer in zip(call.ids, call.answers) if answer.own and not answer.ready()}

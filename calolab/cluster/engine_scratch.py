@@ -23,7 +23,7 @@ RUN = (
 )
 PREFIX = "calolab-"
 OWNERS = ".owners"
-REPORT_TAKES = 1.0  # seconds in which the nanny of a killed engine tells the hub; Slurm ends it with this program
+REPORT_TAKES = 1.0  # seconds for the nanny of a killed engine to report; Slurm would end it with this program
 
 
 def run(command: list[str]) -> int:

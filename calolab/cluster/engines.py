@@ -50,7 +50,7 @@ class Engines:
         address: on which the controller listens.
         client: `ipyparallel.Client`, for `engines.client[:]` and `%px`.
         note: how they were obtained, e.g. "started in 4.1 s".
-        controller: process number of the controller, which tells a cluster from an earlier one of the same name.
+        controller: its process number, which differs from that of an earlier cluster of the same name.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""Train on several engines together with Horovod, or work on them with Dask."""
+"""Data-parallel training on several engines with Horovod, and Dask on engines."""
 
 from calolab.distributed.dask import start_dask, stop_dask
 from calolab.distributed.data_parallel import fit

@@ -1,9 +1,9 @@
-"""Dask over the engines, for those who prefer it: a scheduler in this process, a worker in each engine, TLS between.
+"""Dask on the engines: a scheduler in this process, a worker in each engine, and TLS between them.
 
-ipyparallel's own `become_dask` is not used: it starts its scheduler in the controller, where the private key would be
-written into the log, where a dashboard without authentication opens, and where `stop_dask` leaves it listening. Here
-an engine is busy for as long as it is a worker, so that no training starts on it by accident, and is free again when
-the client closes or this process ends. No dashboard is opened, because Dask's has no authentication.
+ipyparallel's own `become_dask` is not used: it starts its scheduler in the controller, writes the private key into the
+log, opens a dashboard without authentication, and `stop_dask` leaves the scheduler listening. Here an engine is busy
+while it is a worker, so that no training starts on it by accident, and is free again when the client closes or this
+process ends. No dashboard is opened, because Dask's has no authentication.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INSTALL = "`pip install calolab[dask]`, or conda-forge's dask, distributed and c
 
 @dataclass(frozen=True, eq=False)
 class _Lent:
-    """Engines that are Dask workers: what ends their scheduler, its thread, and the pending result of each engine."""
+    """Engines that are Dask workers: what stops their scheduler, its thread, and each engine's pending result."""
 
     leave: threading.Event
     thread: threading.Thread
@@ -41,27 +41,27 @@ _lent: dict[object, _Lent] = {}  # by client
 
 
 def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout: float = 30.0):
-    """Make engines Dask workers and give a client of them; closing the client gives the engines back.
+    """Make engines Dask workers and return a client of them; closing the client releases the engines.
 
-    Whoever reaches a Dask scheduler can run code in its workers. So all of it speaks TLS, with a certificate made for
-    this one client; it lives in memory only and reaches the engines over their controller's connections. Without TLS
-    the engines must be on loopback, where every user of this machine can still reach them.
+    Any process that reaches a Dask scheduler can run code in its workers. All traffic is therefore protected by TLS
+    with a certificate made for this client, which is kept in memory and sent over the controller's connections.
+    Without TLS the engines must be on loopback, where every user of this machine can still reach them.
 
     Args:
         engines: from `cluster.start`, `%ipcluster start` or `cluster.running`; all of them become workers,
-            named by their ids.
+            with their ids as names.
         tls: whether Dask's traffic is encrypted and authenticated.
-        threads: tasks that an engine runs at a time.
+        threads: number of tasks that an engine runs at a time.
         timeout: seconds to wait for the workers.
 
     Returns:
-        `dask.distributed.Client`, on which Dask's collections compute from now on; in a `with` block, its end gives the
-            engines back. `stop_dask` does so too.
+        `dask.distributed.Client`, on which Dask's collections compute from then on. The end of a `with` block of it, or
+            `stop_dask`, releases the engines.
 
     Raises:
         ValueError: without TLS on other addresses than loopback, or for options that are not above 0.
         RuntimeError: if a package is missing, here or on an engine; if an engine is busy, for instance in a training;
-            if the certificate could not travel encrypted; or if workers do not come.
+            if the certificate could not be sent encrypted; or if workers do not start.
     """
     for option, value in {"threads": threads, "timeout": timeout}.items():
         if value <= 0:
@@ -90,7 +90,7 @@ def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout:
         joined.append(client.id)
     except BaseException:
         leave.set()
-        engines.client.abort(list(results.values()), block=False)  # no engine becomes a worker later on
+        engines.client.abort(list(results.values()), block=False)  # no engine may become a worker later
         if client is not None:
             client.close()
         raise
@@ -98,7 +98,7 @@ def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout:
 
 
 def stop_dask(engines: Engines, timeout: float = 30.0) -> Text:
-    """Give back the engines that `dask` has made workers: tasks that wait are dropped, one that runs ends first.
+    """Release the engines that `start_dask` has made workers: waiting tasks are dropped, running ones end first.
 
     Raises:
         RuntimeError: if engines still run a task after `timeout` seconds.
@@ -118,17 +118,17 @@ def stop_dask(engines: Engines, timeout: float = 30.0) -> Text:
             "`%ipcluster restart`."
         )
     _lent.pop(engines.client, None)
-    return Text(f"The {len(lent.results)} engines of cluster {engines.name!r} are no Dask workers any more.")
+    return Text(f"The {len(lent.results)} engines of cluster {engines.name!r} are no longer Dask workers.")
 
 
 def serve(scheduler: str, security, name: int, threads: int, timeout: float) -> None:
-    """Run on an engine: be a Dask worker until its scheduler goes, and keep the engine busy so long.
+    """Run on an engine: be a Dask worker until its scheduler ends; the engine is busy meanwhile.
 
     Args:
-        scheduler: its address.
+        scheduler: address of the scheduler.
         security: `distributed.Security`.
         name: of the worker.
-        threads: tasks that it runs at a time.
+        threads: number of tasks that it runs at a time.
         timeout: seconds to look for the scheduler.
     """
     import dask
@@ -150,26 +150,26 @@ def serve(scheduler: str, security, name: int, threads: int, timeout: float) -> 
         )
 
     with dask.config.set({"distributed.worker.http.routes": []}):
-        # In a thread of its own, because the kernel's loop is the one that runs in this thread.
+        # In a new thread, because this one runs the kernel's event loop.
         thread = _in_background(worker, started, lambda _: leave.is_set())
         try:
             started.result()
             thread.join()
-        finally:  # an interrupt ends the worker too
+        finally:  # an interrupt ends the worker, too
             leave.set()
             thread.join()
-            # Dask leaves a task that does not end to itself; this engine is not free before it does.
+            # Dask does not wait for a task that is still running; this engine is busy until it ends.
             for task in threading.enumerate():
                 if task.name.startswith("Dask-Default-Threads"):
                     task.join()
 
 
 def _scheduler(host: str, security):
-    """A Dask scheduler whose web server, which has no authentication, shows nothing and listens on loopback only."""
+    """A Dask scheduler whose web server, which has no authentication, has no pages and listens on loopback only."""
     import dask
     from distributed import Scheduler
 
-    logging.getLogger("distributed").setLevel(logging.WARNING)  # it reports every step; errors reach the user anyway
+    logging.getLogger("distributed").setLevel(logging.WARNING)  # it logs every step; errors reach the user anyway
     with dask.config.set({"distributed.scheduler.http.routes": []}):
         return Scheduler(
             host=host,
@@ -182,7 +182,7 @@ def _scheduler(host: str, security):
 
 
 def _in_background(make: Callable, started: Future, left: Callable) -> threading.Thread:
-    """Run a Dask node in a thread and a loop of its own until it closes or `left(node)`; `started` gets its address."""
+    """Run a Dask node in a new thread until it closes or `left(node)`; `started` receives its address."""
 
     async def serve():
         try:
@@ -201,7 +201,7 @@ def _in_background(make: Callable, started: Future, left: Callable) -> threading
 
 
 def _left(scheduler, leave: threading.Event, joined: list[str]) -> bool:
-    """Whether the engines are wanted back, or the client or all workers, once they had joined, have gone."""
+    """Whether the engines should be released, or the client or all workers have gone after they had joined."""
     return leave.is_set() or any(client not in scheduler.clients or not scheduler.workers for client in joined)
 
 
@@ -209,14 +209,14 @@ def _wait_for_workers(client, results: Mapping[int, object], timeout: float) -> 
     """Wait until every engine has become a worker.
 
     Raises:
-        RuntimeError: if one does not within `timeout` seconds, with what it says.
+        RuntimeError: if one does not within `timeout` seconds, with its error.
     """
     deadline = time.monotonic() + timeout
     while len(workers := client.scheduler_info(n_workers=-1)["workers"]) < len(results):
         for engine, result in results.items():
             if result.ready():
-                error = result.exception() or "it ended at once"
-                raise RuntimeError(f"Engine {engine} became no Dask worker ({error}): it needs {INSTALL}.")
+                error = result.exception() or "it ended immediately"
+                raise RuntimeError(f"Engine {engine} did not become a Dask worker ({error}): it needs {INSTALL}.")
         if time.monotonic() > deadline:
             raise RuntimeError(
                 f"{len(workers)} of {len(results)} engines became Dask workers within {timeout:g} s: they must reach "
@@ -229,22 +229,22 @@ def _check_packages(tls: bool) -> None:
     wanted = ("dask", "distributed", "cryptography") if tls else ("dask", "distributed")
     missing = [name for name in wanted if importlib.util.find_spec(name) is None]
     if missing == ["cryptography"]:
-        raise RuntimeError(f"TLS needs the package cryptography: {INSTALL}; engines on loopback can do with tls=False.")
+        raise RuntimeError(f"TLS needs the package cryptography: {INSTALL}; on loopback, tls=False works without.")
     if missing:
         raise RuntimeError(f"Dask needs {' and '.join(missing)}: {INSTALL}.")
 
 
 def _check_traffic(engines: Engines, host: str, tls: bool) -> None:
-    """Refuse what others on the network could read or take over."""
+    """Raise an error if others on the network could read the traffic or control the workers."""
     if ipaddress.ip_address(socket.gethostbyname(host)).is_loopback:
         return
     if not tls:
         raise ValueError(
-            f"Dask without TLS expects engines on loopback, and those of cluster {engines.name!r} listen to {host}: "
-            "anybody who reaches a Dask scheduler can run code on its workers. Leave out tls=False."
+            f"Dask without TLS expects engines on loopback, but those of cluster {engines.name!r} are at {host}: "
+            "any process that reaches a Dask scheduler can run code on its workers. Leave out tls=False."
         )
     if not engines.client.curve_serverkey:
         raise RuntimeError(
-            f"The connections of cluster {engines.name!r} are not encrypted, and Dask's private key must not travel "
-            "over them: start the cluster again with a pyzmq that has CurveZMQ, or on loopback."
+            f"The connections of cluster {engines.name!r} are not encrypted, and Dask's private key must not be "
+            "sent over them: start the cluster again with a pyzmq that has CurveZMQ, or on loopback."
         )

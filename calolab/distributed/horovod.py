@@ -1,4 +1,4 @@
-"""Horovod: ranks that find each other, averages and broadcasts. No other module imports it."""
+"""Horovod: connects ranks, averages and broadcasts. No other module imports it."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ _met_over_mpi = threading.Event()  # set once this process has met others over M
 
 
 def is_loss(error: Exception) -> bool:
-    """Whether an error of a training step only says that other ranks have gone."""
-    # What training itself raises may name anything, such as a folder.
+    """Whether an error of a training step only means that other ranks have ended."""
+    # Errors of the training itself may contain any name, such as that of a folder.
     return not isinstance(error, ValueError | OSError) and "horovod" in f"{type(error).__module__} {error}".lower()
 
 
 class Communicator:
-    """This process as one of Horovod's ranks; what `training.fit` takes as `parallel`.
+    """This process as one of Horovod's ranks; `training.fit` takes it as `parallel`.
 
     Args:
-        meeting: how the ranks find each other.
+        meeting: how the ranks connect.
 
     Raises:
-        RuntimeError: if they do not, within four minutes.
+        RuntimeError: if they do not connect within four minutes.
     """
 
     def __init__(self, meeting: Meeting):
-        import horovod.tensorflow as horovod  # loads TensorFlow, which only a rank in training needs
+        import horovod.tensorflow as horovod  # loads TensorFlow, which only ranks need
 
         if meeting.controller == "gloo" and _met_over_mpi.is_set():
             raise RuntimeError(
@@ -61,28 +61,28 @@ class Communicator:
             else:
                 _met_over_mpi.set()
                 horovod.init(_mpi_communicator(meeting))
-                self.broadcast([np.zeros(1)])  # that all are there
+                self.broadcast([np.zeros(1)])  # returns once all ranks are there
         except Exception as error:
             self.shutdown()
-            raise RuntimeError(f"Rank {self.rank} of {self.size} did not meet the others: {error}") from error
-        except BaseException:  # an interrupt, which the engine survives: it keeps nothing of a dead rendezvous
+            raise RuntimeError(f"Rank {self.rank} of {self.size} did not connect to the others: {error}") from error
+        except BaseException:  # an interrupt, which the engine survives
             self.shutdown()
             raise
         finally:
             rendezvous.close_all()
 
     def _meet(self, meeting: Meeting) -> None:
-        """Meet the others over Gloo, in a second attempt if the first fails.
+        """Connect to the others over Gloo, in a second attempt if the first fails.
 
-        Gloo takes the first caller at a port for the rank it expects, and sockets of ZeroMQ whose controller has died
-        knock for ever at the ports it had, which the system gives to others.
+        Gloo takes any first connection to a port for that of the expected rank; ZeroMQ sockets whose controller has
+        died keep trying to connect to its ports, which the system gives to other processes.
         """
         for port, limit in zip(meeting.ports, time_limits.RANKS_ARRIVE_WITHIN, strict=False):
             os.environ["HOROVOD_GLOO_RENDEZVOUS_PORT"] = str(port)
             rendezvous.meet(meeting.address, port, meeting.rank, meeting.size, limit)
             try:
                 self._horovod.init()
-                self.broadcast([np.zeros(1)])  # all are through their rendezvous once they have all answered
+                self.broadcast([np.zeros(1)])  # returns once all ranks have finished their rendezvous
                 return
             except Exception:
                 self._horovod.shutdown()
@@ -101,8 +101,8 @@ class Communicator:
         means = [None] * len(tensors)
         for kind, positions in kinds.items():
             members = [tensors[position] for position in positions]
-            # Ranks match their calls by name. TensorFlow's own names count a process's earlier work, and a rank may
-            # trace a function anew when another does not: so the name says what is averaged, nothing else.
+            # Ranks match their calls by name. TensorFlow's default names depend on a process's earlier work, and one
+            # rank may retrace a function when another does not, so the name depends only on what is averaged.
             shapes = ";".join(str(member.shape) for member in members)
             name = f"average.{kind}.{hashlib.sha256(shapes.encode()).hexdigest()[:16]}"
             averaged = self._horovod.grouped_allreduce(members, op=self._horovod.Average, name=name)
@@ -111,13 +111,13 @@ class Communicator:
         return means
 
     def broadcast(self, arrays: Sequence) -> list[np.ndarray]:
-        """The arrays of rank 0, on every rank, bit by bit.
+        """The arrays of rank 0 on every rank, bit-identical.
 
         Args:
             arrays: of any shapes and types, the same on all ranks.
         """
         arrays = [np.asarray(array) for array in arrays]
-        # As bytes, in one go: Horovod lacks some types (the uint32 of a seed generator).
+        # As bytes in one message: Horovod lacks some types (the uint32 of a seed generator).
         mine = np.frombuffer(b"".join(array.tobytes() for array in arrays), dtype=np.uint8)
         received = self._horovod.broadcast(mine, root_rank=0, name=f"broadcast.{len(mine)}").numpy().tobytes()
         result, start = [], 0
@@ -128,7 +128,7 @@ class Communicator:
         return result
 
     def shutdown(self) -> None:
-        """Leave the ranks; those that still wait for this one get an error. The process can join others afterwards."""
+        """Leave the ranks; those that still wait for this one receive an error. The process can connect again later."""
         self._horovod.shutdown()
         for name, value in self._before.items():
             if value is None:
@@ -138,10 +138,10 @@ class Communicator:
 
 
 def _gloo_variables(meeting: Meeting) -> dict[str, str]:
-    """Horovod's environment for a rank that meets the others over Gloo."""
+    """Horovod's environment variables for a rank that connects over Gloo."""
     host, rank = meeting.hosts[meeting.rank], meeting.rank
     machines = list(dict.fromkeys(meeting.hosts))
-    # Only machines with so many ranks have one with this local rank.
+    # The machines that have a rank with this local rank.
     across = [name for name in machines if meeting.hosts.count(name) > meeting.local_rank]
     values = {
         "HOSTNAME": host,
@@ -168,7 +168,7 @@ def _interface(towards: str) -> str:
 
 
 def _mpi_communicator(meeting: Meeting):
-    """MPI's communicator with our order of ranks, whatever order the engines registered in."""
+    """An MPI communicator with the order of these ranks, in whatever order the engines registered."""
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD

@@ -1,4 +1,4 @@
-"""Before a training: which engines are idle, what they are, and how their ranks will meet."""
+"""Before a training: checks that engines are idle and fit together, and how their ranks connect."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ NEEDED = "HOROVOD_GPU_OPERATIONS=NCCL"  # what Horovod must be built with for gr
 
 @dataclass(frozen=True)
 class EngineFacts:
-    """What an engine says about itself before it joins a training.
+    """Properties of an engine that matter for a training.
 
     Args:
         host: name of its machine.
         address: its machine's address, as the other engines reach it.
-        versions: of Python and the packages on which all must agree.
-        controllers: "gloo", "mpi": what its Horovod was built with.
-        mpi_rank: its rank in MPI's world, None if mpiexec or srun did not launch it.
+        versions: of Python and the packages, which must be the same everywhere.
+        controllers: "gloo", "mpi": those with which its Horovod was built.
+        mpi_rank: its rank in MPI's world; None if it was not launched by MPI.
         mpi_size: size of that world.
-        gpus: GPUs that it may use.
+        gpus: number of GPUs that it may use.
         nccl: whether its Horovod averages on GPUs.
     """
 
@@ -47,14 +47,14 @@ class EngineFacts:
 
 @dataclass(frozen=True)
 class Meeting:
-    """All that a rank needs to know to meet the others.
+    """What a rank needs to connect to the others.
 
     Args:
         controller: "gloo" or "mpi".
         rank, size: this rank and the number of ranks.
-        hosts: the machine of every rank, by rank.
+        hosts: the machine of each rank, by rank.
         address, ports: of the rendezvous servers, one for each attempt (Gloo).
-        mpi_ranks: every rank's rank in MPI's world (MPI).
+        mpi_ranks: each rank's rank in MPI's world (MPI).
     """
 
     controller: str
@@ -72,7 +72,7 @@ class Meeting:
 
 
 def versions() -> dict[str, str]:
-    """Versions on which the client and all engines must agree to train together."""
+    """Versions that must be the same on the client and all engines."""
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for package in ("calolab", "tensorflow", "keras", "horovod"):
         try:
@@ -83,7 +83,7 @@ def versions() -> dict[str, str]:
 
 
 def describe(towards: str) -> EngineFacts:
-    """Run on an engine: what it is, seen from the controller's address; it receives requests from now on."""
+    """Run on an engine: its properties, with its address as seen from the controller; it then listens for requests."""
     on_engine.listen()
     facts = {
         "host": socket.gethostname(),
@@ -100,10 +100,10 @@ def describe(towards: str) -> EngineFacts:
 
 
 def choose_controller(engines: Sequence[EngineFacts]) -> str:
-    """Gloo inside plain engines where Horovod has it, MPI over MPI engines.
+    """MPI if MPI launched the engines and Horovod has it, otherwise Gloo.
 
     Raises:
-        RuntimeError: if these engines and this Horovod do not fit together, with the way out.
+        RuntimeError: if these engines and their Horovod do not fit together, with what to do.
     """
     common = frozenset.intersection(*(engine.controllers for engine in engines))
     by_mpi = all(engine.mpi_size == len(engines) for engine in engines)
@@ -113,12 +113,12 @@ def choose_controller(engines: Sequence[EngineFacts]) -> str:
         return "gloo"
     if common and all(engine.mpi_size and engine.mpi_size > len(engines) for engine in engines):
         raise RuntimeError(
-            f"This Horovod has MPI but no Gloo: of {engines[0].mpi_size} engines that MPI launched it trains on all "
+            f"This Horovod has MPI but no Gloo: of {engines[0].mpi_size} engines that MPI launched, it trains on all "
             f"or on one, not on {len(engines)}. Leave out ranks= to train on all."
         )
     if common:
         raise RuntimeError(
-            "This Horovod has no Gloo, it needs engines that MPI launched, and all of them: "
+            "This Horovod has no Gloo and needs all engines of a cluster that MPI launched: "
             "`%ipcluster stop`, then `%ipcluster start --engines mpi`."
         )
     raise RuntimeError(
@@ -128,7 +128,7 @@ def choose_controller(engines: Sequence[EngineFacts]) -> str:
 
 
 def gradient_route(engines: Sequence[EngineFacts]) -> str:
-    """In words, how gradients pass between ranks that compute on GPUs; empty where no rank has one.
+    """How gradients are sent between ranks that compute on GPUs, in words; empty if no rank has one.
 
     Raises:
         RuntimeError: if ranks would share a GPU and Horovod was built with NCCL, which refuses that.
@@ -136,19 +136,19 @@ def gradient_route(engines: Sequence[EngineFacts]) -> str:
     if not any(engine.gpus for engine in engines):
         return ""
     if not all(engine.nccl for engine in engines):
-        return f"gradients pass through the CPU, because this Horovod has no NCCL (it is built with {NEEDED})"
+        return f"gradients are sent through the CPU, because this Horovod has no NCCL (it is built with {NEEDED})"
     hosts = [engine.host for engine in engines]
     for engine in engines:
         if engine.gpus < hosts.count(engine.host):
             raise RuntimeError(
-                f"NCCL wants a GPU for each rank, and {engine.host} has {engine.gpus} for {hosts.count(engine.host)}: "
-                "take fewer engines there (ranks=)."
+                f"NCCL needs a GPU for each rank, but {engine.host} has {engine.gpus} for {hosts.count(engine.host)}: "
+                "use fewer engines there (ranks=)."
             )
-    return "gradients pass from GPU to GPU by NCCL"
+    return "gradients are sent from GPU to GPU by NCCL"
 
 
 def check_idle(engines: Engines, ids: Sequence[int]) -> None:
-    """Refuse engines that still work.
+    """Raise an error if engines still work.
 
     Raises:
         RuntimeError: if one of these engines is busy.
@@ -170,7 +170,7 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
 
 
 def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
-    """What each engine is, by rank; the engines are ready to be stopped afterwards."""
+    """The properties of each engine, by rank; the engines then listen for stop requests."""
     arguments, limit = [(engines.address,)] * len(ids), time_limits.ENGINES_ANSWER_WITHIN
     try:
         return calls.gather(engines.client, ids, describe, arguments, timeout=limit)
@@ -183,17 +183,17 @@ def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
 
 
 def check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
-    """Refuse engines whose Python or packages differ from this process's, or from each other's.
+    """Raise an error if an engine's Python or packages differ from those of this process or of other engines.
 
     Raises:
-        RuntimeError: naming the engine, what it has and what it should have.
+        RuntimeError: with the engine, what it has and what is expected.
     """
     here = versions()
     for engine, found in zip(ids, facts, strict=True):
         missing = [name for name in ("calolab", "tensorflow", "keras") if found.versions[name] == "missing"]
         if missing:
             raise RuntimeError(f"Engine {engine} on {found.host} has no {', '.join(missing)}: install it there.")
-        # Only the engines need Horovod, but all the same one.
+        # Only the engines need Horovod, all of them the same version.
         wanted = here | {"horovod": facts[0].versions["horovod"]}
         differing = [
             f"{n} {found.versions[n]} instead of {wanted[n]}" for n in wanted if found.versions[n] != wanted[n]
@@ -207,17 +207,17 @@ def check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
 def arrange_meetings(
     engines: Engines, ids: Sequence[int], facts: Sequence[EngineFacts]
 ) -> tuple[list[Meeting | None], str]:
-    """How each rank finds the others, and that in words; opens the rendezvous on rank 0's engine for Gloo.
+    """How each rank connects to the others, and a description of it; for Gloo, opens the rendezvous on rank 0's engine.
 
     Args:
         engines: their cluster.
-        ids, facts: the engine of each rank, and what it says of itself.
+        ids, facts: the engine of each rank, and its properties.
 
     Raises:
         RuntimeError: if these engines cannot train together.
     """
     if len(ids) == 1:
-        return [None], "one engine by itself"
+        return [None], "a single engine"
     controller = choose_controller(facts)
     route = gradient_route(facts)
     hosts = tuple(engine.host for engine in facts)

@@ -1,4 +1,4 @@
-"""Where ranks meet: the small server through which Gloo's ranks tell each other their addresses, once."""
+"""The small server through which the ranks of one training exchange their addresses over Gloo, once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ import psutil
 
 from calolab.cluster import time_limits
 
-HERE = "here"  # the scope in which ranks say that they have come
-LONGEST_VALUE = 1 << 16  # bytes; Gloo's addresses take a few hundred
-# Linux's lists of this machine's connections, with their users. A process may speak IPv4 through a socket of IPv6.
+HERE = "here"  # the scope in which ranks announce themselves
+LONGEST_VALUE = 1 << 16  # bytes; Gloo's addresses have a few hundred
+# Linux's lists of this machine's connections with their users. A process may use IPv4 through an IPv6 socket.
 CONNECTIONS = {socket.AF_INET: Path("/proc/net/tcp"), socket.AF_INET6: Path("/proc/net/tcp6")}
-_open: list[Rendezvous] = []  # on rank 0's engine, between `open_all` and the meeting's end
+_open: list[Rendezvous] = []  # on rank 0's engine, from `open_all` until the ranks are connected
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Horovod's protocol: PUT and GET of `/scope/key`, 404 for what is not there yet, DELETE when a rank is done."""
+    """Horovod's protocol: PUT and GET of `/scope/key`, 404 for a missing value, DELETE when a rank is done."""
 
     timeout = time_limits.RENDEZVOUS_ANSWERS_WITHIN
 
@@ -38,8 +38,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(400)
             return
         value = self.rfile.read(length)
-        # Every rank writes its own keys, once: what is there is never replaced. A rank that missed the answer, and
-        # says the same again, is not refused: Horovod would end its process.
+        # Every rank writes its own keys once; values are never replaced. A rank that missed the answer and sends the
+        # same again is accepted: otherwise Horovod would end its process.
         with self.server.lock:
             kept = self.server.values.setdefault(place, value)
         self._answer(200 if kept == value else 400)
@@ -64,24 +64,24 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_):
-        """Not a word per request: there are hundreds."""
+        """Do not log requests: there are hundreds."""
 
 
 def meet(address: str, port: int, rank: int, size: int, timeout: float) -> None:
-    """Say that this rank is here, and wait until all are.
+    """Announce this rank, and wait until all others have announced themselves.
 
-    Horovod as released ends the whole process when a rank does not come in time (ours does not, see
-    .ci/horovod_wheel.py), so ranks go there together or not at all.
+    Horovod as published ends the whole process if a rank does not connect in time (calolab's build does not, see
+    `.ci/horovod`), so Horovod starts only once all ranks are there.
 
     Raises:
-        RuntimeError: if a rank does not come within `timeout` seconds, naming it.
+        RuntimeError: if a rank does not announce itself within `timeout` seconds, naming it.
     """
     deadline = time.monotonic() + timeout
     _ask(address, port, "PUT", f"/{HERE}/{rank}")
     for other in range(size):
         while _ask(address, port, "GET", f"/{HERE}/{other}") != 200:
             if time.monotonic() > deadline:
-                raise RuntimeError(f"rank {other} did not come within {timeout:g} s")
+                raise RuntimeError(f"rank {other} did not arrive within {timeout:g} s")
             time.sleep(0.05)
 
 
@@ -99,16 +99,16 @@ def _ask(address: str, port: int, method: str, path: str) -> int:
 class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
     """Serves one initialisation of Horovod's ranks over Gloo, then closes.
 
-    Horovod's own server listens on all addresses, answers everyone and leaves its socket open.
+    Horovod's own server listens on all addresses, answers any client and leaves its socket open.
 
     Args:
         address: the one address to listen on; a free port is chosen.
-        hosts: addresses of the machines whose engines may ask; on this machine, only this user's processes may.
-        scopes: names that Horovod's ranks use in this run.
+        hosts: addresses of the engines' machines; on this machine, only this user's processes are answered.
+        scopes: of the keys that Horovod's ranks use in this run.
     """
 
     daemon_threads = True
-    request_queue_size = 128  # all ranks come at once; of more than the default's 5, some are turned away
+    request_queue_size = 128  # all ranks connect at once; with the default of 5, some would be rejected
 
     def __init__(self, address: str, hosts: Iterable[str], scopes: Iterable[str]):
         super().__init__((address, 0), _Handler)
@@ -127,7 +127,7 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
         return self.server_address[1]
 
     def finish_request(self, request, client_address):
-        """Answer a client that may ask, in a thread of its own; hang up on others."""
+        """Answer an allowed client in a new thread; close the connections of others."""
         if self._may_ask(request, client_address):
             super().finish_request(request, client_address)
 
@@ -139,7 +139,7 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
         return _owner(client_address, request.getsockname()) == os.getuid()
 
     def close(self) -> None:
-        """Stop serving and give the port back."""
+        """Stop serving and release the port."""
         self._timer.cancel()
         self.shutdown()
         self._thread.join()
@@ -153,8 +153,8 @@ def _is_own(host: str) -> bool:
 
 
 def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
-    """User id of the local process at the client's end of a connection over IPv4; None if no process holds it."""
-    # The kernel hands out its lists in pieces: one that changes meanwhile may lack a line, hence another look.
+    """User id of the local process at the client's end of an IPv4 connection; None if there is none."""
+    # The kernel returns its lists in pieces: a line may be missing if the list changes meanwhile, so it is read again.
     deadline = time.monotonic() + time_limits.CONNECTION_LISTED_WITHIN
     while True:
         for family, table in CONNECTIONS.items():
@@ -162,7 +162,7 @@ def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
             for line in table.read_text().splitlines() if table.exists() else ():
                 if ends in line:
                     user, _, inode = line.split()[7:10]
-                    # Without an inode its process has gone, and the list says user 0, whoever it was.
+                    # Without an inode its process has ended, and the list has user 0 whoever it was.
                     return int(user) if inode != "0" else None
         if time.monotonic() > deadline:
             return None
@@ -170,7 +170,7 @@ def _owner(client: tuple[str, int], server: tuple[str, int]) -> int | None:
 
 
 def _as_listed(end: tuple[str, int], family: socket.AddressFamily) -> str:
-    """One end of a connection as Linux lists it: words in the machine's order of bytes, then the port."""
+    """One end of a connection as Linux lists it: words in native byte order, then the port."""
     host, port = end
     packed = socket.inet_pton(family, host if family == socket.AF_INET else f"::ffff:{host}")
     words = (int.from_bytes(packed[i : i + 4], sys.byteorder) for i in range(0, len(packed), 4))
@@ -178,7 +178,7 @@ def _as_listed(end: tuple[str, int], family: socket.AddressFamily) -> str:
 
 
 def open_all(hosts: Sequence[str], addresses: Sequence[str]) -> tuple[int, ...]:
-    """Run on rank 0's engine: open a rendezvous for each attempt, give their ports; `Communicator` closes them."""
+    """Run on rank 0's engine: open a rendezvous for each attempt; returns their ports. `Communicator` closes them."""
     close_all()
     local_sizes = {host: hosts.count(host) for host in hosts}
     scopes = ["global", *(f"local_{host}" for host in hosts), *(f"cross_{i}" for i in range(max(local_sizes.values())))]
@@ -187,6 +187,6 @@ def open_all(hosts: Sequence[str], addresses: Sequence[str]) -> tuple[int, ...]:
 
 
 def close_all() -> None:
-    """Close what this engine has opened for ranks to meet."""
+    """Close all rendezvous servers of this engine."""
     while _open:
         _open.pop().close()

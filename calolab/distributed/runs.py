@@ -1,4 +1,4 @@
-"""A training that runs on engines: how far it is, stop it, wait for it."""
+"""A training that runs on engines: its progress, stopping it, waiting for it, and why it failed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONSEQUENCES = ("RanksLost", "RefusedElsewhere")  # errors of a rank which only 
 
 
 class TrainingFailed(RuntimeError):
-    """A rank of a training has died or failed; says which, why and how to go on."""
+    """A rank of a training has died or failed; the message says which, why and how to continue."""
 
 
 class TrainingRun:
@@ -30,12 +30,12 @@ class TrainingRun:
         gan: receives the trained weights in `wait`.
         answers: pending, by rank.
         settings: `checkpoints`, `progress` and `elastic` as given to `fit`, and the range of each label.
-        note: how the ranks talk to each other.
+        note: how the ranks communicate.
 
     Attributes:
-        digests: the SHA-256 of all weights on each rank, once the training has ended.
-        lost: if it failed because engines died, or because ranks lost each other: the engines that died or no longer
-            answer; else None.
+        digests: SHA-256 of all weights on each rank, once the training has ended.
+        lost: engines that died or no longer answer, if the training failed for that reason or because ranks lost their
+            connection; otherwise None.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class TrainingRun:
         self.digests: tuple[str, ...] = ()
         self.lost: tuple[int, ...] | None = None
         self._lock = threading.RLock()
-        self._stop_asked = False
+        self._stop_requested = False
         self._history: History | None = None
         self._trained: dict | None = None
         self._failure: Exception | None = None
@@ -59,7 +59,7 @@ class TrainingRun:
 
     @property
     def progress(self) -> list[Progress]:
-        """Where each rank stands, by rank; a rank reports after its first step."""
+        """The progress of each rank, by rank; a rank reports after its first step."""
         reports = [answer.published.get("progress") for answer in self._call.answers]
         return [Progress.from_dict(report) for report in reports if report is not None]
 
@@ -71,7 +71,7 @@ class TrainingRun:
 
     @property
     def epochs(self) -> list[dict]:
-        """What each finished epoch left: `epoch`, its physics `scores` by name, and `event`.
+        """The results of each finished epoch: `epoch`, its physics `scores` by name, and `event`.
 
         `event` is the image of one event, generated after every epoch from the same latent vector and labels (see
         `training.snapshots`); None for epochs before a resumption.
@@ -81,12 +81,12 @@ class TrainingRun:
 
     @property
     def example(self) -> dict:
-        """The training event whose labels the generated `event` of each epoch has: `labels` and `event`; or empty."""
+        """The training event with the labels of the generated events: `labels` and `event`; empty before the first."""
         return dict(self._call.answers[0].published.get("example", {}))
 
     @property
     def judged_by(self) -> str:
-        """Name of the score that decides which epoch is the best; empty without a physics score."""
+        """Name of the score by which the best epoch is chosen; empty without a physics score."""
         return self._settings["judged_by"]
 
     @property
@@ -103,28 +103,28 @@ class TrainingRun:
                 return "failed"
             if self._history is not None:
                 return "stopped" if self._history.stopped else "finished"
-            return "stopping" if self._stop_asked else "running"
+            return "stopping" if self._stop_requested else "running"
 
     @property
     def reason(self) -> str:
-        """Why it stopped, as in `History.reason`; empty while it runs, and if it was not stopped."""
+        """Why it stopped, as in `History.reason`; empty while it runs and if it was not stopped."""
         return self._history.reason if self._history is not None else ""
 
     @property
     def failure(self) -> Exception | None:
-        """What `wait` raises once `status` is "failed"; it leaves the GAN alone."""
+        """The error that `wait` raises once `status` is "failed"; reading it does not change the GAN."""
         return self._failure
 
     def stop(self) -> None:
-        """Ask all ranks to stop after the pass they are in; `wait` then returns, with what was learnt so far."""
+        """Request a stop of all ranks after their current pass; `wait` then returns with the weights trained so far."""
         with self._lock:
             self._settle()
             if self._history is None and self._failure is None:
-                self._stop_asked = True
+                self._stop_requested = True
                 self._call.signal(on_engine.STOP)
 
     def pause(self) -> None:
-        """Ask all ranks to stop after the epoch they are in."""
+        """Request a stop of all ranks after their current epoch."""
         with self._lock:
             self._settle()
             if self._history is None and self._failure is None:
@@ -136,11 +136,11 @@ class TrainingRun:
         In a notebook Ctrl-C ends the waiting, not the training; in a script it stops the training, too.
 
         Args:
-            timeout: seconds to wait at most; for ever by default.
+            timeout: seconds to wait at most; by default without limit.
 
         Raises:
-            TimeoutError: if it still runs then.
-            TrainingFailed: if an engine died or failed, within 30 s, and how to go on.
+            TimeoutError: if it still runs after that time.
+            TrainingFailed: within 30 s after an engine died or failed, with how to continue.
             TrainingDiverged: as `training.fit`; the GAN then has its last good weights.
             ValueError, FileNotFoundError: as `training.fit`.
         """
@@ -151,7 +151,7 @@ class TrainingRun:
         return self._history
 
     def _hand_over(self) -> None:
-        """Put the trained weights into the GAN, once; `status`, which a monitor asks for, must not touch it."""
+        """Put the trained weights into the GAN, once; `status`, which monitors read, must not change it."""
         with self._lock:
             trained, self._trained = self._trained, None
             if trained is None:
@@ -161,11 +161,11 @@ class TrainingRun:
             self.gan.provenance.clear()
             self.gan.provenance.update(trained["provenance"])
             if self._history is not None:
-                # A rank knows the labels of its own shard only. A diverged training leaves no note.
+                # A rank has only the labels of its own shard. A diverged training adds no entry.
                 self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]
 
     def _settle(self) -> None:
-        """Take in the ranks' results once all have ended; free the others if one has failed."""
+        """Follow the call on the ranks; conclude the training once it is over."""
         if self._history is not None or self._failure is not None:
             return
         self._take_in()
@@ -182,28 +182,28 @@ class TrainingRun:
             self._conclude(list(self._call.results.values()))
 
     def _check_controller(self) -> None:
-        """Fail if the cluster's controller has died: then nobody would ever report the ranks' end."""
+        """Fail if the cluster's controller has died: the ranks' results would never arrive."""
         now = time.monotonic()
         if now < self._looked_at + time_limits.CONTROLLER_CHECK_EVERY:
             return
         self._looked_at = now
         if states.controller_died(self.engines.name):
-            self._failure = TrainingFailed(self.words_on_controller())
+            self._failure = TrainingFailed(self.controller_message())
 
-    def words_on_controller(self) -> str:
-        """That the cluster has gone, and what to do."""
+    def controller_message(self) -> str:
+        """A message that the cluster has gone, and what to do."""
         return (
             f"The cluster {self.engines.name!r} has stopped, or its controller has died, and the training with it. "
-            f"Start engines again (`%ipcluster start`); {self.how_to_go_on()}"
+            f"Start engines again (`%ipcluster start`); {self.how_to_continue()}"
         )
 
     def _conclude(self, outcomes: Sequence[Mapping]) -> None:
-        """Note how the training ended, and rank 0's weights if all ranks hold the same."""
+        """Record how the training ended, and rank 0's weights if those of all ranks are equal."""
         self.digests = tuple(outcome["digest"] for outcome in outcomes)
         if len(set(self.digests)) > 1:
             self._failure = TrainingFailed(
                 f"The ranks ended with different weights ({', '.join(one[:8] for one in self.digests)}), and the GAN "
-                "keeps those it had. This must not happen: please report it."
+                "keeps its previous ones. This is a bug: please report it."
             )
             return
         first = outcomes[0]
@@ -231,29 +231,29 @@ class TrainingRun:
         lines[0] += f", after {now}." if (now := where(self)) else " before the first step."
         if failure.busy:
             stuck = ", ".join(map(str, failure.busy))
-            lines.append(f"Engines {stuck} do not answer yet: `%ipcluster restart` frees them.")
+            lines.append(f"Engines {stuck} do not answer: `%ipcluster restart` replaces them.")
         else:
             lines.append("The other engines are free again." if len(self.ids) > len(failure.died) else "")
-        again = "`%ipcluster restart` brings all engines back" if failure.died else "Mend the cause"
-        lines.append(f"{again}; {self.how_to_go_on()}")
+        again = "`%ipcluster restart` brings all engines back" if failure.died else "Remove the cause"
+        lines.append(f"{again}; {self.how_to_continue()}")
         if failure.died:
             lines += self._last_words(failure.died)
         return TrainingFailed("\n".join(filter(None, lines)))
 
     def kept(self) -> str:
-        """What is left of a training that was stopped, in words."""
+        """What is kept of a training that was stopped, in words."""
         folder = self._settings["checkpoints"]
         return NOTHING if folder is None else f"checkpoint in {folder}, resume=True continues from it"
 
-    def how_to_go_on(self) -> str:
+    def how_to_continue(self) -> str:
         """What to do after a failure, in words."""
         folder = self._settings["checkpoints"]
         if folder is None:
-            return "then fit again (with checkpoints=, a training can go on where it was)."
-        return f"then the same fit with resume=True goes on from the checkpoint in {folder}."
+            return "then fit again (with checkpoints=, a training can be resumed)."
+        return f"then the same fit with resume=True continues from the checkpoint in {folder}."
 
     def _last_words(self, died: Sequence[int]) -> list[str]:
-        """The end of the logs of the engines that died, where they are on this machine."""
+        """The end of the logs of the engines that died, if they are on this machine."""
         lines = []
         for file in processes.log_files(processes.path_of(self.engines.name)):
             text = file.read_text(errors="replace")
@@ -273,10 +273,10 @@ def wait_for(run, timeout: float | None, bar: bool) -> None:
 
     Raises:
         TimeoutError: if it still runs after `timeout` seconds.
-        Stopped: after Ctrl-C; where that ends this process, the training is stopped first, as nobody could collect it.
+        Stopped: after Ctrl-C; in a script, which it ends, the training is stopped first.
     """
     try:
-        with stopping("the waiting", "the training goes on: run.wait() waits again, run.stop() stops it"):
+        with stopping("the waiting", "the training continues: run.wait() waits again, run.stop() stops it"):
             _until_ended(run, timeout, bar)
     except Stopped as stopped:
         if not in_script():
@@ -298,25 +298,25 @@ def _until_ended(run, timeout: float | None, bar: bool) -> None:
         while run.status not in FINAL:
             _show(shown, run)
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"The training still runs after {timeout:g} s: {run!r}. It goes on; wait again.")
+                raise TimeoutError(f"The training still runs after {timeout:g} s: {run!r}. It continues; wait again.")
             time.sleep(0.1)
         _show(shown, run)
 
 
 def where(run) -> str:
-    """The place of a run's first rank, in words; empty before its first step."""
+    """Epoch and step of a run's first rank, in words; empty before its first step."""
     now = run.progress
     return f"epoch {now[0].epoch + 1}, step {now[0].step + 1} of {now[0].steps}" if now else ""
 
 
 def in_words(run) -> str:
-    """A run in one line."""
+    """A run as one line of text."""
     now = where(run)
     return f"{type(run).__name__}({run.status} on {len(run.ids)} ranks{', ' + now if now else ''}; {run.note})"
 
 
 def as_table(run) -> str:
-    """A run as HTML, a row per rank."""
+    """A run as HTML, with one row per rank."""
     rows = "".join(
         f"<tr><td>{now.rank}</td><td>{now.epoch + 1} of {now.epochs}</td><td>{now.step + 1} of {now.steps}</td>"
         + "".join(f"<td>{now.losses.get(name, float('nan')):.4g}</td>" for name in ("discriminator", "generator"))
@@ -338,4 +338,4 @@ def _show(bar, run) -> None:
     shown = {name: f"{first.losses[name]:.3g}" for name in ("discriminator", "generator") if name in first.losses}
     speed = sum(rank.samples_per_second for rank in now)
     bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=False)
-    bar.update(done - bar.n)  # so that the time left follows the latest steps; the first one compiles
+    bar.update(done - bar.n)  # the remaining time then follows the latest steps; the first one includes compilation

@@ -1,4 +1,4 @@
-"""What travels to engines as code: functions and networks with all that they refer to, also what a notebook defines."""
+"""Functions and networks as bytes for engines, with everything that they refer to, in a notebook too."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from types import ModuleType
 import cloudpickle
 import numpy as np
 
-INSTALLED = {"site-packages", "dist-packages"}  # folders whose modules every engine has in its own environment
-_registering = threading.Lock()  # cloudpickle's registry of modules is one for all threads
+INSTALLED = {"site-packages", "dist-packages"}  # folders of modules that engines have in their own environment
+_registering = threading.Lock()  # cloudpickle's registry of modules is shared by all threads
 
 
 def pack(content: object, what: str) -> np.ndarray:
-    """Functions and what they refer to as bytes, which `unpack` reads on an engine.
+    """Functions and everything they refer to as bytes, which `unpack` reads on an engine.
 
-    What `__main__` or a module beside the notebook defines is sent by value: an engine cannot import it. Installed
-    modules are imported on the engine.
+    Definitions of `__main__` and of modules beside the notebook are sent by value, because engines cannot import them;
+    installed modules are imported on the engine.
 
     Args:
         content: anything that cloudpickle can serialise.
@@ -34,15 +34,15 @@ def pack(content: object, what: str) -> np.ndarray:
     try:
         with _registering, _own_modules_by_value():
             return np.frombuffer(cloudpickle.dumps(content), dtype=np.uint8)
-    except Exception as error:  # whatever the content refers to fails in its own way
+    except Exception as error:  # any object may raise any error when it is pickled
         raise TypeError(f"{what} cannot be sent to the engines: {type(error).__name__}: {error}") from error
 
 
 def unpack(shipment: np.ndarray, what: str) -> object:
-    """Run on an engine: what `pack` made bytes of. Unpickling runs code: only for bytes of this engine's own client.
+    """Run on an engine: the content of `pack`. Unpickling runs code: only for bytes from this engine's own client.
 
     Raises:
-        ValueError: if it needs something that this engine lacks.
+        ValueError: if the engine lacks something that it needs.
     """
     try:
         return cloudpickle.loads(np.asarray(shipment).tobytes())
@@ -54,10 +54,10 @@ def unpack(shipment: np.ndarray, what: str) -> object:
 
 
 def pack_gan(gan) -> np.ndarray:
-    """A GAN as bytes, with the definitions of its own layers: engines need no file of ours.
+    """A GAN as bytes, with the definitions of custom layers, so that engines need no file.
 
     Raises:
-        TypeError: if its networks cannot be saved, or its own layers not be sent.
+        TypeError: if its networks cannot be saved, or its custom layers cannot be sent.
     """
     from calolab.models import own_layers
 
@@ -71,7 +71,7 @@ def pack_gan(gan) -> np.ndarray:
 
 
 def unpack_gan(shipment: np.ndarray):
-    """Run on an engine: the GAN that `pack_gan` made bytes of."""
+    """Run on an engine: the GAN from the bytes of `pack_gan`."""
     from calolab.models import own_layers
 
     content, definitions = unpack(shipment, "The networks")
@@ -83,7 +83,7 @@ def unpack_gan(shipment: np.ndarray):
 
 @contextmanager
 def _own_modules_by_value() -> Iterator[None]:
-    """Inside the block, cloudpickle sends what modules define that are not installed; other modules go by name."""
+    """During the block, cloudpickle sends definitions of modules that are not installed by value, others by name."""
     registered = cloudpickle.list_registry_pickle_by_value()
     own = [module for module in list(sys.modules.values()) if _is_own(module) and module.__name__ not in registered]
     for module in own:
@@ -96,7 +96,7 @@ def _own_modules_by_value() -> Iterator[None]:
 
 
 def _is_own(module: object) -> bool:
-    """Whether a module is the user's own, which no package installer has put where engines find it."""
+    """Whether a module is the user's own, rather than installed where engines find it."""
     if not isinstance(module, ModuleType) or sys.modules.get(module.__name__) is not module:
         return False
     file, package = getattr(module, "__file__", None), module.__name__.partition(".")[0]

@@ -118,7 +118,7 @@ def test_without_tls_on_loopback_and_a_task_that_runs_on(two, tmp_path):
     with pytest.raises(RuntimeError, match=r"still run a Dask task after 0\.5 s"):
         distributed.stop_dask(two, timeout=0.5)
     (tmp_path / "end").touch()
-    assert "no Dask workers any more" in distributed.stop_dask(two)
+    assert "are no longer Dask workers" in distributed.stop_dask(two)
     assert "No engine" in distributed.stop_dask(two)
     check_idle(two, two.ids)
     assert "finished" not in {future.status for future in (*running, waiting)}

@@ -37,7 +37,7 @@ def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, ma
     assert time.monotonic() - began < 15 and run.status == "running"
     with pytest.raises(RuntimeError, match="still work"):
         distributed.fit(two, gan, make_electrons(7), epochs=1)
-    with pytest.raises(TimeoutError, match="goes on"):
+    with pytest.raises(TimeoutError, match="It continues"):
         run.wait(timeout=0.2)
     (tmp_path / "go").touch()
     history = run.wait(timeout=120)
@@ -79,7 +79,7 @@ def test_ctrl_c_in_a_notebook_leaves_a_running_run_which_stop_ends_on_all_ranks(
     run = distributed.fit(two, gan, make_electrons(4), epochs=100_000, batch_size=2, recipe=GENTLE, progress=False)
     wait_for(lambda: run.progress)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.raises(KeyboardInterrupt, match="Stopped: the waiting; the training goes on"):
+    with pytest.raises(KeyboardInterrupt, match="Stopped: the waiting; the training continues"):
         run.wait()
     assert run.status == "running"
     run.stop()

@@ -143,7 +143,7 @@ def test_a_rank_that_vanishes_while_the_others_meet_ends_no_process_but_its_own(
         pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
     told = subprocess.run([sys.executable, "-c", LONELY], capture_output=True, text=True, timeout=120)
     assert told.returncode == 0, told.stderr
-    assert "Rank 0 of 2 did not meet the others" in told.stdout
+    assert "Rank 0 of 2 did not connect to the others" in told.stdout
     assert "alone [0 1 2]" in told.stdout
 
 
@@ -176,7 +176,7 @@ def test_it_is_said_how_gradients_pass_between_gpus():
     assert "through the CPU" in meeting.gradient_route([by_cpu, by_cpu])
     assert "through the CPU" in meeting.gradient_route([by_nccl, by_cpu])
     assert "by NCCL" in meeting.gradient_route([by_nccl, by_nccl])
-    with pytest.raises(RuntimeError, match="2 for 3: take fewer"):
+    with pytest.raises(RuntimeError, match="2 for 3: use fewer"):
         meeting.gradient_route([by_nccl] * 3)
 
 

@@ -151,7 +151,7 @@ def test_ranks_wait_for_each_other_and_name_the_one_that_is_missing(server):
         other.join(timeout=10)
         assert not other.is_alive()
     lonely = Rendezvous("127.0.0.1", ["127.0.0.1"], [])
-    with pytest.raises(RuntimeError, match="rank 1 did not come"):
+    with pytest.raises(RuntimeError, match="rank 1 did not arrive"):
         rendezvous.meet("127.0.0.1", lonely.port, 0, 2, timeout=0.3)
     lonely.close()
     with pytest.raises(RuntimeError, match="does not answer"):
