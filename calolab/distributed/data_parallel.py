@@ -1,4 +1,4 @@
-"""Data-parallel training: every engine is a rank with a shard of the events; gradients are averaged over all."""
+"""Data-parallel training: each engine is a rank with a shard of the events, and gradients are averaged over all."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from calolab.training.history import Progress
 from calolab.training.selection import PhysicsScore, check_physics_score
 from calolab.training.time_limit import check_time_limit
 
-MOMENT = 1e-3  # seconds: a time limit that has passed, so that one more step ends the training
+PASSED = 1e-3  # seconds: stands for a time limit that has passed; the training then ends after one step
 
 
 @dataclass(frozen=True, eq=False)
 class PackedTraining:
-    """What a training needs on whichever engines it runs: the arguments of `fit`, with the code in it as bytes.
+    """The arguments of `fit`, prepared for any engines; networks and functions are bytes.
 
     Args:
-        networks: of `shipment.pack_gan`.
+        networks: from `shipment.pack_gan`.
         functions, other_functions: the callbacks and the physics score, as `shipment.pack` returns them, for rank 0 and
             for the other ranks.
     """
@@ -66,42 +66,42 @@ def fit(
     elastic: bool = False,
     min_ranks: int = 1,
 ) -> TrainingRun | ElasticRun:
-    """Train a GAN on all engines together; returns at once.
+    """Train a GAN on several engines; returns immediately.
 
-    Every engine holds the networks and a shard of the events, and takes the same steps; gradients are averaged over all
-    events of a step by Horovod. Engines need not see the client's files, except those of an `EventStream`. Where ranks
-    meet, only this cluster's engines are answered; but Gloo's data sockets, over which gradients and weights then pass
-    between machines, are neither encrypted nor authenticated: train over networks that you trust.
+    Every engine has the networks and a shard of the events and executes the same steps; Horovod averages the gradients
+    over all events of a step. Engines do not need the client's files, except those of an `EventStream`. The rendezvous
+    answers only this cluster's engines, but Gloo's sockets, over which gradients and weights are sent between machines,
+    are neither encrypted nor authenticated: train only over networks that you trust.
 
-    An elastic training goes on, from its last checkpoint and with the same global batches, when engines die, and takes
-    in those that `scale` or `restart` bring at the end of an epoch. Rank 0 writes the checkpoints, and whichever engine
-    is rank 0 next reads them: the folder must be on a file system that all engines share, or all on one machine. This
-    process drives it: without it (a kernel that died) the ranks train on until one dies, and `resume=True` goes on from
-    there. Any other training stops when its process has ended, since nobody could collect its weights: after its epoch
-    with `checkpoints`, from which `resume=True` goes on, else after the cluster's idle time.
+    An elastic training continues when engines die, from its last checkpoint and with the same global batches, and at
+    the end of an epoch takes in engines that `scale` or `restart` have started. Rank 0 writes the checkpoints, which
+    any engine may have to read: the folder must be on a shared file system, or all engines on one machine. An elastic
+    training is controlled by this process: if it ends, the ranks continue until one dies, and `resume=True` continues
+    from the last checkpoint. Any other training is stopped when this process has ended, because its weights could not
+    be collected: after the current epoch with `checkpoints`, and after the cluster's idle time without.
 
     Args:
         engines: from `cluster.start`, `%ipcluster start` or `cluster.running`.
         gan: the networks to start from; `TrainingRun.wait` puts the trained weights into them.
-        data: all events: a `Sample`, whose shards are sent, or an `EventStream`, whose files the engines read.
+        data: all events: a `Sample`, of which each rank is sent a shard, or an `EventStream`, whose files the engines read.
         epochs, precision, seed, recipe, resume: as for `training.fit`.
-        time_limit: as for `training.fit`, from when the ranks have met; of an elastic training, for all of it together,
-            interruptions included.
-        physics_score: as for `training.fit`; its function is sent to rank 0's engine with all that it refers to.
+        time_limit: as for `training.fit`, counted from when the ranks are connected; for an elastic training, it
+            includes interruptions.
+        physics_score: as for `training.fit`; its function is sent to rank 0's engine with everything it refers to.
         batch_size: events per rank and pass.
-        global_batch: events of all ranks per pass; by default `batch_size` times the ranks at the start.
-        checkpoints: folder for checkpoints, which rank 0's engine writes and reads.
+        global_batch: events of all ranks per pass; by default `batch_size` times the number of ranks at the start.
+        checkpoints: folder for checkpoints, written and read by rank 0's engine.
         callbacks: functions of a `Progress`, called on the engines after every step; they are sent like the score.
         progress: whether `TrainingRun.wait` shows a progress bar.
-        ranks: how many of the engines take part, the first ones; all by default.
-        elastic: whether to go on when engines die; needs `checkpoints`.
-        min_ranks: fewer ranks than this do not go on.
+        ranks: number of engines to use, those with the lowest ids; by default all.
+        elastic: whether to continue when engines die; needs `checkpoints`.
+        min_ranks: fewest ranks with which an elastic training continues.
 
     Raises:
         ValueError: if there are fewer events than ranks, or fewer engines, the time limit is not positive, or an
             elastic training has no checkpoints.
         TypeError: if the networks, the physics score or a callback cannot be sent.
-        RuntimeError: if no engine is there, one is busy or does not answer, or versions or Horovod do not fit.
+        RuntimeError: if there is no engine, one is busy or does not answer, or versions or Horovod do not fit.
     """
     check_time_limit(time_limit)
     check_physics_score(physics_score)
@@ -150,12 +150,12 @@ def fit(
     start = partial(_start, training)
     if not elastic:
         return start(ids, resume)
-    most = min(len(data), global_batch) if ranks is None else ranks
-    return ElasticRun(start, partial(_look, engines, folder), ids, resume, min_ranks, most)
+    max_ranks = min(len(data), global_batch) if ranks is None else ranks
+    return ElasticRun(start, partial(_read_header, engines, folder), ids, resume, min_ranks, max_ranks)
 
 
 def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: float = 0.0) -> TrainingRun:
-    """Start the ranks of a training on these engines; `spent` of its time limit has passed [s]."""
+    """Start the ranks of a training on these engines, when `spent` of its time limit has passed [s]."""
     engines = training.engines
     check_idle(engines, ids)
     facts = engine_facts(engines, ids)
@@ -163,7 +163,7 @@ def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: fl
     meetings, note = arrange_meetings(engines, ids, facts)
     limit = training.options["time_limit"]
     if limit is not None and spent > 0:
-        limit = max(limit - spent, MOMENT)
+        limit = max(limit - spent, PASSED)
     with postponed():  # an interrupt half-way would leave ranks at work that nothing follows
         answers = calls.send(engines.client, ids, rank.train, _arguments(training, meetings, resume, limit))
         try:
@@ -191,18 +191,18 @@ def _arguments(
             yield replace(task, stream=shard), training.networks, functions
 
 
-def _look(engines: Engines, folder: str, engine: int) -> dict | None:
-    """What the checkpoint in a folder says of itself, as an engine sees it; None if there is none."""
+def _read_header(engines: Engines, folder: str, engine: int) -> dict | None:
+    """The header of the checkpoint in a folder, as an engine sees it; None if there is none."""
     limit = time_limits.CHECKPOINT_READ_WITHIN
-    return calls.gather(engines.client, [engine], rank.look_at_checkpoint, [(folder,)], timeout=limit)[0]
+    return calls.gather(engines.client, [engine], rank.read_header, [(folder,)], timeout=limit)[0]
 
 
 def _former_batch(engines: Engines, ids: Sequence[int], folder: str, resume: bool) -> int | None:
-    """Events of all ranks per pass in the training that is resumed, whatever number of ranks it had."""
+    """Events of all ranks per pass in the training to resume, whatever its number of ranks."""
     if not resume:
         return None
     check_idle(engines, ids)
-    found = _look(engines, folder, ids[0])
+    found = _read_header(engines, folder, ids[0])
     return found and found["global_batch"]
 
 

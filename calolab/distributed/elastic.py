@@ -52,7 +52,7 @@ def check_elastic(ranks: int, min_ranks: int, folder: str | None) -> None:
     """Raise ValueError unless a training on so many ranks can continue when engines die."""
     if folder is None:
         raise ValueError(
-            "elastic=True needs checkpoints=, a folder that all engines can read and write: on a shared file system, or "
+            "elastic=True needs checkpoints=, a folder that all engines can write to: on a shared file system, or "
             "anywhere if all are on one machine."
         )
     if not 1 <= min_ranks <= ranks:
@@ -253,11 +253,10 @@ class ElasticRun:
                 if before.lost is not None:
                     self._revive()
                 kept = [number for number in before.ids if number in self.engines.ids and number not in lost]
-                # New engines with which it did not start (perhaps of another version) are avoided if enough others are left.
+                # New engines with which it did not start are avoided if enough others are left.
                 avoided = tried if len(kept) >= fewest else frozenset()
-                joined = self._idle(
-                    {*self.engines.ids} - {*kept} - self._unfit() - avoided, self._max_ranks - len(kept)
-                )
+                new = {*self.engines.ids} - {*kept} - self._unfit() - avoided
+                joined = self._idle(new, self._max_ranks - len(kept))
                 ids, tried = sorted([*kept, *joined]), frozenset(joined)
                 if len(ids) >= fewest:
                     self._start_section(ids, tuple(lost), tuple(joined))

@@ -1,4 +1,4 @@
-"""A rank of a training, on its engine: it meets the others, trains with them, and reports to the client."""
+"""A rank of a training, on its engine: it connects to the others, trains with them, and reports to the client."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ FUNCTIONS = "The callbacks and the physics score"
 
 
 class RanksLost(RuntimeError):
-    """This rank could not go on because another has gone."""
+    """This rank could not continue because another has ended."""
 
 
 @dataclass(frozen=True)
 class RankTask:
-    """All that a rank needs besides the events and the networks.
+    """What a rank needs besides the events and the networks.
 
     Args:
-        meeting: how to find the other ranks; None for a rank alone.
+        meeting: how to connect to the other ranks; None for a single rank.
         options: keywords of `training.fit`.
-        space, origin: of the `Sample` whose arrays travel beside; None for a stream.
-        stream: the `EventStream` of this rank, whose files the engine reads itself.
+        space, origin: of the `Sample`, whose arrays are sent separately; None for a stream.
+        stream: the `EventStream` of this rank, whose files the engine reads.
     """
 
     meeting: Meeting | None
@@ -42,8 +42,8 @@ class RankTask:
     stream: object = None
 
 
-def look_at_checkpoint(folder: str) -> dict | None:
-    """Run on an engine: epochs done and events of all ranks per pass, of the checkpoint in a folder; None without one.
+def read_header(folder: str) -> dict | None:
+    """Run on an engine: completed `epoch`s and `global_batch` of the checkpoint in a folder; None without one.
 
     Raises:
         ValueError: if it is damaged.
@@ -55,25 +55,25 @@ def look_at_checkpoint(folder: str) -> dict | None:
 
 
 def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=None, labels=None) -> dict:
-    """Run on an engine: one rank of a training, from the meeting of the ranks to its outcome.
+    """Run on an engine: one rank of a training, from connecting the ranks to its outcome.
 
     Args:
-        task: what to do.
-        networks: the GAN, as `shipment.pack_gan` gives it.
-        functions: the callbacks and the physics score, as `shipment.pack` gives them.
+        task: of this rank.
+        networks: the GAN, from `shipment.pack_gan`.
+        functions: the callbacks and the physics score, from `shipment.pack`.
         values, labels: of this rank's `Sample`.
 
     Returns:
         `history`, `digest` of all weights, `diverged` (the reason, or empty); from rank 0 also `weights`, `provenance`.
 
     Raises:
-        RanksLost: if another rank has gone.
-        ValueError: if networks or functions need something that this engine lacks.
+        RanksLost: if another rank has ended.
+        ValueError: if the engine lacks something that the networks or functions need.
     """
     from calolab import training
 
     rank = 0 if task.meeting is None else task.meeting.rank
-    choose_device(task.meeting)  # before the networks: TensorFlow settles on its devices with the first variable
+    choose_device(task.meeting)  # before the networks: TensorFlow chooses its devices with the first variable
     gan = shipment.unpack_gan(networks)
     callbacks, physics_score = shipment.unpack(functions, FUNCTIONS)
     data = task.stream if values is None else Sample(np.asarray(values), labels, task.space, task.origin)
@@ -97,7 +97,7 @@ def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=No
         diverged = str(error)
     except Exception as error:
         if horovod.is_loss(error):
-            raise RanksLost(f"rank {rank} has lost the other ranks") from error
+            raise RanksLost(f"rank {rank} has lost the connection to other ranks") from error
         raise
     finally:
         report.flush()
@@ -109,10 +109,10 @@ def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=No
 
 
 class _Report:
-    """Sends a rank's progress to the client a few times per second; from rank 0 also the losses and what an epoch left.
+    """Sends a rank's progress to the client a few times per second; rank 0 also sends losses and epoch results.
 
     Args:
-        make_snapshots: makes the `Snapshots` of rank 0, once an epoch has ended.
+        make_snapshots: returns the `Snapshots` of rank 0; called once an epoch has ended.
     """
 
     def __init__(self, make_snapshots: Callable):
@@ -134,10 +134,10 @@ class _Report:
         on_engine.publish({"example": self.snapshots.example, "epochs": scores, f"event {scores[-1]['epoch']}": event})
 
     def flush(self) -> None:
-        """Send what has not been sent."""
+        """Send what has not been sent yet."""
         if self.latest is None:
             return
-        # The client merges messages by key: each chunk of losses has its own, sent once.
+        # The client merges messages by key: each chunk of losses has its own key.
         message = {"progress": self.latest.to_dict()}
         if self.losses:
             message |= {f"losses {self.chunks}": self.losses, "chunks": self.chunks + 1}
@@ -155,13 +155,13 @@ def _digest(weights: dict[str, list[np.ndarray]]) -> str:
 
 
 def choose_device(meeting: Meeting | None) -> None:
-    """One GPU per rank, taken in turn; ranks that share one must not take all its memory."""
+    """Choose a GPU for each rank in turn; ranks that share one must not reserve all its memory."""
     import tensorflow as tf
 
     gpus = tf.config.list_physical_devices("GPU")
     if gpus:
         mine = gpu_of_rank(gpus, tf.config.get_visible_devices("GPU"), meeting.local_rank if meeting else 0)
-        # Where TensorFlow has settled already (an earlier training, or the user's own code), it stays as it is.
+        # If TensorFlow has already initialised its devices, they cannot be changed.
         with contextlib.suppress(RuntimeError):
             tf.config.set_visible_devices(mine, "GPU")
             tf.config.experimental.set_memory_growth(mine, True)
