@@ -83,7 +83,7 @@ def fit(
     Args:
         engines: from `cluster.start`, `%ipcluster start` or `cluster.running`.
         gan: the networks to start from; `TrainingRun.wait` puts the trained weights into them.
-        data: all events: a `Sample`, of which each rank is sent a shard, or an `EventStream`, whose files the engines read.
+        data: all events: a `Sample`, whose shards are sent, or an `EventStream`, whose files the engines read.
         epochs, precision, seed, recipe, resume: as for `training.fit`.
         time_limit: as for `training.fit`, counted from when the ranks are connected; for an elastic training, it
             includes interruptions.
