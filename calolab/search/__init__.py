@@ -1,4 +1,4 @@
-"""Hyper-parameter search on engines: start, watch and steer it, and attach to one of an earlier kernel again."""
+"""Hyper-parameter search on engines: start, monitor and control it, and reattach to one of an earlier kernel."""
 
 from calolab.search.searches import Search, known, reattach, start
 from calolab.search.space import Choice, Integer, Real

@@ -1,4 +1,4 @@
-"""What runs a search: a thread of the notebook that proposes trials, gives them to free engines and follows them."""
+"""The thread of a search in the notebook: it proposes trials, sends them to free engines, and follows them."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ from calolab.search.trials import ENDED, Trial
 class SearchDriver:
     """Proposes, starts, follows and ends the trials of a search.
 
-    Its thread ends with the search's last trial, and a restart or a promotion starts it anew.
+    Its thread ends with the search's last trial; a restart or promotion starts it again.
 
     Args:
-        store: of the search; this process holds its lock.
+        store: of the search, locked by this process.
         engines: of the cluster.
         proposer: of parameters.
         shipment: the file with the search's code and data.
 
     Attributes:
-        note: what there is to know besides the trials.
+        note: further information in words, such as that there are not enough engines.
     """
 
     def __init__(self, store: TrialStore, engines: Engines, proposer: Proposer, shipment: Path):
@@ -43,20 +43,20 @@ class SearchDriver:
         self._attempts: dict[int, Attempt] = {}
         self._commands: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._wake = threading.Event()
-        self._gate = threading.Lock()  # between the thread's end and its new beginning
+        self._gate = threading.Lock()  # held while the thread ends or starts
         self._thread: threading.Thread | None = None
         self._looked_at = time.monotonic()
-        self._suspended = False  # whether no trial begins any more, though some are left
-        self._cut_off = False  # whether the controller has died: running trials cannot be heard of any more
+        self._suspended = False  # whether no more trials start, though some are left
+        self._cut_off = False  # whether the controller has died, so that running trials cannot be followed
 
     @property
     def running(self) -> bool:
-        """Whether the thread is at work."""
-        thread = self._thread  # it may end, and be forgotten, between two looks
+        """Whether the thread runs."""
+        thread = self._thread  # another thread may set it to None
         return thread is not None and thread.is_alive()
 
     def start(self) -> None:
-        """Begin, or go on with what an earlier notebook has left."""
+        """Start, or continue the trials of an earlier kernel."""
         for trial in self.store.trials:
             if trial.status in ("running", "stopping"):
                 plan = self.store.plans[trial.number]
@@ -85,29 +85,29 @@ class SearchDriver:
         self._do(lambda: self._end(number, "stopped"))
 
     def restart(self, number: int) -> None:
-        """Run a trial anew."""
+        """Run a trial again from scratch."""
         with self.store.lock:
             trial, plan = self.store.get(number), self.store.plans[number]
             plan.losses, plan.resume = 0, False
-            at_work = trial.status in ("running", "stopping")
-            self.store.put(replace(trial, status="stopping" if at_work else "queued", error=""))
-        self._do(lambda: self._end(number, "restart") if at_work else None)
+            is_running = trial.status in ("running", "stopping")
+            self.store.put(replace(trial, status="stopping" if is_running else "queued", error=""))
+        self._do(lambda: self._end(number, "restart") if is_running else None)
 
     def promote(self, number: int, epochs: int) -> None:
-        """Let a trial go on up to so many epochs."""
+        """Continue a trial to a larger number of epochs."""
         with self.store.lock:
             trial, plan = self.store.get(number), self.store.plans[number]
             if epochs <= len(trial.epochs):
                 raise ValueError(
-                    f"Trial {number} has had {len(trial.epochs)} epochs: promote it to more than those, not {epochs}."
+                    f"Trial {number} already has {len(trial.epochs)} epochs: promote it to more, received {epochs}."
                 )
             plan.losses, plan.resume, plan.first, plan.epochs = 0, True, True, epochs
             self.store.put(replace(trial, status="queued", error="") if trial.status in ENDED else trial)
-        # One that is being stopped goes on after its end; one that runs is heard of when it ends.
+        # A trial that is being stopped starts again at its end; one that runs is continued when it ends.
         self._do(lambda: self._end(number, "restart") if trial.status == "stopping" else None)
 
     def suspend(self) -> None:
-        """Stop running trials after their pass and put them back into the queue; begin none any more."""
+        """Stop running trials after their current pass and return them to the queue; start no more."""
         self._suspended = True
 
         def put_back():
@@ -122,7 +122,7 @@ class SearchDriver:
             time.sleep(0.05)
 
     def _do(self, command: Callable[[], None]) -> None:
-        """Let the thread do something; start it if it has ended."""
+        """Execute a command in the thread; start the thread if it has ended."""
         with self._gate:
             self._commands.put(command)
             if not self.running:
@@ -143,11 +143,11 @@ class SearchDriver:
                 self._follow()
                 self._pool.tend()
                 self._assign()
-                lost, failing_since = self._nothing_left(), None
-            except Exception as error:  # an engine that goes just now is no reason to end; what stays is
+                lost, failing_since = self._obstacle(), None
+            except Exception as error:  # an engine may just have died; an error that persists ends the search
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() > failing_since + time_limits.SEARCH_RETRIES_FOR:
-                    lost = self._nothing_left() or f"it ended with {type(error).__name__}: {error}"
+                    lost = self._obstacle() or f"it ended with {type(error).__name__}: {error}"
             with self._gate:
                 if lost:
                     self._give_up(lost)
@@ -166,8 +166,8 @@ class SearchDriver:
             return False
         return settings["stopped"] or len(self.store.trials) >= settings["trials"]
 
-    def _nothing_left(self) -> str:
-        """Why the search cannot go on at all; empty if it can."""
+    def _obstacle(self) -> str:
+        """Why the search cannot continue; empty if it can."""
         now = time.monotonic()
         if now > self._looked_at + time_limits.CONTROLLER_CHECK_EVERY:
             self._looked_at = now
@@ -175,7 +175,7 @@ class SearchDriver:
                 self._cut_off = True
                 return (
                     f"the cluster {self.engines.name!r} has stopped, or its controller has died: start engines again, "
-                    f"then reattach_search({str(self.store.folder)!r}, engines)"
+                    f"then search.reattach({str(self.store.folder)!r}, engines)"
                 )
         unfit = self._pool.unfit
         if unfit and not self._attempts and set(unfit) >= set(self._pool.alive):
@@ -183,7 +183,7 @@ class SearchDriver:
         return ""
 
     def _give_up(self, reason: str) -> None:
-        """Leave everything so that it can be taken up again."""
+        """End the search in a state that can be reattached."""
         self.note = reason
         if self._cut_off:
             for attempt in self._attempts.values():
@@ -198,9 +198,9 @@ class SearchDriver:
             self._attempts[number].end(reason)
 
     def _follow(self) -> None:
-        """Take in what the running trials have written, and their ends."""
+        """Read what the running trials have written, and close those that have ended."""
         for number, attempt in list(self._attempts.items()):
-            ending = attempt.ending()  # asked before its file is read: then nothing is missed
+            ending = attempt.ending()  # before its file is read, so that nothing is missed
             self._read(attempt, ending)
             if ending is not None:
                 del self._attempts[number]
@@ -219,11 +219,11 @@ class SearchDriver:
             return
         self.store.take_in(attempt.number)
         for epoch in log.records():
-            if metric in epoch and self._proposer.hopeless(attempt.number, epoch["epoch"], epoch[metric]):
+            if metric in epoch and self._proposer.should_prune(attempt.number, epoch["epoch"], epoch[metric]):
                 attempt.end("pruned")
 
     def _close(self, attempt: Attempt, ending: Ending) -> None:
-        """Write down how an attempt ended; put the trial back into the queue where it shall run again."""
+        """Record how an attempt ended; return the trial to the queue if it should run again."""
         self._pool.give_back([one for one in attempt.call.ids if one not in ending.replace], attempt.call.signals)
         if ending.replace:
             self._pool.replace(ending.replace)
@@ -234,7 +234,7 @@ class SearchDriver:
             trial, log = self.store.get(number), self.store.logs[number]
             status, error = ending.status, ending.error
             if status == "lost" and log.end is not None and log.attempt == trial.attempts:
-                status, error = log.end["status"], log.end["error"]  # it had ended before its engine died
+                status, error = log.end["status"], log.end["error"]  # it ended before its engine died
                 if log.end["exhausted"]:
                     self._pool.replace(attempt.call.ids)
             if attempt.reason == "restart" or status == "new":
@@ -248,7 +248,7 @@ class SearchDriver:
                 status = "queued" if plan.losses <= self.store.settings["retries"] else "failed"
                 error = f"Attempt {trial.attempts}: {error}{'' if status == 'queued' else ' No retry is left.'}"
             elif status == "finished":
-                error = trial.error  # what happened to an earlier attempt
+                error = trial.error  # of an earlier attempt
                 if plan.epochs > attempt.epochs:  # promoted while it ran
                     status = "queued"
             plan.messages = []
@@ -256,11 +256,11 @@ class SearchDriver:
             self.store.put(replace(trial, status=status, error=error, ended=ended))
             trial = self.store.get(number)
         if trial.status in ENDED:
-            self._proposer.tell(trial)
+            self._proposer.add_ended(trial)
         attempt.call.forget()
 
     def _assign(self) -> None:
-        """Give trials to the free engines, group by group; tell why where none can be."""
+        """Start trials on free engines; `note` says why none can start."""
         settings, ranks = self.store.settings, self.store.settings["ranks"]
         self.note = "" if self._attempts else self._shortage(ranks)
         more = not settings["stopped"] and len(self.store.trials) < settings["trials"]
@@ -275,14 +275,14 @@ class SearchDriver:
             free = free[ranks:]
 
     def _shortage(self, ranks: int) -> str:
-        """Why there are not enough engines for a trial; empty if there are."""
+        """Why there are not enough engines for a trial; empty if there are enough."""
         alive, occupied = set(self._pool.alive) - set(self._pool.unfit), self._pool.occupied
         if len(alive) < ranks:
             return f"a trial needs {ranks} engines, {len(alive)} are there: `%ipcluster scale` or `restart`"
         if len(alive) - len(occupied) < ranks:
             busy = ", ".join(map(str, occupied))
             return (
-                f"a trial needs {ranks} engines; at other work: {busy}. Wait for it, stop_dask(engines), or `restart`"
+                f"a trial needs {ranks} engines; busy with other work: {busy}. Wait, stop_dask(engines), or `restart`"
             )
         return ""
 
@@ -331,7 +331,7 @@ class SearchDriver:
             self.store.put(trial)
         self._attempts[trial.number] = attempt = self._attempt(trial, plan.epochs, answers, shared=not task.publish)
         self._pool.take(ids)
-        if before.status == "stopped":  # while it was sent
+        if before.status == "stopped":  # meanwhile
             attempt.end("stopped")
 
     def _attempt(self, trial: Trial, epochs: int, answers: Sequence[OwnAnswer | HubAnswer], shared: bool) -> Attempt:

@@ -1,4 +1,4 @@
-"""The engines of a search: which have its code and data, which are free, how to signal them and to replace one."""
+"""The engines of a search: which have its code and data, which are free, and replacing those that do not answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _log = logging.getLogger(__name__)
 
 
 class SearchEngines:
-    """Engines on their way from new to ready, and in and out of work.
+    """Prepares new engines for a search, and keeps track of which ones are free.
 
     Args:
         engines: of the cluster.
@@ -30,7 +30,7 @@ class SearchEngines:
         shipment: the file with the search's code and data.
 
     Attributes:
-        facts: what each ready engine is, by id.
+        facts: properties of each ready engine, by id.
         shared: whether a ready engine sees the folder, by id.
         unfit: why an engine cannot take part, by id.
     """
@@ -41,31 +41,31 @@ class SearchEngines:
         self.shared: dict[int, bool] = {}
         self.unfit: dict[int, str] = {}
         self._token, self._folder, self._shipment = token, folder.absolute(), shipment
-        self._asked: dict[int, tuple] = {}  # what new engines have been asked, and when: facts, and what they hold
-        self._shipped: dict[int, object] = {}  # answers to the shipment
+        self._asked: dict[int, tuple] = {}  # of new engines: pending facts, pending contents, time
+        self._shipped: dict[int, object] = {}  # pending answers of engines that receive code and data
         self._working: set[int] = set()
-        self._cooling: dict[int, tuple[float, list]] = {}  # signals that engines may still receive
+        self._signalled: dict[int, tuple[float, list]] = {}  # signals that may still arrive, and until when
         self._replacing: set[int] = set()
-        self._looked_at = 0.0
-        self._lent: set[int] = set()  # ready engines that worked for others at the last look
+        self._checked_at = 0.0
+        self._elsewhere: set[int] = set()  # ready engines with other work at the last check
 
     @property
     def alive(self) -> tuple[int, ...]:
-        """Ids of the engines that are there."""
+        """Ids of the live engines that are not being replaced."""
         return tuple(number for number in self.engines.ids if number not in self._replacing)
 
     @property
     def occupied(self) -> tuple[int, ...]:
-        """Ids of the engines that work for others."""
+        """Ids of the engines that execute other work."""
         long_ago = time.monotonic() - time_limits.NEW_ENGINE_ANSWERS_WITHIN
         asked = {number for number, (*_, since) in self._asked.items() if since < long_ago}
-        silent = asked - set(self._shipped)  # code and data on their way may take longer
-        return tuple(sorted((silent | self._lent) & set(self.alive)))
+        silent = asked - set(self._shipped)  # receiving code and data may take longer
+        return tuple(sorted((silent | self._elsewhere) & set(self.alive)))
 
     def tend(self) -> None:
-        """Bring new engines a step further: ask what they are, send code and data to those that lack them."""
+        """Take the next step with new engines: ask for their properties, send code and data to those without."""
         alive = set(self.alive)
-        for known in (self.facts, self.shared, self.unfit, self._asked, self._shipped, self._cooling):
+        for known in (self.facts, self.shared, self.unfit, self._asked, self._shipped, self._signalled):
             for gone in set(known) - alive:
                 del known[gone]
         for number in alive - set(self.facts) - set(self.unfit) - set(self._asked) - self._working:
@@ -77,15 +77,15 @@ class SearchEngines:
             )
         for number, (*answers, _) in list(self._asked.items()):
             try:
-                self._go_on(number, *answers)
+                self._prepare(number, *answers)
             except RemoteError as error:
                 self.unfit[number] = f"engine {number} cannot take part: {error.ename}: {error.evalue}"
                 del self._asked[number]
-        for number, (deadline, signals) in list(self._cooling.items()):
+        for number, (deadline, signals) in list(self._signalled.items()):
             if all(signal.done() for signal in signals) or time.monotonic() > deadline:
-                del self._cooling[number]
+                del self._signalled[number]
 
-    def _go_on(self, number: int, facts, holding) -> None:
+    def _prepare(self, number: int, facts, holding) -> None:
         if not (facts.ready() and holding.ready()):
             return
         held, sees = holding.get()
@@ -103,35 +103,35 @@ class SearchEngines:
             del self._asked[number]
 
     def free(self) -> list[int]:
-        """The engines that could begin a trial now."""
+        """The engines that could start a trial now."""
         idle = [number for number in self.alive if number in self.facts]
-        idle = [number for number in idle if number not in self._working and number not in self._cooling]
-        if not idle or time.monotonic() < self._looked_at + time_limits.FREE_ENGINES_CHECK_EVERY:
+        idle = [number for number in idle if number not in self._working and number not in self._signalled]
+        if not idle or time.monotonic() < self._checked_at + time_limits.FREE_ENGINES_CHECK_EVERY:
             return []
-        self._looked_at = time.monotonic()
-        # Others may use the same engines, another search too: their work must neither wait for ours nor get our stop.
+        self._checked_at = time.monotonic()
+        # Others may use the same engines: their work must neither wait for a trial nor receive its stop request.
         tasks = hub.tasks(self.engines.client, idle)
-        self._lent = {number for number in idle if tasks[number]}
+        self._elsewhere = {number for number in idle if tasks[number]}
         return [number for number in idle if not tasks[number]]
 
     def take(self, ids: Iterable[int]) -> None:
-        """These engines work now."""
+        """Mark engines as working."""
         self._working |= set(ids)
 
     def give_back(self, ids: Sequence[int], signals: Sequence = ()) -> None:
-        """These engines have done their work; signals that were sent to them must not reach their next."""
+        """Mark engines as free, once pending signals have arrived: they must not reach the next trial."""
         self._working -= set(ids)
         if signals:
             deadline = time.monotonic() + time_limits.SIGNALS_ARRIVE_WITHIN
-            self._cooling |= {number: (deadline, list(signals)) for number in ids}
+            self._signalled |= {number: (deadline, list(signals)) for number in ids}
 
     def forget(self, ids: Iterable[int]) -> None:
-        """These engines are others than we thought: ask them again."""
+        """Ask these engines for their properties again: they may be new processes of the same id."""
         for number in ids:
             self.facts.pop(number, None)
 
     def replace(self, ids: Iterable[int]) -> None:
-        """Kill engines, or what is left of them, and start as many anew, meanwhile without holding anybody up."""
+        """Kill engines and start as many new ones (`cluster.replace`), in a thread."""
         ids = sorted(ids)
         self._replacing |= set(ids)
         self._working -= set(ids)
@@ -140,8 +140,8 @@ class SearchEngines:
     def _replace(self, ids: list[int]) -> None:
         try:
             replace(self.engines, ids)
-        except Exception as error:  # whatever it was, the search goes on with the engines left
+        except Exception as error:  # the search continues with the remaining engines
             _log.warning("Engines %s were not replaced: %s", ids, error)
         finally:
             self._replacing -= set(ids)
-            self.forget(ids)  # MPI gives new engines the ids of the old ones
+            self.forget(ids)  # with MPI, new engines have the ids of the old ones

@@ -1,4 +1,9 @@
-"""A bound on what one trial may take of an engine's memory: the trial ends with an error, not the machine."""
+"""A limit on the memory of one trial: the trial ends with an error before the machine runs out of memory.
+
+The limit is checked on the engine, where the trial runs: it interrupts the trial, and ends the engine's own process if
+that does not help. The client then sees an engine that died, or an outcome that is `exhausted`, and the driver replaces
+the engine as it does for any other trial that has to be killed (`cluster.replace`).
+"""
 
 from __future__ import annotations
 
@@ -12,26 +17,26 @@ import psutil
 
 from calolab.cluster import time_limits
 
-SLACK = 2**30  # bytes that an allocator may reserve without using them
+SLACK = 2**30  # bytes that allocators may reserve without using them
 
 
 class MemoryExceeded(RuntimeError):
-    """A trial has taken more memory than it may."""
+    """A trial has used more memory than allowed."""
 
 
-class MemoryBound:
-    """Inside a `with` block, this process may not take more than so much memory.
+class MemoryLimit:
+    """In a `with` block, limits the memory of this process.
 
-    Its resident memory is looked at by a thread, which interrupts the main thread when there is too much, and kills the
-    process if that does not help. What asks for far too much at once, and would hold the thread up while its pages
-    come, is refused by the operating system instead (`RLIMIT_DATA`), which raises a `MemoryError`.
+    A thread checks the resident memory. It interrupts the main thread when there is too much, and kills the process if
+    that does not help. A single huge allocation, during which the thread could not run, is refused by the operating
+    system instead (`RLIMIT_DATA`), which raises a `MemoryError`.
 
     Args:
-        limit: resident bytes of this process; None sets no bound.
+        limit: resident bytes of this process; None sets no limit.
         last_words: called with the reason before the process is killed.
 
     Attributes:
-        exceeded: what happened, in words; empty while all is well.
+        exceeded: what happened, in words; empty if the limit was not exceeded.
     """
 
     def __init__(self, limit: int | None, last_words: Callable[[str], None]):
@@ -58,7 +63,7 @@ class MemoryBound:
         self._over.set()
         resource.setrlimit(resource.RLIMIT_DATA, self._before)
         if isinstance(error, MemoryError) and not self.exceeded:
-            self.exceeded = f"asked for more memory than is left of the {_gigabytes(self.limit)} that it may take"
+            self.exceeded = f"requested more memory than remains of its limit of {_gigabytes(self.limit)}"
 
     def _look(self):
         interrupted = 0.0
@@ -66,11 +71,11 @@ class MemoryBound:
             taken = self._process.memory_info().rss
             if taken <= self.limit:
                 continue
-            self.exceeded = f"took {_gigabytes(taken)} of memory, more than the {_gigabytes(self.limit)} that it may"
+            self.exceeded = f"used {_gigabytes(taken)} of memory, more than its limit of {_gigabytes(self.limit)}"
             if interrupted >= time_limits.MEMORY_EXCEEDED_FOR:
                 self._last_words(self.exceeded)
                 os.kill(os.getpid(), signal.SIGKILL)
-            if interrupted % 1.0 < time_limits.MEMORY_CHECK_EVERY:  # one that catches an interrupt gets another
+            if interrupted % 1.0 < time_limits.MEMORY_CHECK_EVERY:  # again, if the trial catches it
                 os.kill(os.getpid(), signal.SIGINT)
             interrupted += time_limits.MEMORY_CHECK_EVERY
 

@@ -1,6 +1,6 @@
-"""Parameters for the next trial: at random, or by Optuna's tree-structured Parzen estimator; and which trials to prune.
+"""Parameters for the next trial, at random or by Optuna's tree-structured Parzen estimator; and which trials to prune.
 
-Optuna proposes only; what is known of the trials is kept by the search itself, and told to Optuna anew after a restart.
+The search itself stores the trials; after a restart they are passed to Optuna again.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ PRUNERS = (None, "median", "halving")
 
 
 class Proposer:
-    """What proposes a search's trials.
+    """Proposes the trials of a search.
 
     Args:
         space: what is varied.
-        method: "random", whose parameters depend on `seed` and the trial's number alone, or "tpe" (Bergstra et al.,
-            NeurIPS 2011), which learns from the trials that have ended.
-        pruner: None, "median" (a trial worse than the median of the others at the same epoch ends) or "halving"
+        method: "random", whose parameters depend only on `seed` and the trial's number, or "tpe" (Bergstra et al.,
+            NeurIPS 2011), which uses the trials that have ended.
+        pruner: None, "median" (ends a trial worse than the median of the others at the same epoch) or "halving"
             (successive halving, arXiv:1810.05934).
-        metric: the number that decides.
+        metric: to optimise.
         direction: "minimize" or "maximize".
         seed: of the draws.
-        known: trials of an earlier notebook, from which it goes on.
+        known: trials of an earlier kernel.
     """
 
     def __init__(
@@ -43,8 +43,8 @@ class Proposer:
         known: Iterable[Trial] = (),
     ):
         self.space, self.method, self.pruner, self.metric, self.seed = space, method, pruner, metric, seed
-        self._asked: dict[int, object] = {}  # Optuna's trials, by our numbers
-        self._reported: dict[int, set[int]] = {}  # epochs of which Optuna knows
+        self._asked: dict[int, object] = {}  # Optuna's trials, by trial number
+        self._reported: dict[int, set[int]] = {}  # epochs that Optuna has received
         self._study = None
         known = tuple(known)
         if method == "random" and pruner is None:
@@ -52,11 +52,11 @@ class Proposer:
         import optuna
 
         self._optuna = optuna
-        # A sampler that begins anew must not draw again what it drew for the trials that are known.
+        # A new sampler must not repeat the draws of the known trials.
         state = int(np.random.SeedSequence([seed, len(known)]).generate_state(1)[0])
         pruners = {"median": optuna.pruners.MedianPruner, "halving": optuna.pruners.SuccessiveHalvingPruner}
         before = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.WARNING)  # a study announces itself
+        optuna.logging.set_verbosity(optuna.logging.WARNING)  # a new study is logged
         try:
             self._study = optuna.create_study(
                 direction=direction,
@@ -78,8 +78,8 @@ class Proposer:
         self._asked[number] = self._study.ask(self._distributions)
         return dict(self._asked[number].params)
 
-    def hopeless(self, number: int, epoch: int, value: float) -> bool:
-        """Whether a running trial should be pruned, now that this epoch of it was measured; asked again, it says no."""
+    def should_prune(self, number: int, epoch: int, value: float) -> bool:
+        """Whether to prune a running trial after this epoch; False when called again for the same epoch."""
         asked, reported = self._asked.get(number), self._reported.setdefault(number, set())
         if self.pruner is None or asked is None or epoch in reported:
             return False
@@ -87,8 +87,8 @@ class Proposer:
         asked.report(value, epoch)
         return asked.should_prune()
 
-    def tell(self, trial: Trial) -> None:
-        """Learn from a trial that has ended; of one that was run again, its first end counts."""
+    def add_ended(self, trial: Trial) -> None:
+        """Use a trial that has ended; for a trial that was run again, the first end counts."""
         asked = self._asked.pop(trial.number, None)
         if asked is None:
             return
@@ -101,7 +101,7 @@ class Proposer:
             self._study.tell(asked, trial.value)
 
     def _adopt(self, trial: Trial) -> None:
-        """Make a trial of an earlier notebook one of this study."""
+        """Add a trial of an earlier kernel to this study."""
         self._study.enqueue_trial(dict(trial.parameters))
         asked = self._asked[trial.number] = self._study.ask(self._distributions)
         for epoch in trial.epochs:
@@ -109,7 +109,7 @@ class Proposer:
                 self._reported.setdefault(trial.number, set()).add(epoch["epoch"])
                 asked.report(epoch[self.metric], epoch["epoch"])
         if trial.status in ENDED:
-            self.tell(trial)
+            self.add_ended(trial)
 
     def _distribution(self, kind):
         distributions = self._optuna.distributions

@@ -1,4 +1,4 @@
-"""Hyper-parameter search: trials proposed one by one, run on engines, stopped, restarted and promoted at will."""
+"""Hyper-parameter search: trials are proposed one by one, and can be stopped, restarted and promoted."""
 
 from __future__ import annotations
 
@@ -45,39 +45,38 @@ def start(
     memory: int | None = None,
     seed: int = 0,
 ) -> Search:
-    """Search for the best parameters of a training; returns at once.
+    """Search for the best parameters of a training; returns immediately.
 
-    `train(trial)` runs on an engine with a `TrialContext`: it builds its networks out of `trial.parameters` and calls
-    `trial.fit(gan, physics_score=...)`, or reports by itself with `trial.report(epoch, **metrics)`.
+    `train(trial)` runs on an engine with a `TrialContext`. It builds networks from `trial.parameters` and calls
+    `trial.fit(gan, physics_score=...)`, or reports metrics with `trial.report(epoch, **metrics)`.
 
-    Every epoch is appended by the engine to `trials/0007.jsonl` in the folder; the notebook alone writes
-    `search.sqlite`. Where engines do not see the folder, they send the same lines, and keep their checkpoints there.
-    While the notebook's kernel is busy, running trials go on and the next ones are proposed, as long as other threads
-    get their turn. When the kernel ends, running trials go on to their end, and
-    `reattach_search` goes on from there.
+    The engine appends every epoch to a file such as `trials/0007.jsonl` in the folder; only the notebook writes
+    `search.sqlite`. Engines that do not see the folder send the same lines, and keep checkpoints in a folder of this
+    name on their machine. A busy kernel does not hold up the search, as long as its other threads can run. When the
+    kernel ends, running trials run to their end, and `search.reattach` continues the search.
 
     Args:
         engines: from `cluster.start`, `%ipcluster start` or `cluster.running`.
-        train: the function, which may be one of the notebook; it is sent to the engines with all that it refers to.
-        space: `Real`, `Integer` or `Choice` by the name of the parameter.
-        folder: where everything is kept; of a new search. Whoever may write there can run code here.
-        data: what `trial.data` shall be: a `Sample`, an `EventStream`, a dictionary of them; sent to every engine once.
-        trials: how many in all.
-        epochs: of each trial; `Search.promote` gives one more.
-        method: "tpe" (tree-structured Parzen estimator), which draws the first ten at random and then learns from the
-            trials that have ended, or "random", whose parameters depend on the seed and the trial's number alone.
-        pruner: None, "median" or "halving": which trials end early because others were better by then.
-        metric: the number that decides, a score or a loss.
+        train: the training function; it is sent to the engines with everything it refers to.
+        space: `Real`, `Integer` or `Choice` by name of the parameter.
+        folder: for all files of the new search. Anyone who can write to it can run code in this process.
+        data: for `trial.data`: a `Sample`, an `EventStream` or a dictionary of them; sent to every engine once.
+        trials: total number of trials.
+        epochs: of each trial; `Search.promote` increases it for one trial.
+        method: "tpe" (tree-structured Parzen estimator), which draws the first ten trials at random and then uses those
+            that have ended, or "random", whose parameters depend only on the seed and the trial's number.
+        pruner: None, "median" or "halving": how trials are chosen that end early because others were better.
+        metric: to optimise, a score or a loss.
         direction: "minimize" or "maximize".
-        ranks: engines that train one trial together.
-        retries: how often a trial is tried again whose engine has died; it goes on from its last checkpoint.
-        memory: bytes that an engine may take for a trial; one that takes more fails, and its engine is replaced.
+        ranks: number of engines for each trial.
+        retries: how often a trial is retried after the loss of an engine; it continues from its last checkpoint.
+        memory: limit of an engine's resident memory [bytes]; a trial that exceeds it fails, and its engine is replaced.
         seed: of the proposals, and of `trial.fit`.
 
     Raises:
-        ValueError: for an unknown option, a space or a number that makes no sense, or a folder with another search.
-        TypeError: if the function cannot be sent to the engines, or the space holds something else.
-        RuntimeError: if another notebook works in this folder.
+        ValueError: for an invalid option, space or number, or a folder with another search.
+        TypeError: if the function cannot be sent to the engines, or the space has values of another type.
+        RuntimeError: if another notebook uses this folder.
     """
     space = check_space(space)
     check_name("method", method, METHODS)
@@ -121,17 +120,17 @@ def start(
 
 
 def reattach(folder: str | os.PathLike, engines: Engines | None = None) -> Search:
-    """A search that an earlier notebook has begun: its whole history, and with engines the rest of it.
+    """Continue a search of an earlier kernel, or, without engines, show its history.
 
-    Trials that ran meanwhile are followed again. Reattach only to folders that you trust: code is kept there.
+    Trials that still run are followed again. Reattach only to folders that you trust: they contain code.
 
     Args:
         folder: of the search.
-        engines: of the same cluster, or of another one; None only to look.
+        engines: of the same cluster or of another one; None for the history only.
 
     Raises:
         ValueError: if there is no search in the folder.
-        RuntimeError: if another notebook works on it.
+        RuntimeError: if another notebook runs it.
     """
     if engines is None:
         return Search(TrialStore(folder, writing=False))
@@ -147,14 +146,14 @@ def known() -> list[Search]:
 
 
 def _begin(store: TrialStore, engines: Engines) -> Search:
-    """Let a search run on engines."""
+    """Run a search on engines."""
     settings = store.settings
     options = {name: settings[name] for name in ("method", "pruner", "metric", "direction", "seed")}
     proposer = Proposer(from_dict(settings["space"]), **options, known=store.trials)
     driver = SearchDriver(store, engines, proposer, _shipment(store))
     driver.start()
     folder = store.folder.absolute()
-    _at_work.pop(folder, None)  # so that this is the newest
+    _at_work.pop(folder, None)  # so that it becomes the newest
     _at_work[folder] = Search(store, driver)
     return _at_work[folder]
 
@@ -165,11 +164,11 @@ def _shipment(store: TrialStore) -> Path:
 
 
 class Search:
-    """A search that runs on engines, or the history of one; `search` and `reattach_search` make it.
+    """A search that runs on engines, or the history of one, from `search.start` or `search.reattach`.
 
     Args:
         store: its trials.
-        driver: what proposes and runs them (`SearchDriver`); None for a history.
+        driver: proposes and runs them (`SearchDriver`); None for a history.
     """
 
     def __init__(self, store: TrialStore, driver=None):
@@ -184,18 +183,18 @@ class Search:
         """One trial.
 
         Raises:
-            ValueError: if there is none of this number yet.
+            ValueError: if there is no trial of this number yet.
         """
         return self._store.get(number)
 
     @property
     def best(self) -> Trial | None:
-        """The trial with the best value of the metric, running ones included; None before there is one."""
+        """The trial with the best value of the metric, including running ones; None before the first value."""
         return next(iter(best_first(self.trials, self.direction)), None)
 
     @property
     def status(self) -> str:
-        """ "running", "stopping", "finished", "stopped"; "interrupted" if nobody runs what is left of it."""
+        """ "running", "stopping", "finished", "stopped"; "interrupted" if trials are left but nothing runs them."""
         at_work = self._driver is not None and self._driver.running
         left = [trial for trial in self.trials if trial.status not in ENDED]
         if self._store.settings["stopped"] and all(trial.status == "stopping" for trial in left):
@@ -207,17 +206,17 @@ class Search:
 
     @property
     def note(self) -> str:
-        """What there is to know besides, such as that there are no engines to go on with."""
-        return self._driver.note if self._driver is not None else "history only: it has no engines"
+        """Further information, for instance that there are not enough engines."""
+        return self._driver.note if self._driver is not None else "history only, without engines"
 
     @property
     def asked(self) -> int:
-        """Number of trials asked for; they are proposed one by one."""
+        """Total number of trials; they are proposed one by one."""
         return self._store.settings["trials"]
 
     @property
     def metric(self) -> str:
-        """Name of the number that decides."""
+        """Name of the metric to optimise."""
         return self._store.settings["metric"]
 
     @property
@@ -227,28 +226,28 @@ class Search:
 
     @property
     def space(self) -> dict:
-        """What is varied, by name."""
+        """The search space, by name of the parameter."""
         return from_dict(self._store.settings["space"])
 
     @property
     def folder(self) -> Path:
-        """Where everything is kept."""
+        """The folder of the search."""
         return self._store.folder
 
     @property
     def engines(self) -> Engines | None:
-        """Where it runs; None for a history."""
+        """The engines; None for a history."""
         return None if self._driver is None else self._driver.engines
 
     @property
     def version(self) -> int:
-        """A number that grows with every change: cheap to ask for."""
+        """A number that increases with every change."""
         return self._store.version
 
     def stop(self, number: int | None = None) -> None:
-        """Stop one trial; without a number the whole search: running trials stop, and no more are proposed.
+        """Stop one trial, or, without a number, the whole search: running trials stop and no more are proposed.
 
-        A running trial stops after the pass of its networks that it is in; its engines stay.
+        A running trial stops after its current pass; its engines keep running.
 
         Raises:
             ValueError: if there is no such trial.
@@ -257,7 +256,7 @@ class Search:
         self._working().stop(number)
 
     def restart(self, number: int) -> None:
-        """Run a trial again from its beginning, with the same parameters; one that runs is stopped first.
+        """Run a trial again from scratch, with the same parameters; a running trial is stopped first.
 
         Raises:
             ValueError: if there is no such trial.
@@ -266,10 +265,10 @@ class Search:
         self._working().restart(number)
 
     def promote(self, number: int, epochs: int) -> None:
-        """Let a trial go on from its last checkpoint up to so many epochs in all, before all others in the queue.
+        """Continue a trial from its last checkpoint to a larger total number of epochs, before all others in the queue.
 
         Raises:
-            ValueError: if there is no such trial, or it has had as many epochs.
+            ValueError: if there is no such trial, or it already has this number of epochs.
             RuntimeError: if this is a history without engines.
         """
         self._working().promote(number, epochs)
@@ -279,59 +278,59 @@ class Search:
 
         Raises:
             ValueError: if there is no such trial.
-            FileNotFoundError: if it has kept no GAN, or keeps it where this process cannot see it.
+            FileNotFoundError: if it has not saved a GAN, or saved it where this process does not see it.
         """
         self.trial(number)
         path = trial_folder(self.folder, number) / "best.gan"
         if not path.is_file():
             raise FileNotFoundError(
-                f"Trial {number} has no {path}: `trial.fit` writes it after the first epoch, on the engine's side."
+                f"Trial {number} has no {path}: `trial.fit` writes it after the first epoch, on the engine's machine."
             )
-        from calolab import models  # TensorFlow loads when a GAN is asked for
+        from calolab import models  # loads TensorFlow
 
         return models.load(path)
 
     def table(self, top: int = 10) -> SearchTable:
-        """The best trials with their parameters and all that was measured in their best epoch."""
+        """The best trials with their parameters and the metrics of their best epoch."""
         return make_table(self.trials, self.metric, self.direction, top)
 
     def wait(self, timeout: float | None = None) -> Trial | None:
         """Wait for the end and return the best trial.
 
-        In a notebook Ctrl-C ends the waiting, not the search; in a script running trials stop after their pass and go
-        back into the queue, and `reattach_search` goes on with them.
+        In a notebook Ctrl-C ends the waiting, not the search. In a script running trials stop after their current pass
+        and return to the queue, and `search.reattach` continues them.
 
         Raises:
-            TimeoutError: if it still runs after so many seconds.
-            RuntimeError: if it cannot go on, with the reason.
+            TimeoutError: if it still runs after `timeout` seconds.
+            RuntimeError: if it cannot continue, with the reason.
         """
         try:
-            with stopping("the waiting", "the search goes on: search.wait() waits again, search.stop() stops it"):
+            with stopping("the waiting", "the search continues: search.wait() waits again, search.stop() stops it"):
                 self._until_ended(timeout)
         except Stopped as stopped:
             if not in_script():
                 raise
             ended = sum(trial.status in ENDED for trial in self.trials)
-            kept = f"all trials in {self.folder}: reattach_search continues"
+            kept = f"all trials in {self.folder}: search.reattach continues"
             with stopping("the search", kept):
                 self._working().suspend()
             done = f"the search after {ended} of {self._store.settings['trials']} trials"
             raise Stopped(done, kept, stopped.number) from None
         if self.status == "interrupted":
-            raise RuntimeError(f"The search has not come to its end: {self.note}.")
+            raise RuntimeError(f"The search cannot continue: {self.note}.")
         return self.best
 
     def _until_ended(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
         while self.status in ("running", "stopping"):
             if deadline is not None and time.monotonic() > deadline:
-                raise TimeoutError(f"The search still runs after {timeout:g} s: {self!r}. It goes on; wait again.")
+                raise TimeoutError(f"The search still runs after {timeout:g} s: {self!r}. It continues; wait again.")
             time.sleep(0.05)
 
     def _working(self):
         if self._driver is None:
             raise RuntimeError(
-                f"This is the history of a search: `reattach_search({str(self.folder)!r}, engines)` goes on with it."
+                f"This is the history of a search: `search.reattach({str(self.folder)!r}, engines)` continues it."
             )
         return self._driver
 
@@ -339,11 +338,11 @@ class Search:
         counts = {}
         for trial in self.trials:
             counts[trial.status] = counts.get(trial.status, 0) + 1
-        told = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none yet"
+        listed = ", ".join(f"{count} {status}" for status, count in counts.items()) or "none yet"
         best = self.best
         found = "" if best is None else f"; best {self.metric} {best.value:.4g} in trial {best.number}"
         note = f"; {self.note}" if self.note else ""
-        return f"Search({self.status}, {self.asked} trials: {told}{found}{note})"
+        return f"Search({self.status}, {self.asked} trials: {listed}{found}{note})"
 
     def _repr_html_(self):
         return f"<code>{escape(repr(self))}</code>{self.table()._repr_html_() if self.best else ''}"

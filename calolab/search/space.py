@@ -1,4 +1,4 @@
-"""What a search varies: a space is a dictionary from the name of a parameter to a range or a choice."""
+"""The search space: a dictionary from the name of a parameter to a range or a choice."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Real:
-    """A number between two ends.
+    """A real number in an interval.
 
     Args:
-        low, high: the ends.
-        log: whether every decade is as likely as the next, as for learning rates.
+        low, high: ends of the interval.
+        log: whether to draw uniformly in the logarithm, as for learning rates.
 
     Raises:
-        ValueError: if the ends are not finite, not in order, or not above 0 where `log` is set.
+        ValueError: if the ends are not finite, not in ascending order, or not above 0 with `log`.
     """
 
     low: float
@@ -31,21 +31,21 @@ class Real:
     def draw(self, random: np.random.Generator) -> float:
         """One value."""
         if self.log:
-            # Rounding may lead a hair beyond an end.
+            # Rounding may exceed an end slightly.
             return min(max(math.exp(random.uniform(math.log(self.low), math.log(self.high))), self.low), self.high)
         return float(random.uniform(self.low, self.high))
 
 
 @dataclass(frozen=True)
 class Integer:
-    """A whole number between two ends, both of which may come.
+    """An integer in an interval that includes both ends.
 
     Args:
-        low, high: the ends.
-        log: whether every doubling is as likely as the next, as for numbers of units.
+        low, high: ends of the interval.
+        log: whether to draw uniformly in the logarithm, as for numbers of units.
 
     Raises:
-        ValueError: as `Real`, or if an end is no whole number.
+        ValueError: as `Real`, or if an end is not an integer.
     """
 
     low: int
@@ -55,7 +55,7 @@ class Integer:
     def __post_init__(self):
         _check_ends(self)
         if int(self.low) != self.low or int(self.high) != self.high:
-            raise ValueError(f"Integer expects whole numbers, received {self.low} and {self.high}; Real takes others.")
+            raise ValueError(f"Integer expects integers, received {self.low} and {self.high}; Real takes others.")
 
     def draw(self, random: np.random.Generator) -> int:
         """One value."""
@@ -67,11 +67,11 @@ class Integer:
 
 @dataclass(frozen=True, init=False)
 class Choice:
-    """One of several values: texts, numbers, True, False or None; name what is none of these by a text.
+    """One of several values: strings, numbers, True, False or None; other objects must be named by a string.
 
     Raises:
-        TypeError: for a value that is none of these.
-        ValueError: for no value at all, or the same one twice.
+        TypeError: for a value of another type.
+        ValueError: without values, or if one occurs twice.
     """
 
     values: tuple
@@ -82,8 +82,8 @@ class Choice:
         for value in values:
             if value is not None and not isinstance(value, (str, int, float, bool)):
                 raise TypeError(
-                    f"Choice expects texts, numbers, True, False or None, received {value!r}: give it a name here, and "
-                    "let the training function look the name up."
+                    f"Choice expects strings, numbers, True, False or None, received {value!r}: name it here, and "
+                    "let the training function find it by that name."
                 )
         if len(set(values)) < len(values):
             raise ValueError(f"Choice expects each value once, received {values}.")
@@ -105,7 +105,7 @@ def check_space(space: Mapping) -> dict:
 
     Raises:
         ValueError: if it is empty.
-        TypeError: if it is no dictionary, or holds something else than `Real`, `Integer` and `Choice` by name.
+        TypeError: if it is not a dictionary from names to `Real`, `Integer` or `Choice`.
     """
     if not isinstance(space, Mapping):
         raise TypeError(f"A search space is a dictionary from names to Real, Integer or Choice, received {space!r}.")
@@ -118,18 +118,18 @@ def check_space(space: Mapping) -> dict:
 
 
 def draw(space: Mapping, seed: int, number: int) -> dict:
-    """The parameters of one trial of a random search: they depend on the seed and the trial's number alone."""
+    """The parameters of one trial of a random search; they depend only on the seed and the trial's number."""
     random = np.random.default_rng([seed, number])
     return {name: kind.draw(random) for name, kind in space.items()}
 
 
 def to_dict(space: Mapping) -> dict:
-    """The space as JSON can hold it."""
+    """The space as JSON types."""
     return {name: {"kind": type(kind).__name__, **asdict(kind)} for name, kind in space.items()}
 
 
 def from_dict(content: Mapping) -> dict:
-    """The space out of `to_dict`."""
+    """The space from the result of `to_dict`."""
     return {name: _parameter(**entry) for name, entry in content.items()}
 
 

@@ -1,4 +1,4 @@
-"""Where a search keeps its trials: one SQLite file that only the notebook writes, beside the files of the engines."""
+"""The trials of a search on disk: one SQLite file that only the notebook writes, beside the files of the engines."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ VERSION = 1
 COLUMNS = ("number", "status", "parameters", "engines", "attempts", "started", "ended", "error", "plan")
 
 
-# SQLite's names for damage; its others are about the disk, permissions and other programs.
+# SQLite's error names for damage; others concern the disk, permissions and other programs.
 DAMAGED = ("ERROR", "CORRUPT", "NOTADB", "FORMAT", "MISMATCH", "TOOBIG", "SCHEMA")
-# What `search` writes into the table of settings.
+# The entries of the table of settings, and their types.
 SETTINGS = {
     "token": str,
     "space": dict,
@@ -46,15 +46,15 @@ SETTINGS = {
 
 @dataclass
 class TrialPlan:
-    """What the notebook wants of a trial, beyond its record.
+    """How a trial should run, which its record does not contain.
 
     Args:
-        epochs: how many in all.
-        resume: whether the next attempt goes on from the checkpoint of the last one.
+        epochs: total number of epochs.
+        resume: whether the next attempt continues from the checkpoint of the last one.
         losses: how often its engines have died since it was proposed, restarted or promoted.
-        messages: ids of the messages that carry its attempt, by which another notebook finds the answers.
-        first: whether it was promoted and goes before all others in the queue.
-        sent: epochs that its attempt was sent off with.
+        messages: ids of the messages of its current attempt, by which another kernel finds the answers.
+        first: whether it was promoted and comes before all others in the queue.
+        sent: number of epochs of its current attempt.
     """
 
     epochs: int
@@ -65,7 +65,7 @@ class TrialPlan:
     sent: int = 0
 
 
-# The types of what is read from the tables.
+# The types of the entries of the tables.
 _WHEN = int | float | None
 TYPES = {
     Trial: {
@@ -87,13 +87,13 @@ class TrialStore:
 
     Args:
         folder: of the search.
-        settings: of a new search, as JSON can hold them; None to open the one that is there.
-        writing: whether this process may change anything: it then holds the folder's lock.
+        settings: of a new search, as JSON types; None to open an existing search.
+        writing: whether this process may change the search; it then holds the folder's lock.
 
     Raises:
         ValueError: if a new search finds another one in the folder, there is none to open, or its file is damaged.
-        RuntimeError: if another process works on it, or its file comes from a newer calolab.
-        OSError: if the disk is full, or the file may not be read.
+        RuntimeError: if another process uses it, or its file was written by a newer calolab.
+        OSError: if the disk is full or the file cannot be read.
     """
 
     def __init__(self, folder: str | os.PathLike, settings: Mapping | None = None, writing: bool = True):
@@ -113,8 +113,8 @@ class TrialStore:
         try:
             if settings is not None and path.is_file():
                 raise ValueError(
-                    f"There is a search in {self.folder} already: go on with it (`reattach_search({str(folder)!r}, "
-                    "engines)`), or take another folder."
+                    f"There is already a search in {self.folder}: continue it (`search.reattach({str(folder)!r}, "
+                    "engines)`), or use another folder."
                 )
             with self._explained():
                 self._open(path, settings, writing)
@@ -123,41 +123,41 @@ class TrialStore:
             raise
 
     def hold(self) -> None:
-        """Keep every other process from working on this search.
+        """Lock this search against other processes.
 
         Raises:
-            RuntimeError: if one does.
+            RuntimeError: if another one has locked it.
         """
         if self._held is not None:
             return
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = open(self.folder / LOCK, "a")  # noqa: SIM115 held open as long as the search is at work
+        file = open(self.folder / LOCK, "a")  # noqa: SIM115 held open while the search runs
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.close()
             raise RuntimeError(
-                f"A notebook works on the search in {self.folder} already: use that one, end its kernel, or take "
-                "another folder."
+                f"Another notebook runs the search in {self.folder}: use that one, end its kernel, or choose another "
+                "folder."
             ) from None
         except OSError:
             pass  # this file system has no locks
         self._held = file
 
     def release(self) -> None:
-        """Let another process work on this search."""
+        """Unlock this search for other processes."""
         if self._held is not None:
             self._held.close()
             self._held = None
 
     def close(self) -> None:
-        """Close the file; what is in memory stays."""
+        """Close the file; the trials stay in memory."""
         self.release()
         if hasattr(self, "_database"):
             self._database.close()
 
     def discard(self) -> None:
-        """Remove a new search that could not begin."""
+        """Remove a new search that could not start."""
         self.close()
         for name in (FILE, f"{FILE}-journal", LOCK):
             (self.folder / name).unlink(missing_ok=True)
@@ -174,7 +174,7 @@ class TrialStore:
         """One trial.
 
         Raises:
-            ValueError: if there is none of this number.
+            ValueError: if there is no trial of this number.
         """
         with self.lock:
             if number not in self._trials:
@@ -182,7 +182,7 @@ class TrialStore:
             return self._trials[number]
 
     def put(self, trial: Trial, plan: TrialPlan | None = None) -> None:
-        """Add a trial or write it anew, in memory and on disk."""
+        """Add or replace a trial, in memory and on disk."""
         with self.lock:
             self.plans[trial.number] = plan or self.plans[trial.number]
             self.logs.setdefault(trial.number, TrialLog(log_path(self.folder, trial.number)))
@@ -200,12 +200,12 @@ class TrialStore:
                 )
 
     def take_in(self, number: int) -> None:
-        """Show a trial with the epochs that its log has by now."""
+        """Update a trial with the epochs in its log."""
         with self.lock:
             self._show(self._trials[number])
 
     def remember(self, **settings) -> None:
-        """Write settings that change, such as whether the search was stopped."""
+        """Change settings, such as whether the search was stopped."""
         with self.lock, self._explained(), self._database:
             self.settings |= settings
             self._database.executemany(
@@ -265,26 +265,26 @@ class TrialStore:
         log.read()
         ended = log.end is not None and log.attempt == row["attempts"] and log.end["status"] in ENDED
         if not writing and row["status"] in ("running", "stopping") and ended:
-            # It has ended since; who goes on with the search asks its engine.
+            # It has ended since; a process that continues the search asks its engine.
             row |= {"status": log.end["status"], "error": log.end["error"]}
         self._show(Trial(**row, parameters=parameters, engines=engines))
 
     @contextlib.contextmanager
     def _refused(self, part: str) -> Iterator[None]:
-        """Say of which file what is damaged."""
+        """Add to an error which part of which file is damaged."""
         try:
             yield
         except (sqlite3.DatabaseError, ValueError, TypeError, KeyError, AttributeError) as error:
             if getattr(error, "sqlite_errorname", "SQLITE_ERROR").split("_")[1] not in DAMAGED:
                 raise
             raise ValueError(
-                f"{self.path}: damaged, or not the file of a search ({part}: {error}). Put a copy of it in its place, "
+                f"{self.path}: damaged, or not the file of a search ({part}: {error}). Restore a copy of it, "
                 f"or start a new search in another folder; what the trials have written stays in {self.path.parent}."
             ) from error
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Turn what SQLite says of the disk and of other programs into errors with the file's name."""
+        """Turn SQLite's errors about the disk and other programs into errors with the file's name."""
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -293,14 +293,14 @@ class TrialStore:
                 full = OSError(errno.ENOSPC, str(error))
                 raise full_disk(full, self.path, None, "the last change is not written. Free some space.") from error
             if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-                raise RuntimeError(f"{self.path}: another program holds it ({error}). Close that one.") from error
+                raise RuntimeError(f"{self.path}: another program has locked it ({error}). Close that one.") from error
             raise OSError(
                 f"{self.path}: cannot be read or written ({error}). Check its permissions and the disk."
             ) from error
 
 
 def check_settings(settings: Mapping[str, object]) -> None:
-    """Raise ValueError unless settings that were read are those of a search."""
+    """Raise ValueError unless these are valid settings of a search."""
     for name, kind in SETTINGS.items():
         value = settings.get(name)
         if name not in settings or not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
@@ -313,7 +313,7 @@ def check_settings(settings: Mapping[str, object]) -> None:
 
 
 def check_record(record: Trial | TrialPlan) -> None:
-    """Raise ValueError unless the entries of a record that was read have their types."""
+    """Raise ValueError unless the entries of a record have the right types."""
     for name, kind in TYPES[type(record)].items():
         value = getattr(record, name)
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):

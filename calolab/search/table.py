@@ -1,4 +1,4 @@
-"""The best trials of a search as a table, in text and in HTML, like the published one of the RPV GAN."""
+"""The best trials of a search as a table in text and HTML, like the published one of the RPV GAN."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from calolab.search.trials import Trial, short
 
 @dataclass(frozen=True)
 class SearchTable:
-    """The best trials first: parameters, epoch of the best metric, and all that was measured in that epoch.
+    """The best trials first: parameters, epoch of the best metric, and all metrics of that epoch.
 
     Args:
-        title: what was searched, in words.
+        title: in words.
         header: names of the columns.
-        rows: one tuple of texts per trial.
+        rows: one tuple of strings per trial.
     """
 
     title: str
@@ -30,7 +30,7 @@ class SearchTable:
 
     def _repr_html_(self):
         def row(texts, tag):
-            # Long names may break where their words meet, else a table with all that was measured is too wide.
+            # Long names may be broken between their words, otherwise the table is too wide.
             cells = (escape(text).replace("_", "_<wbr>") for text in texts)
             return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
 
@@ -42,7 +42,7 @@ class SearchTable:
 
 
 def best_first(trials: tuple[Trial, ...], direction: str) -> list[Trial]:
-    """The trials that have a value, the best one first; of equals the earlier."""
+    """The trials that have a value, the best one first; of equal ones the earlier."""
     sign = 1 if direction == "minimize" else -1
     return sorted((trial for trial in trials if trial.value is not None), key=lambda trial: sign * trial.value)
 
@@ -50,8 +50,8 @@ def best_first(trials: tuple[Trial, ...], direction: str) -> list[Trial]:
 def make_table(trials: tuple[Trial, ...], metric: str, direction: str, top: int) -> SearchTable:
     """The table of the best `top` trials.
 
-    Columns are the rank, the trial and its status, its parameters, the epoch of its best metric, the metric, and what
-    else was measured in that epoch: first what begins with `ks`, then the other numbers.
+    Columns are the rank, the trial and its status, its parameters, the epoch of its best metric, the metric, and the
+    other metrics of that epoch: first those that begin with `ks`, then the rest.
     """
     ranked = best_first(trials, direction)[:top]
     parameters = list(dict.fromkeys(name for trial in ranked for name in trial.parameters))

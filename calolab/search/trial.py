@@ -1,4 +1,4 @@
-"""What a training function is given of its trial: parameters, data, reports, and a training wired to all of it."""
+"""The argument of a training function: parameters and data of its trial, reports, and a connected `fit`."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from calolab.distributed import horovod
 from calolab.search.trials import TrialLog, trial_folder
 
 BEST = "best.gan"
-WIRED = ("checkpoints", "resume", "parallel", "should_stop", "progress")  # options of `training.fit`
+SET_BY_SEARCH = ("checkpoints", "resume", "parallel", "should_stop", "progress")  # options of `training.fit`
 
 
 class TrialDiverged(RuntimeError):
-    """The metric of a trial is not a number any more."""
+    """The metric of a trial is not finite."""
 
 
 class TrialContext:
-    """One trial, as its training function sees it on an engine.
+    """One trial, as seen by its training function on an engine.
 
     Args:
-        task: what the notebook has sent.
-        data: as given to `search`; the same object for all trials on this engine, so leave it as it is.
-        lines: where reports go.
+        task: the trial (`worker.TrialTask`).
+        data: of the search; the same object for all trials on this engine, so do not change it.
+        lines: the trial's file (`worker.TrialLines`).
 
     Attributes:
-        breakable: whether a wish to stop may break what is being done just now.
-        divergence: why the metric is not a number; empty while it is one.
+        interruptible: whether a stop request may interrupt the current work immediately.
+        divergence: why the metric is not finite; empty if it is.
     """
 
     def __init__(self, task, data, lines):
         self._task, self._lines, self._parallel = task, lines, None
-        self.data, self.breakable, self.divergence = data, False, ""
+        self.data, self.interruptible, self.divergence = data, False, ""
         self._best, self._last = math.inf, 0
         if task.resume and self.rank == 0:
             log = TrialLog(lines.path)
@@ -51,12 +51,12 @@ class TrialContext:
 
     @property
     def parameters(self) -> dict:
-        """The values that the search has proposed, by name."""
+        """The values proposed by the search, by name."""
         return dict(self._task.parameters)
 
     @property
     def epochs(self) -> int:
-        """Epochs in all; more for a trial that was promoted."""
+        """Total number of epochs; promotion increases it."""
         return self._task.epochs
 
     @property
@@ -66,42 +66,42 @@ class TrialContext:
 
     @property
     def resume(self) -> bool:
-        """Whether this attempt shall go on where the last one was, if it has left a checkpoint in `folder`."""
+        """Whether to continue the last attempt, if it has left a checkpoint in `folder`."""
         return self._task.resume
 
     @property
     def seed(self) -> int:
-        """The search's seed."""
+        """Seed of the search."""
         return self._task.seed
 
     @property
     def folder(self) -> Path:
-        """A folder of this trial's own for whatever it writes, on the engine's side."""
+        """The folder of this trial for any files, on the engine's machine."""
         return trial_folder(self._task.folder, self._task.number)
 
     @property
     def rank(self) -> int:
-        """This engine's rank among those that work on the trial together."""
+        """Rank of this engine among those of the trial."""
         return 0 if self._task.meeting is None else self._task.meeting.rank
 
     @property
     def size(self) -> int:
-        """How many engines work on the trial together."""
+        """Number of engines of the trial."""
         return 1 if self._task.meeting is None else self._task.meeting.size
 
     def should_stop(self) -> bool:
-        """Whether the trial was told to stop: return soon, or be interrupted after two seconds."""
+        """Whether a stop was requested: return soon, otherwise the trial is interrupted after two seconds."""
         return on_engine.stop_requested.is_set()
 
     def report(self, epoch: int, **metrics: float) -> None:
-        """Write down what was measured after an epoch; said again, it is added to what is there.
+        """Record metrics of an epoch; further calls for the same epoch add to it.
 
         Args:
             epoch: from 0.
-            metrics: numbers by name; that of the search's metric decides.
+            metrics: numbers by name; the search optimises the one that is its metric.
 
         Raises:
-            TypeError: if a metric is no number.
+            TypeError: if a metric is not a number.
             TrialDiverged: if the search's metric is not finite; the trial then ends as failed.
         """
         for name, value in metrics.items():
@@ -124,34 +124,36 @@ class TrialContext:
         callbacks: Sequence[Callable] = (),
         **options,
     ):
-        """`training.fit`, wired to the search: it reports every epoch, keeps checkpoints and the GAN of the best epoch,
-        stops when told to, goes on after a promotion or the loss of an engine, and trains on all ranks of the trial.
+        """`training.fit` connected to the search.
+
+        It reports every epoch, saves checkpoints and the GAN of the best epoch, stops on request, continues after a
+        promotion or the loss of an engine, and trains on all ranks of the trial.
 
         Args:
             gan: the networks to train.
-            data: a `Sample` or `EventStream`, all events; by default the search's own. Ranks take their shards.
-            physics_score, callbacks, options: as for `training.fit`; `epochs` and `seed` are the search's by default,
-                and leave `epochs` so: a promotion sets it. `time_limit` holds for each attempt; the losses of an epoch
-                that it cuts short are reported.
+            data: all events, a `Sample` or `EventStream`; by default those of the search. Each rank uses its shard.
+            physics_score, callbacks, options: as for `training.fit`; by default `epochs` and `seed` are those of the
+                search. Do not set `epochs`, which promotion changes. `time_limit` applies to each attempt; the losses
+                of an incomplete last epoch are reported.
 
         Returns:
             The `History`.
 
         Raises:
-            TypeError: for an option that the search sets by itself.
+            TypeError: for an option that the search sets.
         """
         from calolab import training
         from calolab.training.checkpoints import FILE
         from calolab.training.history import OUT_OF_TIME
         from calolab.training.ranks import Alone, from_rank_0
 
-        if refused := sorted(set(WIRED) & set(options)):
-            raise TypeError(f"trial.fit sets {', '.join(refused)} by itself: leave it out.")
+        if refused := sorted(set(SET_BY_SEARCH) & set(options)):
+            raise TypeError(f"trial.fit sets {', '.join(refused)} itself: leave it out.")
         data = self.data if data is None else data
         epochs = _Epochs(self, gan)
         if physics_score is not None:
-            physics_score = training.PhysicsScore(epochs.judged_by(physics_score.score), physics_score.by)
-        # Rank 0 reads and writes the checkpoints: it alone knows whether there is one.
+            physics_score = training.PhysicsScore(epochs.reporting(physics_score.score), physics_score.by)
+        # Only rank 0 reads and writes the checkpoints.
         parallel = self._parallel or Alone()
         resume = from_rank_0(parallel, lambda: bool(self.resume and os.path.isfile(self.folder / FILE)))
         try:
@@ -175,7 +177,7 @@ class TrialContext:
         return history
 
     def join(self) -> None:
-        """Meet the other ranks, where there are some."""
+        """Connect to the other ranks, if there are any."""
         if self._task.meeting is not None:
             from calolab.distributed.rank import choose_device
 
@@ -188,7 +190,7 @@ class TrialContext:
             self._parallel.shutdown()
 
     def conclude(self, returned) -> None:
-        """Take in what the training function has returned: nothing, the metric, or numbers by name."""
+        """Record what the training function has returned: nothing, the metric, or numbers by name."""
         if isinstance(returned, Mapping):
             self.report(self._last, **returned)
         elif isinstance(returned, numbers.Real) and not isinstance(returned, bool):
@@ -200,37 +202,36 @@ class TrialContext:
 
         if self.rank == 0 and self._task.metric in measured and self._rated(measured) < self._best:
             self._best = self._rated(measured)
-            with computing_in(
-                "float32", gan.generator, gan.discriminator
-            ):  # a file keeps the precision it was saved in
+            # A file has the precision in which it was saved.
+            with computing_in("float32", gan.generator, gan.discriminator):
                 gan.save(self.folder / BEST)
 
     @contextmanager
-    def may_break(self):
-        """Inside the block, a wish to stop interrupts at once."""
-        self.breakable = True
+    def may_interrupt(self):
+        """In the block, a stop request interrupts immediately."""
+        self.interruptible = True
         try:
-            if self.should_stop():  # it came before the block
+            if self.should_stop():  # requested before the block
                 raise KeyboardInterrupt
             yield
         finally:
-            self.breakable = False
+            self.interruptible = False
 
     def _rated(self, epoch: Mapping) -> float:
-        """The metric, turned so that less is better."""
+        """The metric, with the sign for which smaller is better."""
         value = epoch[self._task.metric]
         return value if self._task.direction == "minimize" else -value
 
 
 class _Epochs:
-    """Losses of the epochs of one training, reported with their scores as each epoch ends."""
+    """Losses of the epochs of one training, reported with their scores at the end of each epoch."""
 
     def __init__(self, trial: TrialContext, gan):
         self._trial, self._gan = trial, gan
         self._epoch, self._steps, self._sums = 0, 0, {}
 
     def count(self, progress) -> None:
-        """Add the losses of a step; report those of an epoch that ends, before its score, which a stop may break."""
+        """Add the losses of a step; report those of a complete epoch before its score, which a stop may interrupt."""
         if progress.epoch != self._epoch:
             self._epoch, self._steps, self._sums = progress.epoch, 0, {}
         self._steps += 1
@@ -240,20 +241,20 @@ class _Epochs:
             self._report({name: total / self._steps for name, total in self._sums.items()})
 
     def close(self, unfinished: Mapping) -> None:
-        """Report the losses of an epoch that was cut short by the time limit, over the steps done of it."""
+        """Report the mean losses of an epoch that the time limit has ended early."""
         self._epoch = unfinished["epoch"]
         self._report(unfinished["losses"])
 
-    def judged_by(self, score: Callable) -> Callable:
-        """The function that judges an epoch, which also reports what it finds."""
+    def reporting(self, score: Callable) -> Callable:
+        """The physics score, which also reports its values."""
 
-        def judge(gan):
-            with self._trial.may_break():
+        def scored(gan):
+            with self._trial.may_interrupt():
                 scores = {name: float(value) for name, value in score(gan).items()}
             self._report(scores)
             return scores
 
-        return judge
+        return scored
 
     def _report(self, measured: Mapping[str, float]) -> None:
         self._trial.report(self._epoch, **measured)

@@ -1,4 +1,4 @@
-"""Trials of a search: the record of one, and the file into which its engine writes every epoch."""
+"""Trials of a search: the record of a trial, and the file to which its engine appends every epoch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ENDED = ("finished", "stopped", "pruned", "failed")
 
 @dataclass(frozen=True)
 class Trial:
-    """One set of parameters and what came of it.
+    """One set of parameters and its results.
 
     Args:
         number: from 0, in the order in which the parameters were proposed.
@@ -27,11 +27,11 @@ class Trial:
         parameters: values by name.
         epochs: one dictionary per epoch: `epoch` (from 0), then losses and scores by name.
         value: the best value of the search's metric so far; None without one.
-        best_epoch: the epoch that it comes from.
-        engines: ids of the engines that work on it, or did last; rank 0 first.
+        best_epoch: the epoch with this value.
+        engines: ids of its current or last engines, rank 0 first.
         attempts: how often it was started.
-        started, ended: when its last attempt was [Unix seconds].
-        error: why it failed; what there is to know of one that was stopped or replaced.
+        started, ended: of its last attempt [s since 1970].
+        error: why it failed, or what happened to an attempt that was stopped or replaced.
     """
 
     number: int
@@ -66,14 +66,14 @@ class Trial:
 
 @dataclass
 class TrialLog:
-    """The lines that the engines have appended to a trial's file, taken in as they come.
+    """The lines that engines have appended to a trial's file, read as they arrive.
 
     Args:
         path: the file, e.g. `trials/0007.jsonl`.
-        epochs: by number; what a later attempt repeats replaces what an earlier one had from there on.
+        epochs: by number; a later attempt replaces those of an earlier one from its first epoch on.
         attempt: the attempt that wrote last.
-        end: how it ended, as its engine says: `status`, `error`, and whether it had `exhausted` the engine's memory;
-            None while it runs.
+        end: how it ended, from its engine: `status`, `error`, and whether it had `exhausted` the engine's memory; None
+            while it runs.
     """
 
     path: Path
@@ -83,7 +83,7 @@ class TrialLog:
     _offset: int = 0
 
     def read(self) -> bool:
-        """Take in the whole lines that are new; whether there were any. The last may still be torn."""
+        """Read new complete lines, and return whether there were any; the last line may be incomplete."""
         try:
             if os.path.getsize(self.path) <= self._offset:
                 return False
@@ -98,16 +98,16 @@ class TrialLog:
             try:
                 self.take(json.loads(line))
             except (ValueError, TypeError, KeyError):
-                continue  # torn when its engine was killed; the next attempt began a line of its own
+                continue  # incomplete, because its engine was killed; the next attempt starts a new line
         return bool(whole)
 
     def append(self, entry: Mapping) -> None:
-        """Append a line that an engine has sent, whose file cannot be seen from here; it is taken in by `read`."""
+        """Append a line from an engine that does not see this file; `read` then reads it."""
         with open(self.path, "ab", buffering=0) as file:
             write_line(file, self.path, json.dumps(entry).encode() + b"\n")
 
     def take(self, entry: Mapping) -> None:
-        """Take in one line: the beginning of an attempt, an epoch or the end."""
+        """Use one line: the beginning of an attempt, an epoch, or the end."""
         entry = dict(entry)
         attempt = entry.pop("attempt")
         if not isinstance(attempt, int) or not isinstance(entry.get("epoch", 0), int):
@@ -131,7 +131,7 @@ class TrialLog:
             self.epochs[number] = {**entry, "attempt": attempt}
 
     def records(self) -> tuple[dict, ...]:
-        """The epochs in order, as `Trial.epochs` has them."""
+        """The epochs in order, as in `Trial.epochs`."""
         return tuple(
             {"epoch": number, **{name: value for name, value in entry.items() if name not in ("epoch", "attempt")}}
             for number, entry in sorted(self.epochs.items())
@@ -139,12 +139,12 @@ class TrialLog:
 
 
 def log_path(folder: str | os.PathLike, number: int) -> Path:
-    """The file into which the engine of a trial appends every epoch."""
+    """The file to which the engine of a trial appends every epoch."""
     return Path(folder, "trials", f"{number:04d}.jsonl")
 
 
 def trial_folder(folder: str | os.PathLike, number: int) -> Path:
-    """Where a trial's checkpoints and its best GAN lie."""
+    """The folder with a trial's checkpoints and its best GAN."""
     return Path(folder, "trials", f"{number:04d}")
 
 
@@ -191,7 +191,7 @@ def write_line(file: io.FileIO, path: str | os.PathLike, line: bytes) -> None:
     """
     before, written = file.seek(0, os.SEEK_END), 0
     try:
-        while written < len(line):  # a disk that is nearly full takes a part, and only then says so
+        while written < len(line):  # a disk that is nearly full accepts a part first
             written += file.write(line[written:])
     except OSError as error:
         os.ftruncate(file.fileno(), before)

@@ -90,7 +90,7 @@ def test_ctrl_c_in_a_script_stops_its_search_which_goes_on_when_reattached(left,
         ["-c", SEARCH, tmp_path], lambda: log.exists() and len(log.read_text().splitlines()) > 3
     )
     assert (code, printed) == (130, "")
-    assert said == f"Stopped: the search after 0 of 3 trials; all trials in {tmp_path}: reattach_search continues.\n"
+    assert said == f"Stopped: the search after 0 of 3 trials; all trials in {tmp_path}: search.reattach continues.\n"
     wait_for(lambda: states() == {"idle"})
     running = search.reattach(tmp_path)
     assert {trial.status for trial in running.trials} == {"queued"} and running.status == "interrupted"

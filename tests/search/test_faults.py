@@ -82,7 +82,7 @@ def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
 
 def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searchers, monkeypatch):
     monkeypatch.setattr(time_limits, "NEW_ENGINE_ANSWERS_WITHIN", 0.5)
-    told = f"a trial needs 1 engines; at other work: {', '.join(map(str, searchers.ids))}."
+    told = f"a trial needs 1 engines; busy with other work: {', '.join(map(str, searchers.ids))}."
 
     @contextlib.contextmanager
     def at_work():
@@ -141,7 +141,7 @@ def test_an_engine_that_does_not_answer_is_replaced(run, searchers, monkeypatch)
     assert other in searchers.ids
 
 
-@pytest.mark.parametrize("kind, said", [("eats", "more than the 0.6"), ("gulps", "asked for more memory")])
+@pytest.mark.parametrize("kind, said", [("eats", "more than its limit of 0.6"), ("gulps", "requested more memory")])
 def test_a_trial_that_eats_memory_fails_and_its_engine_is_replaced(run, searchers, kind, said):
     before = searchers.ids
     running = run(kind, memory=int(0.6 * GIBIBYTE))
@@ -153,7 +153,7 @@ def test_a_trial_that_eats_memory_fails_and_its_engine_is_replaced(run, searcher
 
 def test_one_that_goes_on_eating_is_killed_with_its_engine_and_not_tried_again(run, searchers):
     trial = run("eats on", memory=int(0.6 * GIBIBYTE)).trial(0)
-    assert trial.status == "failed" and "more than the 0.6" in trial.error and trial.attempts == 1
+    assert trial.status == "failed" and "more than its limit of 0.6" in trial.error and trial.attempts == 1
     wait_for(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
 
 

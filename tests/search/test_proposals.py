@@ -27,7 +27,7 @@ def run(one, trials, start=0):
     for number in range(start, start + trials):
         parameters = one.propose(number)
         history.append(ended(number, parameters, loss(parameters)))
-        one.tell(history[-1])
+        one.add_ended(history[-1])
     return history
 
 
@@ -55,29 +55,29 @@ def test_tpe_goes_on_with_what_an_earlier_notebook_knew():
 def test_trials_without_a_value_or_half_done_do_no_harm():
     one = proposer()
     for number, status in enumerate(["failed", "stopped", "pruned", "finished"]):
-        one.tell(ended(number, one.propose(number), None if number < 2 else 1.0, status))
+        one.add_ended(ended(number, one.propose(number), None if number < 2 else 1.0, status))
     known = [ended(0, space.draw(SPACE, 3, 0), None, "running"), ended(1, space.draw(SPACE, 3, 1), None)]
     assert set(proposer(known=known).propose(2)) == set(SPACE)
 
 
 @pytest.mark.parametrize("pruner", ["median", "halving"])
 @pytest.mark.parametrize("method", ["tpe", "random"])
-def test_a_bad_trial_is_hopeless_and_a_good_one_is_not(method, pruner):
+def test_a_bad_trial_is_pruned_and_a_good_one_is_not(method, pruner):
     one = proposer(method, pruner)
     for number in range(8):
         parameters = one.propose(number)
         for epoch in range(8):
-            one.hopeless(number, epoch, 10.0 - epoch + 0.1 * number)
-        one.tell(ended(number, parameters, 3.0))
+            one.should_prune(number, epoch, 10.0 - epoch + 0.1 * number)
+        one.add_ended(ended(number, parameters, 3.0))
     bad, good = 8, 9
     for number in (bad, good):
         one.propose(number)
-    assert any(one.hopeless(bad, epoch, 50.0) for epoch in range(8))
-    assert not any(one.hopeless(good, epoch, 1.0 - 0.1 * epoch) for epoch in range(8))
-    assert not one.hopeless(bad, 0, 50.0)  # said once
+    assert any(one.should_prune(bad, epoch, 50.0) for epoch in range(8))
+    assert not any(one.should_prune(good, epoch, 1.0 - 0.1 * epoch) for epoch in range(8))
+    assert not one.should_prune(bad, 0, 50.0)  # said once
 
 
 def test_nothing_is_pruned_without_a_pruner():
     one = proposer()
     one.propose(0)
-    assert not any(one.hopeless(0, epoch, 1e9) for epoch in range(9))
+    assert not any(one.should_prune(0, epoch, 1e9) for epoch in range(9))

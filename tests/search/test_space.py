@@ -48,7 +48,7 @@ def test_a_space_survives_json():
         (lambda: Real(2, 1), "a lower and a higher end, received 2 and 1"),
         (lambda: Real(0, 1, log=True), "above 0, received 0"),
         (lambda: Real(0, math.inf), "received 0 and inf"),
-        (lambda: Integer(1.5, 3), "whole numbers"),
+        (lambda: Integer(1.5, 3), "expects integers"),
         (lambda: Choice(), "at least one value"),
         (lambda: Choice("a", "a"), "each value once"),
         (lambda: check_space({}), "at least one parameter"),

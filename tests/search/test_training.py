@@ -152,7 +152,7 @@ def test_a_trial_that_fills_the_memory_with_tensors_fails(searchers, tmp_path):
     running = search.start(searchers, train, {"score": Choice("none")}, folder=tmp_path, trials=1, memory=2 * GIBIBYTE)
     running.wait(90)
     trial = running.trial(0)
-    assert trial.status == "failed" and "more than the 2.00 GiB" in trial.error
+    assert trial.status == "failed" and "more than its limit of 2.00 GiB" in trial.error
     deadline = time.monotonic() + 60
     while len(searchers) < 2 or trial.engines[0] in searchers.ids:  # it is replaced
         assert time.monotonic() < deadline

@@ -175,7 +175,7 @@ def test_one_process_alone_works_in_a_folder(tmp_path):
     store = TrialStore(tmp_path / "search", SETTINGS)
     code = f"from calolab.search.store import TrialStore; TrialStore({str(store.folder)!r})"
     other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert "A notebook works on the search in" in other.stderr and "RuntimeError" in other.stderr
+    assert "Another notebook runs the search in" in other.stderr and "RuntimeError" in other.stderr
     store.close()
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
@@ -184,7 +184,7 @@ def test_a_folder_takes_one_search_and_must_have_one_to_be_opened(tmp_path):
     with pytest.raises(ValueError, match="no search in .*search.sqlite is missing"):
         TrialStore(tmp_path)
     TrialStore(tmp_path, SETTINGS).close()
-    with pytest.raises(ValueError, match="reattach_search.*or take another folder"):
+    with pytest.raises(ValueError, match="search.reattach.*or use another folder"):
         TrialStore(tmp_path, SETTINGS)
     TrialStore(tmp_path).close()  # the refusal left no lock
 
