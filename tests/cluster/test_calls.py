@@ -118,7 +118,7 @@ def test_an_engine_that_has_gone_without_an_answer_has_died(quick):
     client = Client()
     call = calls.Call(client, (3, 9), [answer("a", 1), answer("b")], 0.1)
     follow_for(call, 5)
-    assert call.failure() == calls.Failure(died=(9,)) and client.received == []
+    assert call.failure() == calls.Failure(died=(9,), engine=9) and client.received == []
 
 
 def test_what_was_sent_is_stopped_where_the_rest_cannot_be(monkeypatch):
