@@ -1,10 +1,9 @@
 """Build Horovod's wheel once for the interpreter that runs this file, and install it: `python .ci/horovod_wheel.py`.
 
-PyPI has Horovod's source only. The patches in `.ci/horovod/`, each of which begins with its reason, make it compile with
-TensorFlow 2.21 and behave as calolab needs. The wheel is kept in calolab's cache, keyed by TensorFlow, Python,
+PyPI has Horovod's source only. The patches in `.ci/horovod/`, each of which begins with its reason, make it compile
+with TensorFlow 2.21 and behave as calolab needs. The wheel is kept in calolab's cache, keyed by TensorFlow, Python,
 compiler, MPI, flags and patches. Flags are Horovod's own variables, e.g. `HOROVOD_GPU_OPERATIONS=NCCL`. Standard
 library only.
-"""
 
 from __future__ import annotations
 
