@@ -4,6 +4,7 @@ PyPI has Horovod's source only. The patches in `.ci/horovod/`, each of which beg
 with TensorFlow 2.21 and behave as calolab needs. The wheel is kept in calolab's cache, keyed by TensorFlow, Python,
 compiler, MPI, flags and patches. Flags are Horovod's own variables, e.g. `HOROVOD_GPU_OPERATIONS=NCCL`. Standard
 library only.
+"""
 
 from __future__ import annotations
 
