@@ -1,4 +1,4 @@
-"""`%search`: hyper-parameter search; each verb calls one function of `calolab.distributed` and returns its value."""
+"""`%search`: hyper-parameter search; each verb calls one function of `calolab.search` and returns its value."""
 
 from __future__ import annotations
 
@@ -13,45 +13,45 @@ GIBIBYTE = 2**30
 
 
 def parser() -> VerbParser:
-    """The grammar of `%search`."""
+    """The parser of `%search`."""
     top = VerbParser(prog="%search", description="Search for hyper-parameters.", add_help=False)
-    verbs = top.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=VerbParser)
+    verbs = top.verbs = top.add_subparsers(dest="verb", metavar="verb", required=True, parser_class=VerbParser)
 
     def verb(name, summary, chosen=True):
         added = verbs.add_parser(name, help=summary, description=summary, add_help=False)
         if chosen:
-            added.add_argument("--id", metavar="NAME", help="variable that holds the search (the newest one)")
+            added.add_argument("--id", metavar="NAME", help="variable with the search (the newest one)")
         return added
 
-    start = verb("start", "Begin a search.", chosen=False)
-    start.add_argument("train", help="variable that holds the training function of one trial")
-    start.add_argument("space", help="variable that holds the search space")
-    start.add_argument("--folder", required=True, help="where everything is kept")
-    start.add_argument("--engines", default="engines", metavar="NAME", help="variable that holds them (engines)")
-    start.add_argument("--data", metavar="NAME", help="variable that holds the events")
-    start.add_argument("-n", "--trials", type=positive(int), help="trials in all (20)")
-    start.add_argument("--epochs", type=positive(int), help="epochs of a trial (10)")
+    start = verb("start", "Start a search.", chosen=False)
+    start.add_argument("train", help="variable with the training function")
+    start.add_argument("space", help="variable with the search space")
+    start.add_argument("--folder", required=True, help="folder for all files of the search")
+    start.add_argument("--engines", default="engines", metavar="NAME", help="variable with the engines (engines)")
+    start.add_argument("--data", metavar="NAME", help="variable with the events")
+    start.add_argument("-n", "--trials", type=positive(int), help="total number of trials (20)")
+    start.add_argument("--epochs", type=positive(int), help="epochs per trial (10)")
     start.add_argument("--method", help="tpe or random (tpe)")
     start.add_argument("--pruner", help="median or halving (none)")
-    start.add_argument("--metric", help="the number that decides (ks_comb)")
+    start.add_argument("--metric", help="metric to optimise (ks_comb)")
     start.add_argument("--direction", help="minimize or maximize (minimize)")
     start.add_argument("--ranks", type=positive(int), help="engines per trial (1)")
-    start.add_argument("--retries", type=int, help="new attempts after the loss of an engine (1)")
-    start.add_argument("--memory", type=positive(float), metavar="GIB", help="what an engine may take [GiB] (no bound)")
-    start.add_argument("--seed", type=int, help="of the proposals (0)")
-    verb("status", "How the search is.")
-    table = verb("table", "The best trials with all that was measured.")
-    table.add_argument("--top", type=positive(int), default=10, help="how many (10)")
+    start.add_argument("--retries", type=int, help="retries of a trial after the loss of an engine (1)")
+    start.add_argument("--memory", type=positive(float), metavar="GIB", help="memory limit per engine [GiB] (none)")
+    start.add_argument("--seed", type=int, help="seed of the proposals (0)")
+    verb("status", "The state of the search.")
+    table = verb("table", "The best trials with their metrics.")
+    table.add_argument("--top", type=positive(int), default=10, help="number of trials (10)")
     stop = verb("stop", "Stop a trial, or the whole search.")
-    stop.add_argument("number", type=int, nargs="?", help="of the trial; all by default")
-    restart = verb("restart", "Run a trial again from its beginning.")
-    restart.add_argument("number", type=int, help="of the trial")
-    promote = verb("promote", "Let a trial go on from its last checkpoint, before all others.")
-    promote.add_argument("number", type=int, help="of the trial")
-    promote.add_argument("--epochs", type=positive(int), required=True, help="how many in all")
-    reattach = verb("reattach", "Go on with the search of an earlier kernel.", chosen=False)
-    reattach.add_argument("folder", help="of the search")
-    reattach.add_argument("--engines", metavar="NAME", help="variable that holds them (none: look only)")
+    stop.add_argument("number", type=int, nargs="?", help="number of the trial; all by default")
+    restart = verb("restart", "Run a trial again from scratch.")
+    restart.add_argument("number", type=int, help="number of the trial")
+    promote = verb("promote", "Continue a trial from its last checkpoint, before all others.")
+    promote.add_argument("number", type=int, help="number of the trial")
+    promote.add_argument("--epochs", type=positive(int), required=True, help="total number of epochs")
+    reattach = verb("reattach", "Continue the search of an earlier kernel.", chosen=False)
+    reattach.add_argument("folder", help="folder of the search")
+    reattach.add_argument("--engines", metavar="NAME", help="variable with the engines (none: history only)")
     verb("list", "The searches of this kernel.", chosen=False)
     return top
 
@@ -72,7 +72,7 @@ class SearchMagics(Magics):
             if verb == "list":
                 return search.known()
             if verb in ("start", "reattach"):
-                return self._begin(verb, options)
+                return self._start(verb, options)
             running = self._chosen(options.pop("id", None))
             if verb == "status":
                 return running
@@ -83,7 +83,7 @@ class SearchMagics(Magics):
         except (ValueError, TypeError, RuntimeError) as error:
             raise UsageError(str(error)) from error
 
-    def _begin(self, verb, options):
+    def _start(self, verb, options):
         for name in {"train", "space", "engines", "data"} & set(options):
             options[name] = self._variable(options[name])
         if verb == "reattach":
@@ -96,7 +96,7 @@ class SearchMagics(Magics):
         if name is not None:
             found = self._variable(name)
             if not isinstance(found, search.Search):
-                raise UsageError(f"{name} holds no search, but a {type(found).__name__}.")
+                raise UsageError(f"{name} is not a search, but a {type(found).__name__}.")
             return found
         searches = search.known()
         if not searches:

@@ -1,4 +1,4 @@
-"""The grammar that the magics share: a verb with options, help, and errors that a notebook can show."""
+"""The parser of the magics: verbs with options, help, and errors that a notebook can show."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from calolab import cluster
 
 
 class VerbParser(argparse.ArgumentParser):
-    """argparse that tells a notebook what is wrong instead of ending its kernel."""
+    """An argument parser that raises errors for a notebook instead of ending its kernel.
+
+    Attributes:
+        verbs: the result of `add_subparsers`.
+    """
+
+    verbs: argparse.Action
 
     def error(self, message):
         """Raise the error that a notebook shows."""
@@ -34,20 +40,20 @@ def positive(kind: Callable) -> Callable:
 
 
 def read(line: str, top: VerbParser) -> cluster.Text | dict:
-    """What a line asks for: its help, or the options of its verb.
+    """Parse a line: returns the help, or the options of its verb.
 
     Args:
-        line: all after the magic's name.
-        top: the magic's parser, with one subparser per verb.
+        line: the text after the magic's name.
+        top: parser of the magic, with one subparser per verb.
 
     Raises:
-        UsageError: for a line that the parser does not take, with the nearest verb.
+        UsageError: for an invalid line, with the nearest verb.
     """
     try:
         words = shlex.split(line)
     except ValueError as error:
         raise UsageError(f"{top.prog}: {error} in {line!r}") from error
-    verbs = top._subparsers._group_actions[0].choices
+    verbs = top.verbs.choices
     if not words or {"-h", "--help"} & set(words):
         chosen = verbs.get(words[0], top) if words else top
         return cluster.Text(chosen.format_help())

@@ -1,4 +1,4 @@
-"""How a training scales with the number of engines: measure it, see where the time goes, predict more engines."""
+"""How training scales with the number of engines: measurement, breakdown of the step time, and prediction."""
 
 from calolab.scaling.efficiency import ScalingPoint, ScalingReport
 from calolab.scaling.measure import report

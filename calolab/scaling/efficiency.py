@@ -1,4 +1,4 @@
-"""What a scaling measurement found: where the time of a step goes on one and on several engines, and what to expect."""
+"""The result of a scaling measurement: the parts of a step's time on one and on several engines, and a prediction."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from calolab.scaling.network import FABRIC, Network, Prediction, predict
 
 KINDS = {
-    "alone": "one engine by itself",
-    "independent": "engines at the same time, each by itself",
-    "weak": "together, same batch per engine",
-    "strong": "together, same batch in all",
+    "alone": "a single engine",
+    "independent": "engines at the same time, without exchange",
+    "weak": "engines, same batch per engine",
+    "strong": "engines, same total batch",
 }
 
 
@@ -20,21 +20,21 @@ class ScalingPoint:
     """The mean step of one kind on one number of engines.
 
     Args:
-        kind: `"alone"`; `"independent"`: several engines train at the same time and exchange nothing, which shows what
-            they cost each other by sharing a machine; `"weak"`: all together, with the batch of one for each;
-            `"strong"`: all together, with the batch of one shared by all.
+        kind: `"alone"`: a single engine; `"independent"`: several engines train at the same time without exchange,
+            which shows the cost of sharing a machine; `"weak"`: data-parallel, with the single engine's batch on each;
+            `"strong"`: data-parallel, with the single engine's batch divided among all.
         ranks: number of engines.
         batch_size: events per engine and pass.
-        step: from its beginning to the next one's, mean over the engines [s].
-        reference: a step of one engine by itself, measured in turns with this [s].
-        compute: of the step all but the next two [s].
-        waiting: from the moment an engine had its gradients until the slowest engine had them, mean over engines [s].
-        allreduce: from then until an engine had the average, mean over the engines [s].
+        step: time from the beginning of a step to that of the next, mean over the engines [s].
+        reference: step of a single engine, measured alternately with this one [s].
+        compute: the step without the next two parts [s].
+        waiting: from when an engine has its gradients until the slowest engine has them, mean over the engines [s].
+        allreduce: from then until an engine has the average, mean over the engines [s].
         samples_per_second: of all engines together [1/s].
-        efficiency: speed per engine over that of one engine by itself.
-        error: its standard error, from the scatter over the rounds.
-        bytes: that an engine sends for the averages of a step, and receives as well.
-        memory: the most that an engine held [bytes], the largest of all.
+        efficiency: speed per engine, relative to that of a single engine.
+        error: its standard error, from the variation between rounds.
+        bytes: that an engine sends, and receives, for the averages of a step.
+        memory: peak memory of an engine [bytes], maximum over the engines.
     """
 
     kind: str
@@ -54,17 +54,17 @@ class ScalingPoint:
 
 @dataclass(frozen=True)
 class ScalingReport:
-    """Where the time goes, measured; `predict` and `plot` extrapolate with a stated model.
+    """The measured parts of a step's time; `predict` and `plot` extrapolate with the model of `network`.
 
     Args:
-        title: what was trained, and on what.
-        points: measured, in order.
+        title: what was trained on which engines.
+        points: in the order of measurement.
         network: fitted to measured averages over all engines.
-        averages: the measured ones: size [bytes] and time [s].
-        passes: of one step, by the names of their kinds.
-        sizes: what each pass averages [bytes].
-        jitter: standard deviation of each pass's compute within a round, of engines together (weak) [s].
-        notes: what a reader must know.
+        averages: measured ones: size [bytes] and time [s].
+        passes: names of the passes of one step.
+        sizes: of what each pass averages [bytes].
+        jitter: standard deviation of each pass's compute within a round, in weak scaling [s].
+        notes: conditions of the measurement.
     """
 
     title: str
@@ -94,26 +94,29 @@ class ScalingReport:
         return max(point.ranks for point in self.points)
 
     def losses(self, ranks: int | None = None) -> dict[str, float]:
-        """What a weakly scaled step on so many engines (by default all) takes more than one engine's [s], by cause.
+        """Additional time of a step in weak scaling, relative to a single engine's [s], by cause.
 
-        `sharing the machine` is what engines lose that exchange nothing; `beside Horovod` is what else the compute
-        takes longer when they do; negative numbers are scatter.
+        `sharing the machine` is that of engines without exchange; `beside Horovod` is the further increase of compute
+        with exchange. Negative values are within the measurement's uncertainty.
+
+        Args:
+            ranks: number of engines; by default the largest measured.
         """
         ranks = ranks or self.largest
-        apart, together = self.point("independent", ranks), self.point("weak", ranks)
+        independent, weak = self.point("independent", ranks), self.point("weak", ranks)
         return {
-            "sharing the machine": apart.step - together.reference,
-            "beside Horovod": together.compute - apart.step,
-            "waiting for the slower engine": together.waiting,
-            "allreduce": together.allreduce,
+            "sharing the machine": independent.step - weak.reference,
+            "beside Horovod": weak.compute - independent.step,
+            "waiting for the slower engine": weak.waiting,
+            "allreduce": weak.allreduce,
         }
 
     def predict(self, ranks: Sequence[int], network: Network | None = None) -> Prediction:
-        """Steps on other numbers of ranks with the same batch each, by the model of `network_model`: an extrapolation.
+        """Steps on other numbers of ranks with the same batch per rank, extrapolated by the model of `network`.
 
         Args:
             ranks: numbers of ranks.
-            network: between them; by default the measured one. One without an overhead gets Horovod's measured one.
+            network: between them; by default the measured one. Without overhead, Horovod's measured one is used.
         """
         network = network or self.network
         if not network.overhead:
@@ -129,13 +132,13 @@ class ScalingReport:
         )
 
     def plot(self, network: Network = FABRIC, ranks: Sequence[int] = tuple(2**k for k in range(11))):
-        """Where the time goes, and the efficiency up to 1,024 ranks by the model beside published points: a figure.
+        """A figure of the parts of a step, and of the model's efficiency up to 1,024 ranks beside published points.
 
         Args:
-            network: a stated one, drawn beside the measured.
-            ranks: for which the model is drawn.
+            network: an assumed one, shown beside the measured one.
+            ranks: numbers of ranks at which the model is shown.
         """
-        from calolab.plots import scaling  # matplotlib loads when something is drawn
+        from calolab.plots import scaling  # loads matplotlib
 
         return scaling.show(self, [self.predict(ranks), self.predict(ranks, network)])
 
@@ -152,9 +155,9 @@ class ScalingReport:
         return cls(content["title"], points, Network(**content["network"]), averages, **lists)
 
     def __repr__(self):
-        rows = [f"{'':>42}  ms/step  compute  waiting  allreduce  samples/s  efficiency  MB sent  MB held"]
+        rows = [f"{'':>46}  ms/step  compute  waiting  allreduce  samples/s  efficiency  MB sent  MB held"]
         for row in self._rows():
-            rows.append("{:>42}  {:>7}  {:>7}  {:>7}  {:>9}  {:>9}  {:>10}  {:>7}  {:>7}".format(*row))
+            rows.append("{:>46}  {:>7}  {:>7}  {:>7}  {:>9}  {:>9}  {:>10}  {:>7}  {:>7}".format(*row))
         return "\n".join([self.title, *rows, *self._remarks()])
 
     def _repr_html_(self):
@@ -178,10 +181,10 @@ class ScalingReport:
         return rows
 
     def _remarks(self) -> list[str]:
-        network, together = self.network, self.point("weak", self.largest)
+        network, weak = self.network, self.point("weak", self.largest)
         parts = ", ".join(f"{name} {1e3 * seconds:+.1f} ms" for name, seconds in self.losses().items())
         return [
-            f"{self.largest} engines, weak scaling: {1e3 * (together.step - together.reference):+.1f} ms per step, "
+            f"{self.largest} engines, weak scaling: {1e3 * (weak.step - weak.reference):+.1f} ms per step, "
             f"from {parts}.",
             f"Averages as measured: {1e3 * network.overhead:.2f} ms by Horovod, {1e6 * network.latency:.0f} us a "
             f"message, {network.bandwidth / 1e9:.2f} GB/s; {len(self.sizes)} per step.",

@@ -1,4 +1,4 @@
-"""Measure how a training scales: one engine and several in turns, so that drifts of the machine cancel."""
+"""Measure how training scales, alternating between one and several engines so that drifts of the machine cancel."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from calolab.scaling.efficiency import ScalingPoint, ScalingReport
 from calolab.scaling.network import fit_network, moved_bytes
 from calolab.training.recipe import Recipe
 
-SIZES = (4, 2**14, 2**18, 2**20, 2**22, 2**24)  # bytes of the averages that tell the network
-BATCHES = 2  # that each engine holds and takes again and again
+SIZES = (4, 2**14, 2**18, 2**20, 2**22, 2**24)  # of the averages to which the network is fitted [bytes]
+BATCHES = 2  # that each engine holds and uses repeatedly
 
 
 @stopping("the measurement of scaling")
@@ -37,27 +37,27 @@ def report(
     recipe=None,
     progress: bool = True,
 ) -> ScalingReport:
-    """Measure strong and weak scaling, and where the time of a step goes; blocks until it is done.
+    """Measure strong and weak scaling and the parts of a step's time; blocks until it is done.
 
-    In each round take their turn: one engine by itself, several at the same time without exchange, several together
-    with `batch_size` events each (weak scaling), and with `batch_size` in all (strong). The first steps, which compile,
-    are not counted. Every engine stamps when it has its gradients and when it has their average, in each pass: it waits
-    until the slowest engine has its own, and the rest is the allreduce. Clocks of several machines are compared by the
-    ends of the averages. The GAN stays as it is.
+    Each round measures a single engine, several engines at the same time without exchange, data-parallel engines with
+    `batch_size` events each (weak scaling), and with `batch_size` events in total (strong scaling). The first steps,
+    which compile, are not counted. In each pass every engine records when it has its gradients and when it has their
+    average: until the slowest engine has its gradients it waits, and the rest is the allreduce. Clocks of different
+    machines are compared by the ends of the averages. The GAN does not change.
 
     Args:
-        engines: for a fair comparison with one core each (`cluster.start(n, cores=1)`).
+        engines: with one core each for a fair comparison (`cluster.start(n, cores=1)`).
         gan: the networks.
-        data: events to train on, a `Sample` or an `EventStream`; a few are enough, they are taken again and again.
-        ranks: numbers of engines to compare; one engine is always measured.
+        data: events to train on, a `Sample` or an `EventStream`; a few are enough, as they are used repeatedly.
+        ranks: numbers of engines to measure; a single engine is always measured.
         batch_size: events per pass of one engine; every number of ranks must divide it.
         steps: per block.
-        rounds: how often all take their turn.
+        rounds: number of rounds.
         precision, seed, recipe: as for `training.fit`.
         progress: whether to show a progress bar.
 
     Raises:
-        ValueError: if there are fewer engines, or the batch cannot be shared.
+        ValueError: if there are fewer engines, or the batch cannot be divided.
         RuntimeError: if engines are busy, do not answer or fail.
     """
     several = sorted({int(number) for number in ranks} - {1})
@@ -65,7 +65,7 @@ def report(
     if not several or several[0] < 1 or several[-1] > len(alive):
         raise ValueError(f"ranks expects numbers from 2 to {len(alive)}, the engines alive, received {tuple(ranks)}.")
     if wrong := [number for number in several if batch_size % number]:
-        raise ValueError(f"A batch of {batch_size} cannot be shared by {wrong[0]} ranks: give a multiple.")
+        raise ValueError(f"A batch of {batch_size} cannot be shared by {wrong[0]} ranks: use a multiple.")
     if steps < 2 or rounds < 1:
         raise ValueError(f"steps must be at least 2 and rounds at least 1, received {steps} and {rounds}.")
     recipe = recipe or Recipe.published(gan.architecture)
@@ -91,17 +91,17 @@ def report(
 
 
 def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
-    """All blocks on some engines and on the first of them."""
+    """All measurements on these engines and on the first of them."""
     meeting.check_idle(engines, ids)
     facts = meeting.engine_facts(engines, ids)
     meetings, note = meeting.arrange_meetings(engines, ids, facts)
     machines = _call(engines, ids, rank.machine)
     batch, size = options["batch_size"], len(ids)
     turns = {
-        "alone": ("alone", ids[:1], batch),
-        "independent": ("alone", ids, batch),
-        "weak": ("together", ids, batch),
-        "strong": ("together", ids, batch // size),
+        "alone": ("local", ids[:1], batch),
+        "independent": ("local", ids, batch),
+        "weak": ("data_parallel", ids, batch),
+        "strong": ("data_parallel", ids, batch // size),
     }
     shards = _shards(data, BATCHES * batch * options["recipe"].discriminator_passes, size)
     networks, found = shipment.pack_gan(gan), {kind: [] for kind in turns}
@@ -123,12 +123,12 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
             port = _call(engines, ids[:1], rank.answer_pings, [(facts[0].address,)])[0]
             latency = _call(engines, ids[-1:], rank.ping, [(facts[0].address, port)])[0]
     finally:
-        with contextlib.suppress(Exception):  # an engine that has died left by itself
+        with contextlib.suppress(Exception):  # engines that have died
             _call(engines, sorted({*ids} & {*engines.ids}), rank.end, timeout=time_limits.SESSION_ENDS_WITHIN)
     hosts = [engine.host for engine in facts]
     stamps = {kind: [_stamps(taken) for taken in blocks] for kind, blocks in found.items()}
     sizes = tuple(map(int, found["weak"][0][0]["bytes"]))
-    # The mean over the ranks, which end at different moments, and the median over the repeats.
+    # Mean over the ranks, which end at different times, and median over the repeats.
     seconds = np.median(averages.mean(axis=0), axis=1)
     return {
         "points": [
@@ -144,12 +144,12 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
 
 
 def _point(kind, hosts, events, stamps, found, sizes, recipe) -> ScalingPoint:
-    """One kind's rounds as a point; `stamps` holds those of all kinds."""
+    """The rounds of one kind as a point; `stamps` has those of all kinds."""
     alone, own = (np.array([_seconds(block) for block in stamps[name]]) for name in ("alone", kind))
-    together, size = kind in ("weak", "strong"), len(stamps[kind][0])
-    parts = [split(block, hosts) if together else (_seconds(block), 0.0, 0.0) for block in stamps[kind]]
+    exchange, size = kind in ("weak", "strong"), len(stamps[kind][0])
+    parts = [split(block, hosts) if exchange else (_seconds(block), 0.0, 0.0) for block in stamps[kind]]
     compute, waiting, allreduce = map(float, np.mean(parts, axis=0))
-    # A strongly scaled step does the work of one engine's step on all of them, the others do it on each.
+    # In strong scaling, all engines share the work of a single engine's step; otherwise each does all of it.
     share = size if kind == "strong" else 1
     ratios = alone / own / share
     return ScalingPoint(
@@ -164,7 +164,7 @@ def _point(kind, hosts, events, stamps, found, sizes, recipe) -> ScalingPoint:
         samples_per_second=float(events * size * recipe.discriminator_passes / own.mean()),
         efficiency=float(alone.mean() / own.mean() / share),
         error=float(ratios.std(ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else float("nan"),
-        bytes=float(sum(moved_bytes(one, size) for one in sizes)) if together else 0.0,
+        bytes=float(sum(moved_bytes(one, size) for one in sizes)) if exchange else 0.0,
         memory=max(rank["memory"] for taken in found for rank in taken),
     )
 
@@ -174,14 +174,14 @@ def _stamps(taken: Sequence[dict]) -> np.ndarray:
 
 
 def split(stamps: np.ndarray, hosts: Sequence[str]) -> tuple[float, float, float]:
-    """Compute, waiting and allreduce of a step, means over steps and ranks [s]; together they are the step.
+    """Compute, waiting and allreduce of a step, means over steps and ranks [s]; their sum is the step's time.
 
     Args:
         stamps: of all ranks, shape `(rank, step, 2 + 2 * passes)`, as `StepTimer.take` gives them.
-        hosts: the machine of each rank.
+        hosts: machine of each rank.
     """
-    had, got = stamps[:, :, 1:-1:2], stamps[:, :, 2:-1:2]  # the gradients; their average
-    # Ranks of one machine read one clock. Those of several get an average at the same moment, but for a message's time.
+    had, got = stamps[:, :, 1:-1:2], stamps[:, :, 2:-1:2]  # times of the gradients, and of their average
+    # Ranks of one machine share a clock. Ranks of several receive an average at the same time, up to one message.
     ahead = np.zeros((len(hosts), 1, 1))
     if len(set(hosts)) > 1:
         ahead[:, 0, 0] = np.median(got - got[0], axis=(1, 2))
@@ -191,19 +191,19 @@ def split(stamps: np.ndarray, hosts: Sequence[str]) -> tuple[float, float, float
 
 
 def _seconds(stamps: np.ndarray) -> float:
-    """A step's mean time over ranks and steps [s]."""
+    """Mean time of a step over ranks and steps [s]."""
     return float((stamps[:, -1, -1] - stamps[:, 0, 0]).mean() / stamps.shape[1])
 
 
 def _jitter(rounds: Sequence[np.ndarray]) -> tuple[float, ...]:
-    """The scatter of each pass's compute from step to step within a round [s]."""
+    """The standard deviation of each pass's compute between the steps of a round [s]."""
     computes = [block[:, :, 1:-1:2] - block[:, :, 0:-2:2] for block in rounds]
     variances = [compute.var(axis=1, ddof=1).mean(axis=0) for compute in computes]
     return tuple(map(float, np.sqrt(np.mean(variances, axis=0))))
 
 
 def _shards(data, events: int, size: int) -> list[Sample]:
-    """So many events for each rank, some of them several times if there are fewer."""
+    """The same number of events for each rank; events are repeated if there are fewer."""
     wanted = events * size
     sample = data if isinstance(data, Sample) else data.head(wanted)
     return [sample.select(np.arange(rank, wanted, size) % len(sample)) for rank in range(size)]
@@ -237,7 +237,7 @@ def _notes(engines: Engines, machines: Sequence[tuple], steps: int, rounds: int)
         notes.append(f"Each engine has {engines.cores} cores: to compare cores, start them with cores=1.")
     for host, (load, cores) in dict(machines).items():
         if hosts.count(host) * engines.cores > cores:
-            notes.append(f"{host} has fewer cores ({cores}) than its engines use: they take turns.")
+            notes.append(f"{host} has fewer cores ({cores}) than its engines use: they compete for them.")
         if load > 0.3:
-            notes.append(f"{host} ({cores} cores) had a load of {load:.1f} before: other work ran beside the measured.")
+            notes.append(f"{host} ({cores} cores) had a load of {load:.1f} before: other processes were running.")
     return tuple(notes)

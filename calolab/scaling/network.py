@@ -1,4 +1,4 @@
-"""A model of data-parallel steps on many ranks: measured compute and jitter, and averages by an alpha-beta ring."""
+"""A model of data-parallel steps on many ranks: measured compute and jitter, and ring allreduce (alpha-beta model)."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Network:
-    """How long ranks take to average a vector: `overhead + 2 (p - 1) latency + 2 (p - 1) / p * size / bandwidth`.
+    """The time to average a vector over ranks: `overhead + 2 (p - 1) latency + 2 (p - 1) / p * size / bandwidth`.
 
-    In a ring of p ranks each sends p - 1 messages to sum the vector up and p - 1 to hand the sums round, every message
-    a p-th of it.
+    In a ring of p ranks, each sends p - 1 messages to sum the vector and p - 1 to distribute the sums; each message has
+    1/p of the vector's size.
 
     Args:
-        name: what the curves are labelled with.
+        name: label in figures.
         latency: alpha, of one message [s].
-        bandwidth: 1 / beta, of one rank to the next, the sums included [bytes/s].
-        overhead: of Horovod per average, whatever the network: its cycle, and agreeing on what is averaged [s].
+        bandwidth: 1 / beta, from one rank to the next, including the sums [bytes/s].
+        overhead: of Horovod per average, independent of the network: its cycle and negotiation [s].
 
     Raises:
         ValueError: if a number is negative, or the bandwidth zero.
@@ -38,9 +38,9 @@ class Network:
             )
 
     def average_seconds(self, size, ranks):
-        """Seconds for one average of `size` bytes over `ranks` ranks; arrays broadcast.
+        """Time of one average of `size` bytes over `ranks` ranks [s]; arrays are broadcast.
 
-        A single rank averages nothing and takes no time.
+        It is 0 for a single rank.
         """
         size, ranks = np.asarray(size, dtype=float), np.asarray(ranks, dtype=float)
         taken = self.overhead + 2 * (ranks - 1) * self.latency + moved_bytes(size, ranks) / self.bandwidth
@@ -49,15 +49,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Time per step by number of ranks, as the model has it, at the same batch per rank (weak scaling).
+    """Time per step by number of ranks in the model, at the same batch per rank (weak scaling).
 
     Args:
-        network: whose averages were assumed.
+        network: assumed for the averages.
         ranks: shape `(point,)`.
         compute: per step, the same for every number of ranks [s].
         waiting: for the slowest rank, shape `(point,)` [s].
         average: in the averages over the ranks, shape `(point,)` [s].
-        alone: a step of one rank by itself [s].
+        alone: step of a single rank [s].
     """
 
     network: Network
@@ -74,12 +74,12 @@ class Prediction:
 
     @property
     def efficiency(self) -> np.ndarray:
-        """Speed per rank over that of one rank by itself, shape `(point,)`."""
+        """Speed per rank relative to that of a single rank, shape `(point,)`."""
         return self.alone / self.step
 
 
-# A fabric as many supercomputers have it: a stated example, not a measurement.
-FABRIC = Network("a stated fabric: 2 us, 12.5 GB/s", latency=2e-6, bandwidth=12.5e9)
+# Typical of supercomputers: an assumption, not a measurement.
+FABRIC = Network("assumed fabric: 2 us, 12.5 GB/s", latency=2e-6, bandwidth=12.5e9)
 
 
 def moved_bytes(size, ranks):
@@ -88,20 +88,20 @@ def moved_bytes(size, ranks):
 
 
 def fit_network(name: str, ranks: int, latency: float, sizes: Sequence[int], seconds: Sequence[float]) -> Network:
-    """The network that explains how long averages of several sizes take.
+    """The network that fits the measured times of averages of several sizes.
 
-    With one number of ranks, latency and overhead look alike: the latency is measured by itself, and what else does not
-    depend on the size is overhead.
+    Latency and overhead cannot be distinguished with one number of ranks: the latency is measured separately, and the
+    rest of the constant term is overhead.
 
     Args:
         name: of the network.
-        ranks: that averaged.
+        ranks: number of ranks that averaged.
         latency: of one message between ranks [s].
         sizes: of the vectors [bytes], at least two different ones.
-        seconds: that the averages took.
+        seconds: times of the averages.
 
     Raises:
-        ValueError: if these do not tell a bandwidth.
+        ValueError: if no bandwidth can be determined.
     """
     sizes, seconds = np.asarray(sizes, dtype=float), np.asarray(seconds, dtype=float)
     if len(sizes) != len(seconds) or len(np.unique(sizes)) < 2 or ranks < 2 or not np.all(seconds > 0):
@@ -109,16 +109,16 @@ def fit_network(name: str, ranks: int, latency: float, sizes: Sequence[int], sec
             f"A network is fitted to the times (above 0 s) of averages of two sizes or more on two ranks or more; "
             f"received {len(sizes)} sizes and {len(seconds)} times on {ranks} ranks."
         )
-    # Relative errors are alike for small and large vectors.
+    # The relative errors of small and large vectors are similar.
     design = np.column_stack([np.ones_like(sizes), moved_bytes(sizes, ranks)]) / seconds[:, None]
     (constant, slope), *_ = np.linalg.lstsq(design, np.ones_like(seconds), rcond=None)
     if slope <= 0:
-        raise ValueError("Larger vectors did not take longer to average: give larger sizes, or more repeats.")
+        raise ValueError("Averaging larger vectors did not take longer: use larger sizes or more repeats.")
     return Network(name, latency, 1 / slope, max(0.0, constant - 2 * (ranks - 1) * latency))
 
 
 def expected_maximum(ranks: int) -> float:
-    """The expected largest of so many independent normal numbers, in standard deviations above their mean."""
+    """The expected maximum of `ranks` independent standard normal variables."""
     if ranks < 2:
         return 0.0
     x = np.linspace(-9.0, 9.0, 36_001)
@@ -136,16 +136,16 @@ def predict(
     jitter: Sequence[float],
     sizes: Sequence[int],
 ) -> Prediction:
-    """Time per step on so many ranks, if each rank's share of the work stays as it is.
+    """Time per step at the same work per rank (weak scaling).
 
-    The ranks meet after every pass. There they wait for the slowest: the expected largest of p normal numbers with the
-    jitter of that pass, so jitter of different ranks counts as independent.
+    The ranks synchronise after every pass and wait for the slowest: the expected maximum of p normal variables with the
+    jitter of that pass, which is assumed to be independent between ranks.
 
     Args:
         ranks: numbers of ranks.
-        network: between them.
-        alone: a step of one rank by itself [s].
-        compute: a rank's compute per step beside others on its machine [s].
+        network: between the ranks.
+        alone: step of a single rank [s].
+        compute: of a rank per step, with others on its machine [s].
         jitter: standard deviation of the compute of each pass [s].
         sizes: what each pass averages [bytes].
 

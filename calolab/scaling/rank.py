@@ -1,4 +1,4 @@
-"""A rank of a scaling measurement, on its engine: compiled once, it takes steps alone and with the others in turns."""
+"""A rank of a scaling measurement, on its engine: compiled once, it executes steps with and without the others."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class MeasurementTask:
     """What a rank measures.
 
     Args:
-        meeting: how it finds the other ranks.
+        meeting: how it connects to the other ranks.
         options: keywords of `training.timing.StepTimer`.
-        space, origin: of the events that travel beside.
+        space, origin: of the events, which are sent separately.
     """
 
     meeting: Meeting
@@ -38,10 +38,10 @@ class MeasurementTask:
 
 @dataclass(frozen=True)
 class Session:
-    """What a rank keeps between two calls: its steps alone, those with the others, and the way to these."""
+    """What a rank keeps between two calls: steps without and with the other ranks, and the connection to them."""
 
-    alone: object
-    together: object
+    local: object
+    data_parallel: object
     parallel: horovod.Communicator
 
 
@@ -49,11 +49,11 @@ _session: Session | None = None  # of this engine, between `begin` and `end`
 
 
 def begin(task: MeasurementTask, networks: np.ndarray, values, labels) -> None:
-    """Meet the other ranks and be ready to take steps.
+    """Connect to the other ranks and prepare steps.
 
     Args:
         task: what to measure.
-        networks: the GAN, as `shipment.pack_gan` gives it.
+        networks: the GAN, from `shipment.pack_gan`.
         values, labels: of the events that this rank trains on.
     """
     global _session
@@ -62,46 +62,46 @@ def begin(task: MeasurementTask, networks: np.ndarray, values, labels) -> None:
     end()
     rank.choose_device(task.meeting)
     data = Sample(np.asarray(values), labels, task.space, task.origin)
-    alone = StepTimer(shipment.unpack_gan(networks), data, **task.options)
+    local = StepTimer(shipment.unpack_gan(networks), data, **task.options)
     parallel = horovod.Communicator(task.meeting)
     try:
-        together = StepTimer(shipment.unpack_gan(networks), data, **task.options, parallel=parallel)
+        data_parallel = StepTimer(shipment.unpack_gan(networks), data, **task.options, parallel=parallel)
     except BaseException:
         parallel.shutdown()
         raise
-    _session = Session(alone, together, parallel)
+    _session = Session(local, data_parallel, parallel)
 
 
-def take(kind: str, steps: int, batch_size: int, meet: bool) -> dict:
-    """Take steps.
+def take(kind: str, steps: int, batch_size: int, synchronise: bool) -> dict:
+    """Execute steps.
 
     Args:
-        kind: "alone" or "together".
-        steps: how many.
+        kind: "local" or "data_parallel".
+        steps: number of steps.
         batch_size: events per pass.
-        meet: whether all ranks take steps now, and begin at the same moment.
+        synchronise: whether all ranks begin at the same time.
 
     Returns:
-        `stamps` as `StepTimer.take` gives them, `bytes` that each pass averages, `memory`: the most that this process
-        held meanwhile [bytes].
+        `stamps` of `StepTimer.take`, `bytes` that each pass averages, and `memory`: peak memory of this process during
+        the steps [bytes].
     """
-    forgotten = _forget_peak()
+    reset = _reset_peak()
     timer = getattr(_session, kind)
-    if meet:
+    if synchronise:
         _session.parallel.average([np.zeros(1, np.float32)])
     stamps = timer.take(steps, batch_size)
-    return {"stamps": stamps, "bytes": timer.averaged_bytes, "memory": _peak(forgotten)}
+    return {"stamps": stamps, "bytes": timer.averaged_bytes, "memory": _peak(reset)}
 
 
 def averages(sizes: Sequence[int], repeats: int) -> np.ndarray:
-    """Seconds that averages of vectors of so many bytes take, shape `(size, repeat)`."""
+    """Times of averages of vectors of these sizes in bytes, shape `(size, repeat)` [s]."""
     from calolab.training.timing import timed_averages
 
     return timed_averages(_session.parallel, sizes, repeats)
 
 
 def end() -> None:
-    """Leave the other ranks and forget the networks."""
+    """Disconnect from the other ranks and release the networks."""
     global _session
     session, _session = _session, None
     if session is not None:
@@ -109,18 +109,18 @@ def end() -> None:
 
 
 def machine() -> tuple[float, int]:
-    """The load of this engine's machine in the last minute, and its cores."""
+    """The load of this engine's machine over the last minute, and its number of cores."""
     return os.getloadavg()[0], os.cpu_count() or 1
 
 
 def answer_pings(address: str) -> int:
-    """Send every byte of the next connection to this address back; gives the port at once."""
-    door = socket.create_server((address, 0))
-    door.settimeout(time_limits.PING_ANSWERS_WITHIN)
+    """Send back every byte of the next connection to this address; returns the port immediately."""
+    listener = socket.create_server((address, 0))
+    listener.settimeout(time_limits.PING_ANSWERS_WITHIN)
 
     def answer():
-        with door, contextlib.suppress(OSError):
-            line, _ = door.accept()
+        with listener, contextlib.suppress(OSError):
+            line, _ = listener.accept()
             with line:
                 line.settimeout(time_limits.PING_ANSWERS_WITHIN)
                 line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -128,11 +128,11 @@ def answer_pings(address: str) -> int:
                     line.sendall(byte)
 
     threading.Thread(target=answer, daemon=True).start()
-    return door.getsockname()[1]
+    return listener.getsockname()[1]
 
 
 def ping(address: str, port: int, repeats: int = 200) -> float:
-    """Half the time that a byte takes to another engine and back [s]: the median of `repeats`."""
+    """Half the round-trip time of a byte to another engine [s], median of `repeats`."""
     taken = []
     with socket.create_connection((address, port), timeout=time_limits.PING_ANSWERS_WITHIN) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -144,18 +144,18 @@ def ping(address: str, port: int, repeats: int = 200) -> float:
     return float(np.median(taken)) / 2
 
 
-def _forget_peak() -> bool:
-    """Let the kernel forget the most memory that this process has held; whether it could."""
+def _reset_peak() -> bool:
+    """Reset the peak memory of this process; returns whether the system allows it."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5")
         return True
     return False
 
 
-def _peak(forgotten: bool) -> int:
-    """The most memory that this process has held, since it was forgotten or ever [bytes]."""
+def _peak(reset: bool) -> int:
+    """The peak memory of this process, since the reset or its start [bytes]."""
     import resource
 
     status = Path("/proc/self/status")
-    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if forgotten and status.exists() else None
+    found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text()) if reset and status.exists() else None
     return 1024 * (int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)

@@ -76,7 +76,7 @@ def test_help_says_what_there_is(run, line):
         ("start train space --folder f --engines nobody", "no variable 'nobody'"),
         ("start train events --folder f", "a dictionary from names"),
         ("start train space --folder f --method grid", "Unknown method 'grid'"),
-        ("status --id train", "train holds no search, but a function"),
+        ("status --id train", "train is not a search, but a function"),
         ("reattach /nowhere", "There is no search in /nowhere"),
         ("stop 'x", "No closing quotation"),
     ],

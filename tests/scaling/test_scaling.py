@@ -79,7 +79,7 @@ def test_losses_say_where_all_that_is_lost_goes(report):
 def test_a_report_survives_json_and_shows_itself(report):
     again = ScalingReport.from_dict(json.loads(json.dumps(report.to_dict())))
     assert again == report
-    assert "2 together, same batch per engine" in repr(again) and "<table>" in again._repr_html_()
+    assert "2 engines, same batch per engine" in repr(again) and "<table>" in again._repr_html_()
     assert "rounds of 3 steps" in again.notes[0]
 
 
@@ -104,9 +104,9 @@ def wait_for_rank_1(task, networks, values, labels):
     rank.begin(task, networks, values, labels)
     try:
         size = 2 if task.meeting.rank == 0 else 24
-        rank.take("together", 1, size, True)
+        rank.take("data_parallel", 1, size, True)
         started = time.perf_counter()
-        taken = rank.take("together", 3, size, True)
+        taken = rank.take("data_parallel", 3, size, True)
         return taken["stamps"], time.perf_counter() - started
     finally:
         rank.end()
