@@ -1,9 +1,9 @@
-"""Build Horovod's wheel once for the interpreter that runs this file, and install it: `python .ci/horovod_wheel.py`.
+"""Build the Horovod wheel for the interpreter that runs this file, and install it: `python .ci/horovod_wheel.py`.
 
-PyPI has Horovod's source only. The patches in `.ci/horovod/`, each of which begins with its reason, make it compile
-with TensorFlow 2.21 and behave as calolab needs. The wheel is kept in calolab's cache, keyed by TensorFlow, Python,
-compiler, MPI, flags and patches. Flags are Horovod's own variables, e.g. `HOROVOD_GPU_OPERATIONS=NCCL`. Standard
-library only.
+PyPI has only the source of Horovod. The patches in `.ci/horovod/`, each of which begins with its reason, make it
+compile with TensorFlow 2.21 and behave as calolab needs. The wheel is kept in the cache of calolab, with a key of
+TensorFlow, Python, compiler, MPI, flags and patches. Flags are the environment variables of Horovod, e.g.
+`HOROVOD_GPU_OPERATIONS=NCCL`. Only the standard library is used.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ PATCHES = sorted((Path(__file__).parent / "horovod").glob("*.patch"))
 
 
 class BuildError(Exception):
-    """The wheel cannot be built here; the message says why and what to do."""
+    """The wheel cannot be built; the message contains the reason and the remedy."""
 
 
 class NoCompiler(BuildError):
@@ -38,14 +38,14 @@ class NoCompiler(BuildError):
 
 
 def cache_folder() -> Path:
-    """The cache for wheels: under CALOLAB_CACHE, else XDG_CACHE_HOME/calolab, else ~/.cache/calolab."""
+    """The cache for wheels, in CALOLAB_CACHE, otherwise XDG_CACHE_HOME/calolab, otherwise ~/.cache/calolab."""
     if chosen := os.environ.get("CALOLAB_CACHE"):
         return Path(chosen).expanduser() / "horovod"
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "calolab" / "horovod"
 
 
 def first_line(*command: str) -> str:
-    """First line that a command prints, or nothing if it cannot run."""
+    """First line of the output of a command, or an empty string if it cannot run."""
     with contextlib.suppress(OSError, subprocess.CalledProcessError):
         out = subprocess.run(command, check=True, capture_output=True, text=True)
         return (out.stdout or out.stderr).strip().partition("\n")[0]
@@ -53,7 +53,7 @@ def first_line(*command: str) -> str:
 
 
 def flags() -> dict[str, str]:
-    """Horovod's build flags: TensorFlow and Gloo, MPI where the machine has it, and what the user's variables say."""
+    """Build flags of Horovod: TensorFlow and Gloo, MPI if the machine has it, and the variables set by the user."""
     mpi = "HOROVOD_WITH_MPI" if shutil.which("mpicxx") else "HOROVOD_WITHOUT_MPI"
     chosen = {"HOROVOD_WITH_TENSORFLOW": "1", "HOROVOD_WITHOUT_PYTORCH": "1", "HOROVOD_WITHOUT_MXNET": "1"}
     chosen |= {"HOROVOD_WITH_GLOO": "1", mpi: "1"}
@@ -68,7 +68,7 @@ def flags() -> dict[str, str]:
 
 
 def compiler() -> str:
-    """The C++ compiler to build with.
+    """The C++ compiler.
 
     Raises:
         NoCompiler: if there is none, or no make.
@@ -78,14 +78,14 @@ def compiler() -> str:
     if found is None or shutil.which("make") is None:
         missing = "C++ compiler" if found is None else "`make`"
         raise NoCompiler(
-            f"This machine has no {missing}, so Horovod cannot be built: everything but training on several engines "
-            "works; install one (Debian and Ubuntu: `apt install g++ make`) and run `make -B setup` to have that too."
+            f"This machine has no {missing}, so Horovod cannot be built: everything except training on several "
+            "engines works. To add it, run `apt install g++ make` (Debian and Ubuntu) and `make -B setup`."
         )
     return found
 
 
 def key(cxx: str, chosen: dict[str, str]) -> str:
-    """The name of this build: what decides whether a wheel fits, in words, and a digest of all of it."""
+    """The name of a build: the main versions, and a digest of everything that determines whether a wheel fits."""
     mpicxx = shutil.which("mpicxx") if chosen.get("HOROVOD_WITH_MPI") else None
     mpi = (first_line(mpicxx, "--showme:version") or first_line(mpicxx, "-v")) if mpicxx else "no MPI"
     tensorflow = importlib.metadata.version("tensorflow")
@@ -97,7 +97,7 @@ def key(cxx: str, chosen: dict[str, str]) -> str:
 
 
 def installed_from() -> str | None:
-    """Where this environment's Horovod came from: a file's URL, "" if unknown (conda), None if there is none."""
+    """Source of the installed Horovod: the URL of a file, "" if unknown (conda), None if it is not installed."""
     try:
         origin = importlib.metadata.distribution("horovod").read_text("direct_url.json")
     except importlib.metadata.PackageNotFoundError:
@@ -106,7 +106,7 @@ def installed_from() -> str | None:
 
 
 def run(log, *command: str | os.PathLike, **options) -> None:
-    """Run one command of the build, its words going to the log; its process group ends with us.
+    """Run one command of the build with its output in the log; its process group ends with this process.
 
     Raises:
         BuildError: if it fails.
@@ -122,8 +122,8 @@ def run(log, *command: str | os.PathLike, **options) -> None:
 
 
 def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
-    """Download, patch, compile and test the wheel, all inside the folder `work`."""
-    tools = work / "tools"  # our own folder: setuptools < 80 must not replace the user's
+    """Download, patch, compile and test the wheel in the folder `work`."""
+    tools = work / "tools"  # a separate folder, because setuptools < 80 must not replace that of the user
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
     cmake = re.search(r"(\d+)\.(\d+)", first_line("cmake", "--version"))
     has_cmake = cmake is not None and (int(cmake[1]), int(cmake[2])) >= (3, 13)
@@ -134,7 +134,7 @@ def build(work: Path, cxx: str, chosen: dict[str, str], log) -> Path:
         "PYTHONPATH": os.pathsep.join(filter(None, [str(tools), os.environ.get("PYTHONPATH")])),
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
         "MAKEFLAGS": os.environ.get("MAKEFLAGS") or f"-j{os.cpu_count()}",
-        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",  # Horovod's third parties ask for what CMake 4 dropped
+        "CMAKE_POLICY_VERSION_MINIMUM": "3.5",  # third-party code in Horovod needs features that CMake 4 has removed
         "TMPDIR": str(work),
     }
     if not has_cmake:
@@ -175,10 +175,10 @@ def apply(patch: Path, source: Path) -> None:
 
 
 def cached_wheel() -> Path:
-    """The wheel for this environment, from the cache, built first if it is not there.
+    """The wheel for this environment from the cache; it is built if missing.
 
     Raises:
-        BuildError: if it cannot be built; names the log.
+        BuildError: if it cannot be built, with the path of the log.
     """
     chosen = flags()
     cxx = compiler()
@@ -186,7 +186,7 @@ def cached_wheel() -> Path:
     if found := sorted(folder.glob("horovod-*.whl")):
         return found[0]
     log_file = folder.with_name(f"{folder.name}.log")
-    print(f"Building Horovod {VERSION} ({folder.name}): a few minutes, once.", flush=True)
+    print(f"Building Horovod {VERSION} ({folder.name}): this takes a few minutes, only once.", flush=True)
     with tempfile.TemporaryDirectory(prefix="calolab-horovod-") as name:
         work = Path(name)
         try:
@@ -201,7 +201,7 @@ def cached_wheel() -> Path:
 
 
 def keep(file: Path, target: Path) -> Path:
-    """Copy a file into the cache under a temporary name, then rename it: nothing half-written ever has its name."""
+    """Copy a file into the cache under a temporary name, then rename it, so that it is complete under its own name."""
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(f".{os.getpid()}-{target.name}")
     try:
@@ -213,17 +213,17 @@ def keep(file: Path, target: Path) -> Path:
 
 
 def install() -> None:
-    """Bring Horovod into this environment, unless the right one is there already."""
+    """Install Horovod in this environment, unless the right build is already installed."""
     present = installed_from()
     if present is not None and not re.search(r"/horovod/tensorflow[^/]+/horovod-[^/]+\.whl$", present):
-        print("Horovod is installed from elsewhere (conda?) and left as it is.")
+        print("Horovod from another source (conda?) is already installed and is not changed.")
         return
     try:
         wheel = cached_wheel()
     except NoCompiler:
         if present is None:
             raise
-        return  # what is installed was built when there was a compiler
+        return  # the installed one was built when there was a compiler
     if present is not None and present.endswith(f"/{wheel.parent.name}/{wheel.name}"):
         return
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
@@ -234,7 +234,7 @@ def install() -> None:
 
 
 if __name__ == "__main__":
-    # A terminated build must clean up like an interrupted one: both leave through the `with` blocks above.
+    # SIGTERM must clean up like Ctrl-C, through the `with` blocks above.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         install()
