@@ -119,7 +119,10 @@ class Call:
         self.signals += send_signal(self.client, number, self.busy)
 
     def stop(self) -> None:
-        """Request a stop; `follow` repeats it, and interrupts engines that ignore it."""
+        """Request a stop; `follow` repeats it, and interrupts engines that ignore it.
+
+        The engines must have called `on_engine.listen`: without it, `on_engine.STOP` ends their processes.
+        """
         self._stop_requested = True
         self._should_end_since = self._should_end_since or time.monotonic()
 
@@ -195,10 +198,9 @@ def send(
     function: Callable,
     arguments: Iterable[Sequence] | None = None,
     wake: Callable[[], None] | None = None,
+    revoke: int = signal.SIGINT,
 ) -> list[OwnAnswer]:
     """Send a function to engines, each with its own arguments; returns the pending answers, by rank.
-
-    If one cannot be sent, those that were sent are requested to stop.
 
     Args:
         client: of the cluster.
@@ -206,6 +208,7 @@ def send(
         function: to call there.
         arguments: the arguments on each engine, by rank; none by default.
         wake: called when an answer arrives, in a thread of the client.
+        revoke: signal to engines that have received the function when it cannot be sent to all.
 
     Raises:
         IndexError: if one of the engines does not exist any more.
@@ -216,7 +219,7 @@ def send(
         for view, given in zip(views, arguments, strict=True):
             answers.append(OwnAnswer(view.apply_async(function, *given), wake))
     except BaseException:
-        send_signal(client, STOP, ids[: len(answers)])
+        send_signal(client, revoke, ids[: len(answers)])
         raise
     return answers
 

@@ -165,7 +165,8 @@ def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: fl
     if limit is not None and spent > 0:
         limit = max(limit - spent, PASSED)
     with postponed():  # an interrupt half-way would leave ranks at work that nothing follows
-        answers = calls.send(engines.client, ids, rank.train, _arguments(training, meetings, resume, limit))
+        arguments = _arguments(training, meetings, resume, limit)
+        answers = calls.send(engines.client, ids, rank.train, arguments, revoke=on_engine.STOP)
         try:
             return TrainingRun(engines, ids, training.gan, answers, training.settings, note)
         except BaseException:

@@ -10,7 +10,7 @@ import pytest
 from ipyparallel.error import RemoteError
 
 from calolab import cluster
-from calolab.cluster import calls, time_limits
+from calolab.cluster import calls, on_engine, time_limits
 from tests.helpers import wait_for
 
 
@@ -134,7 +134,7 @@ def test_what_was_sent_is_stopped_where_the_rest_cannot_be(monkeypatch):
 
     client = Sending()
     with pytest.raises(TypeError, match="cannot be sent"):
-        calls.send(client, (3, 4, 5), abs, [("good",), ("good",), ("bad",)])
+        calls.send(client, (3, 4, 5), abs, [("good",), ("good",), ("bad",)], revoke=signal.SIGUSR1)
     assert client.received == [(signal.SIGUSR1, (3, 4))]
 
 
@@ -166,6 +166,7 @@ def test_ctrl_c_interrupts_the_engines_and_this_process_has_its_calls_at_once(se
     with pytest.raises(KeyboardInterrupt):
         calls.gather(searchers.client, searchers.ids, time.sleep, [(600,)] * 2, timeout=30)
     wait_for(lambda: not calls.engines_in_use(searchers.client))
+    calls.gather(searchers.client, searchers.ids[:1], on_engine.listen, timeout=10)
     answers = calls.send(searchers.client, searchers.ids[:1], time.sleep, [(600,)])
     call = calls.Call(searchers.client, searchers.ids[:1], answers, 30.0)
     assert calls.engines_in_use(searchers.client) == set(searchers.ids[:1])

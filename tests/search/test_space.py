@@ -62,5 +62,5 @@ def test_what_makes_no_sense_is_refused(wrong, message):
 def test_what_is_no_parameter_is_refused():
     with pytest.raises(TypeError, match=r"received 'x': \(1, 2\)"):
         check_space({"x": (1, 2)})
-    with pytest.raises(TypeError, match="give it a name here"):
+    with pytest.raises(TypeError, match="name it here"):
         Choice([1, 2])
