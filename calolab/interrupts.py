@@ -27,6 +27,9 @@ class Stopped(KeyboardInterrupt):
         what: what was stopped, e.g. "the simulation of showers".
         kept: what was kept, e.g. "checkpoint in run, resume=True continues from it".
         number: the signal.
+
+    >>> str(Stopped("the training", "checkpoint in run"))
+    'Stopped: the training; checkpoint in run.'
     """
 
     def __init__(self, what: str, kept: str = NOTHING, number: int = signal.SIGINT):

@@ -148,6 +148,10 @@ def concatenate(parts: Sequence[Particles]) -> Particles:
 
     Raises:
         ValueError: if there are no sets, or they have different fields or labels.
+
+    >>> one = Particles.from_flat([1], {"pt": [3.0], "eta": [0.1], "phi": [0.2], "mass": [0.0]})
+    >>> concatenate([one, one]).counts
+    array([1, 1])
     """
     parts = _alike(parts, "concatenate")
     first = parts[0]
@@ -164,6 +168,10 @@ def merge(parts: Sequence[Particles]) -> Particles:
 
     Raises:
         ValueError: if there are no sets, or they have different fields or numbers of events.
+
+    >>> one = Particles.from_flat([1], {"pt": [3.0], "eta": [0.1], "phi": [0.2], "mass": [0.0]})
+    >>> merge([one, one]).counts
+    array([2])
     """
     parts = _alike(parts, "merge")
     if any(len(part) != len(parts[0]) for part in parts):
@@ -217,6 +225,10 @@ def from_images(sample: Sample, minimum_pt: float = 0.1) -> Particles:
 
     Raises:
         ValueError: if the space is not an image in eta and phi.
+
+    >>> one = Particles.from_flat([1], {"pt": [3.0], "eta": [0.1], "phi": [0.2], "mass": [0.0]})
+    >>> from_images(images(one, "jet-image")).flat("pt")
+    array([3.])
     """
     space = _eta_phi(sample.space, "from_images")
     eta, phi = space.centres("eta"), space.centres("phi")

@@ -209,6 +209,14 @@ def save(
     Returns:
         The path.
 
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from calolab import spaces
+    >>> sample = Sample(np.full((2, 25, 25, 25), 1e-4), {"energy": [50.0, 60.0]}, spaces.space("clic-ecal"))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     load(save(Path(folder, "electrons.h5"), sample)).labels["energy"]
+    array([50., 60.])
+
     Raises:
         FileExistsError: if the file exists and `overwrite` is false.
         ValueError: if the layout cannot store the sample: no energy, no box of cells, negative or no values; or if the

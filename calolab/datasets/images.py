@@ -96,6 +96,10 @@ def symmetries(sample: Sample) -> Sample:
 
     Raises:
         ValueError: if the maps are not square.
+
+    >>> one = Sample(np.zeros((1, 256, 256)), {}, spaces.space("convergence"))
+    >>> len(symmetries(one))
+    8
     """
     shape = sample.space.shape
     if sample.space.has_depth or len(shape) != 2 or shape[0] != shape[1]:

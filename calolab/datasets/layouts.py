@@ -154,6 +154,9 @@ def guess(has: Callable[[str], bool]) -> Layout | None:
 
     Args:
         has: returns whether the file has a dataset with this name.
+
+    >>> guess({"ECAL", "energy"}.__contains__).name
+    '3dgan'
     """
     for name in ("rpv", "rpv-h5", "lagan"):
         if has(LAYOUTS[name].cells):

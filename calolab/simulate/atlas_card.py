@@ -98,7 +98,11 @@ class TowerGrid:
 
 @cache
 def ecal() -> TowerGrid:
-    """The electromagnetic calorimeter: 123,192 towers of 0.0174 x 1 degree, coarser beyond |eta| = 2.958."""
+    """The electromagnetic calorimeter: towers of 0.0174 in eta x 1 degree, coarser beyond |eta| = 2.958.
+
+    >>> ecal().n_cells
+    123192
+    """
     fine = [i * 0.0174 for i in range(-85, 87)]
     fine += [-2.958 + i * 0.0174 for i in range(1, 85)]
     fine += [1.4964 + i * 0.0174 for i in range(1, 85)]
@@ -123,7 +127,11 @@ def ecal() -> TowerGrid:
 
 @cache
 def hcal() -> TowerGrid:
-    """The hadronic calorimeter: 2,340 towers of 0.1 x 10 degrees, coarser beyond |eta| = 2.5."""
+    """The hadronic calorimeter: towers of 0.1 in eta x 10 degrees, coarser beyond |eta| = 2.5.
+
+    >>> hcal().n_cells
+    2340
+    """
     fine = [-3.2, *(i / 10 for i in range(-25, 27)), 3.3]
     coarse = [-4.9, -4.7, -4.5, -4.3, -4.1, -3.9, -3.7, -3.5, -3.3, -3, -2.8, -2.6]
     coarse += [2.8, 3, 3.2, 3.5, 3.7, 3.9, 4.1, 4.3, 4.5, 4.7, 4.9]

@@ -184,6 +184,11 @@ def flip(images: Sample) -> Sample:
     """Mirror in eta each image whose left half contains more transverse momentum than its right half.
 
     The middle column, which contains the subjets, belongs to neither half.
+
+    >>> values = np.zeros((1, 25, 25))
+    >>> values[0, 3, 12] = 1.0
+    >>> [int(index) for index in np.argwhere(flip(Sample(values, {}, spaces.space("jet-image"))).values)[0]]
+    [0, 21, 12]
     """
     half = images.values.shape[1] // 2
     columns = images.values.sum(axis=2, dtype=np.float64)

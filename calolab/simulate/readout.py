@@ -28,6 +28,12 @@ def in_cells(
 
     Returns:
         Energies [GeV], shape `(event, *space.shape)`, float32; deposits outside the window are lost.
+
+    >>> from calolab import spaces
+    >>> zero = np.zeros(2, int)
+    >>> cells = in_cells(spaces.space("clic-ecal"), 1, zero, zero, zero, zero, np.array([0.5, 0.25]), follow=False)
+    >>> float(cells[0, 12, 12, 0])
+    0.75
     """
     inside = np.ones(len(energy), bool)
     cell = event

@@ -40,6 +40,11 @@ def simulate(particles: Particles, *, seed: int, smear: bool = True, thresholds:
 
     Raises:
         ValueError: if the particles have no identity.
+
+    >>> photon = {"pt": [50.0], "eta": [0.3], "phi": [1.0], "mass": [0.0], "identity": [22]}
+    >>> towers = simulate(Particles.from_flat([1], photon), seed=1, smear=False)
+    >>> towers.counts, towers.flat("ecal").round(2)
+    (array([1]), array([52.27]))
     """
     generator = np.random.Generator(np.random.SFC64(seed))
     event, ring, column, energy = _deposits(particles)
