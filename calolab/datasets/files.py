@@ -209,6 +209,11 @@ def save(
     Returns:
         The path.
 
+    Raises:
+        FileExistsError: if the file exists and `overwrite` is false.
+        ValueError: if the layout cannot store the sample: no energy, no box of cells, negative or no values; or if the
+            name of the file belongs to another format, or gives other masses.
+
     >>> import tempfile
     >>> import numpy as np
     >>> from calolab import spaces
@@ -216,11 +221,6 @@ def save(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     load(save(Path(folder, "electrons.h5"), sample)).labels["energy"]
     array([50., 60.])
-
-    Raises:
-        FileExistsError: if the file exists and `overwrite` is false.
-        ValueError: if the layout cannot store the sample: no energy, no box of cells, negative or no values; or if the
-            name of the file belongs to another format, or gives other masses.
     """
     path = Path(path)
     chosen = layouts.layout(saving.fitting_layout(path, sample) if layout is None else layout)
