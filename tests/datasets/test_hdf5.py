@@ -105,7 +105,7 @@ def test_virtual_datasets(virtual, sample):
     missing = "content of 4 of them is missing ('part_1.h5' does not exist), events 4 to 7"
     refuses(virtual, missing)
     for read in (stream.head, lambda: stream.labels["energy"], lambda: list(stream.batches(4, seed=0))):
-        with pytest.raises(ValueError, match="'part_1.h5' is not there"):
+        with pytest.raises(ValueError, match="'part_1.h5' does not exist"):
             read()
 
 

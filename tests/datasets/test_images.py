@@ -277,7 +277,7 @@ def test_layouts_names_and_contents_that_do_not_fit(tmp_path, events, showers):
     refuse("a.h5", events(2), r"layout 'rpv' is an npz archive; name the file \*\.npz", layout="rpv")
     refuse("a.h5", showers(2), "is for images without layers", layout="lagan")
     maps = Sample(np.zeros((2, 256, 256)), {}, spaces.space("convergence"))
-    refuse("a.npz", maps, r"holds energies or momenta \[GeV\]", layout="rpv")
+    refuse("a.npz", maps, r"is for energies or momenta \[GeV\]", layout="rpv")
     refuse("a.root", events(2), "cannot store Sample", layout="delphes")
     refuse("a.h5", events(2), "cannot store hcal=", hcal=events(2))
     path = datasets.save(tmp_path / "a.npz", events(2))
