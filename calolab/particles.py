@@ -11,7 +11,8 @@ import awkward as ak
 import numpy as np
 
 from calolab import spaces
-from calolab.samples import LABEL_UNITS, Sample, real_numbers
+from calolab.labels import UNITS
+from calolab.samples import Sample, real_numbers
 from calolab.spaces import Space
 
 MOMENTUM = ("pt", "eta", "phi", "mass")
@@ -132,7 +133,7 @@ class Particles:
 
     def _repr_html_(self):
         rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {LABEL_UNITS.get(name, '')}</td></tr>"
+            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}</td></tr>"
             for name, c in self.labels.items()
             if len(c)
         )

@@ -1,4 +1,4 @@
-"""Samples: event values with their labels in one space, split, selected, sharded and handed out in batches."""
+"""Samples: event values with their labels in one space, and how they are split, selected, sharded and batched."""
 
 from __future__ import annotations
 
@@ -9,40 +9,22 @@ from itertools import accumulate, cycle, islice
 
 import numpy as np
 
-from calolab.spaces import SYMBOLS, Space
+from calolab.labels import UNITS
+from calolab.spaces import Space
 
-# How a label is written beside a number, e.g. "E 50 GeV"; others by their names.
-LABEL_SYMBOLS = {
-    **SYMBOLS,
-    "energy": "E",
-    "mtheta": "θ measured",
-    "gluino_mass": "m(g̃)",
-    "neutralino_mass": "m(χ̃)",
-    "mu": "μ",
-}
-LABEL_UNITS = {
-    "energy": "GeV",
-    "theta": "rad",
-    "phi": "rad",
-    "mtheta": "rad",
-    "gluino_mass": "GeV",
-    "neutralino_mass": "GeV",
-    "pt": "GeV",
-    "mass": "GeV",
-}
-# Simulations under the names that their `origin` has.
+# Names of simulations, by the entry `simulation` of an `origin`.
 SIMULATIONS = {"geant4": "Geant4", "gflash": "GFlash", "pythia": "Pythia"}
 
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """Events in one `Space`: showers, jet images, whole-detector images and maps alike.
+    """Events in one `Space`, such as showers, jet images, whole-detector images or maps.
 
     Args:
-        values: shape `(event, *space.shape)`, in `space.unit`; kept as float32.
-        labels: named arrays of shape `(event,)`: `energy` [GeV], `theta` [rad], ...; kept as float64.
-        space: what the values mean.
-        origin: where the events come from, as plain numbers and strings (simulation, seed, file, ...).
+        values: shape `(event, *space.shape)`, in `space.unit`; stored as float32.
+        labels: named arrays of shape `(event,)`: `energy` [GeV], `theta` [rad], ...; stored as float64.
+        space: the space of the values.
+        origin: provenance of the events, as plain numbers and strings (simulation, seed, file, ...).
 
     Raises:
         ValueError: if shapes disagree, or a value or label is not finite.
@@ -66,7 +48,7 @@ class Sample:
                 raise ValueError(f"Label {name!r} must have shape ({len(values)},), received {column.shape}.")
             if not np.all(np.isfinite(column)):
                 raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
-        # A sum is not finite as soon as one cell is not: no boolean array of the sample's size.
+        # One cell that is not finite makes the sum not finite; this needs no boolean array of the sample's size.
         if values.size and not np.isfinite(np.sum(values, dtype=np.float64)):
             bad = [i for i, event in enumerate(values) if not np.all(np.isfinite(event))]
             raise ValueError(f"Sample values must be finite: {len(bad)} events are not, the first is event {bad[0]}.")
@@ -78,7 +60,7 @@ class Sample:
         return len(self.values)
 
     def layer(self, index: int) -> np.ndarray:
-        """Values of one layer, shape `(event, *space.layers[index].shape)`: a view."""
+        """Values of one layer as a view, shape `(event, *space.layers[index].shape)`."""
         if self.space.regular and self.space.has_depth:
             return self.values[..., index]
         layers = self.space.layers
@@ -87,7 +69,7 @@ class Sample:
         return self.values.reshape(len(self), -1)[:, start:stop].reshape(len(self), *layers[index].shape)
 
     def select(self, chosen) -> Sample:
-        """The events that a boolean mask, an index array or a slice chooses, in that order."""
+        """The events that a boolean mask, an index array or a slice selects, in that order."""
         return replace(
             self,
             values=self.values[chosen],
@@ -95,7 +77,14 @@ class Sample:
         )
 
     def split(self, test: float, seed: int) -> tuple[Sample, Sample]:
-        """Shuffle with `seed` and cut into `(train, test)`, `test` being the fraction of events in the second.
+        """Shuffle the events and split them into a training sample and a test sample.
+
+        Args:
+            test: fraction of events in the test sample.
+            seed: seed of the order.
+
+        Returns:
+            `(train, test)`.
 
         Raises:
             ValueError: if `test` is not between 0 and 1, or one part would be empty.
@@ -109,15 +98,23 @@ class Sample:
         return self.select(order[n_test:]), self.select(order[:n_test])
 
     def shard(self, rank: int, size: int) -> Sample:
-        """Every `size`-th event from `rank` on; the shards of all ranks hold every event once."""
+        """Every `size`-th event, starting with event `rank`; the shards of all ranks contain every event once.
+
+        Args:
+            rank: number of the rank, from 0.
+            size: number of ranks.
+
+        Raises:
+            ValueError: if there is no such rank, or there are fewer events than ranks.
+        """
         check_shard(rank, size, len(self))
         return self.select(slice(rank, None, size))
 
     def batches(self, batch_size: int | Sequence[int], seed: int, steps: int | None = None) -> Iterator[Sample]:
-        """One epoch in an order fixed by `seed`, in `steps` batches; the last batch takes all that is left.
+        """The batches of one epoch in an order that `seed` determines; the last one takes all remaining events.
 
         Args:
-            batch_size: events per batch; several sizes take turns, as `rank_batches` gives them.
+            batch_size: events per batch; several sizes alternate, as returned by `rank_batches`.
             seed: seed of the order.
             steps: number of batches; by default `steps_per_epoch(len(self), batch_size)`.
         """
@@ -131,30 +128,32 @@ class Sample:
 
     def _repr_html_(self):
         rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {LABEL_UNITS.get(name, '')}</td></tr>"
+            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}</td></tr>"
             for name, c in self.labels.items()
             if len(c)
         )
-        told = {name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in self.origin.items()}
-        origin = escape(", ".join(f"{name} {value}" for name, value in told.items()))
+        found = {
+            name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in self.origin.items()
+        }
+        origin = escape(", ".join(f"{name} {value}" for name, value in found.items()))
         return f"<b>{len(self)} events</b> in {self.space._repr_html_()}<table>{rows}</table><small>{origin}</small>"
 
 
 def side_names(reference: object, generated: object, names: Sequence[str] | None = None) -> tuple[str, str]:
-    """What two samples that are shown side by side are called.
+    """Names of two samples that are shown side by side.
 
     Args:
-        reference, generated: the two, or what else stands in their places.
-        names: the two names, or None: the simulations that made them, if their origins name two different ones, e.g.
-            `("Geant4", "GFlash")`, or else `("reference", "generated")`.
+        reference, generated: the two samples, or other objects in their place.
+        names: the two names, or None: the simulations of the samples, if their origins name two different ones, e.g.
+            `("Geant4", "GFlash")`, otherwise `("reference", "generated")`.
 
     Raises:
-        ValueError: unless `names` are two different, not empty texts.
+        ValueError: unless `names` are two different non-empty strings.
     """
     if names is not None:
         found = tuple(names) if not isinstance(names, str) else (names,)
         if len(found) != 2 or len(set(found)) != 2 or not all(isinstance(name, str) and name for name in found):
-            raise ValueError(f'names must be two different texts, such as ("Geant4", "GFlash"), received {names!r}.')
+            raise ValueError(f'names must be two different strings, such as ("Geant4", "GFlash"), received {names!r}.')
         return found
     made = [getattr(sample, "origin", {}).get("simulation") for sample in (reference, generated)]
     if all(made) and made[0] != made[1]:
@@ -163,15 +162,20 @@ def side_names(reference: object, generated: object, names: Sequence[str] | None
 
 
 def real_numbers(what: str, given, dtype) -> np.ndarray:
-    """An array of real numbers; numpy itself would take texts, and leave out the imaginary part.
+    """Convert to an array of real numbers; numpy itself would also convert strings, and drop imaginary parts.
+
+    Args:
+        what: description of the array, for the error message.
+        given: numbers.
+        dtype: type of the array.
 
     Raises:
-        ValueError: for anything else, with `what` it is.
+        ValueError: for anything but real numbers.
     """
     array = np.asarray(given)
     if array.dtype.kind not in "biuf" and not (array.dtype.kind == "V" and array.dtype.names is None):
         raise ValueError(f"{what} must be real numbers, received an array of {array.dtype}.")
-    with np.errstate(over="ignore"):  # infinite ones are refused in words
+    with np.errstate(over="ignore"):  # infinite values are rejected with a message
         return array.astype(dtype, copy=False)
 
 
@@ -199,18 +203,20 @@ def concatenate(samples: Sequence[Sample]) -> Sample:
 
 
 def steps_per_epoch(n_events: int, batch_size: int, ranks: int = 1, global_batch: int | None = None) -> int:
-    """Training steps in which `ranks` ranks with `batch_size` events each see `n_events` once.
+    """Number of training steps in which `ranks` ranks with `batch_size` events each process `n_events` once.
 
-    The smallest shard decides, so that every rank has an event in every step; what is left over joins the last step.
+    It depends on the smallest shard, so that every rank has an event in every step; remaining events are part of the
+    last step.
 
     Args:
         n_events: events of all ranks.
         batch_size: events per rank and step.
         ranks: number of ranks.
-        global_batch: events of all ranks per step, which need not divide by the ranks; `ranks * batch_size` by default.
+        global_batch: events of all ranks per step, not necessarily a multiple of the number of ranks;
+            `ranks * batch_size` by default.
 
     Raises:
-        ValueError: if there are fewer events than ranks, in all or in a step, or the batch is empty.
+        ValueError: if there are fewer events than ranks, in total or in a step, or the batch is empty.
     """
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, received {batch_size}.")
@@ -225,23 +231,44 @@ def steps_per_epoch(n_events: int, batch_size: int, ranks: int = 1, global_batch
 
 
 def global_batch_size(n_events: int, batch_size: int, ranks: int, step: int, global_batch: int | None = None) -> int:
-    """Events that all ranks together see in one step of an epoch; they weight the ranks' gradients."""
+    """Events that all ranks together process in one step of an epoch; they weight the ranks' gradients.
+
+    Args:
+        n_events, batch_size, ranks, global_batch: as for `steps_per_epoch`.
+        step: from 0.
+
+    >>> [global_batch_size(10, batch_size=2, ranks=2, step=step) for step in range(3)]
+    [4, 4, 2]
+    """
     steps = steps_per_epoch(n_events, batch_size, ranks, global_batch)
     usual = batch_size * ranks if global_batch is None else global_batch
     return usual if step < steps - 1 else n_events - (steps - 1) * usual
 
 
 def rank_batches(global_batch: int, rank: int, ranks: int) -> tuple[int, ...]:
-    """A rank's part of a global batch, step by step and then again; the ranks take turns with what does not divide.
+    """A rank's numbers of events of a global batch, step by step, periodically; remainders alternate between the ranks.
 
-    After any number of steps no rank has had more than one event more than another.
+    After any number of steps, the numbers of events of any two ranks differ by at most one.
+
+    Args:
+        global_batch: events of all ranks per step.
+        rank: number of the rank, from 0.
+        ranks: number of ranks.
+
+    >>> rank_batches(5, rank=0, ranks=2), rank_batches(5, rank=1, ranks=2)
+    ((3, 2), (2, 3))
     """
     share, left = divmod(global_batch, ranks)
     return tuple(share + ((rank - step * left) % ranks < left) for step in range(ranks if left else 1))
 
 
 def batch_slices(n_events: int, batch_size: int | Sequence[int], steps: int | None = None) -> list[slice]:
-    """Slices of `batch_size` events, the last of the `steps` taking the rest; several sizes take turns.
+    """Slices of the events of each batch; the last one contains all remaining events.
+
+    Args:
+        n_events: number of events.
+        batch_size: events per batch; several sizes alternate.
+        steps: number of batches; by default `steps_per_epoch(n_events, batch_size)`.
 
     Raises:
         ValueError: if `steps` batches would leave the last one empty.
@@ -256,7 +283,13 @@ def batch_slices(n_events: int, batch_size: int | Sequence[int], steps: int | No
 
 
 def check_shard(rank: int, size: int, n_events: int) -> None:
-    """Raise ValueError unless `rank` is one of `size` ranks and each can have an event."""
+    """Raise ValueError unless `rank` is one of `size` ranks and each can have an event.
+
+    Args:
+        rank: number of the rank, from 0.
+        size: number of ranks.
+        n_events: number of events.
+    """
     if not 0 <= rank < size:
         raise ValueError(f"shard(rank, size) expects 0 <= rank < size, received rank {rank} of {size}.")
     if n_events < size:

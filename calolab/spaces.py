@@ -1,4 +1,4 @@
-"""The named detectors and grids: what the numbers of a value array mean."""
+"""Spaces: named detectors and grids, which define the meaning of a value array."""
 
 from __future__ import annotations
 
@@ -10,15 +10,22 @@ from itertools import pairwise
 
 import numpy as np
 
+from calolab.labels import SYMBOLS
 from calolab.names import check_name
-
-# How an axis or a label is written where a symbol is meant.
-SYMBOLS = {"eta": "η", "phi": "φ", "theta": "θ"}
 
 
 @dataclass(frozen=True)
 class Slab:
-    """A sheet of one material inside a layer: `thickness` in mm; a `sensitive` slab's deposits are read out."""
+    """A sheet of one material inside a layer.
+
+    Args:
+        material: name of the material, e.g. `"W"`.
+        thickness: along the shower axis [mm].
+        sensitive: whether its energy deposits are read out.
+
+    Raises:
+        ValueError: if the thickness is not positive and finite.
+    """
 
     material: str
     thickness: float
@@ -33,12 +40,15 @@ class Slab:
 
 @dataclass(frozen=True)
 class Layer:
-    """One readout layer: cell edges along its axes and, in a calorimeter, its place in depth and its slabs.
+    """One readout layer: cell edges along its axes and, in a calorimeter, its depth and its materials.
 
     Args:
         edges: one increasing tuple of cell edges per axis, in the axis's unit.
-        depth: where the layer begins and ends along the shower axis [mm], or None for a plain image.
-        slabs: the materials in the order in which the particle meets them; their thicknesses fill `depth`.
+        depth: begin and end of the layer along the shower axis [mm], or None for a plain image.
+        slabs: the materials in the order in which the particle crosses them; their thicknesses add up to `depth`.
+
+    Raises:
+        ValueError: if edges do not increase, or slabs and depth disagree.
     """
 
     edges: tuple[tuple[float, ...], ...]
@@ -84,18 +94,18 @@ class Layer:
 
 @dataclass(frozen=True)
 class Space:
-    """What a value array means: axes, cells, layers that may differ from each other, the quantity and its unit.
+    """Meaning of a value array: axes, cells, layers that may differ from each other, the quantity and its unit.
 
-    A calorimeter whose layers all have the same cells is *regular*: its values are `(event, x, y, z)`. Where
-    layers differ in shape, values are flat, `(event, cell)` in layer order, and `Sample.layer(i)` gives the shaped
-    view. A plain image has one layer without depth: `(event, eta, phi)`.
+    A calorimeter whose layers all have the same cells is *regular*: its values are `(event, x, y, z)`. If layers
+    differ in shape, values are flat, `(event, cell)` in layer order, and `Sample.layer(i)` returns a layer in its
+    shape. A plain image has one layer without depth: `(event, eta, phi)`.
 
     Args:
-        name: the name under which `space(name)` finds it, or a name of your own.
+        name: the name with which `space(name)` returns it, or any other name.
         axes: axis names of a layer, then `z` for a calorimeter, e.g. `("x", "y", "z")` or `("eta", "phi")`.
         units: one unit per axis, e.g. `("mm", "mm", "mm")`.
         layers: the layers, in depth order.
-        quantity: what a cell holds, e.g. `"deposited energy"`.
+        quantity: physical quantity of a cell's value, e.g. `"deposited energy"`.
         unit: its unit, e.g. `"GeV"`.
 
     Raises:
@@ -135,7 +145,7 @@ class Space:
 
     @cached_property
     def regular(self) -> bool:
-        """Whether all layers have the same cells, so that values are a box rather than flat."""
+        """Whether all layers have the same cells, so that the values of an event are a rectangular array."""
         return all(layer.edges == self.layers[0].edges for layer in self.layers)
 
     @cached_property
@@ -152,18 +162,18 @@ class Space:
 
     @cached_property
     def layer_starts(self) -> tuple[int, ...]:
-        """Where each layer's cells begin in a flat array, with the end as the last entry."""
+        """Index of the first cell of each layer in a flat array, and the number of all cells as the last entry."""
         return (0, *np.cumsum([layer.n_cells for layer in self.layers]).tolist())
 
     @property
     def noun(self) -> str:
-        """What its events are called, in the plural: showers, events, maps or images."""
+        """Plural noun for its events: showers, events, maps or images."""
         if self.has_depth:
             return "showers"
         return {"tower energy": "events", "convergence": "maps"}.get(self.quantity, "images")
 
     def edges(self, axis: str) -> np.ndarray:
-        """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; layer borders for the depth.
+        """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; for the depth the layer borders.
 
         Raises:
             ValueError: if there is no such axis, or it differs from layer to layer (use `layers[i].edges` then).
@@ -186,11 +196,11 @@ class Space:
 
     @property
     def rows_first(self) -> bool:
-        """Whether this is a picture of rows and columns: its first axis is vertical and runs down."""
+        """Whether this is an image of rows and columns, whose first axis is vertical and points down."""
         return not self.has_depth and self.axes[0] == "row"
 
     def axis_label(self, axis: str) -> str:
-        """The axis with its unit, as it stands on a plot, e.g. `x [mm]` or `φ [rad]`."""
+        """The axis with its unit, as on a plot, e.g. `x [mm]` or `φ [rad]`."""
         return with_unit(SYMBOLS.get(axis, axis), self.units[self.axes.index(axis)])
 
     def to_dict(self) -> dict:
@@ -223,19 +233,41 @@ class Space:
 
 
 def with_unit(text: str, unit: str) -> str:
-    """A quantity as it stands on an axis or in a table: `energy [GeV]`, and without brackets where it has no unit."""
+    """A quantity with its unit, as on a plot or in a table; without brackets if it has no unit.
+
+    Args:
+        text: name or symbol of the quantity.
+        unit: its unit, or an empty string.
+
+    >>> with_unit("energy", "GeV")
+    'energy [GeV]'
+    """
     return f"{text} [{unit}]" if unit else text
 
 
 def pad_edges(n_cells: int, size: float) -> tuple[float, ...]:
-    """Edges of `n_cells` equal cells of `size`, centred on zero."""
+    """Edges of equal cells, centred on zero.
+
+    Args:
+        n_cells: number of cells.
+        size: of a cell, in any unit.
+
+    Returns:
+        `n_cells + 1` edges in that unit.
+    """
     return tuple((np.arange(n_cells + 1) - n_cells / 2) * size)
 
 
 def stack(
     slabs_per_layer: Iterable[Sequence[Slab]], edges: Iterable[Sequence], start: float = 0.0
 ) -> tuple[Layer, ...]:
-    """Pile layers up in depth from `start` [mm]: one sequence of slabs and one tuple of edges per layer."""
+    """Stack layers in depth.
+
+    Args:
+        slabs_per_layer: for each layer its slabs, in the order in which the particle crosses them.
+        edges: for each layer its cell edges along both axes.
+        start: depth at which the first layer begins [mm].
+    """
     layers = []
     for slabs, layer_edges in zip(slabs_per_layer, edges, strict=True):
         end = start + sum(slab.thickness for slab in slabs)
@@ -257,8 +289,8 @@ def _clic_ecal(name: str, pads: int) -> Space:
 def _calogan() -> Space:
     """The three-layer lead and liquid-argon calorimeter of CaloGAN (arXiv:1705.02355): 3x96, 12x12, 12x6 cells.
 
-    80 sheets of 2 mm lead and 4 mm argon, read out in depths of 90, 347 and 43 mm that do not fall on sheet borders, so
-    the layers carry no slabs here; all deposits count, in the absorber too.
+    It consists of 80 sheets of 2 mm lead and 4 mm argon, read out in depths of 90, 347 and 43 mm. These do not coincide
+    with borders of sheets, so the layers have no slabs here; all deposits count, including those in the absorber.
     """
     shapes, borders = ((3, 96), (12, 12), (12, 6)), (0.0, 90.0, 437.0, 480.0)
     layers = [
@@ -280,7 +312,7 @@ def _whole_detector() -> Space:
 
 
 def _jet_image() -> Space:
-    """LAGAN's jet images (arXiv:1701.05927): 25 x 25 pixels of 0.1 about the jet, whose second subjet lies below."""
+    """LAGAN's jet images (arXiv:1701.05927): 25 x 25 pixels of 0.1 around the jet, with its second subjet below."""
     edges = (pad_edges(25, 0.1), pad_edges(25, 0.1))
     return _image("jet-image", ("eta", "phi"), ("", "rad"), edges, "transverse momentum", "GeV")
 
@@ -303,12 +335,15 @@ _built: dict[str, Space] = {}
 
 
 def names() -> list[str]:
-    """Names that `space` knows."""
+    """Names of all spaces, which `space` takes."""
     return sorted(_BUILDERS)
 
 
 def space(name: str | Space) -> Space:
-    """The named detector or grid; a `Space` passes through.
+    """The detector or grid of a name.
+
+    Args:
+        name: one of `names()`, or a `Space`, which is returned unchanged.
 
     Raises:
         ValueError: for an unknown name, with the nearest known ones.

@@ -20,6 +20,7 @@ LAYER_0 = [
     "progress",
     "interrupts",
     "names",
+    "labels",
     "spaces",
     "samples",
     "particles",
@@ -28,7 +29,7 @@ LAYER_0 = [
 # Packages import only from lower layers, not from other packages of their own layer.
 LAYERS = [
     set(LAYER_0),
-    {"cluster", "plots"},
+    {"cluster", "generators", "plots"},
     {"datasets", "simulate", "models"},
     {"training", "validation"},
     {"distributed", "inference"},
@@ -188,6 +189,8 @@ def test_nothing_imports_the_magics_by_their_folder_name():
     "part_name",
     [
         "",
+        ".generators",
+        ".models",
         ".training",
         ".datasets",
         ".simulate",

@@ -1,47 +1,52 @@
-"""What every registered architecture must do; a new one gets a row in the table, or the first test fails."""
+"""What every registered architecture must do; one with a new label needs a range for it in `RANGES`."""
+
+import importlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 from keras.activations import sigmoid
 
 from calolab import models, spaces
+from calolab.models import architectures as architectures_folder
 from calolab.samples import Sample
 from calolab.training import Recipe, fit
 from calolab.training.passes import moving_statistics
 
-# Architecture, space, parameters of the generator and of the discriminator as published, and the range of each label,
-# in whole numbers for a class. (LAGAN without the 200 biases that cancel in its comparison of events.)
-MASSES = {"gluino_mass": (1400.0, 1900.0), "neutralino_mass": (250.0, 850.0)}
-TABLE = {
-    "3dgan": ("clic-ecal", 872_948, 73_450, {"energy": (10.0, 50.0)}),
-    "conditional-rpv": ("whole-detector", 308_416, 175_744, MASSES),
-    "cosmogan": ("convergence", 12_826_369, 4_438_017, {}),
-    "lagan": ("jet-image", 3_587_072, 1_398_834, {"signal": (0, 1)}),
-    "pileup": ("whole-detector", 306_368, 175_488, {"mu": (20.0, 200.0)}),
-    "rpv": ("whole-detector", 304_320, 175_232, {}),
+# Values of the labels to generate events with, in whole numbers for a class.
+RANGES = {
+    "energy": (10.0, 50.0),
+    "gluino_mass": (1400.0, 1900.0),
+    "mu": (20.0, 200.0),
+    "neutralino_mass": (250.0, 850.0),
+    "signal": (0, 1),
 }
+RECORDS = {name: models.find(name) for name in models.names()}
 
-architectures = pytest.mark.parametrize("name", TABLE)
+architectures = pytest.mark.parametrize("name", RECORDS)
+conditional = pytest.mark.parametrize(
+    "name", [name for name, record in RECORDS.items() if {"energy", "mu", "gluino_mass"} & set(record.conditions)]
+)
 
 
 @pytest.fixture(scope="module")
 def built():
-    return {name: models.build(name, TABLE[name][0], seed=1) for name in TABLE}
+    return {name: models.build(name, record.space, seed=1) for name, record in RECORDS.items()}
 
 
 def labels(name, events):
-    ranges = TABLE[name][3]
+    ranges = {label: RANGES[label] for label in RECORDS[name].conditions}
     return {label: np.linspace(low, high, events).astype(type(low)) for label, (low, high) in ranges.items()}
 
 
-def wanted(name, events):
-    """What to ask `generate` for: labels, or where the architecture has none the number of events."""
+def request(name, events):
+    """Argument of `generate`: labels, or the number of events for an unconditional architecture."""
     return labels(name, events) or events
 
 
 def sample(name, events):
     """Values of about the size and the sparseness of the architecture's real ones."""
-    space, columns, random = spaces.space(TABLE[name][0]), labels(name, events), np.random.default_rng(0)
+    space, columns, random = spaces.space(RECORDS[name].space), labels(name, events), np.random.default_rng(0)
     shape = (events, *space.shape)
     if space.quantity == "convergence":
         values = random.normal(0.0, 0.02, shape)
@@ -54,34 +59,44 @@ def sample(name, events):
     return Sample(values, columns, space)
 
 
-def networks(gan):
-    return (gan.generator, gan.discriminator)
-
-
 def weights(gan):
-    return [np.array(variable.value.numpy()) for network in networks(gan) for variable in network.weights]
+    return [np.array(variable.value.numpy()) for network in gan.networks.values() for variable in network.weights]
 
 
-def test_every_registered_architecture_is_in_the_table():
-    assert sorted(TABLE) == models.names()
+def test_every_file_of_the_folder_is_in_the_registry():
+    files = {path.stem for path in Path(architectures_folder.__path__[0]).glob("*.py")} - {"__init__"}
+    modules = [importlib.import_module(f"calolab.models.architectures.{name}") for name in files]
+    assert sorted(one.name for module in modules for one in module.ARCHITECTURES) == models.names()
+    assert len(models.names()) >= len(files) >= 4
+
+
+@architectures
+def test_the_record_names_its_paper_and_its_published_recipe(name):
+    record = RECORDS[name]
+    assert record.name == name and record.citation
+    recipe = Recipe.published(name)
+    assert set(recipe.weights) == {"generation", *record.heads}
+    assert Recipe.published(name) == Recipe(**record.recipe)
 
 
 @architectures
 def test_builds_with_the_published_number_of_parameters(name, built):
-    assert [network.count_params() for network in networks(built[name])] == list(TABLE[name][1:3])
-    assert set(built[name].conditions) == set(TABLE[name][3])
+    gan, record = built[name], RECORDS[name]
+    assert {key: network.count_params() for key, network in gan.networks.items()} == record.parameters
+    assert (gan.architecture, gan.conditions) == (name, record.conditions)
+    assert set(gan.discriminator.output) == {"generation", *record.heads}
 
 
 @architectures
 def test_same_seed_builds_equal_weights(name, built):
-    again, other = (models.build(name, TABLE[name][0], seed=seed) for seed in (1, 2))
+    again, other = (models.build(name, RECORDS[name].space, seed=seed) for seed in (1, 2))
     assert all(np.array_equal(a, b) for a, b in zip(weights(built[name]), weights(again), strict=True))
     assert not all(np.array_equal(a, b) for a, b in zip(weights(built[name]), weights(other), strict=True))
 
 
 @architectures
 def test_generation_depends_on_the_seed_and_not_on_the_batch_size(name, built):
-    gan, asked = built[name], wanted(name, 5)
+    gan, asked = built[name], request(name, 5)
     events = gan.generate(asked, seed=3)
     assert events.values.shape == (5, *gan.space.shape)
     assert np.all(np.isfinite(events.values))
@@ -97,12 +112,25 @@ def test_generation_depends_on_the_seed_and_not_on_the_batch_size(name, built):
     assert not np.array_equal(gan.generate(asked, seed=4).values, events.values)
 
 
+@conditional
+def test_a_traversal_moves_smoothly_with_the_conditions(name, built):
+    """All random inputs are in the latent vector: with it fixed, a smaller step of the labels is a smaller change."""
+    gan, middle = built[name], {label: np.mean(column) for label, column in labels(name, 2).items()}
+
+    def change(step):
+        points = {label: value * np.array([1, 1 + step]) for label, value in middle.items()}
+        first, second = gan.traverse(points, seed=3).values.astype(float)
+        return np.abs(second - first).sum() / np.abs(first).sum()
+
+    assert 0 < change(1e-3) < 0.1 * change(0.1) + 1e-4
+
+
 @architectures
 def test_the_discriminator_answers_with_one_number_per_head_and_event(name, built):
     gan, events = built[name], sample(name, 3)
-    told = {label: column[:, None].astype(np.float32) for label, column in events.labels.items()}
+    conditions = {label: column[:, None].astype(np.float32) for label, column in events.labels.items()}
     images = events.values[..., None]
-    seen = {"image": images, **told} if isinstance(gan.discriminator.input, dict) else images
+    seen = {"image": images, **conditions} if isinstance(gan.discriminator.input, dict) else images
     heads = gan.discriminator.predict_on_batch(seen)
     assert "generation" in heads
     assert all(head.shape == (3, 1) and head.dtype == np.float32 for head in heads.values())
@@ -115,7 +143,7 @@ def test_the_discriminator_answers_with_one_number_per_head_and_event(name, buil
 def test_saved_and_loaded_makes_equal_events(name, built, tmp_path):
     built[name].save(tmp_path / "gan")
     loaded = models.load(tmp_path / "gan")
-    asked = wanted(name, 3)
+    asked = request(name, 3)
     np.testing.assert_array_equal(loaded.generate(asked, seed=3).values, built[name].generate(asked, seed=3).values)
     assert loaded.space == built[name].space
     assert loaded.conditions == built[name].conditions
@@ -138,13 +166,13 @@ def test_one_step_moves_all_weights_and_keeps_them_finite_after_loading_too(name
     for old, new in zip(before, weights(gan), strict=True):
         assert np.all(np.isfinite(new))
         assert not np.array_equal(old, new)
-    assert np.all(np.isfinite(gan.generate(wanted(name, 2), seed=1).values))
+    assert np.all(np.isfinite(gan.generate(request(name, 2), seed=1).values))
 
 
 @pytest.mark.parametrize("name", ["conditional-rpv", "lagan"])
 def test_the_directions_of_spectral_normalisation_are_trained_and_shared(name):
-    """They move with each pass and are among what ranks share, so that all ranks keep equal discriminators."""
-    gan = models.build(name, TABLE[name][0], seed=1, spectral_norm=True)
+    """They change with each pass and are averaged over the ranks, so that all ranks have equal discriminators."""
+    gan = models.build(name, RECORDS[name].space, seed=1, spectral_norm=True)
     directions = [variable for variable in gan.discriminator.non_trainable_weights if variable.name == "direction"]
     assert {id(variable) for variable in directions} <= {id(variable) for variable in moving_statistics(gan)}
     before = weights(gan)

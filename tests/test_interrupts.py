@@ -142,7 +142,7 @@ def test_a_script_ends_with_one_line_and_the_signals_exit_code(number, code, tmp
 def test_an_interrupted_fit_keeps_its_checkpoint(tmp_path):
     code, printed, said = interrupted(["-c", FIT, tmp_path / "run"], (tmp_path / "run" / checkpoints.FILE).exists)
     assert code == 130 and printed == "" and "Traceback" not in said
-    standing = checkpoints.read_header(tmp_path / "run")["standing"]
+    standing = checkpoints.read_header(tmp_path / "run")["state"]
     (line,) = [line for line in said.splitlines() if line.startswith("Stopped")]
     assert line == (
         f"Stopped: the training in epoch {standing['epoch'] + 1} of 10000, after step {standing['step']} of 2; "

@@ -10,7 +10,7 @@ ROW = Space("row", ("x",), ("mm",), (Layer(((0.0, 1.0, 2.0),)),))
 
 
 def numbered(n_events):
-    """A sample whose events and labels carry their own number."""
+    """A sample whose values and labels are the numbers of the events."""
     number = np.arange(n_events)
     return Sample(np.stack([number, -number], axis=1), {"energy": number}, ROW, {"seed": 1})
 
@@ -134,7 +134,7 @@ def test_impossible_shards_are_refused(rank, size):
         numbered(4).shard(rank, size)
 
 
-def test_samples_that_do_not_belong_together_are_not_joined():
+def test_samples_of_different_spaces_or_labels_are_not_joined():
     other = Sample(np.zeros((1, 2)), {"theta": [1.0]}, ROW)
     with pytest.raises(ValueError, match="labelled"):
         concatenate([numbered(1), other])
@@ -152,12 +152,12 @@ def test_samples_that_do_not_belong_together_are_not_joined():
         (({}, {}), ["full", "fast"], ("full", "fast")),
     ],
 )
-def test_two_samples_are_called_by_their_simulations_or_by_names_of_ones_own(origins, names, expected):
+def test_two_samples_are_named_by_their_simulations_or_as_given(origins, names, expected):
     samples = [Sample(np.zeros((1, *ROW.shape)), {}, ROW, origin) for origin in origins]
     assert side_names(*samples, names) == expected
 
 
 @pytest.mark.parametrize("names", [("one",), ("same", "same"), ("", "b"), "ab", (1, 2)])
-def test_names_are_two_different_texts(names):
-    with pytest.raises(ValueError, match="two different texts"):
+def test_names_are_two_different_strings(names):
+    with pytest.raises(ValueError, match="two different strings"):
         side_names(None, None, names)

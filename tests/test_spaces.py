@@ -64,7 +64,7 @@ def test_unknown_name_lists_the_nearest():
         (lambda: Space("s", ("x",), ("mm",), ()), "at least one layer"),
     ],
 )
-def test_contradictions_are_refused(build, message):
+def test_inconsistent_spaces_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()
 
@@ -88,6 +88,6 @@ def test_pads_are_equal_and_centred(n_cells, size):
         (lambda: Space("row", ("x",), (None,), (Layer(((0.0, 1.0),)),)), "are texts"),
     ],
 )
-def test_what_is_not_finite_or_no_text_is_refused(make, words):
+def test_values_that_are_not_finite_or_not_strings_are_refused(make, words):
     with pytest.raises(ValueError, match=words):
         make()

@@ -41,7 +41,7 @@ def tiny_gan(seed=0, dropout=0.2):
             "ecal": ops.sum(image, axis=(1, 2, 3)),
         },
     )
-    return GAN("tiny", SPACE, generator, discriminator, latent_size=6)
+    return GAN("tiny", SPACE, networks={"generator": generator, "discriminator": discriminator}, latent_size=6)
 
 
 def tiny_sample(events=21, seed=0):

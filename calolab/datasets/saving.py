@@ -19,7 +19,8 @@ from calolab.datasets.layouts import CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
 from calolab.datasets.readback import Tally
 from calolab.datasets.streaming import EventStream
 from calolab.files import complete, reserve
-from calolab.samples import LABEL_UNITS, Sample
+from calolab.labels import UNITS
+from calolab.samples import Sample
 
 if TYPE_CHECKING:
     from calolab.particles import Particles
@@ -162,7 +163,7 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
                 make_room(column.nbytes)
                 dataset = handle.create_dataset(name, data=column, chunks=True, fletcher32=True)
                 label = "energy" if name == layout.energy else name
-                dataset.attrs["unit"] = LABEL_UNITS.get(dict(layout.labels).get(name, label), "")
+                dataset.attrs["unit"] = UNITS.get(dict(layout.labels).get(name, label), "")
             # ASCII, so that bytes are characters; the checksum detects later damage.
             make_room(len(text))
             handle.create_dataset(DESCRIPTION, data=np.array([text.encode()]), compression="gzip", fletcher32=True)

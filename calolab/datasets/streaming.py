@@ -15,7 +15,8 @@ import numpy as np
 from calolab.datasets.events import EventFile, check_content, open_file, read_labels, read_values
 from calolab.datasets.layouts import ECAL
 from calolab.datasets.plausible import EmptyEvents
-from calolab.samples import LABEL_UNITS, Sample, batch_slices, check_shard, concatenate
+from calolab.labels import UNITS
+from calolab.samples import Sample, batch_slices, check_shard, concatenate
 from calolab.spaces import Space
 
 
@@ -232,7 +233,7 @@ class EventStream:
 
     def _repr_html_(self):
         megabytes = 4e-6 * self.space.n_cells
-        names = ", ".join(f"{escape(name)} [{LABEL_UNITS.get(name, '')}]" for name in self.labels)
+        names = ", ".join(f"{escape(name)} [{UNITS.get(name, '')}]" for name in self.labels)
         rows = "".join(
             f"<tr><td>{escape(Path(file.path).name)}</td><td>{file.n_events} events</td>"
             f"<td>{escape(file.dataset)}, layout {escape(file.layout.name)}</td></tr>"

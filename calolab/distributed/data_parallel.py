@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,9 +17,7 @@ from calolab.distributed.meeting import Meeting, arrange_meetings, check_idle, c
 from calolab.distributed.runs import TrainingRun
 from calolab.interrupts import postponed
 from calolab.samples import Sample, steps_per_epoch
-from calolab.training.history import Progress
-from calolab.training.selection import PhysicsScore, check_physics_score
-from calolab.training.time_limit import check_time_limit
+from calolab.training.request import PhysicsScore, TrainingRequest, check_data, takes_request
 
 PASSED = 1e-3  # seconds: stands for a time limit that has passed; the training then ends after one step
 
@@ -31,6 +28,7 @@ class PackedTraining:
 
     Args:
         networks: from `shipment.pack_gan`.
+        request: the arguments of the training, without the callbacks and the physics score.
         functions, other_functions: the callbacks and the physics score, as `shipment.pack` returns them, for rank 0 and
             for the other ranks.
     """
@@ -39,32 +37,23 @@ class PackedTraining:
     gan: object
     data: object
     networks: np.ndarray
-    options: dict
+    request: TrainingRequest
     functions: np.ndarray
     other_functions: np.ndarray
     settings: dict
 
 
+@takes_request
 def fit(
     engines: Engines,
     gan,
     data,
     *,
-    epochs: int,
-    batch_size: int = 128,
-    global_batch: int | None = None,
-    precision: str = "float32",
-    seed: int = 0,
-    recipe=None,
-    physics_score=None,
-    checkpoints: str | os.PathLike | None = None,
-    resume: bool = False,
-    time_limit: float | None = None,
-    callbacks: Sequence[Callable[[Progress], None]] = (),
     progress: bool = True,
     ranks: int | None = None,
     elastic: bool = False,
     min_ranks: int = 1,
+    **keywords,
 ) -> TrainingRun | ElasticRun:
     """Train a GAN on several engines; returns immediately.
 
@@ -103,40 +92,31 @@ def fit(
         TypeError: if the networks, the physics score or a callback cannot be sent.
         RuntimeError: if there is no engine, one is busy or does not answer, or versions or Horovod do not fit.
     """
-    check_time_limit(time_limit)
-    check_physics_score(physics_score)
+    request = TrainingRequest(**keywords)
     ids = engines.ids
     if not ids:
         raise RuntimeError(f"Cluster {engines.name!r} has no engines: start it again with `%ipcluster start`.")
     if ranks is not None and not 1 <= ranks <= len(ids):
         raise ValueError(f"ranks expects 1 to {len(ids)}, the engines that are alive; received {ranks}.")
     ids = ids[:ranks]
-    missing = [name for name in gan.conditions if name not in data.labels]
-    if missing:
-        raise ValueError(f"The GAN takes the labels {gan.conditions}; the data lack {', '.join(missing)}.")
+    check_data(gan, data)
     columns = {name: np.asarray(data.labels[name]) for name in gan.conditions}
-    steps_per_epoch(len(data), batch_size, len(ids), global_batch)  # refuses too few events
-    folder = None if checkpoints is None else str(Path(checkpoints).absolute())
+    steps_per_epoch(len(data), request.batch_size, len(ids), request.global_batch)  # refuses too few events
+    folder = None if request.checkpoints is None else str(Path(request.checkpoints).absolute())
+    global_batch = request.global_batch
     if elastic:
         check_elastic(len(ids), min_ranks, folder)
-        global_batch = global_batch or _former_batch(engines, ids, folder, resume) or batch_size * len(ids)
-    callbacks = tuple(callbacks)
+        global_batch = (
+            global_batch or _former_batch(engines, ids, folder, request.resume) or request.batch_size * len(ids)
+        )
+    callbacks, physics_score = request.callbacks, request.physics_score
     other_score = physics_score and PhysicsScore(_not_rank_0, physics_score.by)
     training = PackedTraining(
         engines=engines,
         gan=gan,
         data=data,
         networks=shipment.pack_gan(gan),
-        options={
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "global_batch": global_batch,
-            "precision": precision,
-            "seed": seed,
-            "recipe": recipe,
-            "checkpoints": folder,
-            "time_limit": time_limit,
-        },
+        request=replace(request, global_batch=global_batch, checkpoints=folder, physics_score=None, callbacks=()),
         functions=shipment.pack((callbacks, physics_score), rank.FUNCTIONS),
         other_functions=shipment.pack((callbacks, other_score), rank.FUNCTIONS),
         settings={
@@ -149,9 +129,9 @@ def fit(
     )
     start = partial(_start, training)
     if not elastic:
-        return start(ids, resume)
+        return start(ids, request.resume)
     max_ranks = min(len(data), global_batch) if ranks is None else ranks
-    return ElasticRun(start, partial(_read_header, engines, folder), ids, resume, min_ranks, max_ranks)
+    return ElasticRun(start, partial(_read_header, engines, folder), ids, request.resume, min_ranks, max_ranks)
 
 
 def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: float = 0.0) -> TrainingRun:
@@ -161,7 +141,7 @@ def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: fl
     facts = engine_facts(engines, ids)
     check_versions(ids, facts)
     meetings, note = arrange_meetings(engines, ids, facts)
-    limit = training.options["time_limit"]
+    limit = training.request.time_limit
     if limit is not None and spent > 0:
         limit = max(limit - spent, PASSED)
     with postponed():  # an interrupt half-way would leave ranks at work that nothing follows
@@ -178,11 +158,11 @@ def _arguments(
     training: PackedTraining, meetings: Sequence[Meeting | None], resume: bool, limit: float | None
 ) -> Iterator[tuple]:
     """The arguments of `rank.train` on each rank; shards are made one after the other."""
-    options = {**training.options, "resume": resume, "time_limit": limit}
+    request = replace(training.request, resume=resume, time_limit=limit)
     for number, meeting in enumerate(meetings):
         shard = training.data.shard(number, len(meetings))
         functions = training.functions if number == 0 else training.other_functions
-        task = rank.RankTask(meeting, options)
+        task = rank.RankTask(meeting, request)
         if isinstance(shard, Sample):
             task = replace(task, space=shard.space, origin=shard.origin)
             # As plain arrays beside the task, they are sent without a copy.

@@ -16,6 +16,7 @@ from calolab.distributed import horovod, shipment
 from calolab.distributed.meeting import Meeting
 from calolab.samples import Sample
 from calolab.training.history import Progress
+from calolab.training.request import TrainingRequest
 
 FUNCTIONS = "The callbacks and the physics score"
 
@@ -30,13 +31,13 @@ class RankTask:
 
     Args:
         meeting: how to connect to the other ranks; None for a single rank.
-        options: keywords of `training.fit`.
+        request: the arguments of the training, without the callbacks and the physics score.
         space, origin: of the `Sample`, whose arrays are sent separately; None for a stream.
         stream: the `EventStream` of this rank, whose files the engine reads.
     """
 
     meeting: Meeting | None
-    options: dict
+    request: TrainingRequest
     space: object = None
     origin: object = None
     stream: object = None
@@ -51,7 +52,7 @@ def read_header(folder: str) -> dict | None:
     from calolab.training import checkpoints
 
     header = checkpoints.read_header(folder)
-    return header and {"epoch": header["standing"]["epoch"], "global_batch": checkpoints.global_batch(header)}
+    return header and {"epoch": header["state"]["epoch"], "global_batch": checkpoints.global_batch(header)}
 
 
 def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=None, labels=None) -> dict:
@@ -77,14 +78,14 @@ def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=No
     gan = shipment.unpack_gan(networks)
     callbacks, physics_score = shipment.unpack(functions, FUNCTIONS)
     data = task.stream if values is None else Sample(np.asarray(values), labels, task.space, task.origin)
-    report = _Report(partial(training.Snapshots.of, gan, data, task.options["seed"]))
+    report = _Report(partial(training.Snapshots.of, gan, data, task.request.seed))
     parallel = None if task.meeting is None else horovod.Communicator(task.meeting)
     history, diverged = None, ""
     try:
         history = training.fit(
             gan,
             data,
-            **task.options,
+            request=task.request,
             physics_score=physics_score,
             callbacks=(report, *callbacks),
             parallel=parallel,
@@ -103,7 +104,7 @@ def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=No
         report.flush()
         if parallel is not None:
             parallel.shutdown()
-    weights = {network: getattr(gan, network).get_weights() for network in ("generator", "discriminator")}
+    weights = {name: network.get_weights() for name, network in gan.networks.items()}
     outcome = {"history": history and history.to_dict(), "digest": _digest(weights), "diverged": diverged}
     return outcome | ({"weights": weights, "provenance": gan.provenance} if rank == 0 else {})
 

@@ -157,7 +157,7 @@ class TrainingRun:
             if trained is None:
                 return
             for network, arrays in trained["weights"].items():
-                getattr(self.gan, network).set_weights(arrays)
+                self.gan.networks[network].set_weights(arrays)
             self.gan.provenance.clear()
             self.gan.provenance.update(trained["provenance"])
             if self._history is not None:

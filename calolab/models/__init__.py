@@ -1,6 +1,26 @@
-"""Generative adversarial networks: the registry, the GAN record and one file per architecture family."""
+"""Generative networks: their architectures, the GAN record, and the files that hold it."""
 
-from calolab.models.gan import GAN, load
-from calolab.models.registry import build, names
+import importlib
 
-__all__ = ["GAN", "build", "load", "names"]
+# Keras loads with the first of these, not with this package: the header of a file can be read without it.
+_MODULES = {
+    "Architecture": "architecture",
+    "GAN": "gan",
+    "Head": "architecture",
+    "build": "registry",
+    "find": "registry",
+    "load": "gan",
+    "names": "registry",
+    "read_header": "gan_file",
+}
+__all__ = sorted(_MODULES)
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return getattr(importlib.import_module(f"calolab.models.{_MODULES[name]}"), name)
+    raise AttributeError(f"module 'calolab.models' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__():
+    return list(__all__)

@@ -1,4 +1,4 @@
-"""Layers of a GAN that are the user's own: their definitions, and networks that are loaded with them."""
+"""Layers that a user has defined: finding their definitions in a GAN, and loading a GAN with them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from types import FunctionType
 
 import keras
 
-from calolab.models.gan import GAN, NETWORKS
+from calolab.models.gan import GAN
 from calolab.models.gan import load as load_gan
 
-KNOWN = ("keras", "calolab")  # packages whose layers every reader of a GAN file has
+KNOWN = ("keras", "calolab")  # packages whose layers are installed wherever a GAN file is read
 PARTS = (keras.Operation, keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint)
 
 
@@ -19,11 +19,11 @@ def definitions(gan: GAN) -> dict[str, object]:
     """Classes and functions in a GAN's networks that neither Keras nor calolab defines, by the name that files use.
 
     Args:
-        gan: networks with layers, activations, initialisers, regularisers or constraints of one's own.
+        gan: networks with user-defined layers, activations, initialisers, regularisers or constraints.
     """
     found = {}
-    for network in NETWORKS:
-        for part in _parts(getattr(gan, network)):
+    for network in gan.networks.values():
+        for part in _parts(network):
             definition = part if isinstance(part, FunctionType) else type(part)
             if definition.__module__.partition(".")[0] not in KNOWN:
                 found[keras.saving.get_registered_name(definition)] = definition
@@ -31,22 +31,25 @@ def definitions(gan: GAN) -> dict[str, object]:
 
 
 def load(path: str | os.PathLike, definitions: Mapping[str, object]) -> GAN:
-    """Read a GAN file whose networks hold layers of one's own, as `models.load` does for others.
+    """Read a GAN file whose networks have user-defined layers; for other files use `models.load`.
 
     Args:
         path: the file.
-        definitions: as `definitions` gives them; the file itself holds no code.
+        definitions: as returned by `definitions`; the file itself holds no code.
+
+    Raises:
+        FileNotFoundError, ValueError, OSError, MemoryError: as for `models.load`.
     """
     with keras.saving.custom_object_scope(dict(definitions)):
         return load_gan(path)
 
 
 def _parts(network: keras.Model) -> Iterator[object]:
-    """The layers and other operations of a network, however deep, and what these are configured with."""
+    """The layers and other operations of a network at any depth, and the objects in their configuration."""
     operations = [*network._flatten_layers(), *getattr(network, "operations", ())]
     for operation in {id(one): one for one in operations}.values():
         yield operation
         for name, value in vars(operation).items():
-            # Keras wraps some methods in functions that it keeps on the layer.
+            # Keras wraps some methods in functions that it stores on the layer.
             if isinstance(value, (*PARTS, FunctionType)) and not hasattr(type(operation), name):
                 yield value

@@ -1,32 +1,37 @@
-"""The registry of architectures: every GAN that calolab can build, by name."""
+"""The registry of architectures: the files of `models/architectures/`, each with its `ARCHITECTURES`."""
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import pkgutil
 
 from calolab import spaces
-from calolab.models import cosmogan, lagan, threedgan, whole_detector
+from calolab.models import architectures
+from calolab.models.architecture import Architecture, Head
 from calolab.models.gan import GAN
 from calolab.names import check_name
 from calolab.spaces import Space
 
-_BUILDERS = {
-    "3dgan": threedgan.build,
-    "conditional-rpv": whole_detector.build_conditional_rpv,
-    "cosmogan": cosmogan.build,
-    "lagan": lagan.build,
-    "pileup": whole_detector.build_pileup,
-    "rpv": whole_detector.build_rpv,
-}
-
 
 def names() -> list[str]:
-    """Names that `build` knows."""
-    return sorted(_BUILDERS)
+    """Names of all architectures, which `build` and `find` take."""
+    return sorted(_all())
+
+
+def find(name: str) -> Architecture:
+    """The record of an architecture: builder, heads, published recipe, citation and numbers of parameters.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known ones.
+    """
+    found = _all()
+    check_name("architecture", name, sorted(found))
+    return found[name]
 
 
 def build(name: str, space: Space | str, *, seed: int = 0, **settings) -> GAN:
-    """An untrained GAN of a named architecture for a space.
+    """Build an untrained GAN of a named architecture for a space.
 
     Args:
         name: one of `names()`.
@@ -37,9 +42,28 @@ def build(name: str, space: Space | str, *, seed: int = 0, **settings) -> GAN:
     Raises:
         ValueError: for an unknown name or setting, with the nearest known ones, or if the space does not fit.
     """
-    check_name("architecture", name, names())
-    builder = _BUILDERS[name]
+    builder = find(name).build
     known = [setting for setting in inspect.signature(builder).parameters if setting not in ("space", "seed")]
     for setting in settings:
         check_name(f"setting of {name!r}", setting, known)
     return builder(spaces.space(space), seed=seed, **settings)
+
+
+def heads(architecture: str) -> dict[str, Head]:
+    """Heads that the discriminator of an architecture may have, by name.
+
+    Args:
+        architecture: name of any architecture. One that is not in the registry, such as that of a model which a
+            notebook defines, may have the heads of all that are.
+    """
+    found = _all()
+    every = {name: head for one in found.values() for name, head in one.heads.items()}
+    return {**every, **(found[architecture].heads if architecture in found else {})}
+
+
+def _all() -> dict[str, Architecture]:
+    modules = [
+        importlib.import_module(f"{architectures.__name__}.{module.name}")
+        for module in pkgutil.iter_modules(architectures.__path__)
+    ]
+    return {one.name: one for module in modules for one in module.ARCHITECTURES}

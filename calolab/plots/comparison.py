@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
+from calolab.labels import SYMBOLS
 from calolab.plots import scales
 from calolab.plots.ratios import Histogram, both, draw, number, ratio_grid, ratio_label, ratio_points, stacked
 from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, REFERENCE_FILL, add_label, hep, new_figure
-from calolab.spaces import SYMBOLS, with_unit
+from calolab.spaces import with_unit
 
 MAIN = (
     "visible_fraction",

@@ -12,9 +12,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
+from calolab.labels import SYMBOLS, UNITS
 from calolab.plots import ratios, scales
 from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, SERIES, add_label, hep, new_figure
-from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS, Sample
+from calolab.samples import Sample
 from calolab.spaces import with_unit
 
 JET = "#56b4e9"
@@ -239,10 +240,10 @@ def _told(sample, chosen):
     """What the labels say: in words where it holds for all chosen events, and the symbols of labels that vary."""
     fixed, varying = [], {}
     for name in TOLD:
-        text = LABEL_SYMBOLS[name]
+        text = SYMBOLS[name]
         column = sample.labels[name][chosen] if name in sample.labels else ()
         if len(column) and np.all(column == column[0]):
-            fixed.append(f"{text} = {column[0]:.4g} {LABEL_UNITS.get(name, '')}".strip())
+            fixed.append(f"{text} = {column[0]:.4g} {UNITS.get(name, '')}".strip())
         elif len(column):
             varying[name] = text
     return fixed, varying

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
+from calolab.labels import SYMBOLS, UNITS
 from calolab.plots import scales
 from calolab.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, hep, new_figure
-from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS, Sample
-from calolab.spaces import SYMBOLS, Space, with_unit
+from calolab.samples import Sample
+from calolab.spaces import Space, with_unit
 
 
 def plane(space: Space, values: np.ndarray, axis: str, position: int | None) -> tuple[np.ndarray, tuple, tuple]:
@@ -153,7 +154,7 @@ def _name_axes(panel, space, names):
 
 def _facts(sample, event):
     labels = (
-        f"{LABEL_SYMBOLS.get(name, name)} {column[event]:.3g} {LABEL_UNITS.get(name, '')}".rstrip()
+        f"{SYMBOLS.get(name, name)} {column[event]:.3g} {UNITS.get(name, '')}".rstrip()
         for name, column in sample.labels.items()
     )
     total = f"{'visible' if sample.space.has_depth else 'sum'} {sample.values[event].sum(dtype=float):.3g}"

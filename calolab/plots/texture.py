@@ -10,9 +10,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from calolab.labels import UNITS
 from calolab.plots.ratios import Histogram, ratio_label, ratio_points, stacked
 from calolab.plots.style import ENERGY_MAP, GENERATED, REFERENCE, REFERENCE_FILL, add_label, hep, new_figure
-from calolab.samples import LABEL_UNITS, Sample
+from calolab.samples import Sample
 from calolab.spaces import with_unit
 
 WORDS = {"pixels": "KS", "power_spectrum": "rms ln ratio", **dict.fromkeys(("v0", "v1", "v2"), "relative rms")}
@@ -90,7 +91,7 @@ def gallery(samples: Mapping[str, Sample], events: int | Sequence[int] = 4, labe
             )
             panel.tick_params(which="both", color="white")
             if label is not None and label in sample.labels:
-                unit = f" {LABEL_UNITS[label]}" if LABEL_UNITS.get(label) else ""
+                unit = f" {UNITS[label]}" if UNITS.get(label) else ""
                 panel.set_title(f"{label.replace('_', ' ')} {sample.labels[label][event]:.3g}{unit}", fontsize=11)
         line[0].set_ylabel(f"{name}\n{space.axis_label(space.axes[0])}")
     for panel in panels[-1]:

@@ -17,6 +17,7 @@ from calolab.scaling import rank
 from calolab.scaling.efficiency import ScalingPoint, ScalingReport
 from calolab.scaling.network import fit_network, moved_bytes
 from calolab.training.recipe import Recipe
+from calolab.training.request import TrainingRequest
 
 SIZES = (4, 2**14, 2**18, 2**20, 2**22, 2**24)  # of the averages to which the network is fitted [bytes]
 BATCHES = 2  # that each engine holds and uses repeatedly
@@ -69,9 +70,9 @@ def report(
     if steps < 2 or rounds < 1:
         raise ValueError(f"steps must be at least 2 and rounds at least 1, received {steps} and {rounds}.")
     recipe = recipe or Recipe.published(gan.architecture)
-    options = {"batch_size": batch_size, "precision": precision, "seed": seed, "recipe": recipe}
+    request = TrainingRequest(epochs=1, batch_size=batch_size, precision=precision, seed=seed, recipe=recipe)
     sessions = [
-        _measure(engines, alive[:number], gan, data, options, steps, rounds, progress=progress) for number in several
+        _measure(engines, alive[:number], gan, data, request, steps, rounds, progress=progress) for number in several
     ]
     points = [point for session in sessions for point in session["points"]]
     alone = [point for point in points if point.kind == "alone"]
@@ -90,25 +91,25 @@ def report(
     )
 
 
-def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
+def _measure(engines, ids, gan, data, request, steps, rounds, progress) -> dict:
     """All measurements on these engines and on the first of them."""
     meeting.check_idle(engines, ids)
     facts = meeting.engine_facts(engines, ids)
     meetings, note = meeting.arrange_meetings(engines, ids, facts)
     machines = _call(engines, ids, rank.machine)
-    batch, size = options["batch_size"], len(ids)
+    batch, size = request.batch_size, len(ids)
     turns = {
         "alone": ("local", ids[:1], batch),
         "independent": ("local", ids, batch),
         "weak": ("data_parallel", ids, batch),
         "strong": ("data_parallel", ids, batch // size),
     }
-    shards = _shards(data, BATCHES * batch * options["recipe"].discriminator_passes, size)
+    shards = _shards(data, BATCHES * batch * request.recipe.discriminator_passes, size)
     networks, found = shipment.pack_gan(gan), {kind: [] for kind in turns}
     try:
         with bar(total=(1 + rounds) * len(turns), unit="block", show=progress) as shown:
             shown.set_description(f"{size} ranks", refresh=False)
-            tasks = [rank.MeasurementTask(meeting, options, data.space, {}) for meeting in meetings]
+            tasks = [rank.MeasurementTask(meeting, request, data.space, {}) for meeting in meetings]
             given = [(task, networks, shard.values, dict(shard.labels)) for task, shard in zip(tasks, shards)]
             _call(engines, ids, rank.begin, given)
             for number in range(1 + rounds):
@@ -132,7 +133,7 @@ def _measure(engines, ids, gan, data, options, steps, rounds, progress) -> dict:
     seconds = np.median(averages.mean(axis=0), axis=1)
     return {
         "points": [
-            _point(kind, hosts, events, stamps, found[kind], sizes, options["recipe"])
+            _point(kind, hosts, events, stamps, found[kind], sizes, request.recipe)
             for kind, (_, _, events) in turns.items()
         ],
         "network": fit_network(f"measured: {size} ranks, {note}", size, latency, SIZES, seconds),

@@ -18,6 +18,7 @@ from calolab.cluster import time_limits
 from calolab.distributed import horovod, rank, shipment
 from calolab.distributed.meeting import Meeting
 from calolab.samples import Sample
+from calolab.training.request import TrainingRequest
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,12 @@ class MeasurementTask:
 
     Args:
         meeting: how it connects to the other ranks.
-        options: keywords of `training.timing.StepTimer`.
+        request: batch size, precision, seed and recipe of the steps.
         space, origin: of the events, which are sent separately.
     """
 
     meeting: Meeting
-    options: dict
+    request: TrainingRequest
     space: object
     origin: object
 
@@ -62,10 +63,10 @@ def begin(task: MeasurementTask, networks: np.ndarray, values, labels) -> None:
     end()
     rank.choose_device(task.meeting)
     data = Sample(np.asarray(values), labels, task.space, task.origin)
-    local = StepTimer(shipment.unpack_gan(networks), data, **task.options)
+    local = StepTimer(shipment.unpack_gan(networks), data, task.request)
     parallel = horovod.Communicator(task.meeting)
     try:
-        data_parallel = StepTimer(shipment.unpack_gan(networks), data, **task.options, parallel=parallel)
+        data_parallel = StepTimer(shipment.unpack_gan(networks), data, task.request, parallel)
     except BaseException:
         parallel.shutdown()
         raise

@@ -203,7 +203,7 @@ class TrialContext:
         if self.rank == 0 and self._task.metric in measured and self._rated(measured) < self._best:
             self._best = self._rated(measured)
             # A file has the precision in which it was saved.
-            with computing_in("float32", gan.generator, gan.discriminator):
+            with computing_in("float32", *gan.networks.values()):
                 gan.save(self.folder / BEST)
 
     @contextmanager

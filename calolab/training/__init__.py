@@ -1,20 +1,33 @@
-"""Learning: the published recipe in one readable step, its objectives, history and checkpoints."""
+"""Training: recipes, objectives, the training loop, and the history and checkpoints that it leaves."""
 
 import importlib
 
-from calolab.training.divergence import TrainingDiverged
 from calolab.training.history import History, Progress
-from calolab.training.recipe import Recipe
-from calolab.training.selection import PhysicsScore
+from calolab.training.objectives import OBJECTIVES, Objective
+from calolab.training.recipe import Recipe, Stage
+from calolab.training.request import PhysicsScore, TrainingRequest
 from calolab.training.snapshots import Snapshots
+from calolab.training.state import TrainingDiverged
 
-__all__ = ["History", "PhysicsScore", "Progress", "Recipe", "Snapshots", "TrainingDiverged", "fastest_precision", "fit"]
+__all__ = [
+    "OBJECTIVES",
+    "History",
+    "Objective",
+    "PhysicsScore",
+    "Progress",
+    "Recipe",
+    "Snapshots",
+    "Stage",
+    "TrainingDiverged",
+    "TrainingRequest",
+    "fastest_precision",
+    "fit",
+]
+# These load TensorFlow, which a client that only follows a training does not need.
+_HEAVY = {"fit": "trainer", "fastest_precision": "precision"}
 
 
 def __getattr__(name):
-    # What is above loads without TensorFlow, which a client that only watches a training does not need.
-    if name == "fit":
-        return importlib.import_module("calolab.training.trainer").fit
-    if name == "fastest_precision":
-        return importlib.import_module("calolab.training.precision").fastest_precision
+    if name in _HEAVY:
+        return getattr(importlib.import_module(f"calolab.training.{_HEAVY[name]}"), name)
     raise AttributeError(f"module 'calolab.training' has no attribute {name!r}; it has {', '.join(__all__)}")

@@ -1,9 +1,10 @@
-"""Checkpoints: everything a training needs to go on as if it had never stopped, in one file that is always whole."""
+"""Checkpoints: everything that a training needs to resume as if it had never stopped, in one file."""
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -12,13 +13,14 @@ from pathlib import Path
 import keras
 import numpy as np
 
+from calolab import cpu
 from calolab.files import complete, remove_abandoned, unreadable
 from calolab.models import GAN
 from calolab.training.recipe import Recipe
-from calolab.training.standing import Standing, check_standing
+from calolab.training.state import TrainingState, check_state
 
 FORMAT = "calolab-checkpoint"
-VERSION = 1
+VERSION = 2  # 1: the state was called "standing", and the CPU was not recorded
 FILE = "checkpoint.npz"
 BEST = "best.npz"
 PREVIOUS = "previous.npz"
@@ -31,13 +33,19 @@ _WITHOUT_BEST = (
 
 
 def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) -> dict[str, keras.Variable]:
-    """All that training changes, by a name that stays the same: weights, moving statistics, seeds, optimizer slots."""
+    """Everything that training changes, by name: weights, moving statistics, seeds, optimizer slots.
+
+    Args:
+        gan: the networks; a variable that two of them share is listed once.
+        optimizers: by network.
+    """
     groups = {
-        "generator": gan.generator.variables,
-        "discriminator": gan.discriminator.variables,
+        **{name: network.variables for name, network in gan.networks.items()},
         **{f"{name} optimizer": optimizer.variables for name, optimizer in optimizers.items()},
     }
-    return {f"{group} {i}": variable for group, members in groups.items() for i, variable in enumerate(members)}
+    named = {f"{group} {i}": variable for group, members in groups.items() for i, variable in enumerate(members)}
+    first = {id(variable): name for name, variable in reversed(named.items())}
+    return {name: variable for name, variable in named.items() if first[id(variable)] == name}
 
 
 def values(changing: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
@@ -46,7 +54,12 @@ def values(changing: Mapping[str, keras.Variable]) -> dict[str, np.ndarray]:
 
 
 def assign(changing: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarray]) -> None:
-    """Put values by name into the variables."""
+    """Assign values to variables.
+
+    Args:
+        changing: variables by name.
+        arrays: their values by name.
+    """
     for name, variable in changing.items():
         variable.assign(arrays[name])
 
@@ -54,25 +67,31 @@ def assign(changing: Mapping[str, keras.Variable], arrays: Mapping[str, np.ndarr
 def save(
     folder: str | os.PathLike,
     arrays: Mapping[str, np.ndarray],
-    standing: Standing,
+    state: TrainingState,
     settings: Mapping,
     file_name: str = FILE,
 ) -> None:
-    """Write a checkpoint; the one before it stays until the new one is complete on disk.
+    """Write a checkpoint; the previous one is kept until the new one is complete on disk.
 
     Args:
-        folder: made if it is not there.
+        folder: created if it does not exist.
         arrays: values of all variables by name.
-        standing: where the training stands.
-        settings: what it was started with; `load` compares them.
+        state: the training state.
+        settings: what the training was started with; `load` compares them.
         file_name: `FILE` for the latest state, `BEST` for the epoch with the best physics score.
 
     Raises:
-        OSError: if it does not fit onto the disk, or cannot be written; the one before it stays.
+        OSError: if it does not fit on the disk, or cannot be written; the previous one is kept.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    header = {"format": FORMAT, "version": VERSION, "settings": dict(settings), "standing": asdict(standing)}
+    header = {
+        "format": FORMAT,
+        "version": VERSION,
+        "settings": dict(settings),
+        "state": asdict(state),
+        "cpu": _computes_on(),
+    }
     text = np.array(json.dumps(header))
     size = text.nbytes + sum(array.nbytes for array in arrays.values())
     with complete(folder / file_name, size, remedy=REMEDY, durable=True) as partial, open(partial, "wb") as file:
@@ -80,7 +99,7 @@ def save(
 
 
 def set_aside(folder: str | os.PathLike) -> None:
-    """Keep an earlier training's checkpoints as `previous.npz` and `previous_best.npz`, out of a new one's way."""
+    """Rename an earlier training's checkpoints to `previous.npz` and `previous_best.npz`."""
     remove_abandoned(folder)
     if Path(folder, FILE).exists():
         os.replace(Path(folder, FILE), Path(folder, PREVIOUS))
@@ -90,22 +109,25 @@ def set_aside(folder: str | os.PathLike) -> None:
 
 def load(
     folder: str | os.PathLike, settings: Mapping, variables: Mapping[str, keras.Variable], file_name: str = FILE
-) -> tuple[Standing, dict[str, np.ndarray]]:
-    """Read a checkpoint back, if it belongs to a training with these settings and these variables.
+) -> tuple[TrainingState, dict[str, np.ndarray]]:
+    """Read a checkpoint, if it belongs to a training with these settings and these variables.
+
+    Warns if it was written on a CPU of another kind, or with another oneDNN setting or number of threads, since the
+    resumed training is then not bit-identical to one that was never stopped.
 
     Args:
-        folder: where `save` wrote it.
+        folder: folder in which `save` wrote it.
         settings: what the training is resumed with.
-        variables: what has the shapes and types of the values, by name.
+        variables: variables or arrays of the same shapes and types, by name.
         file_name: as for `save`.
 
     Returns:
-        Where the training stands, and the values of its variables by name.
+        The training state, and the values of the variables by name.
 
     Raises:
         FileNotFoundError: if there is no checkpoint.
-        ValueError: if it is damaged, has values that are not finite, or belongs to a training of another kind.
-        OSError, MemoryError: if it cannot be read at present, whatever it holds.
+        ValueError: if it is damaged, has values that are not finite, or belongs to another training.
+        OSError, MemoryError: if it cannot be read at present, whatever its content.
     """
     path = Path(folder, file_name)
     if not path.is_file():
@@ -121,11 +143,16 @@ def load(
             raise _damaged(path, f"array {name!r} is of type {array.dtype}, expected {variables[name].dtype}")
         if array.dtype.kind == "f" and not np.all(np.isfinite(array)):
             raise _damaged(path, f"array {name!r} has {np.sum(~np.isfinite(array))} values that are not finite")
-    return Standing(**header["standing"]), arrays
+    if file_name == FILE:
+        _warn_of_another_cpu(path, header.get("cpu"))
+    return TrainingState(**header["state"]), arrays
 
 
 def read_header(folder: str | os.PathLike, file_name: str = FILE) -> dict | None:
-    """What a checkpoint says of itself, as `format`, `version`, `settings` and `standing`; None if there is none.
+    """The header of a checkpoint: `format`, `version`, `settings`, `state` and `cpu`; None if there is no checkpoint.
+
+    Args:
+        folder, file_name: as for `load`.
 
     Raises:
         ValueError: if it is damaged.
@@ -135,7 +162,7 @@ def read_header(folder: str | os.PathLike, file_name: str = FILE) -> dict | None
 
 
 def global_batch(header: Mapping) -> int:
-    """Events of all ranks per pass in the training of a checkpoint."""
+    """Events of all ranks per pass in a training, from the header of its checkpoint."""
     settings = header["settings"]
     return settings.get("global_batch", settings["batch_size"] * settings["ranks"])
 
@@ -146,7 +173,7 @@ def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.nda
             with np.load(content, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 arrays = {} if header_only else {name: file[name] for name in file.files if name != "header"}
-        except Exception as error:  # a damaged archive makes zipfile and numpy raise almost anything
+        except Exception as error:  # zipfile and numpy raise almost any exception for a damaged archive
             fault = unreadable(error, path)
             if fault is None or (isinstance(error, MemoryError) and _has_wrong_checksum(path)):
                 fault = _damaged(path, str(error) or type(error).__name__)
@@ -160,19 +187,21 @@ def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.nda
         raise ValueError(
             f"{path}: a checkpoint of version {version}; this calolab reads up to version {VERSION}. Update calolab."
         )
-    for part, needed in (("settings", ("batch_size", "ranks")), ("standing", ("epoch", "step", "passes"))):
+    if version == 1:
+        header["state"] = header.pop("standing", None)
+    for part, needed in (("settings", ("batch_size", "ranks")), ("state", ("epoch", "step", "passes"))):
         content = header.get(part)
         if not isinstance(content, dict):
-            raise _damaged(path, f"the {part} in its header are a JSON {type(content).__name__}, not an object")
+            raise _damaged(path, f"in its header, {part!r} is a JSON {type(content).__name__}, not an object")
         if missing := [name for name in needed if name not in content]:
-            raise _damaged(path, f"the {part} in its header lack {', '.join(missing)}")
+            raise _damaged(path, f"in its header, {part!r} lacks {', '.join(missing)}")
     if not isinstance(recipe := header["settings"].get("recipe", {}), dict):
         raise _damaged(path, f"the recipe in its header is a JSON {type(recipe).__name__}, not an object")
     positive = {name: header["settings"].get(name, 1) for name in ("batch_size", "ranks", "global_batch")}
     if wrong := [f"{name} {number!r}" for name, number in positive.items() if type(number) is not int or number < 1]:
         raise _damaged(path, f"the settings in its header have {', '.join(wrong)}")
     try:
-        check_standing(header["standing"])
+        check_state(header["state"])
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return header, arrays
@@ -193,7 +222,7 @@ def _damaged(path: Path, wrong: str) -> ValueError:
 
 
 def _check_settings(path, header, settings):
-    # A checkpoint may be older than a part of the recipe, whose default is then what was done.
+    # A checkpoint may be older than an entry of the recipe; the training then used what is now the default.
     saved, asked = (
         given | {"recipe": Recipe().to_dict() | given.get("recipe", {})}
         for given in (header["settings"], json.loads(json.dumps(dict(settings))))
@@ -201,9 +230,9 @@ def _check_settings(path, header, settings):
     if "global_batch" in saved or "global_batch" in asked:
         for given in (saved, asked):
             given.setdefault("global_batch", given["batch_size"] * given["ranks"])
-    standing = header["standing"]
-    # Between epochs another number of ranks can take over; within one, each rank's place in its shard would be lost.
-    free = {"ranks"} if standing["step"] == 0 and standing["passes"] == 0 else set()
+    state = header["state"]
+    # Another number of ranks can resume between epochs only; within one, each rank's position in its shard matters.
+    free = {"ranks"} if state["step"] == 0 and state["passes"] == 0 else set()
     differing = [
         f"{name}: {saved.get(name)!r} before, {asked.get(name)!r} now"
         for name in sorted({*saved, *asked} - free)
@@ -212,5 +241,30 @@ def _check_settings(path, header, settings):
     if differing:
         raise ValueError(
             f"The checkpoint {path} belongs to a training with other settings ({'; '.join(differing)}). "
-            "Resume with the same settings, or start anew with resume=False."
+            "Resume with the same settings, or start a new training with resume=False."
+        )
+
+
+def _computes_on() -> dict[str, object]:
+    """What determines how sums are rounded on this machine, as plain numbers and strings."""
+    report = cpu.report()
+    return {
+        "CPU": report.model,
+        "instructions": ", ".join(report.features),
+        "oneDNN": report.onednn.partition(" ")[0],
+        "threads": report.threads,
+    }
+
+
+def _warn_of_another_cpu(path: Path, before: Mapping | None) -> None:
+    now = _computes_on()
+    # Checkpoints of version 1 have no such entry.
+    differing = [
+        f"{name}: {old!r} before, {now.get(name)!r} now" for name, old in (before or {}).items() if old != now.get(name)
+    ]
+    if differing:
+        warnings.warn(
+            f"The checkpoint {path} was written on other hardware or with other settings ({'; '.join(differing)}). The "
+            "training resumes, but sums are rounded differently, so it is not bit-identical to one that never stopped.",
+            stacklevel=2,
         )

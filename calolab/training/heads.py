@@ -1,131 +1,170 @@
-"""The heads of a discriminator: how each is judged, and what it should answer.
+"""Losses and targets of the discriminator's heads, and the calorimeter's response that a target may need.
 
-A discriminator names its heads and a recipe weights them by name. `generation` tells real from generated, as the
-recipe's objective says; the tables below hold the loss and the target of every other one. An architecture with another
-head adds a row to each; the trainer does not change.
+A discriminator names its heads and a recipe weights them by name. `generation` tells real events from generated ones,
+with the loss of the recipe's objective; the losses and targets of all others are in the record of their architecture.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 
-import keras
 import numpy as np
 from keras import ops
 
-from calolab.models import GAN
-from calolab.samples import Sample
-from calolab.training.draws import Draw
+from calolab.models import GAN, Head, registry
+from calolab.training import ranks
+from calolab.training.objectives import OBJECTIVES
 from calolab.training.recipe import Recipe
-from calolab.training.response import Response
 
-ENERGY_UNIT = 100.0  # The `auxiliary` head estimates the incident energy in units of 100 GeV.
-
-
-def _class_cross_entropy(wanted, logits):
-    return keras.losses.binary_crossentropy(wanted, logits, from_logits=True)
+UNIT = 100.0  # [GeV] The published polynomial is in incident energy / 100 GeV.
+FIT_EVENTS = 10_000
 
 
-LOSSES = {
-    "auxiliary": keras.losses.mean_absolute_percentage_error,
-    "ecal": keras.losses.mean_absolute_percentage_error,
-    "signal": _class_cross_entropy,
-}
-
-# Targets of shape (event,) from the events' labels and the function that gives their total energy [GeV].
-TARGETS = {
-    "auxiliary": lambda labels, total: labels["energy"] / ENERGY_UNIT,
-    "ecal": lambda labels, total: total(),
-    "signal": lambda labels, total: labels["signal"],
-}
-
-
-def targets(heads, real: np.ndarray, labels: Mapping[str, np.ndarray], total) -> dict[str, np.ndarray]:
-    """What each head should answer, float32 of shape `(event, 1)`.
+def heads_of(gan: GAN, recipe: Recipe) -> dict[str, Head]:
+    """The heads of a GAN's discriminator apart from `generation`, by name; none for an objective without discriminator.
 
     Args:
-        heads: names of the heads.
-        real: 1 for events to be called real, 0 for generated, shape `(event,)`.
+        gan: the `GAN`.
+        recipe: the objective and the weights of the heads.
+
+    Raises:
+        ValueError: unless the recipe weights exactly the discriminator's heads, and each has a loss and a target.
+    """
+    objective = OBJECTIVES[recipe.objective]
+    if not objective.is_adversarial:
+        missing = [name for name in objective.losses if name not in gan.networks]
+        if missing:
+            raise ValueError(
+                f"The objective {recipe.objective!r} trains the networks {', '.join(objective.losses)}; "
+                f"{gan.architecture!r} has {', '.join(gan.networks)}."
+            )
+        objective.check_networks(gan)
+        return {}
+    known, output = registry.heads(gan.architecture), gan.discriminator.output
+    found = set(output) if isinstance(output, dict) else set()
+    allowed = {"generation", *known}
+    if found != set(recipe.weights) or found - allowed or "generation" not in found:
+        raise ValueError(
+            f"The recipe weights the heads {sorted(recipe.weights)}; the discriminator has {sorted(found)}, and losses "
+            f"are known for {sorted(allowed)}. All heads need a weight, a loss and a target: see "
+            f"Recipe.published({gan.architecture!r}) and the heads of its Architecture."
+        )
+    if recipe.class_flip and not any(known[name].class_label for name in found - {"generation"}):
+        raise ValueError("class_flip needs a discriminator with a head that classifies, such as lagan's; set it to 0.")
+    objective.check_networks(gan)
+    return {name: known[name] for name in sorted(found - {"generation"})}
+
+
+def targets(
+    heads: Mapping[str, Head], names, real: np.ndarray, labels: Mapping[str, np.ndarray], total
+) -> dict[str, np.ndarray]:
+    """The right answers of each head, float32 of shape `(event, 1)`.
+
+    Args:
+        heads: the heads apart from `generation`.
+        names: names of all heads.
+        real: 1 for events to be classified as real, 0 for generated, shape `(event,)`.
         labels: the events' labels, each of shape `(event,)`.
-        total: function without arguments that gives the events' total deposited energy [GeV], shape `(event,)`.
+        total: function without arguments that returns the events' total deposited energy [GeV], shape `(event,)`.
     """
-    answers = {head: real if head == "generation" else TARGETS[head](labels, total) for head in heads}
-    return {head: np.asarray(answer, dtype=np.float32)[:, None] for head, answer in answers.items()}
+    answers = {name: real if name == "generation" else heads[name].target(labels, total) for name in names}
+    return {name: np.asarray(answer, dtype=np.float32)[:, None] for name, answer in answers.items()}
 
 
-def losses(answers: Mapping, wanted: Mapping, weights: Mapping[str, float]) -> tuple[object, dict[str, object]]:
-    """The weighted sum of the mean losses of all heads but `generation`, and the means by head, as float32 scalars."""
-    judged = sorted(set(weights) - {"generation"})
-    means = {head: ops.mean(LOSSES[head](wanted[head], ops.cast(answers[head], "float32"))) for head in judged}
-    return sum((weights[head] * mean for head, mean in means.items()), ops.zeros(())), means
-
-
-def question(
-    kind: str, sample: Sample, drawn: Draw, gan: GAN, recipe: Recipe, response: Response | None
-) -> tuple[dict, dict]:
-    """What the networks see in a pass, and what the heads should answer.
+def losses(
+    heads: Mapping[str, Head], answers: Mapping, wanted: Mapping, weights: Mapping[str, float]
+) -> tuple[object, dict[str, object]]:
+    """The weighted sum of the mean losses of all heads but `generation`, and the means by head, as float32 scalars.
 
     Args:
-        kind: `"real"`, `"fake"`, `"discriminator"` (both together) or `"generator"`.
-        sample: real events.
-        drawn: the latent vectors, labels and flips, as many as real events.
-        gan: the networks.
-        recipe: threshold, heads and objective.
-        response: total energy of a shower by incident energy; only for the head `ecal`.
-
-    Returns:
-        Inputs by name, and targets by `"real"` and `"generated"`, then by head. `image` holds the real events
-        `(event, *space.shape, 1)`. Generated events in one pass with real ones have the same labels; those in a pass of
-        their own have labels drawn from the training sample.
+        heads: the heads apart from `generation`.
+        answers, wanted: by head what the discriminator returned and the targets, each `(event, 1)`.
+        weights: by head.
     """
-    seen, wanted = {}, {}
-    labels = drawn.labels
-    if kind == "discriminator" or (kind == "generator" and recipe.objective == "optimal-transport"):
-        labels = {name: sample.labels[name] for name in gan.conditions}
-    if kind != "fake" and (kind != "generator" or recipe.objective == "optimal-transport"):
-        values = sample.values
-        if recipe.threshold is not None:
-            values = np.where(values < recipe.threshold, np.float32(0), values)
-        seen["image"] = values[..., None]
-    if kind in ("real", "discriminator"):
-        wanted["real"] = targets(
-            recipe.weights, ~drawn.flips, sample.labels, lambda: values.reshape(len(sample), -1).sum(axis=1)
-        )
-    if kind == "discriminator":
-        seen["mixing"] = drawn.mixing
-    if kind != "real":
-        seen["latent"] = drawn.latent
-        asked = labels
-        if kind == "generator" and drawn.class_flips.any():
-            asked = {**labels, "signal": np.where(drawn.class_flips, 1 - labels["signal"], labels["signal"])}
-        real = np.ones(len(drawn.flips)) if kind == "generator" else drawn.flips
-        wanted["generated"] = targets(recipe.weights, real, asked, lambda: response(labels["energy"]))
-    conditions = sample.labels if kind == "real" else labels
-    seen |= {name: np.asarray(conditions[name], dtype=np.float32)[:, None] for name in gan.conditions}
-    return seen, wanted
+    means = {
+        name: ops.mean(head.loss(wanted[name], ops.cast(answers[name], "float32")))
+        for name, head in sorted(heads.items())
+    }
+    return sum((weights[name] * mean for name, mean in means.items()), ops.zeros(())), means
 
 
-def check_heads(gan: GAN, recipe: Recipe) -> None:
-    """Raise ValueError unless the recipe weights exactly the discriminator's heads and each is known here."""
-    discriminator = gan.discriminator
-    heads = set(discriminator.output) if isinstance(discriminator.output, dict) else set()
-    known = {"generation", *LOSSES}
-    if heads != set(recipe.weights) or heads - known or "generation" not in heads:
-        raise ValueError(
-            f"The recipe weights the heads {sorted(recipe.weights)}; the discriminator has {sorted(heads)}, and "
-            f"training knows {sorted(known)}. All heads need a weight, a loss and a target: see "
-            f"Recipe.published({gan.architecture!r})."
-        )
-    if recipe.class_flip and "signal" not in heads:
-        raise ValueError("class_flip needs a discriminator with the head 'signal', such as lagan's; set it to 0.")
-    if recipe.objective == "wgan-gp" and gan.settings.get("power", 1) != 1:
-        raise ValueError(
-            f"A gradient penalty needs networks that see values linearly, but {gan.architecture!r} was built with "
-            f"power={gan.settings['power']}, whose slope has no bounds at zero; build it with power=1."
-        )
-    names = {layer.name for layer in discriminator.layers}
-    if recipe.objective == "optimal-transport" and "features" not in names:
-        raise ValueError(
-            "Optimal transport compares the discriminator's features: the layer before its heads must be named "
-            f"'features'; {gan.architecture!r} has {', '.join(sorted(names))}."
-        )
+@dataclass(frozen=True)
+class Response:
+    """Mean deposited energy E·P(E) [GeV], E in units of 100 GeV; P is constant outside the fitted energies.
+
+    Args:
+        coefficients: of P, highest power first, as for `numpy.polyval`.
+        low: lowest energy of the fit [GeV].
+        high: highest energy of the fit [GeV].
+        events: number of events fitted.
+    """
+
+    coefficients: tuple[float, ...]
+    low: float
+    high: float
+    events: int
+
+    def __post_init__(self):
+        object.__setattr__(self, "coefficients", tuple(float(c) for c in self.coefficients))
+
+    def __call__(self, energy: np.ndarray) -> np.ndarray:
+        """Mean total deposited energy [GeV] of showers with these incident energies [GeV]."""
+        inside = np.clip(energy, self.low, self.high) / UNIT
+        return energy / UNIT * np.polyval(self.coefficients, inside)
+
+    def to_dict(self) -> dict:
+        """The response as plain numbers that JSON can hold."""
+        return {**asdict(self), "coefficients": list(self.coefficients)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping) -> Response:
+        """Rebuild a response from `to_dict`."""
+        return cls(**content)
+
+
+def fit_response(energy: np.ndarray, total: np.ndarray) -> Response:
+    """Fit P to deposited over incident energy by least squares.
+
+    Events are weighted by their energy, since the variance of the ratio decreases with it. The degree depends on the
+    sample: the published 4 from 5000 events on, a constant below 20, and always less than the number of different
+    energies.
+
+    Args:
+        energy: incident energies [GeV], shape `(event,)`.
+        total: total deposited energies [GeV], shape `(event,)`.
+
+    Raises:
+        ValueError: if nothing was deposited.
+    """
+    energy, total = np.asarray(energy, dtype=np.float64), np.asarray(total, dtype=np.float64)
+    if not np.sum(total) > 0:
+        raise ValueError("The training sample deposits no energy at all; check the data and their unit (GeV).")
+    scaled = energy / UNIT
+    different = len(np.unique(np.round(energy, 6)))
+    degree = min(int(np.searchsorted([20, 200, 1000, 5000], len(energy), side="right")), different - 1)
+    low, high = float(energy.min()), float(energy.max())
+    # A polynomial of high degree can become negative between sparse energies: then a lower degree is better.
+    for power in range(degree, -1, -1):
+        coefficients = np.polyfit(scaled, total / scaled, power, w=np.sqrt(scaled))
+        if np.all(np.polyval(coefficients, np.linspace(low, high, 200) / UNIT) > 0):
+            break
+    return Response(tuple(coefficients), low, high, len(energy))
+
+
+def pooled_response(data, parallel, seed: int) -> Response:
+    """Fit the response of the training sample to at most 10,000 events of all ranks; it is equal on all of them.
+
+    Args:
+        data: this rank's `Sample` or `EventStream`.
+        parallel: the ranks.
+        seed: seed of the choice of events.
+    """
+    rows = -(-FIT_EVENTS // parallel.size)
+    found = []
+    for batch in data.batches(min(rows, 1000, len(data)), seed):
+        found.append(np.stack([batch.labels["energy"], batch.values.reshape(len(batch), -1).sum(axis=1)], axis=1))
+        if sum(map(len, found)) >= rows:
+            break
+    energy, total = ranks.pooled(parallel, np.concatenate(found)[:rows], rows).T
+    return fit_response(energy, total)

@@ -1,4 +1,4 @@
-"""Records of a training: how far it is, and how it went. No TensorFlow here: whoever watches needs none."""
+"""Records of a training: its progress and its history. They need no TensorFlow."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ FINAL = ("finished", "stopped", "failed")  # states of a training that has ended
 
 @dataclass(frozen=True)
 class Progress:
-    """Where one rank stands after a step.
+    """Progress of one rank after a step.
 
     Args:
-        rank: the rank that reports.
+        rank: number of the rank.
         epoch: epoch in progress, from 0.
-        epochs: epochs in all.
+        epochs: epochs in total.
         step: step just done, from 0.
         steps: steps per epoch.
-        losses: the step's losses by name, means over the events of all ranks: `discriminator` and `generator`, the
-            weighted sums that are minimised; each head's own, e.g. `real_auxiliary`, the mean absolute percentage error
-            of the discriminator's energy estimate on the training sample; `generator_empty`, the fraction of generated
-            showers without any energy.
-        samples_per_second: events that this rank trains on per second [1/s].
-        time: seconds since the training (or its resumption) began [s].
-        time_limit: seconds after which it stops [s]; None without a limit.
+        losses: the step's losses by name, means over the events of all ranks: `discriminator` and `generator`, or the
+            names of other networks that learn, the weighted sums that are minimised; the loss of each head, e.g.
+            `real_auxiliary`, the mean absolute percentage error of the discriminator's energy estimate on the training
+            sample; `generator_empty`, the fraction of generated events without any energy.
+        samples_per_second: events that this rank processes per second [1/s].
+        time: time since the training (or its resumption) began [s].
+        time_limit: time after which it stops [s]; None without a limit.
     """
 
     rank: int
@@ -44,9 +44,14 @@ class Progress:
 
     @property
     def place(self) -> str:
-        """The epoch in progress, and the time that has passed where it is limited, in words."""
+        """The epoch in progress, and with a time limit the elapsed time, in words."""
         clock = "" if self.time_limit is None else f", {self.time:.0f} of {self.time_limit:g} s"
         return f"epoch {self.epoch + 1}/{self.epochs}{clock}"
+
+    @property
+    def sums(self) -> tuple[str, ...]:
+        """Names of the losses that are minimised; of all losses if neither discriminator nor generator learns."""
+        return _sums(self.losses)
 
     def to_dict(self) -> dict:
         """The record as plain numbers and strings that JSON can hold."""
@@ -60,19 +65,19 @@ class Progress:
 
 @dataclass(frozen=True)
 class History:
-    """What a training did, epoch by epoch.
+    """Losses, scores and speed of a training, epoch by epoch.
 
     Args:
         epochs: one dictionary per finished epoch: `epoch` (from 0), `steps`, `losses` (as in `Progress`, means over the
             epoch), `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step,
             which compiles); with a physics score also its `scores` by name.
         ranks: number of ranks.
-        settings: what the training was started with: batch size per rank, precision, seed, recipe, ...
-        stopped: whether it was stopped before the last epoch's end.
+        settings: arguments of the training: batch size per rank, precision, seed, recipe, ...
+        stopped: whether it was stopped before the end of the last epoch.
         reason: why: "time limit", "stop requested" or "pause requested"; empty if it was not stopped.
         unfinished: the epoch that was in progress when training stopped, as a dictionary like those of `epochs`, over
             the steps done of it; None where it stopped between two epochs.
-        steps: steps done in all, those before a resumption included.
+        steps: steps done in total, including those before a resumption.
     """
 
     epochs: tuple[Mapping, ...] = ()
@@ -100,18 +105,18 @@ class History:
         return sum(row["events"] for row in rows) / seconds if seconds > 0 else 0.0
 
     def losses(self, name: str) -> list[float]:
-        """One loss by epoch, that of an unfinished epoch last.
+        """One loss by epoch, with that of an unfinished epoch at the end; NaN for epochs without it.
 
         Raises:
             ValueError: if no epoch holds it.
         """
-        known = sorted(self.rows[0]["losses"]) if self.rows else []
+        known = sorted(self._names())
         if name not in known:
             raise ValueError(f"No loss {name!r} in this history; it holds {', '.join(known) or 'no epoch'}.")
-        return [row["losses"][name] for row in self.rows]
+        return [row["losses"].get(name, float("nan")) for row in self.rows]
 
     def scores(self, name: str) -> list[float]:
-        """One physics score by epoch; NaN for epochs that were not judged by it, such as an unfinished one.
+        """One physics score by epoch; NaN for epochs without it, such as an unfinished one.
 
         Raises:
             ValueError: if no epoch holds it.
@@ -124,39 +129,57 @@ class History:
     def _scored(self) -> list[str]:
         return sorted({name for epoch in self.epochs for name in epoch.get("scores", ())})
 
+    def _names(self) -> list[str]:
+        """Names of the losses of all epochs, in the order in which they appear first."""
+        return list(dict.fromkeys(name for row in self.rows for name in row["losses"]))
+
     @property
     def divergence(self) -> str:
-        """What tells that a loss runs away, as a WGAN's critic may, in words; empty if none does.
+        """Which losses diverge, as that of a WGAN's critic may, in words; empty if none does.
 
-        A loss runs away if its size is ever more than 20 times its largest in the first three epochs (but at least 1):
-        the games of all objectives stay near the losses that they begin with.
+        A loss counts as divergent if its absolute value is ever more than 20 times the largest one of the first three
+        epochs (but at least 1): with all objectives, losses normally stay of the order of their first values.
         """
-        told = []
+        found = []
         for name in ("discriminator", "generator"):
             sizes = np.abs([row["losses"].get(name, 0.0) for row in self.rows])
             usual = max(float(sizes[:3].max(initial=0)), 1.0)
             if sizes[3:].max(initial=0) > 20 * usual:
-                told.append(
-                    f"the {name}'s loss is {usual:.3g} in size in the first epochs, and {sizes.max():.3g} in epoch "
-                    f"{sizes.argmax() + 1}"
+                found.append(
+                    f"the absolute value of the {name}'s loss is up to {usual:.3g} in the first epochs, and "
+                    f"{sizes.max():.3g} in epoch {sizes.argmax() + 1}"
                 )
-        return f"The training diverges: {'; '.join(told)}." if told else ""
+        return f"The training diverges: {'; '.join(found)}." if found else ""
 
-    def plot(self, names: Sequence[str] = ("discriminator", "generator")):
-        """Losses by epoch: a matplotlib figure, which a notebook shows; an unfinished epoch at the part that was done.
+    def plot(self, names: Sequence[str] | None = None):
+        """Plot losses by epoch; an unfinished epoch is shown at the fraction that was done.
+
+        Args:
+            names: names of the losses; by default those that are minimised.
+
+        Returns:
+            A matplotlib figure.
 
         Raises:
             ValueError: if no epoch holds a loss of that name.
         """
-        from calolab.plots import losses  # matplotlib loads when something is drawn
+        from calolab.plots import losses  # matplotlib loads with the first plot
 
+        names = (_sums(self._names()) or ("discriminator", "generator")) if names is None else names
         columns = [self._ends(), *(self.losses(name) for name in names)]
         stopped = self.reason or "stopped" if self.stopped else ""
         remark = ", ".join(filter(None, [stopped, "diverging" if self.divergence else ""]))
         return losses.show(np.column_stack(columns), names, names, remark, step="epoch")
 
     def plot_beginning(self, names: Sequence[str] = ("discriminator",), first: int = 10):
-        """Losses in the first epochs beside those of all, where a WGAN's critic shows what it learns: a figure.
+        """Plot losses of the first epochs next to those of all epochs, for the critic of a WGAN.
+
+        Args:
+            names: names of the losses.
+            first: number of the first epochs.
+
+        Returns:
+            A matplotlib figure.
 
         Raises:
             ValueError: if no epoch holds a loss of that name.
@@ -167,7 +190,7 @@ class History:
         return losses.beginning(np.column_stack(columns), names, first, "diverging" if self.divergence else "")
 
     def _ends(self) -> list[float]:
-        """Where each row ends, in epochs."""
+        """End of each row, in epochs."""
         ends = [float(epoch["epoch"] + 1) for epoch in self.epochs]
         if self.unfinished is not None:
             events = self.unfinished["events"]
@@ -187,7 +210,7 @@ class History:
         return f"History({self._done()}{', stopped' if self.stopped else ''}{self.reason and f': {self.reason}'})"
 
     def _done(self) -> str:
-        """How much was done, in words."""
+        """Epochs and steps done, in words."""
         done = f"{len(self.epochs)} epoch{'s' * (len(self.epochs) != 1)}"
         if self.unfinished is not None:
             done += f" and {self.unfinished['steps']} step{'s' * (self.unfinished['steps'] != 1)}"
@@ -199,21 +222,25 @@ class History:
         title += f"<br>{self.divergence}" if self.divergence else ""
         if not self.rows:
             return title
-        names = list(self.rows[0]["losses"])
+        names = self._names()
         known = self._scored()
         floors = [name for name in known if name.startswith("floor_")]
-        judged = [name for name in known if f"floor_{name}" in floors]  # what has a floor decides: it comes first
-        scores = judged + [name for name in known if name not in judged + floors]
+        with_floor = [name for name in known if f"floor_{name}" in floors]  # scores with a floor come first
+        scores = with_floor + [name for name in known if name not in with_floor + floors]
         last = {name: [score for score in self.scores(name) if np.isfinite(score)][-1:] for name in floors}
         beside = ", ".join(f"{name} {score[0]:.3g}" for name, score in last.items() if score).replace("_", " ")
         title += f"<br><small>{escape(beside)}</small>" if beside else ""
         head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names + scores)
         rows = "".join(
             f"<tr><td>{epoch['epoch'] + 1}{' (unfinished)' * (epoch is self.unfinished)}</td>"
-            + "".join(f"<td>{epoch['losses'][name]:.3g}</td>" for name in names)
+            + "".join(f"<td>{epoch['losses'].get(name, float('nan')):.3g}</td>" for name in names)
             + "".join(f"<td>{epoch.get('scores', {}).get(name, float('nan')):.3g}</td>" for name in scores)
             + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.0f}</td></tr>"
             for epoch in self.rows
         )
         head = f"<tr><th>epoch</th>{head}<th>events/s</th><th>s</th></tr>"
         return f"{title}<table style='font-size: 80%'>{head}{rows}</table>"
+
+
+def _sums(names) -> tuple[str, ...]:
+    return tuple(name for name in ("discriminator", "generator") if name in names) or tuple(names)

@@ -1,64 +1,128 @@
-"""What generator and discriminator play for: adversarial objectives, whatever the architecture.
+"""Training objectives: one record for each, in the table `OBJECTIVES`.
 
-The discriminator's head `generation` gives a score per event, here the logit of being real. An objective says what its
-score costs the discriminator, and what it costs the generator.
+An adversarial objective is defined by the losses of a score, the discriminator's head `generation`, or by a distance
+between batches of the discriminator's features. An objective without a discriminator, such as a likelihood or flow
+matching, has a loss for each network that learns. TensorFlow loads with the first loss: a `Recipe` needs only names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
-import tensorflow as tf
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 SINKHORN_ITERATIONS = 50
 
 
+def _no_check(*arguments) -> None:
+    pass
+
+
 @dataclass(frozen=True)
 class Objective:
-    """Losses per event as functions of the scores `(event, 1)`.
+    """What the networks minimise.
 
     Args:
-        discriminator: of the scores and of whether the events are to be called real (1) or generated (0), `(event, 1)`.
-        generator: of the scores of generated events.
+        discriminator: from scores and whether the events are to be classified as real (1) or generated (0), each
+            `(event, 1)`, to the discriminator's losses `(event, 1)`; None without such a loss.
+        generator: from scores of generated events `(event, 1)` to the generator's losses `(event, 1)`.
+        divergence: from features of real and of generated events, each `(event, feature)`, and
+            `Recipe.regularisation` to their distance, which the generator minimises and the discriminator maximises.
+        penalty: from a function of values to scores, real values, generated values, numbers between 0 and 1
+            `(event,)`, and the GAN's value_scale to an additional loss of the discriminator, whose weight is
+            `Recipe.gradient_penalty`.
+        losses: for an objective without a discriminator: by network that learns, a function of the GAN, the step inputs
+            (`image`, `latent`, `mixing` and the conditions, see `inputs.step_inputs`) and whether to run in training
+            mode. It returns the losses of the events, of any shape.
+        joint: whether the discriminator has to process real and generated events in the same pass.
+        check_recipe: function that raises ValueError if a `Recipe` does not fit the objective.
+        check_networks: function that raises ValueError if a `GAN` does not fit the objective.
+
+    Raises:
+        ValueError: unless there is exactly one kind of loss.
     """
 
-    discriminator: Callable
-    generator: Callable
+    discriminator: Callable | None = None
+    generator: Callable | None = None
+    divergence: Callable | None = None
+    penalty: Callable | None = None
+    losses: Mapping[str, Callable] = field(default_factory=dict)
+    joint: bool = False
+    check_recipe: Callable[[object], None] = _no_check
+    check_networks: Callable[[object], None] = _no_check
+
+    def __post_init__(self):
+        scored = self.discriminator is not None and self.generator is not None
+        if scored + (self.divergence is not None) + bool(self.losses) != 1:
+            raise ValueError(
+                "An Objective needs either losses of a score (discriminator= and generator=), or divergence=, or "
+                "losses= by network."
+            )
+
+    @property
+    def is_adversarial(self) -> bool:
+        """Whether a discriminator learns, too."""
+        return not self.losses
+
+    def passes(self, joint: bool, discriminator: int, generator: int) -> tuple[str, ...]:
+        """The passes of one training step, in order.
+
+        Args:
+            joint: whether the discriminator processes real and generated events in the same pass, if the objective
+                leaves that open.
+            discriminator: how often the discriminator learns.
+            generator: how often the generator learns.
+
+        Returns:
+            `real`, `fake`, `discriminator` (real and generated events in one pass) and `generator`; for an objective
+            without a discriminator the names of the networks that learn.
+        """
+        if not self.is_adversarial:
+            return tuple(self.losses)
+        kinds = ("discriminator",) if joint or self.joint else ("real", "fake")
+        return kinds * discriminator + ("generator",) * generator
+
+
+def network_of(kind: str) -> str:
+    """Name of the network that learns in a kind of pass."""
+    return "discriminator" if kind in ("real", "fake") else kind
 
 
 def cross_entropy(scores, real):
-    """Binary cross entropy of logits."""
+    """Binary cross entropy of logits.
+
+    Args:
+        scores: logits, `(event, 1)`.
+        real: 1 for events to be classified as real, 0 for generated, `(event, 1)`.
+
+    Returns:
+        Losses, `(event, 1)`.
+    """
+    import tensorflow as tf
+
     return tf.nn.sigmoid_cross_entropy_with_logits(labels=real, logits=scores)
 
 
-SCORED = {
-    "non-saturating": Objective(cross_entropy, lambda scores: cross_entropy(scores, tf.ones_like(scores))),
-    "minimax": Objective(cross_entropy, lambda scores: -cross_entropy(scores, tf.zeros_like(scores))),
-    "hinge": Objective(lambda scores, real: tf.nn.relu(1 - (2 * real - 1) * scores), lambda scores: -scores),
-    "wgan-gp": Objective(lambda scores, real: (1 - 2 * real) * scores, lambda scores: -scores),
-}
-
-
 def gradient_penalty(score: Callable, real, generated, mixing, scale: float):
-    """WGAN-GP's penalty: how far the slope of the score is from 1 between real and generated events.
+    """WGAN-GP's penalty: deviation from 1 of the slope of the score between real and generated events.
 
     Args:
         score: from values `(event, ..., 1)` to scores `(event, 1)`.
         real, generated: values `(event, ..., 1)`.
-        mixing: where between the two, from 0 to 1, shape `(event,)`.
+        mixing: position between the two, from 0 (generated) to 1 (real), shape `(event,)`.
         scale: the unit of the values in which slopes are measured.
 
     Returns:
-        Mean squared distance of the gradient's norm from 1, a scalar.
+        Mean squared deviation of the gradient's norm from 1, a scalar (arXiv:1704.00028).
     """
+    import tensorflow as tf
+
     share = tf.reshape(mixing, (-1, *(1,) * (len(real.shape) - 1)))
     between = share * real + (1 - share) * generated
     with tf.GradientTape() as tape:
         tape.watch(between)
         scores = score(between)
     slopes = scale * tf.reshape(tape.gradient(scores, between), (tf.shape(real)[0], -1))
-    # The small term keeps the derivative of the root finite where the score is flat.
+    # The small term keeps the derivative of the root finite where the slope is zero.
     norms = tf.sqrt(tf.reduce_sum(tf.square(slopes), axis=1) + 1e-12)
     return tf.reduce_mean(tf.square(norms - 1))
 
@@ -66,15 +130,17 @@ def gradient_penalty(score: Callable, real, generated, mixing, scale: float):
 def sinkhorn_divergence(first, second, regularisation: float):
     """Debiased entropic optimal-transport distance between two batches of feature vectors (arXiv:1706.00292).
 
-    The cost of moving one event onto another is 1 minus the cosine of their features (arXiv:1803.05573), from 0 to 2.
+    The cost of transporting one event to another is 1 minus the cosine of their features (arXiv:1803.05573), 0 to 2.
 
     Args:
         first, second: shapes `(event, feature)`; the numbers of events may differ.
         regularisation: of the entropy, in units of the cost.
 
     Returns:
-        A scalar, 0 for equal batches. Its gradient holds the transport plans fixed (envelope theorem).
+        A scalar, 0 for equal batches. Its gradient treats the transport plans as constants (envelope theorem).
     """
+    import tensorflow as tf
+
     first, second = tf.math.l2_normalize(first, axis=1), tf.math.l2_normalize(second, axis=1)
     between = _transport_cost(first, second, regularisation)
     within = _transport_cost(first, first, regularisation) + _transport_cost(second, second, regularisation)
@@ -82,6 +148,8 @@ def sinkhorn_divergence(first, second, regularisation: float):
 
 
 def _transport_cost(first, second, regularisation):
+    import tensorflow as tf
+
     cost = 1 - tf.matmul(first, second, transpose_b=True)
     kernel = -tf.stop_gradient(cost) / regularisation
     rows, columns = tf.cast(tf.shape(cost)[0], cost.dtype), tf.cast(tf.shape(cost)[1], cost.dtype)
@@ -92,3 +160,71 @@ def _transport_cost(first, second, regularisation):
         v = log_columns - tf.reduce_logsumexp(kernel + u[:, None], axis=0)
     plan = tf.exp(kernel + u[:, None] + v[None, :])
     return tf.reduce_sum(plan * cost)
+
+
+def _non_saturating(scores):
+    import tensorflow as tf
+
+    return cross_entropy(scores, tf.ones_like(scores))
+
+
+def _minimax(scores):
+    import tensorflow as tf
+
+    return -cross_entropy(scores, tf.zeros_like(scores))
+
+
+def _hinge(scores, real):
+    import tensorflow as tf
+
+    return tf.nn.relu(1 - (2 * real - 1) * scores)
+
+
+def _negative(scores):
+    return -scores
+
+
+def _check_linear(gan) -> None:
+    from calolab.models import registry  # loads Keras
+
+    known = gan.architecture in registry.names()
+    reason = registry.find(gan.architecture).nonlinear(gan.settings) if known else ""
+    if reason:
+        raise ValueError(
+            f"A gradient penalty needs networks that process values linearly, but {gan.architecture!r} does not: "
+            f"{reason}."
+        )
+
+
+def _check_no_flips(recipe) -> None:
+    if recipe.flip or recipe.batch_flip:
+        raise ValueError(
+            "Optimal transport compares batches and has no labels to flip: set flip=0 and batch_flip=0, received "
+            f"{recipe.flip} and {recipe.batch_flip}."
+        )
+
+
+def _check_features(gan) -> None:
+    names = {layer.name for layer in gan.discriminator.layers}
+    if "features" not in names:
+        raise ValueError(
+            "Optimal transport compares the discriminator's features: the layer before its heads must be named "
+            f"'features'; {gan.architecture!r} has {', '.join(sorted(names))}."
+        )
+
+
+OBJECTIVES = {
+    "non-saturating": Objective(cross_entropy, _non_saturating),  # arXiv:1406.2661
+    "minimax": Objective(cross_entropy, _minimax),  # arXiv:1406.2661
+    "hinge": Objective(_hinge, _negative),  # arXiv:1802.05957
+    "wgan-gp": Objective(  # arXiv:1704.00028
+        discriminator=lambda scores, real: (1 - 2 * real) * scores,
+        generator=_negative,
+        penalty=gradient_penalty,
+        joint=True,
+        check_networks=_check_linear,
+    ),
+    "optimal-transport": Objective(  # arXiv:1706.00292, arXiv:1803.05573
+        divergence=sinkhorn_divergence, joint=True, check_recipe=_check_no_flips, check_networks=_check_features
+    ),
+}

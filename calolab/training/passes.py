@@ -1,4 +1,4 @@
-"""The passes of one training step: gradients, their average over the ranks, and the update."""
+"""The passes of one training step: gradients, their average over the ranks, and the update of one network."""
 
 from __future__ import annotations
 
@@ -7,56 +7,60 @@ from collections.abc import Callable, Mapping
 import keras
 import tensorflow as tf
 
-from calolab.models import GAN
-from calolab.training import heads
-from calolab.training.objectives import SCORED, gradient_penalty, sinkhorn_divergence
+from calolab.models import GAN, Head
+from calolab.training.heads import losses as head_losses
+from calolab.training.objectives import OBJECTIVES, network_of
 from calolab.training.recipe import Recipe
 
 
-def discriminator_gradients(gan: GAN, recipe: Recipe, seen: Mapping, wanted: Mapping, training: bool = True):
+def discriminator_gradients(
+    gan: GAN, heads: Mapping[str, Head], recipe: Recipe, inputs: Mapping, targets: Mapping, training: bool = True
+):
     """Gradients of the discriminator's loss.
 
     Args:
         gan: the networks.
+        heads: the discriminator's heads, as `heads.heads_of` returns them.
         recipe: the objective and the weights of the heads.
-        seen: inputs by name: `image`, real events `(event, *space.shape, 1)`, and then what the generator needs, to
-            learn from real or from generated events, or from both together.
-        wanted: by `"real"`, `"generated"` or both: what each head should answer, `(event, 1)`.
-        training: whether dropout acts, and batch normalisation uses the batch's own statistics and updates the moving
-            ones.
+        inputs: by name: `image`, real events `(event, *space.shape, 1)`, and the inputs of the generator, for a pass
+            with real events, with generated events, or with both.
+        targets: by `"real"`, `"generated"` or both: targets of each head, `(event, 1)`.
+        training: whether dropout is active, and batch normalisation uses the batch's own statistics and updates the
+            moving ones.
 
     Returns:
         Gradients by `trainable_variables`, the total loss, and the losses by name.
     """
+    objective = OBJECTIVES[recipe.objective]
     images, losses = {}, {}
-    if "real" in wanted:
-        images["real"] = seen["image"]
-    if "generated" in wanted:
-        # 3DGAN's discriminator learns from showers made as a user will make them: with moving statistics. In the joint
-        # pass of the DCGANs the generator normalises by the batch, as published.
-        images["generated"] = gan.generator(_inputs(gan, seen), training=training and "real" in wanted)
+    if "real" in targets:
+        images["real"] = inputs["image"]
+    if "generated" in targets:
+        # 3DGAN's discriminator learns from showers as a user generates them: with moving statistics. In the joint pass
+        # of the DCGANs the generator normalises by the batch, as published.
+        images["generated"] = gan.generator(_generator_inputs(gan, inputs), training=training and "real" in targets)
         losses["fake_empty"] = _empty(images["generated"])
     with tf.GradientTape() as tape:
         total = 0.0
-        answers = {origin: _judge(gan, recipe, values, seen, training) for origin, values in images.items()}
+        answers = {origin: _answers(gan, recipe, values, inputs, training) for origin, values in images.items()}
         for origin, answer in answers.items():
             word = "real" if origin == "real" else "fake"
-            costs, means = heads.losses(answer, wanted[origin], recipe.weights)
-            total += costs
+            cost, means = head_losses(heads, answer, targets[origin], recipe.weights)
+            total += cost
             losses |= {f"{word}_{name}": mean for name, mean in means.items()}
-            if recipe.objective in SCORED:
-                cost = SCORED[recipe.objective].discriminator(_score(answer), wanted[origin]["generation"])
+            if objective.discriminator is not None:
+                cost = objective.discriminator(_score(answer), targets[origin]["generation"])
                 losses[f"{word}_generation"] = tf.reduce_mean(cost)
                 total += recipe.weights["generation"] * losses[f"{word}_generation"]
-        if recipe.objective == "optimal-transport":
+        if objective.divergence is not None:
             losses["divergence"] = _divergence(recipe, answers["real"], answers["generated"])
             total -= recipe.weights["generation"] * losses["divergence"]
-        if recipe.objective == "wgan-gp":
-            losses["penalty"] = gradient_penalty(
-                lambda values: _score(_judge(gan, recipe, values, seen, training)),
+        if objective.penalty is not None:
+            losses["penalty"] = objective.penalty(
+                lambda values: _score(_answers(gan, recipe, values, inputs, training)),
                 images["real"],
                 images["generated"],
-                seen["mixing"],
+                inputs["mixing"],
                 gan.value_scale,
             )
             total += recipe.gradient_penalty * losses["penalty"]
@@ -64,83 +68,102 @@ def discriminator_gradients(gan: GAN, recipe: Recipe, seen: Mapping, wanted: Map
     return gradients, total, losses
 
 
-def generator_gradients(gan: GAN, recipe: Recipe, seen: Mapping, wanted: Mapping, training: bool = True):
-    """Gradients of the generator's loss: how far the discriminator is from taking its events for real ones.
+def generator_gradients(
+    gan: GAN, heads: Mapping[str, Head], recipe: Recipe, inputs: Mapping, targets: Mapping, training: bool = True
+):
+    """Gradients of the generator's loss in an adversarial training.
 
-    As in the published training, the discriminator's dropout acts here too, and its moving statistics follow these
-    batches as well; its weights stay.
+    As in the published training, the discriminator's dropout is active here too, and its moving statistics are updated
+    with these batches as well; its weights do not change.
 
     Args:
-        gan: the networks.
-        recipe: the objective and the weights of the heads.
-        seen: inputs by name: what the generator needs; for optimal transport also `image`, real events.
-        wanted: by `"generated"`: what each head should answer, `(event, 1)`.
-        training: as for `discriminator_gradients`, for both networks.
+        gan, heads, recipe, training: as for `discriminator_gradients`.
+        inputs: by name: the inputs of the generator; for a divergence also `image`, real events.
+        targets: by `"generated"`: targets of each head, `(event, 1)`.
 
     Returns:
         Gradients by `trainable_variables`, the total loss, and the losses by name, with the fraction of empty events.
     """
+    objective = OBJECTIVES[recipe.objective]
     with tf.GradientTape() as tape:
-        images = gan.generator(_inputs(gan, seen), training=training)
-        answers = _judge(gan, recipe, images, seen, training)
-        total, losses = heads.losses(answers, wanted["generated"], recipe.weights)
-        if recipe.objective == "optimal-transport":
-            losses["divergence"] = _divergence(recipe, _judge(gan, recipe, seen["image"], seen, training), answers)
+        images = gan.generator(_generator_inputs(gan, inputs), training=training)
+        answers = _answers(gan, recipe, images, inputs, training)
+        total, losses = head_losses(heads, answers, targets["generated"], recipe.weights)
+        if objective.divergence is not None:
+            losses["divergence"] = _divergence(
+                recipe, _answers(gan, recipe, inputs["image"], inputs, training), answers
+            )
             total += recipe.weights["generation"] * losses["divergence"]
         else:
-            losses["generation"] = tf.reduce_mean(SCORED[recipe.objective].generator(_score(answers)))
+            losses["generation"] = tf.reduce_mean(objective.generator(_score(answers)))
             total += recipe.weights["generation"] * losses["generation"]
     gradients = tape.gradient(total, _values(gan.generator), unconnected_gradients="zero")
     losses["empty"] = _empty(images)
     return gradients, total, {f"generator_{name}": value for name, value in losses.items()}
 
 
-def make_passes(
-    gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer], recipe: Recipe, parallel
-) -> dict[str, Callable]:
-    """The recipe's kinds of pass as compiled functions, by name: `real`, `fake`, `discriminator`, `generator`.
+def network_gradients(gan: GAN, recipe: Recipe, network: str, inputs: Mapping, training: bool = True):
+    """Gradients of one network's loss in an objective without a discriminator.
 
-    Each takes `(seen, wanted, weight, stop, seeds)`: what the networks see and what the heads should answer, as
-    `heads.question` makes them, the weight of this rank's events in the average over ranks, whether this rank wants to
-    stop (1 or 0), and the seeds of the dropout layers. It updates its network and returns the losses by name, the norm
-    of the gradients and the fraction of ranks that want to stop. All are averaged over the ranks together with the
-    gradients, so that the ranks decide alike and none waits for another; the moving statistics too, so that all
-    variables are equal on all ranks.
+    Args:
+        gan, recipe, training: as for `discriminator_gradients`.
+        network: name of the network that learns.
+        inputs: by name: `image`, real events, `latent`, `mixing` and the conditions.
+
+    Returns:
+        Gradients by `trainable_variables`, the total loss, and an empty dictionary: there are no further losses.
+    """
+    with tf.GradientTape() as tape:
+        total = tf.reduce_mean(tf.cast(OBJECTIVES[recipe.objective].losses[network](gan, inputs, training), tf.float32))
+    return tape.gradient(total, _values(gan.networks[network]), unconnected_gradients="zero"), total, {}
+
+
+def make_passes(
+    gan: GAN,
+    heads: Mapping[str, Head],
+    optimizers: Mapping[str, keras.optimizers.Optimizer],
+    recipe: Recipe,
+    parallel,
+) -> dict[str, Callable]:
+    """Compile the recipe's kinds of pass, by name: `real`, `fake`, `discriminator`, `generator`, or another network.
+
+    Each takes `(inputs, targets, weight, stop, seeds)`: inputs and targets as returned by `inputs.step_inputs`, the
+    weight of this rank's events in the average over ranks, whether a stop is requested on this rank (1 or 0), and the
+    seeds of the dropout layers. It updates its network and returns the losses by name, the norm of the gradients and
+    the fraction of ranks with a stop request. All of these are averaged over the ranks together with the gradients, so
+    that all ranks take the same decisions; the moving statistics too, so that all variables are equal on all ranks.
+
+    Args:
+        gan, heads, recipe: as for `discriminator_gradients`.
+        optimizers: by network.
+        parallel: the ranks.
     """
     states, statistics = seed_states(gan), moving_statistics(gan)
-    row, scalar = tf.TensorSpec((None, 1), tf.float32), tf.TensorSpec((), tf.float32)
-    image = {"image": tf.TensorSpec((None, *gan.space.shape, 1), tf.float32)}
-    conditions = dict.fromkeys(gan.conditions, row)
-    inputs = {"latent": tf.TensorSpec((None, gan.latent_size), tf.float32), **conditions}
-    answers = dict.fromkeys(recipe.weights, row)
-    against_real = image if recipe.objective == "optimal-transport" else {}
-    signatures = {
-        "real": ({**image, **conditions}, {"real": answers}),
-        "fake": (inputs, {"generated": answers}),
-        "discriminator": (
-            {**image, **inputs, "mixing": tf.TensorSpec((None,), tf.float32)},
-            {"real": answers, "generated": answers},
-        ),
-        "generator": ({**against_real, **inputs}, {"generated": answers}),
-    }
+    signatures = _signatures(gan, recipe)
+
+    def gradients_of(kind, inputs, targets):
+        if not OBJECTIVES[recipe.objective].is_adversarial:
+            return network_gradients(gan, recipe, kind, inputs)
+        of = generator_gradients if kind == "generator" else discriminator_gradients
+        return of(gan, heads, recipe, inputs, targets)
 
     def compiled(kind: str) -> Callable:
-        network = "generator" if kind == "generator" else "discriminator"
-        gradients_of = generator_gradients if kind == "generator" else discriminator_gradients
-        optimizer, variables = optimizers[network], getattr(gan, network).trainable_variables
+        network = network_of(kind)
+        optimizer, variables = optimizers[network], gan.networks[network].trainable_variables
+        scalar = tf.TensorSpec((), tf.float32)
         signature = (*signatures[kind], scalar, scalar, tf.TensorSpec((len(states), 2), tf.int64))
 
-        # One signature for every size of batch: each rank compiles each pass once, with the same names for its tensors.
+        # With one signature for all batch sizes, each rank compiles each pass once, with the same names of tensors.
         @tf.function(input_signature=signature, autograph=False)
-        def update(seen, wanted, weight, stop, seeds):
+        def update(inputs, targets, weight, stop, seeds):
             for state, seed in zip(states, tf.unstack(seeds, num=len(states))):
                 state.assign(seed)
-            gradients, total, losses = gradients_of(gan, recipe, seen, wanted)
+            gradients, total, losses = gradients_of(kind, inputs, targets)
             weighted = [weight * tensor for tensor in (*gradients, tf.stack([total, *losses.values()]))]
             shared = parallel.average([*weighted, stop, *(tf.identity(variable.value) for variable in statistics)])
             gradients, (values, stop, *means) = shared[: len(variables)], shared[len(variables) :]
             optimizer.apply(gradients, variables)
-            # Each rank normalises by its own batches; the statistics that showers are made with are those of all ranks.
+            # Each rank normalises by its own batches; the statistics for generating events are those of all ranks.
             for variable, mean in zip(statistics, means):
                 variable.assign(mean)
             named = dict(zip([f"{kind}_loss", *losses], tf.unstack(values, num=1 + len(losses))))
@@ -151,37 +174,56 @@ def make_passes(
     return {kind: compiled(kind) for kind in dict.fromkeys(recipe.passes)}
 
 
+def _signatures(gan: GAN, recipe: Recipe) -> dict[str, tuple[dict, dict]]:
+    """Specifications of the inputs and targets of each kind of pass."""
+    objective = OBJECTIVES[recipe.objective]
+    row, mixing = tf.TensorSpec((None, 1), tf.float32), {"mixing": tf.TensorSpec((None,), tf.float32)}
+    image = {"image": tf.TensorSpec((None, *gan.space.shape, 1), tf.float32)}
+    conditions = dict.fromkeys(gan.conditions, row)
+    inputs = {"latent": tf.TensorSpec((None, gan.latent_size), tf.float32), **conditions}
+    if not objective.is_adversarial:
+        return {network: ({**image, **inputs, **mixing}, {}) for network in objective.losses}
+    answers = dict.fromkeys(recipe.weights, row)
+    return {
+        "real": ({**image, **conditions}, {"real": answers}),
+        "fake": (inputs, {"generated": answers}),
+        "discriminator": ({**image, **inputs, **mixing}, {"real": answers, "generated": answers}),
+        "generator": ({**(image if objective.divergence else {}), **inputs}, {"generated": answers}),
+    }
+
+
 def seed_states(gan: GAN) -> list[keras.Variable]:
-    """The seed generators' states of both networks: they are among a model's variables, but not among its weights."""
-    states = []
-    for network in (gan.generator, gan.discriminator):
+    """The states of the seed generators of all networks: they are among a model's variables, but not its weights."""
+    states = {}
+    for network in gan.networks.values():
         weights = {id(variable) for variable in network.weights}
-        states += [variable for variable in network.variables if id(variable) not in weights]
-    return states
+        states |= {id(variable): variable for variable in network.variables if id(variable) not in weights}
+    return list(states.values())
 
 
 def moving_statistics(gan: GAN) -> list[keras.Variable]:
-    """What both networks keep besides trained weights, such as moving means and variances of batch normalisations."""
-    return [*gan.generator.non_trainable_weights, *gan.discriminator.non_trainable_weights]
+    """The untrained weights of all networks, such as moving means and variances of batch normalisations."""
+    networks = gan.networks.values()
+    return list({id(variable): variable for one in networks for variable in one.non_trainable_weights}.values())
 
 
-def _inputs(gan: GAN, seen: Mapping) -> dict:
-    return {name: seen[name] for name in ("latent", *gan.conditions)}
+def _generator_inputs(gan: GAN, inputs: Mapping) -> dict:
+    return {name: inputs[name] for name in ("latent", *gan.conditions)}
 
 
-def _judge(gan: GAN, recipe: Recipe, images, seen: Mapping, training: bool) -> dict:
-    """The discriminator's answers by head, for optimal transport also its features, to images with their conditions."""
+def _answers(gan: GAN, recipe: Recipe, images, inputs: Mapping, training: bool) -> dict:
+    """Outputs of the discriminator by head, for a divergence also its features, for images with their conditions."""
     network = gan.discriminator
-    if recipe.objective == "optimal-transport":
+    if OBJECTIVES[recipe.objective].divergence is not None:
         features = network.get_layer("features").output
         network = keras.Model(network.input, {**network.output, "features": features})
-    # A discriminator that is told the conditions has several inputs.
-    inputs = (
-        {"image": images, **{name: seen[name] for name in gan.conditions}}
+    # A discriminator that depends on the conditions has several inputs.
+    arguments = (
+        {"image": images, **{name: inputs[name] for name in gan.conditions}}
         if isinstance(network.input, dict)
         else images
     )
-    return network(inputs, training=training)
+    return network(arguments, training=training)
 
 
 def _score(answers: Mapping):
@@ -190,7 +232,7 @@ def _score(answers: Mapping):
 
 def _divergence(recipe: Recipe, real: Mapping, generated: Mapping):
     first, second = (tf.cast(answers["features"], tf.float32) for answers in (real, generated))
-    return sinkhorn_divergence(first, second, recipe.regularisation)
+    return OBJECTIVES[recipe.objective].divergence(first, second, recipe.regularisation)
 
 
 def _values(network: keras.Model) -> list[tf.Variable]:
@@ -198,7 +240,7 @@ def _values(network: keras.Model) -> list[tf.Variable]:
 
 
 def _empty(images):
-    """Fraction of the events in which all cells are alike, as in a shower without energy."""
+    """Fraction of the events in which all cells have the same value, as in a shower without energy."""
     axes = tuple(range(1, len(images.shape)))
     alike = tf.reduce_max(images, axis=axes) <= tf.reduce_min(images, axis=axes)
     return tf.reduce_mean(tf.cast(alike, tf.float32))

@@ -1,4 +1,4 @@
-"""Mixed precision for the time of a training: convolutions in bfloat16, weights, heads and losses in float32."""
+"""Mixed precision during a training: convolutions in bfloat16; weights, heads and losses in float32."""
 
 from __future__ import annotations
 
@@ -13,25 +13,19 @@ import tensorflow as tf
 from calolab import cpu
 
 CALLER_OF_FIT = 4  # of `warn_where_slow`: above `fit` is also the `contextlib` of its decorator `stopping`
-POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+_POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # of Keras, by `request.PRECISIONS`
 
 
 def fastest_precision() -> str:
-    """`"bfloat16"` where the hardware multiplies it (a GPU, or a CPU with AMX), `"float32"` elsewhere.
+    """`"bfloat16"` if the hardware supports it (a GPU, or a CPU with AMX), otherwise `"float32"`.
 
     `cpu.report` lists what else determines the speed: vector instructions, oneDNN and the number of threads.
     """
     return "bfloat16" if tf.config.list_physical_devices("GPU") or cpu.multiplies_bfloat16() else "float32"
 
 
-def check_precision(precision: str) -> None:
-    """Raise ValueError unless training knows this precision."""
-    if precision not in POLICIES:
-        raise ValueError(f"precision expects one of {', '.join(POLICIES)}, received {precision!r}.")
-
-
 def warn_where_slow(precision: str) -> None:
-    """Warn the caller of `fit` where bfloat16 costs time instead of saving it, or a GPU is left unused."""
+    """Warn the caller of `fit` if bfloat16 is slower than float32 here, or a GPU is not used."""
     if cpu.GPUS.exists() and "CUDA_VISIBLE_DEVICES" not in os.environ and not tf.config.list_physical_devices("GPU"):
         warnings.warn(
             "This machine has a GPU, but TensorFlow finds none and computes on the CPU: `pip install "
@@ -48,16 +42,20 @@ def warn_where_slow(precision: str) -> None:
 
 @contextmanager
 def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
-    """Let the networks compute in this precision inside the `with`, and as before after it.
+    """Inside the block, the networks compute in this precision.
 
-    Variables stay float32. A layer whose output is an output of its network keeps float32 too, so that cell energies
-    and losses have their full precision.
+    Variables stay float32. A layer whose output is an output of its network computes in float32 as well, so that cell
+    energies and losses have full precision.
+
+    Args:
+        precision: one of `request.PRECISIONS`.
+        networks: their layers' precision is restored after the block.
     """
     layers = [layer for network in networks for layer in _inner_layers(network)]
     before = [layer.dtype_policy for layer in layers]
     try:
         for layer in layers:
-            layer.dtype_policy = keras.DTypePolicy(POLICIES[precision])
+            layer.dtype_policy = keras.DTypePolicy(_POLICIES[precision])
         _forget_compiled(networks)
         yield
     finally:
@@ -67,7 +65,7 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
 
 
 def _forget_compiled(networks):
-    """Keras keeps the precision of a network's first prediction; the next one must see the present one."""
+    """Let Keras compile predictions again: it keeps the precision that a network had at its first prediction."""
     for network in networks:
         network.predict_function = None
 
@@ -81,5 +79,5 @@ def _inner_layers(network):
         and not isinstance(layer, keras.layers.InputLayer)
         and not outputs & {id(tensor) for tensor in keras.tree.flatten(layer.output)}
     ]
-    # A wrapper (spectral normalisation) hands its inputs on to a layer of its own.
+    # A wrapper (spectral normalisation) passes its inputs to an inner layer.
     return inner + [layer.layer for layer in inner if isinstance(layer, keras.layers.Wrapper)]

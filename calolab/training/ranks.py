@@ -1,15 +1,16 @@
-"""What training asks of the other ranks: means, rank 0's arrays, and decisions that all take together."""
+"""Communication between the ranks of a training: means, arrays of rank 0, and decisions of all ranks."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
 
 
 class Alone:
-    """One rank by itself: its average is its own value."""
+    """A single rank: its average is its own value."""
 
     rank = 0
     size = 1
@@ -24,19 +25,24 @@ class Alone:
 
 
 def averaged(parallel, *arrays) -> list[np.ndarray]:
-    """The mean over the ranks of each array, outside a compiled function."""
+    """Mean over the ranks of each array, outside a compiled function.
+
+    Args:
+        parallel: the ranks.
+        arrays: of the same shapes on all ranks.
+    """
     return [np.asarray(mean) for mean in parallel.average([tf.convert_to_tensor(array) for array in arrays])]
 
 
 def pooled(parallel, columns: np.ndarray, rows: int) -> np.ndarray:
-    """Rows of all ranks, one rank's after another's, the same on every rank.
+    """Rows of all ranks in the order of the ranks, the same on every rank.
 
     Args:
         parallel: the ranks.
-        columns: this rank's rows, float32 of shape `(row, column)`; rows of zeros are padding and get lost.
-        rows: at most so many rows are taken from each rank.
+        columns: this rank's rows, float32 of shape `(row, column)`; rows of zeros are padding and are removed.
+        rows: largest number of rows that are taken from each rank.
     """
-    # Each rank fills its own place among zeros, so that the mean over ranks times their number is all the rows.
+    # Each rank fills its own part of an array of zeros, so the mean over ranks times their number holds all rows.
     places = np.zeros((parallel.size, rows, columns.shape[1]), dtype=np.float32)
     places[parallel.rank, : len(columns)] = columns[:rows]
     (mean,) = averaged(parallel, places)
@@ -45,14 +51,23 @@ def pooled(parallel, columns: np.ndarray, rows: int) -> np.ndarray:
 
 
 class RefusedElsewhere(ValueError):
-    """This rank's request is sound; another rank's is not."""
+    """This rank's arguments are valid; those of another rank are not."""
 
 
-def agreed(parallel, check) -> None:
-    """Call `check()` on every rank; if it raises ValueError on any, all raise, so that none waits for another."""
-    problem = None
+def agreed(parallel, check: Callable[[], object]):
+    """Call `check()` on every rank and return its result; if it raises ValueError on any rank, all ranks raise.
+
+    Args:
+        parallel: the ranks.
+        check: function without arguments.
+
+    Raises:
+        ValueError: as raised by `check`.
+        RefusedElsewhere: if it raised on another rank.
+    """
+    problem = result = None
     try:
-        check()
+        result = check()
     except ValueError as error:
         problem = error
     (refusals,) = averaged(parallel, np.float32(problem is not None))
@@ -60,10 +75,15 @@ def agreed(parallel, check) -> None:
         raise problem
     if refusals > 0:
         raise RefusedElsewhere(f"Another rank refused to train, so rank {parallel.rank} does too; see its error.")
+    return result
 
 
-def from_rank_0(parallel, work):
-    """What `work()` returns on rank 0, as JSON can carry it, on every rank; if it raises there, every rank raises.
+def from_rank_0(parallel, work: Callable[[], object]):
+    """Call `work()` on rank 0 and return its result on every rank; if it raises there, every rank raises.
+
+    Args:
+        parallel: the ranks.
+        work: returns what JSON can represent.
 
     Raises:
         ValueError, FileNotFoundError, OSError: whichever `work` raised on rank 0.
@@ -79,7 +99,7 @@ def from_rank_0(parallel, work):
             answer = {"error": str(error), "kind": next(k.__name__ for k in kinds if isinstance(error, k))}
     if parallel.size == 1:
         return answer["result"]
-    # All ranks must bring arrays of the same shape to a broadcast: the length first, then the text.
+    # A broadcast needs arrays of the same shape on all ranks: the length first, then the text.
     text = np.frombuffer(json.dumps(answer).encode(), dtype=np.uint8)
     (length,) = parallel.broadcast([np.array([len(text)], dtype=np.int64)])
     mine = text if parallel.rank == 0 else np.zeros(int(np.asarray(length)[0]), dtype=np.uint8)

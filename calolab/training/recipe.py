@@ -1,4 +1,4 @@
-"""The numbers of the published training recipes, and which adversarial objective they play for."""
+"""Training recipes: the objective and its hyper-parameters, as published or changed, and stages of a training."""
 
 from __future__ import annotations
 
@@ -6,49 +6,71 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
 from calolab.names import check_name
+from calolab.training.objectives import OBJECTIVES, network_of
 
-OBJECTIVES = ("non-saturating", "minimax", "hinge", "wgan-gp", "optimal-transport")
-TOGETHER = ("wgan-gp", "optimal-transport")  # compare real events with generated ones, so both must be in one pass
 OPTIMIZERS = ("rmsprop", "adam")
 RATE_SCALINGS = ("none", "linear", "sqrt")
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How a GAN is trained; the defaults are 3DGAN's (arXiv:1912.06794), `Recipe.published(name)` has the others'.
+class Stage:
+    """A part of a training in which only some of the networks learn.
 
-    Objectives are independent of the architecture: `"non-saturating"` and `"minimax"` (arXiv:1406.2661), `"hinge"`
+    Args:
+        networks: names of the networks that learn.
+        epochs: number of epochs; None for the last stage, which lasts until the end of the training.
+
+    Raises:
+        ValueError: if there is no network, or fewer than 1 epoch.
+    """
+
+    networks: tuple[str, ...]
+    epochs: int | None = None
+
+    def __post_init__(self):
+        object.__setattr__(self, "networks", tuple(self.networks))
+        if not self.networks or (self.epochs is not None and self.epochs < 1):
+            raise ValueError(f"A Stage needs networks and at least 1 epoch, received {self.networks}, {self.epochs}.")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained; the defaults are 3DGAN's (arXiv:1912.06794), `Recipe.published(name)` has the others'.
+
+    The objective is independent of the architecture: `"non-saturating"` and `"minimax"` (arXiv:1406.2661), `"hinge"`
     (arXiv:1802.05957, with discriminators built with `spectral_norm=True`), `"wgan-gp"` (arXiv:1704.00028) and
     `"optimal-transport"` (Sinkhorn divergence in the discriminator's features, arXiv:1706.00292 and 1803.05573).
 
     Args:
-        objective: what generator and discriminator play for.
-        weights: weight of each discriminator head in the loss; that of `generation` weights the objective.
-        together: whether the discriminator learns from real and generated events in one pass rather than in two;
+        objective: name of the objective, one of those in `objectives.OBJECTIVES`.
+        weights: weight of each discriminator head in the loss; that of `generation` multiplies the objective.
+        together: whether the discriminator processes real and generated events in one pass rather than in two;
             `"wgan-gp"` and `"optimal-transport"` always do.
-        discriminator_passes: how often per step the discriminator learns, each time from real events of its own.
-        generator_passes: how often it is followed by the generator.
-        flip: probability that an event's label real or generated is flipped when the discriminator learns.
-        batch_flip: probability that all labels of a pass are flipped when the discriminator learns.
-        class_flip: probability that the class asked of the generator is not the one it was told to make.
-        optimizer: `"rmsprop"` or `"adam"`, for both networks.
-        learning_rate: of both; what many ranks together make of it, `rate_scaling` says.
+        discriminator_passes: passes of the discriminator per step, each with other real events.
+        generator_passes: passes of the generator per step, after those of the discriminator.
+        flip: probability that an event's label real or generated is flipped in a pass of the discriminator.
+        batch_flip: probability that all these labels of a pass are flipped.
+        class_flip: probability that the target class of a generated event differs from the one that it was generated
+            with, in a pass of the generator.
+        optimizer: `"rmsprop"` or `"adam"`, for all networks.
+        learning_rate: of all networks, before `rate_scaling`.
         rate_scaling: how the learning rate grows with the events of a step: `"none"` not at all, `"linear"` in
             proportion (arXiv:1706.02677), `"sqrt"` with the square root.
-        reference_batch: events of a step (of all ranks together, and of one pass) for which `learning_rate` is meant;
-            None: those of one rank, so that it grows with the number of ranks.
-        warmup_epochs: epochs over which a scaled rate rises from `learning_rate` in equal strides, one per step
-            (arXiv:1706.02677 takes 5); a rate that is not scaled needs none and gets none.
+        reference_batch: events of a step (of all ranks together, and of one pass) for which `learning_rate` is given;
+            None: those of one rank, so that the rate grows with the number of ranks.
+        warmup_epochs: epochs over which a scaled rate rises from `learning_rate` in equal increments, one per step
+            (5 in arXiv:1706.02677); no effect on a rate that is not scaled.
         decay: decay rate of RMSprop's running mean of squared gradients.
         betas: decay rates of Adam's running means of gradients and of their squares.
         gradient_penalty: weight of WGAN-GP's penalty; the norm of the gradient is that for values in units of the
             GAN's `value_scale`.
         regularisation: of the optimal transport, in units of the cost (1 - cosine of two feature vectors).
-        threshold: cells of the training data below this are set to zero [unit of the space]; None keeps all.
-        patience: steps in a row with nothing but empty events after which the training counts as collapsed.
+        threshold: cells of the training data below this value are set to zero [unit of the space]; None keeps all.
+        patience: number of consecutive steps with only empty events after which the training counts as collapsed.
+        stages: for a training in stages, which networks learn in which epochs; by default all in all epochs.
 
     Raises:
-        ValueError: if a choice is unknown, a number is outside its range, or they do not fit together.
+        ValueError: if a name is unknown, a number is out of range, or they do not fit together.
     """
 
     objective: str = "non-saturating"
@@ -70,10 +92,13 @@ class Recipe:
     regularisation: float = 0.1
     threshold: float | None = 1e-6
     patience: int = 10
+    stages: tuple[Stage, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "weights", dict(self.weights))
         object.__setattr__(self, "betas", tuple(float(beta) for beta in self.betas))
+        stages = tuple(Stage(**stage) if isinstance(stage, Mapping) else stage for stage in self.stages)
+        object.__setattr__(self, "stages", stages)
         check_name("objective", self.objective, OBJECTIVES)
         check_name("optimizer", self.optimizer, OPTIMIZERS)
         check_name("rate_scaling", self.rate_scaling, RATE_SCALINGS)
@@ -94,24 +119,37 @@ class Recipe:
         for name in ("discriminator_passes", "generator_passes", "patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, received {getattr(self, name)}.")
-        if self.objective == "optimal-transport" and (self.flip or self.batch_flip):
-            raise ValueError(
-                "Optimal transport compares batches and has no labels to flip: set flip=0 and batch_flip=0, received "
-                f"{self.flip} and {self.batch_flip}."
-            )
+        OBJECTIVES[self.objective].check_recipe(self)
+        if any(stage.epochs is None for stage in self.stages[:-1]):
+            raise ValueError(f"All stages but the last need a number of epochs, received {self.stages}.")
+        learning = {network_of(kind) for kind in self.passes}
+        for stage in self.stages:
+            for name in stage.networks:
+                check_name("network of a stage", name, sorted(learning))
 
     @property
     def passes(self) -> tuple[str, ...]:
-        """One step's passes, in order: the discriminator's, then the generator's."""
-        together = self.together or self.objective in TOGETHER
-        discriminator = ("discriminator",) if together else ("real", "fake")
-        return discriminator * self.discriminator_passes + ("generator",) * self.generator_passes
+        """Passes of one step, in order; in a training in stages those of all stages."""
+        objective = OBJECTIVES[self.objective]
+        return objective.passes(self.together, self.discriminator_passes, self.generator_passes)
+
+    def passes_in(self, epoch: int) -> tuple[str, ...]:
+        """Passes of one step in an epoch, from 0, in order."""
+        if not self.stages:
+            return self.passes
+        stage, first = self.stages[0], 0
+        for following in self.stages[1:]:
+            first += stage.epochs
+            if epoch < first:
+                break
+            stage = following
+        return tuple(kind for kind in self.passes if network_of(kind) in stage.networks)
 
     def rate(self, epoch: float, batch_size: int, ranks: int) -> float:
-        """The learning rate at a moment of a training.
+        """The learning rate at a point of a training.
 
         Args:
-            epoch: epochs done, with the part of the present one.
+            epoch: number of epochs done, with the fraction of the current one.
             batch_size: events per rank and pass.
             ranks: number of ranks.
         """
@@ -122,45 +160,24 @@ class Recipe:
 
     @classmethod
     def published(cls, architecture: str, **changes) -> Recipe:
-        """The published recipe of an architecture, or 3DGAN's where none is known.
+        """The published recipe of an architecture, or 3DGAN's for one that is not in the registry.
 
         Args:
             architecture: name in the registry, e.g. `"rpv"`.
-            changes: what shall differ from it, e.g. `objective="wgan-gp"`.
+            changes: arguments that differ from it, e.g. `objective="wgan-gp"`.
 
         Raises:
-            ValueError: as `Recipe`, or for an unknown change.
+            ValueError: as for `Recipe`, or for an unknown argument.
         """
-        numbers = {**_PUBLISHED.get(architecture, {}), **changes}
+        from calolab.models import registry  # loads Keras
+
+        published = registry.find(architecture).recipe if architecture in registry.names() else {}
+        numbers = {**published, **changes}
         for name in numbers:
             check_name("part of a recipe", name, cls.__dataclass_fields__)
         return cls(**numbers)
 
     def to_dict(self) -> dict:
-        """The recipe as plain numbers that JSON can hold."""
-        return {**asdict(self), "betas": list(self.betas)}
-
-
-_DCGAN = {
-    "weights": {"generation": 1.0},
-    "together": True,
-    "generator_passes": 1,
-    "flip": 0.0,
-    "optimizer": "adam",
-    "learning_rate": 2e-4,
-}
-_WHOLE_DETECTOR = {**_DCGAN, "threshold": 0.5}
-_PUBLISHED = {
-    "rpv": _WHOLE_DETECTOR,
-    "conditional-rpv": _WHOLE_DETECTOR,
-    "pileup": _WHOLE_DETECTOR,
-    "cosmogan": {**_DCGAN, "batch_flip": 0.01, "threshold": None},
-    # arXiv:1701.05927
-    "lagan": {
-        "weights": {"generation": 1.0, "signal": 1.0},
-        "class_flip": 0.09,
-        "optimizer": "adam",
-        "learning_rate": 2e-4,
-        "threshold": 1e-3,
-    },
-}
+        """The recipe as plain numbers and strings that JSON can hold."""
+        stages = [{"networks": list(stage.networks), "epochs": stage.epochs} for stage in self.stages]
+        return {**asdict(self), "betas": list(self.betas), "stages": stages}

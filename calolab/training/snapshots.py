@@ -1,4 +1,4 @@
-"""One generated event per epoch, always from the same latent vector and labels, as a small image to watch."""
+"""One generated event per epoch, always with the same latent vector and labels, as a small image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Plane:
     Args:
         axes: names of its horizontal and its vertical axis.
         edges: cell edges along both, in the axes' units.
-        note: which part of the event it shows, e.g. `"sum along x"`; empty where it shows all of it.
+        note: which part of the event it shows, e.g. `"sum along x"`; empty if it shows the whole event.
     """
 
     axes: tuple[str, str]
@@ -33,9 +33,9 @@ class Plane:
 
 
 def plane_of(space: Space) -> Plane:
-    """The plane in which events of a space are shown: a shower from the side, an image as it is.
+    """The plane in which events of a space are shown: a shower in a side view, an image unchanged.
 
-    Where the layers of a calorimeter differ in their cells, it is the thickest layer.
+    If the layers of a calorimeter have different cells, it is the thickest layer.
     """
     if not space.has_depth:
         names = space.axes[::-1] if space.rows_first else space.axes
@@ -92,18 +92,24 @@ class Snapshots:
 
     @classmethod
     def of(cls, gan, data, seed: int) -> Snapshots:
-        """For a GAN that learns from a `Sample` or `EventStream`: its first event, and a latent vector of `seed`."""
+        """Snapshots for a GAN and its training data, with the labels of their first event.
+
+        Args:
+            gan: the `GAN`.
+            data: a `Sample` or `EventStream`.
+            seed: seed of the latent vector.
+        """
         first = data.select(slice(0, 1)) if isinstance(data, Sample) else data.head(1)
         return cls(first, np.random.default_rng(seed).standard_normal((1, gan.latent_size), dtype=np.float32))
 
     @property
     def example(self) -> dict:
-        """The reference: its `labels` by name and its image, `event`."""
+        """The reference event: its `labels` by name and its image, `event`."""
         labels = {name: float(column[0]) for name, column in self.reference.labels.items()}
         return {"labels": labels, "event": picture(self.reference.space, self.reference.values[0])}
 
     def take(self, gan) -> np.ndarray:
-        """The image of the event that the GAN generates now; nothing is compiled for it."""
+        """Image of the event that the GAN generates with its present weights; nothing is compiled for it."""
         labels = {name: self.reference.labels[name].astype(np.float32)[:, None] for name in gan.conditions}
         values = np.asarray(gan.generator({"latent": self.latent, **labels}, training=False))[0, ..., 0]
         return picture(gan.space, values.astype(np.float32))
@@ -114,10 +120,10 @@ def _thickest(space: Space) -> int:
 
 
 def _factor(cells: int) -> int:
-    """How many cells along an axis make one of the image."""
+    """Number of cells along an axis that are averaged to one of the image."""
     return -(-cells // LARGEST)
 
 
 def _coarse(edges) -> tuple:
-    """The edges that remain when cells are averaged."""
+    """Edges of the averaged cells."""
     return (*edges[: -1 : _factor(len(edges) - 1)], edges[-1])

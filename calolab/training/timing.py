@@ -1,4 +1,4 @@
-"""Where the time of training steps goes: stamps on the steps that a training takes, and on averages over the ranks."""
+"""Timing of training steps: when each step, its passes and their averages over the ranks begin and end."""
 
 from __future__ import annotations
 
@@ -12,71 +12,65 @@ import tensorflow as tf
 
 from calolab.models import GAN
 from calolab.samples import steps_per_epoch
-from calolab.training import resumption, trainer
-from calolab.training.draws import order_seed
+from calolab.training import loop, trainer
+from calolab.training.inputs import order_seed
 from calolab.training.precision import computing_in
 from calolab.training.ranks import Alone
+from calolab.training.request import TrainingRequest
 
 
 class StepTimer:
-    """The steps of a training, taken in portions, with a stamp before and after each average over the ranks.
+    """Takes training steps and records a time stamp before and after each average over the ranks.
 
-    On a GPU the stamps say when work was put into its queue, which is before it was done.
+    On a GPU the stamps are the times at which work was put into its queue, which is before it was done.
 
     Args:
         gan: the networks; they learn.
-        data: this rank's events, which are taken again and again; as many as several batches hold exactly.
-        batch_size, precision, seed, recipe, parallel: as for `training.fit`.
+        data: this rank's events, which are used repeatedly; a multiple of the events of a batch.
+        request: batch size, precision, seed and recipe; its epochs do not matter.
+        parallel: as for `training.fit`.
+
+    Raises:
+        ValueError: as for `training.fit`.
     """
 
-    def __init__(
-        self, gan: GAN, data, *, batch_size: int, precision: str = "float32", seed: int = 0, recipe=None, parallel=None
-    ):
+    def __init__(self, gan: GAN, data, request: TrainingRequest, parallel=None):
         self._stamped = _Stamped(parallel or Alone())
-        self._precision = precision
-        self._run = trainer.prepare(
-            gan,
-            data,
-            epochs=1,
-            batch_size=batch_size,
-            precision=precision,
-            seed=seed,
-            recipe=recipe,
-            parallel=self._stamped,
-        )
-        self._standing, _ = resumption.begin(self._run, resume=False)
+        self._run = trainer.prepare(gan, data, request, self._stamped)
+        self._state, _ = trainer.begin(self._run)
 
     @property
     def averaged_bytes(self) -> tuple[int, ...]:
-        """Size of what each pass averages over the ranks, in the order of a step's passes, once they have run."""
+        """Bytes that each pass averages over the ranks, in the order of a step's passes, once they have run."""
         kinds = self._run.recipe.passes
         return tuple(self._stamped.sizes[list(dict.fromkeys(kinds)).index(kind)] for kind in kinds)
 
     def take(self, steps: int, batch_size: int | None = None) -> np.ndarray:
-        """Take so many steps.
+        """Take a number of steps.
 
         Args:
-            steps: how many.
-            batch_size: events per rank and pass, if other than before.
+            steps: number of steps.
+            batch_size: events per rank and pass, if different from that of the request.
 
         Returns:
-            Unix seconds of shape `(step, 2 + 2 * passes)`: the step's beginning, then for every pass when this rank
-            had its gradients and when it had their average, then the step's end.
+            Unix time [s] of shape `(step, 2 + 2 * passes)`: the beginning of the step, then for every pass when this
+            rank had its gradients and when it had their average, then the end of the step.
         """
-        run, standing, rows = self._sized(batch_size), self._standing, []
-        together = run.batch_size * run.recipe.discriminator_passes
-        with computing_in(self._precision, run.gan.generator, run.gan.discriminator):
+        run, state, rows = self._sized(batch_size), self._state, []
+        together = run.request.batch_size * run.recipe.discriminator_passes
+        with computing_in(run.request.precision, *run.gan.networks.values()):
             while len(rows) < steps:
-                batches = run.data.batches(together, order_seed(run.seed, run.parallel.rank, len(rows)), run.steps)
+                order = order_seed(run.request.seed, run.parallel.rank, len(rows))
+                batches = run.data.batches(together, order, run.steps)
                 began = time.time()
                 for batch in islice(batches, steps - len(rows)):
                     self._stamped.stamps.clear()
-                    trainer.take_step(run, batch, standing, lambda: False)
-                    standing.count_step(together * run.parallel.size, 0.0, timed=False)
+                    loop.take_step(run, batch, state, lambda: False)
+                    state.count_step(together * run.parallel.size, 0.0, timed=False)
                     ended = time.time()
                     rows.append([began, *self._stamped.stamps, ended])
                     began = ended
-                standing.step = 0
+                state.step = 0
         return np.array(rows)
 
     def _sized(self, batch_size):
@@ -85,19 +79,20 @@ class StepTimer:
             return run
         together = batch_size * size * run.recipe.discriminator_passes
         steps = steps_per_epoch(run.events, batch_size * run.recipe.discriminator_passes, size, together)
-        return replace(run, batch_size=batch_size, global_batch=batch_size * size, steps=steps)
+        request = replace(run.request, batch_size=batch_size)
+        return replace(run, request=request, global_batch=batch_size * size, steps=steps)
 
 
 def timed_averages(parallel, sizes: Sequence[int], repeats: int) -> np.ndarray:
-    """How long the ranks take to average a vector, once all of them are there [s].
+    """Time that the ranks take to average a vector, once all of them have reached that point.
 
     Args:
         parallel: as for `training.fit`.
         sizes: bytes of the vectors, each a multiple of 4.
-        repeats: how often each is averaged.
+        repeats: number of averages of each.
 
     Returns:
-        Seconds on this rank, shape `(size, repeat)`.
+        Time on this rank [s], shape `(size, repeat)`.
     """
 
     def measured(size):
@@ -105,7 +100,7 @@ def timed_averages(parallel, sizes: Sequence[int], repeats: int) -> np.ndarray:
 
         @tf.function(autograph=False)
         def average():
-            # The first one returns when the last rank has come to it.
+            # The first average returns when the last rank has reached it.
             (ready,) = parallel.average([tf.zeros(1)])
             with tf.control_dependencies([ready]):
                 return stamped.average([tf.identity(vector)])
@@ -120,7 +115,7 @@ def timed_averages(parallel, sizes: Sequence[int], repeats: int) -> np.ndarray:
 
 
 class _Stamped:
-    """Ranks whose averages inside compiled functions leave a stamp before and after."""
+    """Ranks whose averages inside compiled functions record a time stamp before and after."""
 
     def __init__(self, parallel):
         self.rank, self.size, self._parallel = parallel.rank, parallel.size, parallel
@@ -129,7 +124,7 @@ class _Stamped:
         self.sizes: list[int] = []
 
     def average(self, tensors: Sequence) -> list:
-        """As `parallel.average`; in a compiled function with stamps."""
+        """As `parallel.average`; in a compiled function with time stamps."""
         if tf.executing_eagerly():
             return self._parallel.average(tensors)
         self.sizes.append(sum(int(np.prod(tensor.shape)) * tensor.dtype.size for tensor in tensors))
@@ -139,7 +134,7 @@ class _Stamped:
             means = self._parallel.average([tf.identity(tensor) for tensor in tensors])
         with tf.control_dependencies(means):
             after = tf.timestamp()
-        # The clock was read in the graph: this call may come to its turn later.
+        # The clock is read in the graph; this call may be executed later.
         tf.numpy_function(self._note, [before, after], [])
         return means
 

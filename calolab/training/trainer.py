@@ -1,244 +1,218 @@
-"""Training a GAN: the loop over epochs, steps and passes, alone or as one of several ranks."""
+"""Training of a model: `fit`, alone or as one of several ranks."""
 
 from __future__ import annotations
 
-import os
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from dataclasses import asdict, replace
 
 import keras
 import numpy as np
 
+from calolab import cpu
 from calolab.interrupts import Stopped, deferred_interrupt, stopping
 from calolab.models import GAN
-from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_epoch
+from calolab.samples import steps_per_epoch
 from calolab.training import checkpoints as store
-from calolab.training import heads, ranks, resumption
-from calolab.training.callbacks import progress_bar
-from calolab.training.checks import check_request, count_events
-from calolab.training.divergence import TrainingDiverged, check_losses, check_showers
-from calolab.training.draws import draw, order_seed
-from calolab.training.history import ASKED_TO_PAUSE, ASKED_TO_STOP, OUT_OF_TIME, History, Progress
-from calolab.training.passes import make_passes, seed_states
+from calolab.training import loop, ranks
+from calolab.training.heads import heads_of, pooled_response
+from calolab.training.history import History
+from calolab.training.inputs import order_seed
+from calolab.training.loop import Run, progress_bar
+from calolab.training.objectives import network_of
+from calolab.training.passes import make_passes
 from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe
-from calolab.training.response import Response
-from calolab.training.selection import PhysicsScore, check_physics_score
-from calolab.training.standing import Standing
-from calolab.training.time_limit import TimeLimit
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """What stays the same from the first step to the last."""
-
-    gan: GAN
-    data: object
-    labels: Mapping[str, np.ndarray]
-    recipe: Recipe
-    optimizers: Mapping[str, keras.optimizers.Optimizer]
-    passes: Mapping[str, Callable]
-    parallel: object
-    epochs: int
-    batch_size: int
-    global_batch: int
-    seed: int
-    events: int
-    steps: int
-    changing: Mapping[str, keras.Variable]
-    folder: str | os.PathLike | None
-    settings: Mapping[str, object]
-    physics_score: PhysicsScore | None
+from calolab.training.request import TrainingRequest, check_data, takes_request
+from calolab.training.state import TrainingState
 
 
 @stopping("the training", "checkpoints written before, if any, are kept")
+@takes_request
 def fit(
     gan: GAN,
     data,
     *,
-    epochs: int,
-    batch_size: int = 128,
-    global_batch: int | None = None,
-    precision: str = "float32",
-    seed: int = 0,
-    recipe: Recipe | None = None,
-    physics_score: PhysicsScore | None = None,
-    checkpoints: str | os.PathLike | None = None,
-    resume: bool = False,
-    time_limit: float | None = None,
-    callbacks: Sequence[Callable[[Progress], None]] = (),
+    request: TrainingRequest | None = None,
     parallel=None,
     should_stop: Callable[[], bool] | None = None,
     should_pause: Callable[[], bool] | None = None,
     on_epoch: Callable[[Sequence[Mapping], GAN], None] | None = None,
     progress: bool = True,
+    **keywords,
 ) -> History:
     """Train a GAN in place, by default as published.
 
     In a step of 3DGAN's recipe (arXiv:1912.06794) the discriminator learns from a real batch, then from a generated
-    one; then the generator learns twice. All randomness is a function of `seed`, the rank, the epoch, the step and the
-    pass. So the same training gives the same weights, and a resumed one those of one that never stopped: bit by bit on
-    the same kind of CPU with as many ranks and threads and oneDNN on or off alike (see `calolab.cpu`). Otherwise sums
-    are rounded differently, and two trainings drift apart as trainings with other seeds do. Ranks of one training hold
-    equal weights in any case, since all apply the same averaged gradients.
+    one; then the generator learns twice. All random numbers are functions of `seed`, the rank, the epoch, the step and
+    the pass. Therefore the same training gives the same weights, and a resumed one those of one that never stopped:
+    bit-identically on the same kind of CPU with the same number of ranks and threads and the same oneDNN setting (see
+    `calolab.cpu`). Otherwise sums are rounded differently, and two trainings diverge from each other as trainings with
+    different seeds do. The ranks of one training have equal weights in any case, since all apply the same averaged
+    gradients.
 
     Args:
         gan: the networks; they start from their present weights, on several ranks from those of rank 0.
         data: a `Sample` or `EventStream` in the GAN's space with the labels of its conditions: this rank's shard.
-        epochs: epochs in all, those before a resumption included.
-        batch_size: events per rank and pass; the last step of an epoch takes the rest.
-        global_batch: events of all ranks per pass, shared out as evenly as can be; `batch_size` times the ranks by
-            default. It lets a training go on with the same batches on another number of ranks.
-        precision: `"float32"`, or `"bfloat16"` for mixed precision: variables, heads and losses stay float32. It pays
-            on GPUs and on CPUs with AMX and warns elsewhere, where it is slower; see `fastest_precision`.
-        seed: seed of noise, dropout, label flips, energies and the order of events.
-        recipe: the objective and the numbers; by default `Recipe.published(gan.architecture)`.
-        physics_score: what rank 0 judges every epoch by; the scores enter the history, and the GAN ends with the
-            weights of the best epoch, which the checkpoints keep too, as `best.npz`.
-        checkpoints: folder for a checkpoint after every epoch and when stopped; none by default.
-        resume: go on from the checkpoint in that folder as if the training had never stopped.
-        time_limit: seconds after which training stops, once the step in progress is done on all ranks; at least one
-            step is taken. The clock starts with this call, so compiling, physics scores and checkpoints count; a
-            resumed training has the full time again. The best epoch is kept, and `resume=True` continues
-            bit-identically. Given on all ranks or on none.
-        callbacks: called with a `Progress` after every step.
+        epochs, batch_size, global_batch, precision, seed, recipe, physics_score, checkpoints, resume, time_limit,
+            callbacks: the fields of `TrainingRequest`; only `epochs` is required.
+        request: a `TrainingRequest` with these arguments; keywords replace its fields.
         parallel: an object with `rank`, `size`, `average(tensors)` (means over the ranks, also inside a `tf.function`)
-            and `broadcast(arrays)` (those of rank 0); None trains alone.
-        should_stop: asked between the passes; once it says True on any rank, all stop after the same pass.
-        should_pause: asked after every epoch; once it says True on any rank, all stop there, where another number of
-            ranks can go on. Given on all ranks or on none.
+            and `broadcast(arrays)` (those of rank 0); None for one rank alone.
+        should_stop: called before each pass; once it returns True on any rank, all stop after the same pass.
+        should_pause: called after every epoch; once it returns True on any rank, all stop there, where another number
+            of ranks can resume. Given on all ranks or on none.
         on_epoch: called after every epoch with the epochs so far, as in `History.epochs`, and the GAN, which it must
             not change.
         progress: whether to show a progress bar on rank 0.
 
     Returns:
-        The `History`, also of epochs before a resumption; it says why training stopped, and holds the losses of an
+        The `History`, including epochs before a resumption; it says why training stopped, and holds the losses of an
         epoch that was not finished.
 
     Raises:
-        ValueError: if arguments, data, recipe and networks do not fit together, or the checkpoint is damaged or comes
-            from another training.
-        TypeError: if `physics_score` is no `PhysicsScore`.
+        ValueError: if arguments, data, recipe and networks do not fit together, or the checkpoint is damaged or from
+            another training.
+        TypeError: if `physics_score` is not a `PhysicsScore`, or for an unknown keyword.
         FileNotFoundError: if there is no checkpoint to resume from.
-        TrainingDiverged: if a loss is not finite or all generated showers stay empty; the GAN then has its weights of
+        TrainingDiverged: if a loss is not finite or all generated events stay empty; the GAN then has its weights of
             the last good epoch, and so has the checkpoint.
-        Stopped: a KeyboardInterrupt, after Ctrl-C (in a script SIGTERM too), once the pass in progress is done and the
-            checkpoint is written; a second Ctrl-C breaks at once.
+        Stopped: a KeyboardInterrupt, after Ctrl-C (in a script also SIGTERM), once the pass in progress is done and the
+            checkpoint is written; a second Ctrl-C stops at once.
     """
-    limit = TimeLimit(time_limit)
-    check_physics_score(physics_score)
-    run = prepare(
-        gan,
-        data,
-        epochs=epochs,
-        batch_size=batch_size,
-        global_batch=global_batch,
-        precision=precision,
-        seed=seed,
-        recipe=recipe,
-        physics_score=physics_score,
-        checkpoints=checkpoints,
-        resume=resume,
-        parallel=parallel,
-    )
-    steps, parallel = run.steps, run.parallel
-    warn_where_slow(precision)
-    standing, best = resumption.begin(run, resume)
-    before = standing.epoch * steps + standing.step
+    began = time.perf_counter()
+    parallel = parallel or ranks.Alone()
+
+    def checked() -> TrainingRequest:
+        return TrainingRequest(**keywords) if request is None else replace(request, **keywords)
+
+    request = ranks.agreed(parallel, checked)
+    run = prepare(gan, data, request, parallel, began)
+    warn_where_slow(request.precision)
+    state, best = begin(run)
     with (
-        computing_in(precision, gan.generator, gan.discriminator),
+        computing_in(request.precision, *gan.networks.values()),
         deferred_interrupt() as interrupted,
-        progress_bar(epochs, steps, before, show=progress and parallel.rank == 0) as bar,
+        progress_bar(
+            request.epochs, run.steps, state.epoch * run.steps + state.step, show=progress and parallel.rank == 0
+        ) as bar,
     ):
-        reason, best = _train(
+        reason, best = loop.train(
             run,
-            standing,
+            state,
             best,
-            limit,
-            wish=lambda: bool(interrupted()) or (should_stop is not None and bool(should_stop())),
-            pause=should_pause,
-            callbacks=(bar, *callbacks),
+            should_stop=lambda: bool(interrupted()) or (should_stop is not None and bool(should_stop())),
+            should_pause=should_pause,
+            callbacks=(bar, *request.callbacks),
             on_epoch=on_epoch,
         )
     if best is not None:
-        store.assign(run.changing, best)
-    resumption.note_provenance(run, standing, resume)
+        store.assign(run.variables, best)
+    _note_provenance(run, state)
     if interrupted():
-        ended = standing.epoch >= epochs
-        place = f"in epoch {standing.epoch + 1} of {epochs}, after step {standing.step} of {steps}"
-        kept = "without checkpoints= its state is lost when this process ends"
-        if checkpoints is not None:
-            kept = f"checkpoint in {checkpoints}, resume=True {'returns its history' if ended else 'continues from it'}"
-        raise Stopped(f"the training {f'after the last of {epochs} epochs' if ended else place}", kept, interrupted())
+        raise _stopped(run, state, interrupted())
     history = History(
-        tuple(standing.history),
+        tuple(state.history),
         parallel.size,
         run.settings,
         stopped=bool(reason),
         reason=reason,
-        unfinished=standing.unfinished,
-        steps=standing.epoch * steps + standing.step,
+        unfinished=state.unfinished,
+        steps=state.epoch * run.steps + state.step,
     )
     if history.divergence:
         warnings.warn(history.divergence, stacklevel=3)  # `stopping` is a caller, too
     return history
 
 
-def prepare(
-    gan: GAN,
-    data,
-    *,
-    epochs: int,
-    batch_size: int,
-    global_batch: int | None = None,
-    precision: str,
-    seed: int,
-    recipe: Recipe | None = None,
-    physics_score: PhysicsScore | None = None,
-    checkpoints: str | os.PathLike | None = None,
-    resume: bool = False,
-    parallel=None,
-) -> Run:
-    """All that a training's steps need, agreed on by all ranks; arguments and errors are those of `fit`."""
-    recipe = recipe or Recipe.published(gan.architecture)
-    parallel = parallel or ranks.Alone()
-    ranks.agreed(parallel, lambda: check_request(gan, data, epochs, precision, seed, recipe, checkpoints, resume))
-    events = count_events(data, parallel)
+def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0.0) -> Run:
+    """Make everything that a training's steps need, with agreement of all ranks; errors are those of `fit`.
+
+    Args:
+        gan, data, parallel: as for `fit`.
+        request: the arguments of the training.
+        began: when it began, as returned by `time.perf_counter` [s].
+    """
+    recipe = request.recipe_for(gan)
+
+    def checked():
+        check_data(gan, data)
+        return heads_of(gan, recipe)
+
+    heads = ranks.agreed(parallel, checked)
+    events = _count_events(data, parallel)
     settings = {
         "architecture": gan.architecture,
         "events": events,
-        "batch_size": batch_size,
+        "batch_size": request.batch_size,
         "ranks": parallel.size,
-        "precision": precision,
-        "seed": seed,
+        "precision": request.precision,
+        "seed": request.seed,
         "recipe": recipe.to_dict(),
-    } | ({} if global_batch is None else {"global_batch": global_batch})
-    global_batch = batch_size * parallel.size if global_batch is None else global_batch
-    optimizers = {network: _optimizer(recipe) for network in ("generator", "discriminator")}
-    for network, optimizer in optimizers.items():
-        optimizer.build(getattr(gan, network).trainable_variables)
+    } | ({} if request.global_batch is None else {"global_batch": request.global_batch})
+    global_batch = request.batch_size * parallel.size if request.global_batch is None else request.global_batch
+    learning = {network_of(kind) for kind in recipe.passes}
+    optimizers = {name: _optimizer(recipe) for name in gan.networks if name in learning}
+    for name, optimizer in optimizers.items():
+        optimizer.build(gan.networks[name].trainable_variables)
     return Run(
         gan=gan,
         data=data,
-        labels={name: np.asarray(data.labels[name]) for name in gan.conditions},
+        request=request,
         recipe=recipe,
+        labels={name: np.asarray(data.labels[name]) for name in gan.conditions},
+        heads=heads,
         optimizers=optimizers,
-        passes=make_passes(gan, optimizers, recipe, parallel),
+        passes=make_passes(gan, heads, optimizers, recipe, parallel),
         parallel=parallel,
-        epochs=epochs,
-        batch_size=batch_size,
         global_batch=global_batch,
-        seed=seed,
         events=events,
-        steps=steps_per_epoch(events, batch_size, parallel.size, global_batch * recipe.discriminator_passes),
-        changing=store.variables(gan, optimizers),
-        folder=checkpoints,
+        steps=steps_per_epoch(events, request.batch_size, parallel.size, global_batch * recipe.discriminator_passes),
+        variables=store.variables(gan, optimizers),
         settings=settings,
-        physics_score=physics_score,
+        began=began,
     )
+
+
+def begin(run: Run) -> tuple[TrainingState, dict[str, np.ndarray] | None]:
+    """Start a training or resume it from the checkpoint that rank 0 reads; variables are then equal on all ranks.
+
+    Returns:
+        The state, and the variables of the best epoch if epochs have been scored.
+    """
+    folder, score = run.request.checkpoints, run.request.physics_score
+
+    def read(file):
+        state, arrays = store.load(folder, run.settings, run.variables, file)
+        store.assign(run.variables, arrays)
+        return asdict(state)
+
+    best = None
+    if run.request.resume:
+        state = TrainingState(**ranks.from_rank_0(run.parallel, lambda: read(store.FILE)))
+        if score is None or state.best.get("by") != score.by:
+            state.best = {}  # another metric, or none: no epoch is the best one so far
+        if state.best:
+            # If it was killed between two writes, the best epoch on disk is later than that of the checkpoint.
+            state.best = ranks.from_rank_0(run.parallel, lambda: read(store.BEST))["best"]
+            best = _broadcast(run)
+            ranks.from_rank_0(run.parallel, lambda: read(store.FILE))
+    else:
+        state = TrainingState()
+        if any(head.uses_total for head in run.heads.values()):
+            response = pooled_response(run.data, run.parallel, order_seed(run.request.seed, run.parallel.rank, 0))
+            state.response = response.to_dict()
+        if folder is not None:
+            ranks.from_rank_0(run.parallel, lambda: store.set_aside(folder))
+    store.assign(run.variables, _broadcast(run))
+    return state, best
+
+
+def _broadcast(run: Run) -> dict[str, np.ndarray]:
+    """Rank 0's values of all variables by name, on every rank."""
+    arrays = run.parallel.broadcast(list(store.values(run.variables).values()))
+    return {name: np.asarray(array) for name, array in zip(run.variables, arrays)}
 
 
 def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
@@ -247,123 +221,53 @@ def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
     return keras.optimizers.RMSprop(recipe.learning_rate, rho=recipe.decay)
 
 
-def _train(
-    run: Run,
-    standing: Standing,
-    best: dict | None,
-    limit: TimeLimit,
-    wish: Callable,
-    pause: Callable | None,
-    callbacks: Sequence[Callable],
-    on_epoch: Callable | None,
-) -> tuple[str, dict[str, np.ndarray] | None]:
-    """Go through the epochs that are left; why it stopped before their end, and the best epoch's variables."""
-    good = store.values(run.changing)
-    compiled, reason = False, ""
-    try:
-        while standing.epoch < run.epochs and not reason:
-            order = order_seed(run.seed, run.parallel.rank, standing.epoch)
-            together = run.global_batch * run.recipe.discriminator_passes
-            sizes = rank_batches(together, run.parallel.rank, run.parallel.size)
-            batches = run.data.batches(sizes, order, run.steps)
-            for batch in islice(batches, standing.step, None):
-                started, from_its_start = time.perf_counter(), standing.passes == 0
-                reason = ASKED_TO_STOP if take_step(run, batch, standing, wish) else ""
-                if standing.passes < len(run.recipe.passes):
-                    break
-                now = _close_step(run, standing, limit, time.perf_counter() - started, compiled)
-                compiled = compiled or from_its_start
-                for callback in callbacks:
-                    callback(now)
-                reason = reason or _out_of_time(run, limit)
-                if reason:
-                    break
-            ended = standing.step == run.steps
-            if ended:
-                standing.count_epoch()
-            good = resumption.checked(run, standing)
-            resumption.write(run, standing, good, store.FILE)
-            if ended and run.physics_score is not None:
-                # After the checkpoint: a score may take long, or fail.
-                with computing_in("float32", run.gan.generator):
-                    scores = ranks.from_rank_0(run.parallel, lambda: run.physics_score(run.gan))
-                if standing.count_scores(scores, run.physics_score.by):
-                    best = good
-                    resumption.write(run, standing, best, store.BEST)
-                resumption.write(run, standing, good, store.FILE)
-            if ended and on_epoch is not None:
-                with computing_in("float32", run.gan.generator):
-                    on_epoch(standing.history, run.gan)
-            if ended:
-                # The physics score takes time, too.
-                reason = reason or _out_of_time(run, limit)
-            if ended and not reason and pause is not None and _on_any_rank(run, pause()):
-                reason = ASKED_TO_PAUSE
-    except TrainingDiverged:
-        store.assign(run.changing, good)
-        raise
-    return reason if standing.epoch < run.epochs else "", best
+def _count_events(data, parallel) -> int:
+    """The events of all ranks together.
 
-
-def _on_any_rank(run: Run, here: bool) -> bool:
-    """Whether something holds on any rank; all ranks ask together, and get the same answer."""
-    return bool(ranks.averaged(run.parallel, np.float32(here))[0] > 0)
-
-
-def _out_of_time(run: Run, limit: TimeLimit) -> str:
-    """The reason to stop if the time limit has passed on any rank, else an empty string."""
-    return OUT_OF_TIME if limit.seconds is not None and _on_any_rank(run, limit.passed) else ""
-
-
-def take_step(run: Run, batch: Sample, standing: Standing, wish: Callable[[], bool]) -> bool:
-    """One step: the discriminator's passes on its parts of the batch, then the generator's.
-
-    Returns:
-        Whether a rank wished to stop; the step may then be unfinished, and `standing` tells after which pass.
+    Raises:
+        ValueError: on all ranks, if the shards of any two differ by more than one event.
     """
-    kinds = run.recipe.passes
-    # Set before every step: a checkpoint may come from another number of ranks.
-    rate = run.recipe.rate(
-        standing.epoch + standing.step / run.steps, run.batch_size, run.global_batch / run.batch_size
-    )
-    for optimizer in run.optimizers.values():
-        optimizer.learning_rate = rate
-    response = Response.from_dict(standing.response) if standing.response else None
-    # Ranks average their gradients; weighted so, the mean over the ranks is the mean over all events of the step.
-    weight = len(batch) * run.parallel.size / _events_of_step(run, standing)
-    parts = min(run.recipe.discriminator_passes, len(batch))
-    for position in range(standing.passes, len(kinds)):
-        kind = kinds[position]
-        part = batch.select(slice(kinds[:position].count(kind) % parts, None, parts)) if parts > 1 else batch
-        place = (run.seed, run.parallel.rank, standing.epoch, standing.step, position)
-        drawn = draw(place, len(part), run.gan.latent_size, run.labels, run.recipe, len(seed_states(run.gan)))
-        seen, wanted = heads.question(kind, part, drawn, run.gan, run.recipe, response)
-        losses, norm, stop = run.passes[kind](seen, wanted, weight, float(wish()), drawn.seeds)
-        losses = {name: float(value) for name, value in losses.items()}
-        check_losses(f"Epoch {standing.epoch + 1}, step {standing.step + 1}, {kind} pass", losses, float(norm))
-        standing.count_pass(losses, share=1 / kinds.count(kind))
-        if float(stop) > 0:
-            return True
-    return False
+    (mean,) = ranks.averaged(parallel, np.float64(len(data)))
+    events = round(float(mean) * parallel.size)
+
+    def check_shard_length():
+        if len(data) not in (events // parallel.size, -(-events // parallel.size)):
+            raise ValueError(
+                f"The ranks' shards may differ by one event at most; of {events} events on {parallel.size} ranks, rank "
+                f"{parallel.rank} has {len(data)}. Use data.shard(rank, size)."
+            )
+
+    ranks.agreed(parallel, check_shard_length)
+    return events
 
 
-def _close_step(run: Run, standing: Standing, limit: TimeLimit, seconds: float, compiled: bool) -> Progress:
-    """Count a finished step, check that the generator lives, and say how far the training is."""
-    losses = standing.count_step(_events_of_step(run, standing), seconds, timed=compiled)
-    check_showers(f"Epoch {standing.epoch + 1}", standing.empty_steps, run.recipe.patience)
-    return Progress(
-        rank=run.parallel.rank,
-        epoch=standing.epoch,
-        epochs=run.epochs,
-        step=standing.step - 1,
-        steps=run.steps,
-        losses=losses,
-        samples_per_second=standing.samples_per_second / run.parallel.size,
-        time=limit.elapsed,
-        time_limit=limit.seconds,
+def _note_provenance(run: Run, state: TrainingState) -> None:
+    """Record in the GAN how it was trained; a resumed training replaces the record that it left when it stopped."""
+    trainings = run.gan.provenance.setdefault("trainings", [])
+    # The record of an earlier training with other settings stays: only one with these settings, on any number of ranks,
+    # can have been resumed.
+    settings = {name: value for name, value in run.settings.items() if name != "ranks"}
+    if run.request.resume and trainings and all(trainings[-1].get(name) == value for name, value in settings.items()):
+        trainings.pop()
+    trainings.append(
+        {
+            **run.settings,
+            "epochs": state.epoch,
+            "best": state.best,
+            "response": state.response,
+            "labels": {name: [float(column.min()), float(column.max())] for name, column in run.labels.items()},
+            "data": dict(getattr(run.data, "origin", {})),
+            "cpu": str(cpu.report()),  # bit-identical results are promised for this kind of CPU only
+        }
     )
 
 
-def _events_of_step(run: Run, standing: Standing) -> int:
-    together = run.global_batch * run.recipe.discriminator_passes
-    return global_batch_size(run.events, run.batch_size, run.parallel.size, standing.step, together)
+def _stopped(run: Run, state: TrainingState, number: int) -> Stopped:
+    """The exception for a training that a signal has stopped, which says what is kept."""
+    epochs, folder = run.request.epochs, run.request.checkpoints
+    ended = state.epoch >= epochs
+    place = f"in epoch {state.epoch + 1} of {epochs}, after step {state.step} of {run.steps}"
+    kept = "without checkpoints= its state is lost when this process ends"
+    if folder is not None:
+        kept = f"checkpoint in {folder}, resume=True {'returns its history' if ended else 'continues from it'}"
+    return Stopped(f"the training {f'after the last of {epochs} epochs' if ended else place}", kept, number)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from calolab.labels import SYMBOLS
 from calolab.samples import Sample
-from calolab.spaces import SYMBOLS, with_unit
+from calolab.spaces import with_unit
 from calolab.validation import cells, profiles, response
 from calolab.validation.metrics import Distance, event_distances, kolmogorov_smirnov, projected_axes
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from html import escape
 
-from calolab.spaces import SYMBOLS, with_unit
+from calolab.labels import SYMBOLS
+from calolab.spaces import with_unit
 
 _DISTANCES = (("ks", "KS"), ("w1", "W₁/σ"), ("separation", "S"))
 

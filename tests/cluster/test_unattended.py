@@ -81,7 +81,7 @@ def test_ctrl_c_in_a_script_stops_its_training_and_its_engines(tmp_path):
     assert line.startswith("Stopped: the training on 2 ranks, epoch ")
     assert line.endswith(f"; checkpoint in {tmp_path}, resume=True continues from it.")
     assert not of_cluster("of-script") and cluster.status("of-script").state == "not running"
-    assert checkpoints.read_header(tmp_path)["standing"]["epoch"] > 0
+    assert checkpoints.read_header(tmp_path)["state"]["epoch"] > 0
 
 
 def test_ctrl_c_in_a_script_stops_its_search_which_goes_on_when_reattached(left, tmp_path):
@@ -109,7 +109,7 @@ def test_a_training_whose_client_was_killed_stops_at_its_checkpoint(left, tmp_pa
         client.kill()
         client.wait()
     wait_for(lambda: states() == {"idle"})
-    standing = checkpoints.read_header(tmp_path)["standing"]
+    standing = checkpoints.read_header(tmp_path)["state"]
     assert standing["epoch"] > 0 and (standing["step"], standing["passes"]) == (0, 0)
     wait_for(lambda: not unattended.files(processes.path_of("left")))
 

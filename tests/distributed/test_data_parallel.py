@@ -196,10 +196,10 @@ def test_a_full_disk_ends_the_training_with_the_reason_and_the_remedy(two, gan, 
             resource.prlimit(writer, resource.RLIMIT_FSIZE, before)
     assert "is still the earlier one" in str(raised.value) and "free again" in str(raised.value)
     assert [file.name for file in (folder / "kept").iterdir()] == ["checkpoint.npz"]
-    assert checkpoints.read_header(folder / "kept")["standing"]["epoch"] >= 1
+    assert checkpoints.read_header(folder / "kept")["state"]["epoch"] >= 1
     (folder / "filler").unlink(missing_ok=True)
     options = {"batch_size": 2, "recipe": GENTLE, "checkpoints": folder / "kept", "resume": True, "progress": False}
-    epochs = checkpoints.read_header(folder / "kept")["standing"]["epoch"] + 1
+    epochs = checkpoints.read_header(folder / "kept")["state"]["epoch"] + 1
     history = distributed.fit(two, gan, make_electrons(4), epochs=epochs, **options).wait(timeout=90)
     assert len(history.epochs) == epochs
 

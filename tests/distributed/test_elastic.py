@@ -47,7 +47,7 @@ def stopped_at_the_end(run):
 
 
 def epochs_done(folder):
-    return checkpoints.read_header(folder)["standing"]["epoch"]
+    return checkpoints.read_header(folder)["state"]["epoch"]
 
 
 def arrays(folder):

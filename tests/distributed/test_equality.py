@@ -9,7 +9,7 @@ import pytest
 
 from calolab import Sample, datasets, models, spaces
 from calolab.distributed import rank, shipment
-from calolab.training import passes
+from calolab.training import TrainingRequest, passes
 from calolab.training.recipe import Recipe
 
 
@@ -47,10 +47,10 @@ def gan():
 
 def watched_training(job, networks, functions, values, labels):
     """`train_rank`, with a look at all variables and at the random numbers of the first pass."""
-    from calolab.training import trainer
+    from calolab.training import loop
 
     seen = {}
-    draw, variables = trainer.draw, trainer.store.variables
+    draw, variables = loop.draw, loop.store.variables
 
     def watched_draw(*args, **kwargs):
         drawn = draw(*args, **kwargs)
@@ -65,11 +65,11 @@ def watched_training(job, networks, functions, values, labels):
         seen["slots"] = {name: v for name, v in found.items() if "optimizer" in name}
         return found
 
-    trainer.draw, trainer.store.variables = watched_draw, watched_variables
+    loop.draw, loop.store.variables = watched_draw, watched_variables
     try:
         seen["digest"] = rank.train(job, networks, functions, values, labels)["digest"]
     finally:
-        trainer.draw, trainer.store.variables = draw, variables
+        loop.draw, loop.store.variables = draw, variables
     for kind in ("weights", "slots"):
         seen[kind] = {name: v.numpy() for name, v in seen[kind].items()}
     return seen
@@ -81,8 +81,8 @@ def ranks(either, on_all, meetings, make_electrons):
     sample = make_electrons(7)
     gan = models.build("3dgan", sample.space)
     shards = [sample.shard(rank, 2) for rank in range(2)]
-    options = {"epochs": 1, "batch_size": 2, "seed": 3}
-    jobs = [rank.RankTask(m, options, sample.space, {}) for m in meetings(either)]
+    request = TrainingRequest(epochs=1, batch_size=2, seed=3)
+    jobs = [rank.RankTask(m, request, sample.space, {}) for m in meetings(either)]
     values, labels = [shard.values for shard in shards], [dict(shard.labels) for shard in shards]
     sent = [shipment.pack_gan(gan)] * 2, [shipment.pack(((), None), "nothing")] * 2
     return on_all(either, watched_training, per_rank=(jobs, *sent, values, labels))
@@ -104,6 +104,7 @@ def one_pass(meeting, networks, seen, targets):
     import numpy as np
 
     from calolab.distributed import horovod, shipment
+    from calolab.models import registry
     from calolab.training import passes
     from calolab.training.ranks import Alone
     from calolab.training.recipe import Recipe
@@ -115,7 +116,7 @@ def one_pass(meeting, networks, seen, targets):
             optimizers = {name: keras.optimizers.RMSprop(0.001) for name in ("generator", "discriminator")}
             for name, optimizer in optimizers.items():
                 optimizer.build(getattr(gan, name).trainable_variables)
-            step = passes.make_passes(gan, optimizers, Recipe(), parallel)["real"]
+            step = passes.make_passes(gan, registry.find("3dgan").heads, optimizers, Recipe(), parallel)["real"]
             seeds = np.ones((len(passes.seed_states(gan)), 2), np.int64)
             step(seen, {"real": targets}, 1.0, 0.0, seeds)
             found.append([v.numpy() for v in gan.discriminator.non_trainable_weights])
@@ -148,18 +149,19 @@ def averaged_gradients(meeting, networks, batch):
     import tensorflow as tf
 
     from calolab.distributed import horovod, shipment
+    from calolab.models import registry
     from calolab.training import passes
     from calolab.training.recipe import Recipe
 
-    gan = shipment.unpack_gan(networks)
+    gan, heads = shipment.unpack_gan(networks), registry.find("3dgan").heads
     ranks = horovod.Communicator(meeting)
     try:
 
         @tf.function
         def average(weight):
             real, made = batch["real"], batch["made"]
-            real = passes.discriminator_gradients(gan, Recipe(), *real, training=False)[0]
-            made = passes.generator_gradients(gan, Recipe(), *made, training=False)[0]
+            real = passes.discriminator_gradients(gan, heads, Recipe(), *real, training=False)[0]
+            made = passes.generator_gradients(gan, heads, Recipe(), *made, training=False)[0]
             return ranks.average([weight * g for g in real]), ranks.average([weight * g for g in made])
 
         return [[g.numpy() for g in network] for network in average(tf.constant(batch["weight"]))]
@@ -172,7 +174,7 @@ def test_averaged_gradient_is_the_gradient_of_the_joined_batch(either, on_all, m
     column = sample.labels["energy"].astype(np.float32)[:, None]
     inputs = {"latent": random.standard_normal((5, gan.latent_size), dtype=np.float32), "energy": column}
     targets = {"generation": np.ones((5, 1), np.float32), "auxiliary": column / 100, "ecal": column / 40}
-    images = sample.values[..., None]
+    images, heads = sample.values[..., None], models.find("3dgan").heads
 
     def part(rows):
         asked = {name: c[rows] for name, c in targets.items()}
@@ -186,8 +188,8 @@ def test_averaged_gradient_is_the_gradient_of_the_joined_batch(either, on_all, m
     def gradients(rows):
         real, made = part(rows)
         return [
-            passes.discriminator_gradients(gan, Recipe(), *real, training=False)[0],
-            passes.generator_gradients(gan, Recipe(), *made, training=False)[0],
+            passes.discriminator_gradients(gan, heads, Recipe(), *real, training=False)[0],
+            passes.generator_gradients(gan, heads, Recipe(), *made, training=False)[0],
         ]
 
     parts = [batch(slice(0, 3), 3 * 2 / 5), batch(slice(3, 5), 2 * 2 / 5)]

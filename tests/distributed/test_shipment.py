@@ -50,7 +50,9 @@ SCRIPT = """
         x = layers.UpSampling2D(8)(layers.Reshape((8, 8, 1))(x))
         seen = layers.Flatten(name="features")(layers.AveragePooling2D(8)(Scale(2.0)(image)))
         heads = {"generation": layers.Dense(1)(seen)}
-        return GAN("own", space, keras.Model({"latent": latent}, layers.ReLU()(x)), keras.Model(image, heads), 3, ())
+        generator = keras.Model({"latent": latent}, layers.ReLU()(x))
+        networks = {"generator": generator, "discriminator": keras.Model(image, heads)}
+        return GAN("own", space, networks=networks, latent_size=3, conditions=())
 
 
     def score(gan):

@@ -27,8 +27,10 @@ def small_gan(space=SPACE):
     return GAN(
         "small",
         space,
-        keras.Model(inputs, layers.Reshape((3, 2, 1))(x)),
-        keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        networks={
+            "generator": keras.Model(inputs, layers.Reshape((3, 2, 1))(x)),
+            "discriminator": keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        },
         latent_size=4,
         conditions=("energy", "theta"),
         settings={"width": 6},
@@ -41,8 +43,10 @@ def unconditional_gan():
     return GAN(
         "plain",
         SPACE,
-        keras.Model({"latent": latent}, layers.Reshape((3, 2, 1))(x)),
-        keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        networks={
+            "generator": keras.Model({"latent": latent}, layers.Reshape((3, 2, 1))(x)),
+            "discriminator": keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        },
         latent_size=4,
         conditions=(),
         value_scale=2.0,
@@ -55,8 +59,10 @@ def copying_gan():
     return GAN(
         "copying",
         SPACE,
-        keras.Model({"latent": latent}, layers.Reshape((3, 2, 1))(latent)),
-        keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        networks={
+            "generator": keras.Model({"latent": latent}, layers.Reshape((3, 2, 1))(latent)),
+            "discriminator": keras.Model(image, {"generation": layers.Dense(1)(layers.Flatten()(image))}),
+        },
         latent_size=6,
         conditions=(),
     )
@@ -82,7 +88,7 @@ def test_latent_vectors_depend_on_the_seed_alone():
     np.testing.assert_array_equal(nine.reshape(9, 6), np.random.default_rng(3).standard_normal((9, 6), np.float32))
 
 
-def test_generated_events_do_not_depend_on_how_many_are_asked_for():
+def test_generated_events_do_not_depend_on_their_number():
     gan = small_gan()
     many = gan.generate(labels(9), seed=3)
     few = gan.generate({name: column[:4] for name, column in labels(9).items()}, seed=3)
@@ -123,7 +129,7 @@ def test_without_conditions_only_the_number_of_events_counts(tmp_path):
     ("wrong", "message"),
     [
         (-1, "must not be negative, received -1"),
-        ({}, "number of events or labels to count, received none"),
+        ({}, "expects the number of events, or labels; received no label"),
         ({"energy": [1.0, 2.0], "theta": [1.0]}, "same for all labels"),
     ],
 )
@@ -137,7 +143,7 @@ def test_only_conditions_can_be_traversed():
         unconditional_gan().traverse(labels(2), seed=0)
 
 
-def test_a_gan_with_conditions_wants_more_than_a_number():
+def test_a_conditional_gan_needs_labels():
     with pytest.raises(ValueError, match="'small' expects the labels energy, theta.*only the number 3"):
         small_gan().generate(3, seed=0)
 
@@ -150,13 +156,13 @@ def test_a_gan_with_conditions_wants_more_than_a_number():
         (
             "conditional-rpv",
             {"gluino_mass": [1400, 800], "neutralino_mass": [250, 850]},
-            "heavier than the neutralino.*800.0 and 850.0",
+            "'gluino_mass' must be larger than 'neutralino_mass'.*800.0 and 850.0",
         ),
         ("conditional-rpv", {"gluino_mass": [1400]}, "neutralino_mass is missing"),
         ("pileup", {"mu": [20, -1]}, "'mu' must be 0 or more, received -1"),
     ],
 )
-def test_labels_that_cannot_be_are_refused(name, labels, message):
+def test_impossible_labels_are_refused(name, labels, message):
     with pytest.raises(ValueError, match=message):
         models.build(name, "whole-detector", filters=1).generate(labels, seed=0)
 
@@ -204,15 +210,17 @@ def test_networks_that_do_not_fit_are_refused():
     with pytest.raises(ValueError, match="output_shape must be"):
         small_gan(other)
     with pytest.raises(ValueError, match="must have the inputs"):
-        GAN("small", SPACE, gan.generator, gan.discriminator, latent_size=4)
+        GAN("small", SPACE, networks=gan.networks, latent_size=4)
     image, mass = keras.Input((3, 2, 1), name="image"), keras.Input((1,), name="mass")
     head = layers.Dense(1)(ops.concatenate([layers.Flatten()(image), mass], axis=-1))
-    told = keras.Model({"image": image, "mass": mass}, {"generation": head})
+    networks = gan.networks | {"discriminator": keras.Model({"image": image, "mass": mass}, {"generation": head})}
     with pytest.raises(ValueError, match=r"input_shape must be \(3, 2, 1\).*or .*'energy'.*it is .*'mass'"):
-        GAN("small", SPACE, gan.generator, told, latent_size=4, conditions=("energy", "theta"))
+        GAN("small", SPACE, networks=networks, latent_size=4, conditions=("energy", "theta"))
+    with pytest.raises(ValueError, match="needs the network 'generator', received discriminator"):
+        replace(gan, networks={"discriminator": gan.discriminator})
 
 
-def test_the_file_says_what_it_holds_and_its_networks_need_only_keras(tmp_path):
+def test_the_file_has_a_header_and_its_networks_need_only_keras(tmp_path):
     gan = small_gan()
     gan.provenance["trainings"] = [{"epochs": 3}]
     path = tmp_path / "small.gan"
@@ -231,17 +239,19 @@ def test_the_file_says_what_it_holds_and_its_networks_need_only_keras(tmp_path):
     assert "3 epochs" in loaded._repr_html_()
 
 
-def test_a_file_of_version_1_is_read_as_one_of_today(tmp_path):
-    """Its discriminator answered with a probability, and its features had no name."""
+def test_a_file_of_version_1_is_converted_when_read(tmp_path):
+    """Its discriminator returned a probability, and its features had no name."""
     image = keras.Input((3, 2, 1))
     head = layers.Dense(1, activation="sigmoid", name="generation")(layers.Flatten()(image))
-    old = replace(small_gan(), discriminator=keras.Model(image, {"generation": head}))
+    gan = small_gan()
+    old = replace(gan, networks=gan.networks | {"discriminator": keras.Model(image, {"generation": head})})
     path = tmp_path / "old.gan"
     old.save(path)
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     description = json.loads(content["gan.json"]) | {"version": 1}
-    del description["value_scale"]
+    for name in ("value_scale", "networks", "parts", "library"):
+        del description[name]
     with zipfile.ZipFile(path, "w") as archive:
         for name, text in {**content, "gan.json": json.dumps(description)}.items():
             archive.writestr(name, text)
@@ -260,7 +270,7 @@ def saved_and_loaded(gan, path):
     return models.load(path)
 
 
-def test_files_that_are_no_gan_are_refused(tmp_path):
+def test_files_without_a_gan_are_refused(tmp_path):
     with pytest.raises(FileNotFoundError, match="gan.save"):
         models.load(tmp_path / "none.gan")
     gan, path = small_gan(), tmp_path / "small.gan"
@@ -274,8 +284,8 @@ def test_files_that_are_no_gan_are_refused(tmp_path):
         models.load(path)
 
 
-def test_a_gan_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
-    """As when a process has as many files open as it may."""
+def test_a_gan_that_cannot_be_read_at_present_is_not_reported_as_damaged(tmp_path):
+    """As if the process had reached its limit of open files."""
     small_gan().save(tmp_path / "small.gan")
     before, spare = resource.getrlimit(resource.RLIMIT_NOFILE), os.open(os.devnull, os.O_RDONLY)
     os.close(spare)
@@ -289,7 +299,7 @@ def test_a_gan_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
     assert models.load(tmp_path / "small.gan").conditions == ("energy", "theta")
 
 
-def test_no_room_for_a_gan_is_told_and_keeps_the_earlier_one(tmp_path):
+def test_a_full_disk_is_reported_and_keeps_the_earlier_gan(tmp_path):
     gan, path = small_gan(), tmp_path / "small.gan"
     gan.save(path)
     content, before = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -315,7 +325,7 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(tmp_path):
 
 
 def changed(path, **parts):
-    """The GAN file with other parts; a function is given the part's own content."""
+    """Rewrite the GAN file with other parts; a function receives the content of its part."""
     with zipfile.ZipFile(path) as archive:
         content = {name: archive.read(name) for name in archive.namelist()}
     for name, part in parts.items():
@@ -345,7 +355,9 @@ def keras_file(network, path):
         ({"gan": described(space=None)}, "must have 'space' of type dict, has None"),
         ({"gan": described(space={"layers": []})}, "damaged"),
         ({"gan": described(conditions="energy")}, "'conditions' of type list"),
-        ({"gan": described(provenance={"trainings": [{}]})}, "their number of epochs"),
+        ({"gan": described(provenance={"trainings": [{}]})}, "must have a number of epochs"),
+        ({"gan": described(networks={"generator": {}})}, r"'generator' in the format 'keras' is expected"),
+        ({"gan": described(parts={"inner": ["generator", "none"]})}, "No such layer"),
         ({"gan": described(value_scale=0)}, "value_scale must be positive"),
     ],
 )

@@ -1,4 +1,4 @@
-"""GANs whose layers neither Keras nor calolab defines."""
+"""GANs with layers that neither Keras nor calolab defines."""
 
 import keras
 import numpy as np
@@ -40,10 +40,11 @@ def gan():
     x = layers.UpSampling2D(8)(layers.Reshape((8, 8, 1))(x))
     seen = layers.Flatten(name="features")(layers.AveragePooling2D(8)(image))
     discriminator = keras.Model(image, {"generation": layers.Dense(1)(seen)})
-    return GAN("own", space, keras.Model({"latent": latent}, x), discriminator, 2, ())
+    networks = {"generator": keras.Model({"latent": latent}, x), "discriminator": discriminator}
+    return GAN("own", space, networks=networks, latent_size=2, conditions=())
 
 
-def test_definitions_are_found_however_deep_and_load_the_file(gan, tmp_path):
+def test_definitions_are_found_at_any_depth_and_load_the_file(gan, tmp_path):
     found = own_layers.definitions(gan)
     assert found == {"twice": twice, "Third": Third, "Inner": Inner, "Outer": Outer}
     gan.save(tmp_path / "own.gan")

@@ -1,4 +1,4 @@
-"""The tiny GAN and its sample as fixtures, and threads that play ranks."""
+"""The tiny GAN and its sample as fixtures, and ranks that are threads."""
 
 import threading
 
@@ -30,7 +30,7 @@ def _weights():
 
 
 class Meeting:
-    """Where the threads that play ranks meet: each brings arrays and takes what all of them make of these."""
+    """Collective operations of ranks that are threads: each passes arrays and receives the combination of all."""
 
     def __init__(self, size):
         self.size, self.barrier, self.brought = size, threading.Barrier(size, timeout=60), [None] * size

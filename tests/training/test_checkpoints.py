@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from calolab.training import Recipe, checkpoints
-from calolab.training.standing import Standing
+from calolab.training.state import TrainingState
 
 ARRAYS = {"generator 0": np.arange(6, dtype=np.float32).reshape(2, 3), "discriminator 0": np.array(3)}
 HISTORY = {"epoch": 0, "losses": {"generator": 1.0}, "events": 7, "seconds": 0.5}
@@ -19,26 +19,26 @@ SETTINGS = {"seed": 1, "batch_size": 4, "ranks": 2, "recipe": {"weights": {"gene
 
 
 def test_what_is_saved_is_read_back(tmp_path):
-    standing = Standing(epoch=2, step=3, passes=1, step_losses={"real_loss": 0.1}, history=[HISTORY])
-    checkpoints.save(tmp_path / "new" / "folder", ARRAYS, standing, SETTINGS)
+    state = TrainingState(epoch=2, step=3, passes=1, step_losses={"real_loss": 0.1}, history=[HISTORY])
+    checkpoints.save(tmp_path / "new" / "folder", ARRAYS, state, SETTINGS)
     read, arrays = checkpoints.load(tmp_path / "new" / "folder", SETTINGS, ARRAYS)
-    assert asdict(read) == asdict(standing)
+    assert asdict(read) == asdict(state)
     assert set(arrays) == set(ARRAYS)
     for name, array in ARRAYS.items():
         np.testing.assert_array_equal(arrays[name], array)
         assert arrays[name].dtype == array.dtype
 
 
-def test_a_failed_save_keeps_the_checkpoint_before_it(tmp_path):
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), SETTINGS)
+def test_a_failed_save_keeps_the_previous_checkpoint(tmp_path):
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1), SETTINGS)
     with pytest.raises(TypeError):
-        checkpoints.save(tmp_path, ARRAYS, Standing(epoch=2), {**SETTINGS, "recipe": object()})
+        checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=2), {**SETTINGS, "recipe": object()})
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
     assert checkpoints.load(tmp_path, SETTINGS, ARRAYS)[0].epoch == 1
 
 
-def test_no_room_for_a_checkpoint_is_told_and_keeps_the_one_before_it(tmp_path):
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), SETTINGS)
+def test_a_full_disk_is_reported_and_keeps_the_previous_checkpoint(tmp_path):
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1), SETTINGS)
     large = {**ARRAYS, "generator 0": np.zeros(100_000)}
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
@@ -46,9 +46,9 @@ def test_no_room_for_a_checkpoint_is_told_and_keeps_the_one_before_it(tmp_path):
         with pytest.raises(
             OSError, match=r"npz: .*needs up to 0\.8 MB, .*checkpoint\.npz is still the earlier one.*resume=True"
         ):
-            checkpoints.save(tmp_path, large, Standing(epoch=2), SETTINGS)
+            checkpoints.save(tmp_path, large, TrainingState(epoch=2), SETTINGS)
         with pytest.raises(OSError, match="nothing was written. Free"):
-            checkpoints.save(tmp_path / "new", large, Standing(epoch=2), SETTINGS)
+            checkpoints.save(tmp_path / "new", large, TrainingState(epoch=2), SETTINGS)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["checkpoint.npz", "new"]
@@ -56,15 +56,15 @@ def test_no_room_for_a_checkpoint_is_told_and_keeps_the_one_before_it(tmp_path):
 
 
 def test_other_networks_are_refused(tmp_path):
-    checkpoints.save(tmp_path, ARRAYS, Standing(), SETTINGS)
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(), SETTINGS)
     with pytest.raises(ValueError, match="other networks"):
         checkpoints.load(tmp_path, SETTINGS, {**ARRAYS, "generator 0": np.zeros((3, 3))})
 
 
-def test_another_number_of_ranks_can_take_over_between_epochs_only(tmp_path):
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), SETTINGS)
+def test_another_number_of_ranks_can_resume_between_epochs_only(tmp_path):
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1), SETTINGS)
     assert checkpoints.load(tmp_path, {**SETTINGS, "ranks": 4}, ARRAYS)[0].epoch == 1
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1, step=1), SETTINGS)
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1, step=1), SETTINGS)
     with pytest.raises(ValueError, match="ranks: 2 before, 4 now"):
         checkpoints.load(tmp_path, {**SETTINGS, "ranks": 4}, ARRAYS)
 
@@ -78,8 +78,8 @@ def test_damaged_files_are_refused(tmp_path, content):
 
 def written(folder, header=None, **arrays):
     """A checkpoint with another header or other arrays than `save` would write."""
-    standing = {"epoch": 1, "step": 0, "passes": 0}
-    right = {"format": checkpoints.FORMAT, "version": 1, "settings": SETTINGS, "standing": standing}
+    state = {"epoch": 1, "step": 0, "passes": 0}
+    right = {"format": checkpoints.FORMAT, "version": checkpoints.VERSION, "settings": SETTINGS, "state": state}
     text = json.dumps(header(right) if header else right)
     np.savez(folder / "checkpoint.npz", header=np.array(text), **{**ARRAYS, **arrays})
 
@@ -90,20 +90,20 @@ def written(folder, header=None, **arrays):
         (lambda right: [1], "its header is a JSON list, not an object"),
         (lambda right: {}, "format None version None"),
         (lambda right: right | {"version": "1"}, "version '1'"),
-        (lambda right: right | {"settings": []}, "the settings in its header are a JSON list"),
-        (lambda right: right | {"settings": {"ranks": 1}}, "the settings in its header lack batch_size"),
+        (lambda right: right | {"settings": []}, "'settings' is a JSON list"),
+        (lambda right: right | {"settings": {"ranks": 1}}, "'settings' lacks batch_size"),
         (lambda right: right | {"settings": SETTINGS | {"ranks": "2"}}, "have ranks '2'"),
         (lambda right: right | {"settings": SETTINGS | {"recipe": []}}, "the recipe in its header is a JSON list"),
-        (lambda right: right | {"standing": {"epoch": 1}}, "lack step, passes"),
-        (lambda right: right | {"standing": right["standing"] | {"epoch": "1"}}, "'epoch' of the standing .* int"),
-        (lambda right: right | {"standing": right["standing"] | {"step": -1}}, "must be 0 or more"),
-        (lambda right: right | {"standing": right["standing"] | {"epochs": 1}}, "unknown entry 'epochs'"),
-        (lambda right: right | {"standing": right["standing"] | {"history": [1]}}, "an epoch of its history"),
-        (lambda right: right | {"standing": right["standing"] | {"best": {"epoch": 1}}}, "the best epoch"),
-        (lambda right: right | {"standing": right["standing"] | {"step_losses": {"a": "b"}}}, "must be numbers"),
+        (lambda right: right | {"state": {"epoch": 1}}, "'state' lacks step, passes"),
+        (lambda right: right | {"state": right["state"] | {"epoch": "1"}}, "'epoch' of the training state .* int"),
+        (lambda right: right | {"state": right["state"] | {"step": -1}}, "must be 0 or more"),
+        (lambda right: right | {"state": right["state"] | {"epochs": 1}}, "unknown entry 'epochs'"),
+        (lambda right: right | {"state": right["state"] | {"history": [1]}}, "an epoch of its history"),
+        (lambda right: right | {"state": right["state"] | {"best": {"epoch": 1}}}, "the best epoch"),
+        (lambda right: right | {"state": right["state"] | {"step_losses": {"a": "b"}}}, "must be numbers"),
     ],
 )
-def test_a_header_that_is_none_is_refused_with_its_file(tmp_path, header, words):
+def test_an_invalid_header_is_refused_with_its_file(tmp_path, header, words):
     written(tmp_path, header)
     for read in (checkpoints.read_header, lambda folder: checkpoints.load(folder, SETTINGS, ARRAYS)):
         with pytest.raises(ValueError, match=rf"checkpoint\.npz: damaged.*{words}.*Delete it.*resume=False"):
@@ -118,14 +118,14 @@ def test_a_header_that_is_none_is_refused_with_its_file(tmp_path, header, words)
         (np.full((2, 3), 1j), "'generator 0' is of type complex128, expected float32"),
     ],
 )
-def test_weights_that_are_no_finite_numbers_are_refused(tmp_path, array, words):
+def test_weights_that_are_not_finite_are_refused(tmp_path, array, words):
     written(tmp_path, **{"generator 0": array})
     with pytest.raises(ValueError, match=rf"checkpoint\.npz: damaged.*{words}"):
         checkpoints.load(tmp_path, SETTINGS, ARRAYS)
 
 
-def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
-    """The kernel answers reads at the beginning of this file with EIO, as a failing disk does."""
+def test_a_checkpoint_that_cannot_be_read_at_present_is_not_reported_as_damaged(tmp_path):
+    """Reads at the beginning of this file fail with EIO, as on a failing disk."""
     (tmp_path / "checkpoint.npz").symlink_to("/proc/self/mem")
     for read in (checkpoints.read_header, lambda folder: checkpoints.load(folder, SETTINGS, ARRAYS)):
         with pytest.raises(OSError, match=r"checkpoint\.npz: cannot be read now") as raised:
@@ -133,7 +133,7 @@ def test_a_checkpoint_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
         assert raised.value.errno == errno.EIO and "Delete" not in str(raised.value)
 
 
-def test_too_little_memory_and_a_damaged_size_are_told_apart(tmp_path):
+def test_too_little_memory_and_a_damaged_size_are_distinguished(tmp_path):
     written(tmp_path)
     path, size = tmp_path / "checkpoint.npz", b"(2, 3), }" + 14 * b" "
     huge = b"(200000000000000, 3), }"
@@ -162,14 +162,14 @@ def test_without_the_best_epoch_the_latest_state_can_be_resumed(tmp_path):
         checkpoints.load(tmp_path / "elsewhere", SETTINGS, ARRAYS, checkpoints.BEST)
 
 
-def test_a_checkpoint_of_a_later_calolab_says_so(tmp_path):
-    written(tmp_path, lambda right: right | {"version": 2})
-    with pytest.raises(ValueError, match="version 2.*Update calolab"):
+def test_a_checkpoint_of_a_later_version_is_refused_with_that_reason(tmp_path):
+    written(tmp_path, lambda right: right | {"version": 3})
+    with pytest.raises(ValueError, match="version 3.*Update calolab"):
         checkpoints.read_header(tmp_path)
 
 
 def test_flipped_bytes_and_truncations_are_refused_with_the_file_or_change_nothing(tmp_path):
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1, history=[HISTORY]), SETTINGS)
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1, history=[HISTORY]), SETTINGS)
     path, random, refused = tmp_path / "checkpoint.npz", np.random.default_rng(1), 0
     content = path.read_bytes()
     for place in random.choice(len(content), 150, replace=False):
@@ -178,26 +178,26 @@ def test_flipped_bytes_and_truncations_are_refused_with_the_file_or_change_nothi
         for whole in (bytes(damaged), content[:place]):
             path.write_bytes(whole)
             try:
-                standing, arrays = checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+                state, arrays = checkpoints.load(tmp_path, SETTINGS, ARRAYS)
             except ValueError as error:
                 assert str(path) in str(error)
                 refused += 1
             else:
-                assert standing.history == [HISTORY] and standing.epoch == 1
+                assert state.history == [HISTORY] and state.epoch == 1
                 assert all(np.array_equal(arrays[name], array) for name, array in ARRAYS.items())
     assert refused > 250
 
 
-def test_what_a_killed_save_left_is_removed_by_the_next(tmp_path):
+def test_files_of_a_killed_save_are_removed_by_the_next(tmp_path):
     code = (
         "import os, signal\nimport numpy as np\nfrom calolab.training import checkpoints\n"
-        "from calolab.training.standing import Standing\n"
+        "from calolab.training.state import TrainingState\n"
         "np.savez = lambda file, **arrays: (file.write(b'half'), file.flush(), os.kill(os.getpid(), signal.SIGKILL))\n"
-        f"checkpoints.save({str(tmp_path)!r}, {{}}, Standing(), {{}})"
+        f"checkpoints.save({str(tmp_path)!r}, {{}}, TrainingState(), {{}})"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).returncode == -signal.SIGKILL
     assert len(list(tmp_path.iterdir())) == 1
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), SETTINGS)
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1), SETTINGS)
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"]
 
 
@@ -207,8 +207,8 @@ def test_files_of_another_kind_are_refused(tmp_path):
         checkpoints.load(tmp_path, SETTINGS, ARRAYS)
 
 
-def test_a_global_batch_stays_on_another_number_of_ranks(tmp_path):
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), {**SETTINGS, "batch_size": 3})
+def test_a_global_batch_is_kept_on_another_number_of_ranks(tmp_path):
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1), {**SETTINGS, "batch_size": 3})
     checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 6}, ARRAYS)
     with pytest.raises(ValueError, match="global_batch: 6 before, 3 now"):
         checkpoints.load(tmp_path, {**SETTINGS, "batch_size": 3, "ranks": 1, "global_batch": 3}, ARRAYS)
@@ -216,10 +216,18 @@ def test_a_global_batch_stays_on_another_number_of_ranks(tmp_path):
     assert checkpoints.read_header(tmp_path / "nowhere") is None
 
 
-def test_a_checkpoint_from_before_a_part_of_the_recipe_was_known_is_resumed(tmp_path):
+def test_a_checkpoint_older_than_an_entry_of_the_recipe_is_resumed(tmp_path):
     recipe = Recipe(learning_rate=3e-4).to_dict()
     older = {name: value for name, value in recipe.items() if name != "warmup_epochs"}
-    checkpoints.save(tmp_path, ARRAYS, Standing(epoch=1), {**SETTINGS, "recipe": older})
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1), {**SETTINGS, "recipe": older})
     assert checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe}, ARRAYS)[0].epoch == 1
     with pytest.raises(ValueError, match="other settings"):
         checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe | {"warmup_epochs": 5.0}}, ARRAYS)
+
+
+def test_a_checkpoint_of_version_1_is_resumed(tmp_path):
+    """It has the state under the name standing, and no CPU."""
+    old = {"format": checkpoints.FORMAT, "version": 1, "settings": SETTINGS}
+    written(tmp_path, lambda right: old | {"standing": {"epoch": 3, "step": 0, "passes": 0}})
+    assert checkpoints.load(tmp_path, SETTINGS, ARRAYS)[0].epoch == 3
+    assert checkpoints.read_header(tmp_path)["state"]["epoch"] == 3

@@ -1,13 +1,19 @@
 import numpy as np
 import pytest
 
+from calolab.models import registry
 from calolab.samples import Sample
 from calolab.training import Recipe, heads
-from calolab.training.draws import Draw
-from calolab.training.response import Response
+from calolab.training.heads import Response
+from calolab.training.inputs import Draw, step_inputs
 
 RECIPE = Recipe()
 RESPONSE = Response((2.0,), 10.0, 100.0, 1)
+HEADS = registry.find("3dgan").heads
+
+
+def inputs_and_targets(kind, sample, drawn, recipe=RECIPE, heads=HEADS):
+    return step_inputs(kind, sample, drawn, ("energy",), heads, recipe, RESPONSE)
 
 
 def drawn(flips, class_flips=None, **labels):
@@ -26,19 +32,19 @@ def test_losses_of_the_heads_are_the_published_ones():
     answers = {"generation": [[3.0], [0.4]], "auxiliary": [[0.5], [0.1]], "ecal": [[1.0], [2.0]]}
     wanted = {"generation": [[1.0], [0.0]], "auxiliary": [[0.25], [0.1]], "ecal": [[2.0], [2.0]]}
     arrays = [{name: np.array(rows, np.float32) for name, rows in heads.items()} for heads in (answers, wanted)]
-    total, means = heads.losses(*arrays, RECIPE.weights)
+    total, means = heads.losses(HEADS, *arrays, RECIPE.weights)
     assert sorted(means) == ["auxiliary", "ecal"]
     assert float(means["auxiliary"]) == pytest.approx(50)
     assert float(means["ecal"]) == pytest.approx(25)
     assert float(total) == pytest.approx(0.1 * 50 + 0.1 * 25)
 
 
-def test_real_showers_lose_cells_below_threshold_and_flip_labels(tiny_gan, tiny_sample):
+def test_real_showers_lose_cells_below_threshold_and_flip_labels(tiny_sample):
     sample = tiny_sample(3)
     values = sample.values.copy()
     values[:, 0, 0, 0] = 1e-7
     sample = Sample(values, sample.labels, sample.space)
-    seen, wanted = heads.question("real", sample, drawn([False, True, False]), tiny_gan(), RECIPE, None)
+    seen, wanted = inputs_and_targets("real", sample, drawn([False, True, False]))
     assert seen["image"].shape == (3, 4, 4, 4, 1)
     assert np.all(seen["image"][:, 0, 0, 0] == 0)
     assert list(wanted) == ["real"]
@@ -46,13 +52,13 @@ def test_real_showers_lose_cells_below_threshold_and_flip_labels(tiny_gan, tiny_
     np.testing.assert_allclose(wanted["real"]["auxiliary"][:, 0], sample.labels["energy"] / 100, rtol=1e-6)
     np.testing.assert_allclose(wanted["real"]["ecal"][:, 0], seen["image"].sum(axis=(1, 2, 3, 4)), rtol=1e-5)
     keep = Recipe(threshold=None)
-    seen, _ = heads.question("real", sample, drawn([False] * 3), tiny_gan(), keep, None)
+    seen, _ = inputs_and_targets("real", sample, drawn([False] * 3), keep)
     np.testing.assert_array_equal(seen["image"][..., 0], values)
 
 
-def test_only_the_discriminators_labels_are_flipped(tiny_gan, tiny_sample):
+def test_only_the_discriminators_labels_are_flipped(tiny_sample):
     def ask(kind):
-        return heads.question(kind, tiny_sample(2), drawn([False, True]), tiny_gan(), RECIPE, RESPONSE)
+        return inputs_and_targets(kind, tiny_sample(2), drawn([False, True]))
 
     seen, wanted = ask("fake")
     assert sorted(seen) == ["energy", "latent"]
@@ -63,27 +69,28 @@ def test_only_the_discriminators_labels_are_flipped(tiny_gan, tiny_sample):
     np.testing.assert_array_equal(wanted["generated"]["generation"], [[1], [1]])
 
 
-def test_a_joint_pass_flips_both_and_generates_with_the_labels_of_the_real_events(tiny_gan, tiny_sample):
+def test_a_joint_pass_flips_both_and_generates_with_the_labels_of_the_real_events(tiny_sample):
     sample = tiny_sample(2)
-    seen, wanted = heads.question("discriminator", sample, drawn([False, True]), tiny_gan(), RECIPE, RESPONSE)
+    seen, wanted = inputs_and_targets("discriminator", sample, drawn([False, True]))
     np.testing.assert_array_equal(wanted["real"]["generation"], [[1], [0]])
     np.testing.assert_array_equal(wanted["generated"]["generation"], [[0], [1]])
     np.testing.assert_allclose(seen["energy"][:, 0], sample.labels["energy"], rtol=1e-6)
     np.testing.assert_allclose(wanted["generated"]["auxiliary"][:, 0], sample.labels["energy"] / 100, rtol=1e-6)
 
 
-def test_class_flips_change_what_is_asked_of_the_generator_and_not_what_it_is_told(tiny_gan, tiny_sample):
+def test_class_flips_change_the_targets_of_the_generator_and_not_its_inputs(tiny_sample):
     recipe = Recipe(weights={"generation": 1.0, "signal": 1.0}, class_flip=0.1)
     given = drawn([False] * 2, [True, False], energy=np.full(2, 50.0), signal=np.array([1.0, 1.0]))
     sample = Sample(tiny_sample(2).values, dict(given.labels), tiny_sample(2).space)
-    _, wanted = heads.question("generator", sample, given, tiny_gan(), recipe, None)
+    classes = registry.find("lagan").heads
+    _, wanted = inputs_and_targets("generator", sample, given, recipe, classes)
     np.testing.assert_array_equal(wanted["generated"]["signal"], [[0], [1]])
-    _, wanted = heads.question("fake", sample, given, tiny_gan(), recipe, None)
+    _, wanted = inputs_and_targets("fake", sample, given, recipe, classes)
     np.testing.assert_array_equal(wanted["generated"]["signal"], [[1], [1]])
 
 
 def test_heads_and_recipe_must_fit(tiny_gan):
     with pytest.raises(ValueError, match="All heads need"):
-        heads.check_heads(tiny_gan(), Recipe(weights={"generation": 1.0}))
+        heads.heads_of(tiny_gan(), Recipe(weights={"generation": 1.0}))
     with pytest.raises(ValueError, match="class_flip needs"):
-        heads.check_heads(tiny_gan(), Recipe(class_flip=0.1))
+        heads.heads_of(tiny_gan(), Recipe(class_flip=0.1))

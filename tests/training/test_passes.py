@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from calolab.training import Recipe, heads
-from calolab.training.draws import draw
+from calolab.training import Recipe
+from calolab.training.heads import Response, heads_of
+from calolab.training.inputs import draw, step_inputs
 from calolab.training.passes import discriminator_gradients, generator_gradients, moving_statistics, seed_states
-from calolab.training.response import Response
 
 RESPONSE = Response((2.0,), 10.0, 50.0, 1)
 
@@ -14,8 +14,13 @@ def drawn(sample, rank):
     return draw((1, rank, 0, 0, 0), len(sample), 6, sample.labels, Recipe(), dropouts=1)
 
 
+def inputs_and_targets(kind, sample, rank, gan, recipe):
+    heads = heads_of(gan, recipe)
+    return step_inputs(kind, sample, drawn(sample, rank), gan.conditions, heads, recipe, RESPONSE)
+
+
 def joined(questions):
-    """Inputs or targets of several ranks as those of one."""
+    """Inputs or targets of several ranks, concatenated."""
     if isinstance(questions[0], dict):
         return {name: joined([question[name] for question in questions]) for name in questions[0]}
     return np.concatenate(questions)
@@ -34,11 +39,12 @@ def test_the_weighted_mean_of_two_ranks_gradients_is_that_of_the_joined_batch(ki
     shards = [tiny_sample(3, seed=1), tiny_sample(5, seed=2)]
 
     def question(rank, sample):
-        return heads.question(kind, sample, drawn(sample, rank), gan, recipe, RESPONSE)
+        return inputs_and_targets(kind, sample, rank, gan, recipe)
 
     def gradients(seen, wanted):
         of = generator_gradients if kind == "generator" else discriminator_gradients
-        return [gradient.numpy() for gradient in of(gan, recipe, seen, wanted, training=False)[0]]
+        heads = heads_of(gan, recipe)
+        return [gradient.numpy() for gradient in of(gan, heads, recipe, seen, wanted, training=False)[0]]
 
     questions = [question(rank, sample) for rank, sample in enumerate(shards)]
     parts = [gradients(*one) for one in questions]
@@ -51,12 +57,12 @@ def test_the_weighted_mean_of_two_ranks_gradients_is_that_of_the_joined_batch(ki
 
 def test_dropout_acts_in_training_only_and_follows_its_seed(tiny_gan, tiny_sample):
     gan, recipe, sample = tiny_gan(dropout=0.5), Recipe(), tiny_sample(8)
-    question = heads.question("real", sample, drawn(sample, 0), gan, recipe, RESPONSE)
+    question = inputs_and_targets("real", sample, 0, gan, recipe)
     (state,) = seed_states(gan)
 
     def loss(seed, training=True):
         state.assign([seed, 0])
-        return float(discriminator_gradients(gan, recipe, *question, training=training)[1])
+        return float(discriminator_gradients(gan, heads_of(gan, recipe), recipe, *question, training=training)[1])
 
     assert loss(1) == loss(1)
     assert loss(1) != loss(2)
@@ -70,9 +76,9 @@ def test_moving_statistics_are_the_batch_normalisations(tiny_gan):
 
 def test_the_generators_pass_leaves_the_discriminators_weights_but_moves_its_statistics(tiny_gan, tiny_sample):
     gan, recipe, sample = tiny_gan(), Recipe(), tiny_sample(8)
-    question = heads.question("generator", sample, drawn(sample, 0), gan, recipe, RESPONSE)
+    question = inputs_and_targets("generator", sample, 0, gan, recipe)
     before = [np.array(variable.value.numpy()) for variable in moving_statistics(gan)]
-    gradients, *_ = generator_gradients(gan, recipe, *question)
+    gradients, *_ = generator_gradients(gan, heads_of(gan, recipe), recipe, *question)
     assert len(gradients) == len(gan.generator.trainable_variables)
     after = [np.array(variable.value.numpy()) for variable in moving_statistics(gan)]
     assert not any(np.array_equal(a, b) for a, b in zip(before, after))
@@ -82,7 +88,7 @@ def test_empty_showers_are_counted(tiny_gan, tiny_sample):
     gan, recipe, sample = tiny_gan(), Recipe(), tiny_sample(4)
     for variable in gan.generator.trainable_variables[-2:]:
         variable.assign(tf.zeros_like(variable.value))
-    question = heads.question("generator", sample, drawn(sample, 0), gan, recipe, RESPONSE)
-    losses = generator_gradients(gan, recipe, *question)[2]
+    question = inputs_and_targets("generator", sample, 0, gan, recipe)
+    losses = generator_gradients(gan, heads_of(gan, recipe), recipe, *question)[2]
     assert float(losses["generator_empty"]) == 1
     assert float(losses["generator_ecal"]) == pytest.approx(100)

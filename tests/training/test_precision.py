@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from calolab import cpu
-from calolab.training import fit, precision
+from calolab.training import TrainingRequest, fit, precision
 from calolab.training.history import History
-from calolab.training.precision import check_precision, computing_in, warn_where_slow
+from calolab.training.precision import computing_in, warn_where_slow
 
 
 def test_layers_compute_in_bfloat16_inside_only(tiny_gan):
@@ -34,7 +34,7 @@ def test_an_error_inside_restores_the_layers_too(tiny_gan):
 
 def test_unknown_precisions_are_refused():
     with pytest.raises(ValueError, match="float32, bfloat16, received 'float16'"):
-        check_precision("float16")
+        TrainingRequest(epochs=1, precision="float16")
 
 
 def test_a_warning_where_bfloat16_is_slow_and_none_elsewhere(monkeypatch, recwarn):
@@ -50,15 +50,15 @@ def test_a_warning_where_bfloat16_is_slow_and_none_elsewhere(monkeypatch, recwar
 def test_warnings_of_a_training_name_the_line_of_the_user(tiny_gan, tiny_sample, monkeypatch):
     monkeypatch.setattr(precision, "fastest_precision", lambda: "float32")
     monkeypatch.setattr(History, "divergence", "The losses run away.")
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as warned:
         fit(tiny_gan(), tiny_sample(), epochs=1, batch_size=21, precision="bfloat16", progress=False)
-    assert {str(one.message).partition(":")[0] for one in told if one.filename == __file__} == {
+    assert {str(one.message).partition(":")[0] for one in warned if one.filename == __file__} == {
         "This machine has neither a GPU nor a CPU with AMX",
         "The losses run away.",
     }
 
 
-def test_a_gpu_that_tensorflow_does_not_find_is_told(monkeypatch, tmp_path, recwarn):
+def test_a_gpu_that_tensorflow_does_not_find_is_reported(monkeypatch, tmp_path, recwarn):
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     monkeypatch.setattr(precision.tf.config, "list_physical_devices", lambda kind: [])
     monkeypatch.setattr(cpu, "GPUS", tmp_path / "none")

@@ -33,13 +33,13 @@ def test_the_learning_rate_grows_with_the_batch_from_a_reference():
     assert recipe.rate(0.0, batch_size=32, ranks=2) == pytest.approx(0.5e-3)
 
 
-def test_warm_up_rises_in_equal_strides_from_the_unscaled_rate():
+def test_warm_up_rises_in_equal_increments_from_the_unscaled_rate():
     recipe = Recipe(learning_rate=1e-3, rate_scaling="linear", warmup_epochs=5)
     rates = [recipe.rate(epoch, batch_size=64, ranks=5) for epoch in (0, 1.25, 2.5, 5, 9)]
     assert rates == pytest.approx([1e-3, 2e-3, 3e-3, 5e-3, 5e-3])
 
 
 @pytest.mark.parametrize("wrong", [{"rate_scaling": "cubic"}, {"reference_batch": 0}, {"warmup_epochs": -1}])
-def test_learning_rates_that_make_no_sense_are_refused(wrong):
+def test_invalid_learning_rates_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Recipe(**wrong)

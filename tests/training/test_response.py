@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calolab.training.response import Response, fit_response, pooled_response
+from calolab.training.heads import Response, fit_response, pooled_response
 
 # The published polynomial for electrons: deposit = E * P(E) with E in units of 100 GeV.
 PUBLISHED = (0.0018, -0.023, 0.11, -0.28, 2.21)

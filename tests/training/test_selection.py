@@ -7,7 +7,7 @@ QUIET = {"batch_size": 7, "progress": False}
 
 
 def scripted(*numbers):
-    """A physics score that gives these numbers, whatever the GAN; and the weights that it has seen."""
+    """A physics score that returns these numbers for any GAN, and the list of weights that it has received."""
     left, seen = list(numbers), []
 
     def score(gan):
@@ -79,7 +79,7 @@ def test_a_score_without_its_number_is_refused(tiny_gan, tiny_sample):
         PhysicsScore("ks_comb")
 
 
-def test_going_on_without_or_by_another_score_forgets_the_best_epoch(tiny_gan, tiny_sample, tmp_path):
+def test_resuming_with_another_score_or_none_discards_the_best_epoch(tiny_gan, tiny_sample, tmp_path):
     options = {"checkpoints": tmp_path, **QUIET}
     fit(tiny_gan(), tiny_sample(), epochs=1, physics_score=scripted(0.1)[0], **options)
     gan, seen = tiny_gan(), []
@@ -93,7 +93,7 @@ def test_going_on_without_or_by_another_score_forgets_the_best_epoch(tiny_gan, t
     assert plain.provenance["trainings"][-1]["best"] == {} and not same(generator(plain), seen[1])
 
 
-def test_a_score_that_fails_leaves_the_epoch_in_the_checkpoint(tiny_gan, tiny_sample, tmp_path):
+def test_a_failing_score_keeps_the_epoch_in_the_checkpoint(tiny_gan, tiny_sample, tmp_path):
     options = {"checkpoints": tmp_path, **QUIET}
     broken = PhysicsScore(lambda gan: 1 / 0)
     with pytest.raises(ValueError, match="failed with ZeroDivisionError"):

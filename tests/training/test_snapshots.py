@@ -1,4 +1,4 @@
-"""One generated event per epoch: the same noise and labels each time, and a training that does not notice."""
+"""One generated event per epoch with the same noise and labels, which does not change the training."""
 
 import numpy as np
 import pytest
@@ -40,28 +40,28 @@ def test_a_map_keeps_its_mean_and_its_orientation():
     assert image.mean() == pytest.approx(values.mean())
 
 
-def test_the_thickest_layer_stands_for_layers_that_differ():
+def test_the_thickest_layer_represents_layers_that_differ():
     space = spaces.space("calogan")
     sample = Sample(np.arange(space.n_cells, dtype=np.float32)[None], {}, space)
     assert np.array_equal(picture(space, sample.values[0]), sample.layer(1)[0])
     assert plane_of(space).note == "layer 1"
 
 
-def test_every_epoch_leaves_its_scores_and_an_event_and_the_training_does_not_notice(tiny_gan, tiny_sample, weights):
-    told, sample = [], tiny_sample()
+def test_every_epoch_has_its_scores_and_an_event_without_influence_on_the_training(tiny_gan, tiny_sample, weights):
+    received, sample = [], tiny_sample()
     snapshots = Snapshots.of(tiny_gan(), sample, seed=3)
     score = PhysicsScore(lambda gan: {"ks_comb": 1.0, "floor_ks_comb": 0.5})
     options = {"epochs": 3, "seed": 1, "batch_size": 4, "progress": False, "physics_score": score}
 
     def on_epoch(epochs, gan):
-        told.append(([dict(epoch["scores"]) for epoch in epochs], snapshots.take(gan)))
+        received.append(([dict(epoch["scores"]) for epoch in epochs], snapshots.take(gan)))
 
     watched, alone = tiny_gan(), tiny_gan()
     fit(watched, sample, on_epoch=on_epoch, **options)
     fit(alone, sample, **options)
-    assert [len(scores) for scores, _ in told] == [1, 2, 3]
-    assert told[-1][0] == [{"ks_comb": 1.0, "floor_ks_comb": 0.5}] * 3
-    images = [image for _, image in told]
+    assert [len(scores) for scores, _ in received] == [1, 2, 3]
+    assert received[-1][0] == [{"ks_comb": 1.0, "floor_ks_comb": 0.5}] * 3
+    images = [image for _, image in received]
     assert not np.array_equal(images[0], images[1]) and images[0].shape == (4, 4)
     # The event of an epoch is what the GAN generates for these labels and this latent vector.
     labels = {"energy": sample.labels["energy"][:1]}

@@ -1,23 +1,23 @@
-"""Steps that are timed are steps of a training, and their stamps are in order."""
+"""Timed steps are steps of a training, and their time stamps are in order."""
 
 import time
 
 import numpy as np
 import pytest
 
-from calolab.training import Recipe, fit
+from calolab.training import Recipe, TrainingRequest, fit
 from calolab.training.ranks import Alone
 from calolab.training.timing import StepTimer, timed_averages
 
 
 class SlowRanks(Alone):
-    """A rank whose averages inside compiled functions take their time."""
+    """A rank whose averages inside compiled functions take a given time."""
 
     def __init__(self, seconds):
         self.seconds = seconds
 
     def average(self, tensors):
-        """The tensors, after a while."""
+        """The tensors, after that time."""
         import tensorflow as tf
 
         if tf.executing_eagerly():
@@ -36,7 +36,7 @@ class SlowRanks(Alone):
 def test_timed_steps_are_those_of_a_training(tiny_gan, tiny_sample, weights):
     timed, trained = tiny_gan(), tiny_gan()
     fit(trained, tiny_sample(16), epochs=1, batch_size=8, progress=False)
-    StepTimer(timed, tiny_sample(16), batch_size=8).take(2)
+    StepTimer(timed, tiny_sample(16), TrainingRequest(epochs=1, batch_size=8)).take(2)
     for one, other in zip(weights(timed), weights(trained), strict=True):
         np.testing.assert_array_equal(one, other)
 
@@ -44,12 +44,12 @@ def test_timed_steps_are_those_of_a_training(tiny_gan, tiny_sample, weights):
 @pytest.fixture(scope="module")
 def timed(tiny_gan, tiny_sample):
     """A timer that has taken its first step, which compiles; its averages take 0.05 s."""
-    timer = StepTimer(tiny_gan(), tiny_sample(16), batch_size=8, parallel=SlowRanks(0.05))
+    timer = StepTimer(tiny_gan(), tiny_sample(16), TrainingRequest(epochs=1, batch_size=8), SlowRanks(0.05))
     timer.take(1, batch_size=4)
     return timer
 
 
-def test_stamps_tell_compute_from_averages_and_all_of_the_time(timed):
+def test_stamps_separate_computing_from_averages_and_cover_all_of_the_time(timed):
     started = time.perf_counter()
     stamps = timed.take(5)  # more than an epoch
     seconds = time.perf_counter() - started
@@ -59,7 +59,7 @@ def test_stamps_tell_compute_from_averages_and_all_of_the_time(timed):
     assert 0.8 * seconds < stamps[-1, -1] - stamps[0, 0] <= seconds + 1e-3
 
 
-def test_bytes_are_told_for_every_pass(timed, tiny_gan):
+def test_bytes_are_reported_for_every_pass(timed, tiny_gan):
     gan = tiny_gan()
     real, fake, first, second = timed.averaged_bytes
     sizes = {

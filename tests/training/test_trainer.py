@@ -17,7 +17,7 @@ QUIET = {"batch_size": 4, "progress": False}
 
 
 def stop_after(asked):
-    """A `should_stop` that says True from the `asked`-th time on."""
+    """A `should_stop` that returns True from its `asked`-th call on."""
     times = iter(range(1, 10_000))
     return lambda: next(times) >= asked
 
@@ -147,7 +147,7 @@ def test_collapse_to_empty_showers_stops(tiny_gan, tiny_sample, weights):
     for variable in gan.generator.trainable_variables[-2:]:
         variable.assign(np.zeros(variable.shape))
     before = weights(gan)
-    with pytest.raises(TrainingDiverged, match="nothing but empty showers in 2 steps"):
+    with pytest.raises(TrainingDiverged, match="All its events were empty in 2 consecutive steps"):
         fit(gan, tiny_sample(), epochs=1, recipe=Recipe(patience=2), **QUIET)
     assert equal(before, weights(gan))
 
@@ -207,7 +207,7 @@ def test_two_ranks_end_with_equal_weights_from_different_data(tiny_gan, tiny_sam
     assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoint.npz"]
 
 
-def test_a_wish_to_stop_on_one_rank_stops_all_after_the_same_pass_and_all_resume(
+def test_a_stop_request_on_one_rank_stops_all_after_the_same_pass_and_all_resume(
     tiny_gan, tiny_sample, weights, on_ranks, tmp_path
 ):
     sample = tiny_sample(10)
@@ -231,7 +231,7 @@ def test_a_wish_to_stop_on_one_rank_stops_all_after_the_same_pass_and_all_resume
     assert equal(whole[0][1], resumed[0][1])
 
 
-def test_trouble_on_one_rank_is_an_error_on_all(tiny_gan, tiny_sample, on_ranks, tmp_path):
+def test_an_error_on_one_rank_is_an_error_on_all(tiny_gan, tiny_sample, on_ranks, tmp_path):
     def diverging(rank):
         gan = tiny_gan()
 
@@ -261,7 +261,7 @@ def test_trouble_on_one_rank_is_an_error_on_all(tiny_gan, tiny_sample, on_ranks,
     assert "float8" in str(outcomes[1])
 
 
-def test_misfits_are_refused(tiny_gan, tiny_sample):
+def test_data_and_networks_that_do_not_fit_are_refused(tiny_gan, tiny_sample):
     gan, sample = tiny_gan(), tiny_sample(4)
     with pytest.raises(ValueError, match="lack energy"):
         fit(gan, type(sample)(sample.values, {"mass": sample.labels["energy"]}, sample.space), epochs=1)
@@ -275,7 +275,7 @@ def test_misfits_are_refused(tiny_gan, tiny_sample):
         fit(gan, sample, epochs=1, seed=-1)
     from calolab.models import build
 
-    with pytest.raises(ValueError, match="in space 'tiny', but the GAN makes showers in 'clic-ecal'"):
+    with pytest.raises(ValueError, match="in space 'tiny', but the GAN generates events in 'clic-ecal'"):
         fit(build("3dgan", "clic-ecal"), sample, epochs=1)
 
 
@@ -300,7 +300,7 @@ def test_scaled_learning_rates_are_those_that_the_networks_learn_with(tiny_gan, 
     assert any(np.any(one != other) for one, other in zip(trained(**scaled), warmed, strict=True))
 
 
-def test_warm_up_goes_on_after_a_resumption(tiny_gan, tiny_sample, weights, tmp_path):
+def test_warm_up_continues_after_a_resumption(tiny_gan, tiny_sample, weights, tmp_path):
     recipe = Recipe(rate_scaling="linear", reference_batch=2, warmup_epochs=3)
     options = {"batch_size": 8, "recipe": recipe, "progress": False}
     straight, resumed = tiny_gan(), tiny_gan()
@@ -349,18 +349,18 @@ def test_a_time_limit_that_passes_on_one_rank_stops_all_after_the_same_step(tiny
 
 
 def test_a_time_limit_keeps_the_best_epoch(tiny_gan, tiny_sample, weights, tmp_path):
-    judged = []
+    scored_weights = []
 
     def score(gan):
-        judged.append(weights(gan))
-        return {"ks_comb": (1.0, 2.0)[len(judged) - 1]}
+        scored_weights.append(weights(gan))
+        return {"ks_comb": (1.0, 2.0)[len(scored_weights) - 1]}
 
     options = {"epochs": 3, "physics_score": PhysicsScore(score), "checkpoints": tmp_path, "time_limit": 1e-6, **QUIET}
     fit(tiny_gan(), tiny_sample(4), **options)
     gan = tiny_gan(seed=9)
     history = fit(gan, tiny_sample(4), resume=True, **options)
     assert history.reason == "time limit" and history.unfinished is None and history.scores("ks_comb") == [1, 2]
-    assert equal(weights(gan), judged[0]) and not equal(judged[0], judged[1])
+    assert equal(weights(gan), scored_weights[0]) and not equal(scored_weights[0], scored_weights[1])
 
 
 @pytest.mark.parametrize("limit", [0, -1.0, float("nan"), float("inf"), "60", True])
@@ -370,7 +370,7 @@ def test_a_time_limit_must_be_positive(tiny_gan, tiny_sample, limit):
 
 
 @pytest.mark.parametrize("when", ["last pass", "score", "on_epoch"])
-def test_ctrl_c_in_the_last_epoch_says_that_it_was_the_last(tiny_gan, tiny_sample, tmp_path, when):
+def test_ctrl_c_in_the_last_epoch_reports_that_it_was_the_last(tiny_gan, tiny_sample, tmp_path, when):
     def interrupt():
         signal.raise_signal(signal.SIGINT)
 
@@ -397,6 +397,17 @@ def test_ctrl_c_before_the_first_pass_names_no_pass(tiny_gan, tiny_sample, monke
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("calolab.training.resumption.begin", interrupt)
+    monkeypatch.setattr("calolab.training.trainer.begin", interrupt)
     with pytest.raises(Stopped, match="^Stopped: the training; checkpoints written before, if any, are kept.$"):
         fit(tiny_gan(), tiny_sample(), epochs=1, **QUIET)
+
+
+def test_a_resumption_on_another_cpu_warns(tiny_gan, tiny_sample, tmp_path, monkeypatch, recwarn):
+    options = {"checkpoints": tmp_path, **QUIET}
+    fit(tiny_gan(), tiny_sample(), epochs=1, **options)
+    fit(tiny_gan(), tiny_sample(), epochs=2, resume=True, **options)
+    assert not [one for one in recwarn if "checkpoint" in str(one.message)]
+    monkeypatch.setattr(cpu, "model", lambda: "another CPU")
+    with pytest.warns(UserWarning, match=r"checkpoint\.npz was written on other hardware.*another CPU.*not bit-id"):
+        history = fit(tiny_gan(), tiny_sample(), epochs=3, resume=True, **options)
+    assert len(history.epochs) == 3

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS, Sample, side_names
-from calolab.spaces import SYMBOLS, Space
+from calolab.labels import SYMBOLS, UNITS
+from calolab.samples import Sample, side_names
+from calolab.spaces import Space
 
 _SHARED_STYLE = Path(__file__).with_name("style.css")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "(\.\.?/[\w/]+\.js)";\n', re.MULTILINE)
@@ -92,7 +93,7 @@ def describe_events(name: str, sample: Sample) -> dict:
 def describe_labels(labels: Mapping[str, np.ndarray]) -> list[dict]:
     """Labels as the browser writes them: each with its symbol, unit and values."""
     return [
-        {"symbol": LABEL_SYMBOLS.get(name, name), "unit": LABEL_UNITS.get(name, ""), "values": column.tolist()}
+        {"symbol": SYMBOLS.get(name, name), "unit": UNITS.get(name, ""), "values": column.tolist()}
         for name, column in labels.items()
     ]
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import traitlets
 
+from calolab.labels import SYMBOLS
 from calolab.plots import mean_profiles
 from calolab.samples import Sample
-from calolab.spaces import SYMBOLS, with_unit
+from calolab.spaces import with_unit
 from calolab.validation import profiles
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import Widget

@@ -12,10 +12,10 @@ from dataclasses import asdict
 import numpy as np
 import traitlets
 
+from calolab.labels import SYMBOLS, UNITS
 from calolab.plots import losses as loss_figure
 from calolab.plots import training as training_figure
-from calolab.samples import LABEL_SYMBOLS, LABEL_UNITS
-from calolab.spaces import SYMBOLS, with_unit
+from calolab.spaces import with_unit
 from calolab.training.history import FINAL
 from calolab.training.snapshots import plane_of
 from calolab.widgets.shared import frontend
@@ -152,7 +152,7 @@ class TrainingMonitor(LiveWidget):
             kept = list(images)[:: -(-len(images) // EVENTS)]
             kept += [] if kept[-1] == list(images)[-1] else [list(images)[-1]]
             self.labels = ", ".join(
-                f"{LABEL_SYMBOLS.get(name, name)} {value:.4g} {LABEL_UNITS.get(name, '')}".strip()
+                f"{SYMBOLS.get(name, name)} {value:.4g} {UNITS.get(name, '')}".strip()
                 for name, value in example["labels"].items()
             )
             shown = [self._reference, *(images[epoch] for epoch in kept)]

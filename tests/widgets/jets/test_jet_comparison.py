@@ -193,7 +193,7 @@ def test_samples_have_names_of_their_own(real, generated):
     widget = JetComparison(real, generated, names=("Pythia", "GFlash"))
     assert widget.about["names"] == {"reference": "Pythia", "generated": "GFlash", "alone": "Pythia, no pile-up"}
     assert JetComparison(real).about["names"]["reference"] == "real"
-    with pytest.raises(ValueError, match="two different texts"):
+    with pytest.raises(ValueError, match="two different strings"):
         JetComparison(real, generated, names=("one", "one"))
 
 

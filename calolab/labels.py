@@ -1,0 +1,75 @@
+"""Labels of events: how each is written, its unit, and which values are possible."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Label:
+    """What is known about a label or an axis of that name.
+
+    Args:
+        symbol: how it is written beside a number, e.g. `"E"`; empty: by its name.
+        unit: its unit, e.g. `"GeV"`; empty if it has none.
+        values: the possible values in words, e.g. `"positive [GeV]"`.
+        is_possible: from an array of values to a boolean array; finite values only are passed to it.
+    """
+
+    symbol: str = ""
+    unit: str = ""
+    values: str = ""
+    is_possible: Callable[[np.ndarray], np.ndarray] = np.isfinite
+
+
+def _is_positive(column: np.ndarray) -> np.ndarray:
+    return column > 0
+
+
+_POSITIVE = {"values": "positive [GeV]", "is_possible": _is_positive}
+
+# Any other name is allowed: such a label is written by its name, without a unit, and may have any finite value.
+LABELS = {
+    "energy": Label("E", "GeV", **_POSITIVE),
+    "theta": Label("θ", "rad"),
+    "phi": Label("φ", "rad"),
+    "eta": Label("η"),
+    "mtheta": Label("θ measured", "rad"),
+    "gluino_mass": Label("m(g̃)", "GeV", **_POSITIVE),
+    "neutralino_mass": Label("m(χ̃)", "GeV", **_POSITIVE),
+    "mu": Label("μ", "", "0 or more", lambda column: column >= 0),
+    "signal": Label("", "", "0 or 1", lambda column: np.isin(column, (0, 1))),
+    "pt": Label("", "GeV"),
+    "mass": Label("", "GeV"),
+}
+SYMBOLS = {name: label.symbol for name, label in LABELS.items() if label.symbol}
+UNITS = {name: label.unit for name, label in LABELS.items() if label.unit}
+
+# (heavier, lighter): masses that must be in this order where an event has both.
+_ORDERED = (("gluino_mass", "neutralino_mass"),)
+
+
+def check_labels(columns: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless all labels have finite and possible values that fit each other.
+
+    Args:
+        columns: an array of shape `(event,)` for each label.
+    """
+    for name, column in columns.items():
+        if not np.all(np.isfinite(column)):
+            raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
+        label = LABELS.get(name, Label())
+        impossible = column[~label.is_possible(column)]
+        if len(impossible):
+            raise ValueError(f"Label {name!r} must be {label.values}, received {impossible[0]}.")
+    for heavier, lighter in _ORDERED:
+        if {heavier, lighter} <= set(columns):
+            wrong = columns[lighter] >= columns[heavier]
+            if np.any(wrong):
+                raise ValueError(
+                    f"{heavier!r} must be larger than {lighter!r}, since the one particle decays to the other; "
+                    f"received {columns[heavier][wrong][0]} and {columns[lighter][wrong][0]} GeV."
+                )

@@ -1,0 +1,78 @@
+"""The Architecture record: everything that defines one published or own model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from calolab.models.gan import GAN
+from calolab.spaces import Space
+
+
+def _always_linear(settings: Mapping[str, object]) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One output of a discriminator, apart from `generation`, which the objective of the training defines.
+
+    Args:
+        loss: from targets and answers, each `(event, 1)`, to losses `(event,)`.
+        target: from the events' labels, each `(event,)`, and a function without arguments that returns their total
+            deposited energy [GeV], `(event,)`, to the right answers `(event,)`.
+        uses_total: whether `target` calls that function; for generated events it is the calorimeter's mean response,
+            which training then fits to the training sample.
+        class_label: name of the label, 0 or 1, that this head classifies; empty if it is no classifier.
+    """
+
+    loss: Callable
+    target: Callable[[Mapping[str, np.ndarray], Callable[[], np.ndarray]], np.ndarray]
+    uses_total: bool = False
+    class_label: str = ""
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One model: how it is built, what its discriminator estimates, and how it was trained in its paper.
+
+    Args:
+        name: name in the registry, e.g. `"3dgan"`.
+        build: function of a `Space`, `seed=` and the model's own settings that returns an untrained `GAN`.
+        space: name of a space that it fits, e.g. `"clic-ecal"`.
+        conditions: names of the labels that its generator takes.
+        heads: the discriminator's heads apart from `generation`, by name.
+        recipe: the published recipe, as arguments of `training.Recipe`.
+        citation: the paper, e.g. `"arXiv:1912.06794"`.
+        parameters: number of parameters by network, with the default settings.
+        nonlinear: from the model's settings to the reason why its discriminator does not process values linearly near
+            zero, in words; an empty string if it does, as a gradient penalty requires.
+    """
+
+    name: str
+    build: Callable[..., GAN]
+    space: str
+    conditions: tuple[str, ...]
+    heads: Mapping[str, Head]
+    recipe: Mapping[str, object]
+    citation: str
+    parameters: Mapping[str, int]
+    nonlinear: Callable[[Mapping[str, object]], str] = field(default=_always_linear)
+
+
+def check_shape(architecture: str, space: Space, shape: tuple[int, ...], example: str) -> None:
+    """Raise ValueError unless an architecture's values fit a space.
+
+    Args:
+        architecture: its name.
+        space: the space of the events to generate.
+        shape: shape of the values of one event that it generates.
+        example: name of a space of that shape.
+    """
+    if space.shape != shape:
+        raise ValueError(
+            f"The {architecture} architecture generates values of shape {shape}, but space {space.name!r} has shape "
+            f"{space.shape}. Use a space of that shape, e.g. {example!r}."
+        )

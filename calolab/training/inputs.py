@@ -1,0 +1,154 @@
+"""Inputs and targets of one training step; every random number is a function of seed, rank, epoch, step and pass."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from calolab.models import Head
+from calolab.samples import Sample
+from calolab.training.heads import Response, targets
+from calolab.training.objectives import OBJECTIVES
+from calolab.training.recipe import Recipe
+
+# Purposes of random numbers; each is part of a seed, so that no two purposes share random numbers.
+_ORDER, _PASS, _DROPOUT, _BATCH_FLIP = range(4)
+
+
+@dataclass(frozen=True, eq=False)
+class Draw:
+    """The random numbers of one pass.
+
+    Args:
+        latent: latent vectors, float32 of shape `(event, latent_size)`.
+        labels: labels of randomly chosen events of the training sample, each of shape `(event,)`.
+        flips: whether the label real or generated is flipped, boolean of shape `(event,)`.
+        class_flips: whether the target class of the generator is flipped, boolean of shape `(event,)`.
+        mixing: numbers from 0 to 1, such as the position between a real and a generated event at which a gradient
+            penalty is computed, float32 of shape `(event,)`.
+        seeds: seeds of the dropout layers, int64 of shape `(layer, 2)`.
+    """
+
+    latent: np.ndarray
+    labels: dict[str, np.ndarray]
+    flips: np.ndarray
+    class_flips: np.ndarray
+    mixing: np.ndarray
+    seeds: np.ndarray
+
+
+def order_seed(seed: int, rank: int, epoch: int) -> int:
+    """Seed of one rank's order of events in one epoch.
+
+    Args:
+        seed: seed of the training.
+        rank: number of the rank.
+        epoch: from 0.
+    """
+    return int(np.random.SeedSequence((seed, _ORDER, rank, epoch)).generate_state(1)[0])
+
+
+def draw(
+    place: tuple[int, int, int, int, int],
+    events: int,
+    latent_size: int,
+    labels: Mapping[str, np.ndarray],
+    recipe: Recipe,
+    dropouts: int,
+) -> Draw:
+    """The random numbers of the pass at `place` = (seed, rank, epoch, step, pass).
+
+    Args:
+        place: position of the pass in the training.
+        events: number of events in the pass.
+        latent_size: length of a latent vector.
+        labels: the training sample's labels; whole rows of them are drawn, which keeps ranges and correlations.
+        recipe: with the probabilities of flipped labels.
+        dropouts: number of dropout layers.
+    """
+    seed, _, *everywhere = place
+    where = place[1:]
+    random = np.random.default_rng(np.random.SeedSequence((seed, _PASS, *where)))
+    rows = random.integers(len(next(iter(labels.values()), [0])), size=events)
+    words = np.random.SeedSequence((seed, _DROPOUT, *where)).generate_state(2 * dropouts)
+    return Draw(
+        latent=random.standard_normal((events, latent_size), dtype=np.float32),
+        labels={name: np.asarray(column)[rows] for name, column in labels.items()},
+        flips=(random.random(events) < recipe.flip) ^ _batch_flips(seed, everywhere, recipe.batch_flip),
+        class_flips=random.random(events) < recipe.class_flip,
+        mixing=random.random(events, dtype=np.float32),
+        seeds=(words >> 1).astype(np.int64).reshape(dropouts, 2),
+    )
+
+
+def step_inputs(
+    kind: str,
+    sample: Sample,
+    drawn: Draw,
+    conditions: tuple[str, ...],
+    heads: Mapping[str, Head],
+    recipe: Recipe,
+    response: Response | None,
+) -> tuple[dict, dict]:
+    """Inputs of the networks in a pass, and targets of the discriminator's heads.
+
+    Args:
+        kind: kind of pass, as in `Objective.passes`.
+        sample: real events.
+        drawn: latent vectors, labels and flips, as many as real events.
+        conditions: names of the labels that the networks take.
+        heads: the discriminator's heads apart from `generation`.
+        recipe: threshold, weights of the heads and objective.
+        response: total energy of a shower as a function of the incident energy, for heads that use the total energy.
+
+    Returns:
+        Inputs by name, and targets by `"real"` and `"generated"`, then by head. `image` is the real events
+        `(event, *space.shape, 1)`. Generated events in one pass with real ones have the same labels; those in a pass of
+        their own have labels drawn from the training sample.
+    """
+    objective = OBJECTIVES[recipe.objective]
+    if not objective.is_adversarial:
+        inputs = {"image": _image(sample, recipe), "latent": drawn.latent, "mixing": drawn.mixing}
+        return inputs | _rows(sample.labels, conditions), {}
+    inputs, answers = {}, {}
+    labels, with_real = drawn.labels, kind == "generator" and objective.divergence is not None
+    if kind == "discriminator" or with_real:
+        labels = {name: sample.labels[name] for name in conditions}
+    if kind in ("real", "discriminator") or with_real:
+        inputs["image"] = _image(sample, recipe)
+    if kind in ("real", "discriminator"):
+        values = inputs["image"]
+        answers["real"] = targets(
+            heads, recipe.weights, ~drawn.flips, sample.labels, lambda: values.reshape(len(sample), -1).sum(axis=1)
+        )
+    if kind == "discriminator":
+        inputs["mixing"] = drawn.mixing
+    if kind != "real":
+        inputs["latent"] = drawn.latent
+        requested = labels
+        if kind == "generator" and drawn.class_flips.any():
+            classes = {head.class_label for head in heads.values() if head.class_label}
+            requested = labels | {
+                name: np.where(drawn.class_flips, 1 - labels[name], labels[name]) for name in sorted(classes)
+            }
+        real = np.ones(len(drawn.flips)) if kind == "generator" else drawn.flips
+        answers["generated"] = targets(heads, recipe.weights, real, requested, lambda: response(labels["energy"]))
+    return inputs | _rows(sample.labels if kind == "real" else labels, conditions), answers
+
+
+def _image(sample: Sample, recipe: Recipe) -> np.ndarray:
+    values = sample.values
+    if recipe.threshold is not None:
+        values = np.where(values < recipe.threshold, np.float32(0), values)
+    return values[..., None]
+
+
+def _rows(labels: Mapping[str, np.ndarray], conditions: tuple[str, ...]) -> dict[str, np.ndarray]:
+    return {name: np.asarray(labels[name], dtype=np.float32)[:, None] for name in conditions}
+
+
+def _batch_flips(seed: int, place: list[int], probability: float) -> bool:
+    """Whether all labels of a pass are flipped: the same on every rank."""
+    return np.random.default_rng(np.random.SeedSequence((seed, _BATCH_FLIP, *place))).random() < probability

@@ -1,0 +1,250 @@
+"""The training loop over epochs, steps and passes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+
+import keras
+import numpy as np
+
+from calolab.models import GAN, Head
+from calolab.progress import bar
+from calolab.samples import Sample, global_batch_size, rank_batches
+from calolab.training import checkpoints as store
+from calolab.training import ranks
+from calolab.training.heads import Response
+from calolab.training.history import ASKED_TO_PAUSE, ASKED_TO_STOP, OUT_OF_TIME, Progress
+from calolab.training.inputs import draw, order_seed, step_inputs
+from calolab.training.passes import seed_states
+from calolab.training.precision import computing_in
+from calolab.training.recipe import Recipe
+from calolab.training.request import TrainingRequest
+from calolab.training.state import TrainingDiverged, TrainingState, check_losses, check_not_empty, check_weights
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Everything that stays the same from the first step of a training to the last.
+
+    Args:
+        gan, data: as for `fit`.
+        request: the arguments of the training.
+        recipe: that of the request, or the published one.
+        labels: those of the GAN's conditions in the data, by name, each `(event,)`.
+        heads: the discriminator's heads, as returned by `heads.heads_of`.
+        optimizers: by network.
+        passes: compiled passes by kind.
+        parallel: the ranks.
+        global_batch: events of all ranks per pass.
+        events: events of all ranks in the data.
+        steps: steps per epoch.
+        variables: all variables that training changes, by name.
+        settings: what a resumption and the provenance compare, as plain numbers and strings.
+        began: when the training began, as returned by `time.perf_counter` [s].
+    """
+
+    gan: GAN
+    data: object
+    request: TrainingRequest
+    recipe: Recipe
+    labels: Mapping[str, np.ndarray]
+    heads: Mapping[str, Head]
+    optimizers: Mapping[str, keras.optimizers.Optimizer]
+    passes: Mapping[str, Callable]
+    parallel: object
+    global_batch: int
+    events: int
+    steps: int
+    variables: Mapping[str, keras.Variable]
+    settings: Mapping[str, object]
+    began: float
+
+    @property
+    def events_of_step(self) -> int:
+        """Events of all ranks in a step, in all passes of the discriminator together."""
+        return self.global_batch * self.recipe.discriminator_passes
+
+    @property
+    def elapsed(self) -> float:
+        """Time since the training began [s]."""
+        return time.perf_counter() - self.began
+
+
+@contextmanager
+def progress_bar(epochs: int, steps: int, done: int, show: bool = True) -> Iterator[Callable[[Progress], None]]:
+    """Show a text bar over all steps with the losses; yields the callback that updates it.
+
+    Args:
+        epochs: epochs in total.
+        steps: steps per epoch.
+        done: steps done before this run.
+        show: whether to show the bar at all.
+    """
+    with bar(total=epochs * steps, initial=done, unit="step", show=show) as shown:
+
+        def update(progress: Progress) -> None:
+            shown.set_description(progress.place, refresh=False)
+            losses = {name: f"{progress.losses[name]:.3g}" for name in progress.sums}
+            shown.set_postfix({**losses, "events/s": f"{progress.samples_per_second:.3g}"}, refresh=False)
+            shown.update()
+
+        yield update
+
+
+def train(
+    run: Run,
+    state: TrainingState,
+    best: dict | None,
+    should_stop: Callable[[], bool],
+    should_pause: Callable[[], bool] | None,
+    callbacks: Sequence[Callable],
+    on_epoch: Callable | None,
+) -> tuple[str, dict[str, np.ndarray] | None]:
+    """Train for the epochs that are left.
+
+    Args:
+        run: the training.
+        state: how far it is; updated.
+        best: variables of the best epoch so far, or None.
+        should_stop, should_pause, callbacks, on_epoch: as for `fit`.
+
+    Returns:
+        Why it stopped before the end of the last epoch, and the variables of the best epoch.
+    """
+    good = store.values(run.variables)
+    compiled, reason = set(), ""
+    try:
+        while state.epoch < run.request.epochs and not reason:
+            kinds = run.recipe.passes_in(state.epoch)
+            order = order_seed(run.request.seed, run.parallel.rank, state.epoch)
+            sizes = rank_batches(run.events_of_step, run.parallel.rank, run.parallel.size)
+            batches = run.data.batches(sizes, order, run.steps)
+            for batch in islice(batches, state.step, None):
+                started, is_whole = time.perf_counter(), state.passes == 0
+                reason = ASKED_TO_STOP if take_step(run, batch, state, should_stop) else ""
+                if state.passes < len(kinds):
+                    break
+                now = _close_step(run, state, time.perf_counter() - started, timed=compiled >= set(kinds))
+                if is_whole:
+                    compiled |= set(kinds)
+                for callback in callbacks:
+                    callback(now)
+                reason = reason or _out_of_time(run)
+                if reason:
+                    break
+            ended = state.step == run.steps
+            if ended:
+                state.count_epoch()
+            good = store.values(run.variables)
+            check_weights(f"After {state.epoch} epochs", good)
+            _write(run, state, good, store.FILE)
+            if ended and run.request.physics_score is not None:
+                # After the checkpoint: a score may take long, or fail.
+                best = _score(run, state, good, best)
+            if ended and on_epoch is not None:
+                with computing_in("float32", *run.gan.networks.values()):
+                    on_epoch(state.history, run.gan)
+            if ended:
+                # The physics score takes time, too.
+                reason = reason or _out_of_time(run)
+            if ended and not reason and should_pause is not None and _on_any_rank(run, should_pause()):
+                reason = ASKED_TO_PAUSE
+    except TrainingDiverged:
+        store.assign(run.variables, good)
+        raise
+    return reason if state.epoch < run.request.epochs else "", best
+
+
+def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callable[[], bool]) -> bool:
+    """Take one step: the discriminator's passes, each with its part of the batch, then the generator's.
+
+    Args:
+        run: the training.
+        batch: this rank's events of the step.
+        state: how far the training is; updated after each pass.
+        should_stop: as for `fit`.
+
+    Returns:
+        Whether a stop is requested on any rank; `state` then tells after which pass.
+    """
+    kinds, request = run.recipe.passes_in(state.epoch), run.request
+    # Set before every step: a checkpoint may be from another number of ranks.
+    rate = run.recipe.rate(
+        state.epoch + state.step / run.steps, request.batch_size, run.global_batch / request.batch_size
+    )
+    for optimizer in run.optimizers.values():
+        optimizer.learning_rate = rate
+    response = Response.from_dict(state.response) if state.response else None
+    # Ranks average their gradients; with these weights, the mean over the ranks is that over all events of the step.
+    weight = len(batch) * run.parallel.size / _events_of_step(run, state)
+    parts = min(run.recipe.discriminator_passes, len(batch))
+    dropouts = len(seed_states(run.gan))
+    for position in range(state.passes, len(kinds)):
+        kind = kinds[position]
+        part = batch.select(slice(kinds[:position].count(kind) % parts, None, parts)) if parts > 1 else batch
+        place = (request.seed, run.parallel.rank, state.epoch, state.step, position)
+        drawn = draw(place, len(part), run.gan.latent_size, run.labels, run.recipe, dropouts)
+        inputs, targets = step_inputs(kind, part, drawn, run.gan.conditions, run.heads, run.recipe, response)
+        losses, norm, stop = run.passes[kind](inputs, targets, weight, float(should_stop()), drawn.seeds)
+        losses = {name: float(value) for name, value in losses.items()}
+        check_losses(f"Epoch {state.epoch + 1}, step {state.step + 1}, {kind} pass", losses, float(norm))
+        state.count_pass(losses, share=1 / kinds.count(kind))
+        if float(stop) > 0:
+            return True
+    return False
+
+
+def _close_step(run: Run, state: TrainingState, seconds: float, timed: bool) -> Progress:
+    """Count a finished step, check that the generator has not collapsed, and return the progress."""
+    losses = state.count_step(_events_of_step(run, state), seconds, timed)
+    check_not_empty(f"Epoch {state.epoch + 1}", state.empty_steps, run.recipe.patience)
+    return Progress(
+        rank=run.parallel.rank,
+        epoch=state.epoch,
+        epochs=run.request.epochs,
+        step=state.step - 1,
+        steps=run.steps,
+        losses=losses,
+        samples_per_second=state.samples_per_second / run.parallel.size,
+        time=run.elapsed,
+        time_limit=run.request.time_limit,
+    )
+
+
+def _score(run: Run, state: TrainingState, arrays: dict, best: dict | None) -> dict | None:
+    """Compute the physics score on rank 0, add it to the state, and return the variables of the best epoch."""
+    score = run.request.physics_score
+    with computing_in("float32", *run.gan.networks.values()):
+        scores = ranks.from_rank_0(run.parallel, lambda: score(run.gan))
+    if state.count_scores(scores, score.by):
+        best = arrays
+        _write(run, state, best, store.BEST)
+    _write(run, state, arrays, store.FILE)
+    return best
+
+
+def _write(run: Run, state: TrainingState, arrays: Mapping[str, np.ndarray], file: str) -> None:
+    """Let rank 0 write a checkpoint, if the training has a folder for checkpoints."""
+    folder = run.request.checkpoints
+    if folder is not None:
+        ranks.from_rank_0(run.parallel, lambda: store.save(folder, arrays, state, run.settings, file))
+
+
+def _on_any_rank(run: Run, here: bool) -> bool:
+    """Whether a condition holds on any rank; all ranks call this together and receive the same answer."""
+    return bool(ranks.averaged(run.parallel, np.float32(here))[0] > 0)
+
+
+def _out_of_time(run: Run) -> str:
+    """The reason to stop if the time limit has passed on any rank, else an empty string."""
+    limit = run.request.time_limit
+    return OUT_OF_TIME if limit is not None and _on_any_rank(run, run.elapsed >= limit) else ""
+
+
+def _events_of_step(run: Run, state: TrainingState) -> int:
+    size = run.parallel.size
+    return global_batch_size(run.events, run.request.batch_size, size, state.step, run.events_of_step)

@@ -1,0 +1,159 @@
+"""What a training is asked to do: one checked record behind `fit`, trainings on engines, trials and timing."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import numbers
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import isnan
+
+import numpy as np
+
+from calolab.labels import check_labels
+from calolab.training.history import Progress
+from calolab.training.recipe import Recipe
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+@dataclass(frozen=True)
+class PhysicsScore:
+    """The metric by which the best epoch is selected; the weights of that epoch are kept.
+
+    Args:
+        score: function of a `GAN` that returns numbers by name, e.g. `validation.jet_score(test, seed=7)`; it must not
+            change the GAN, and must return the same numbers for the same weights.
+        by: name of the metric to optimise; lower is better.
+
+    Raises:
+        TypeError: if `score` is not callable.
+    """
+
+    score: Callable[[object], Mapping[str, float]]
+    by: str = "ks_comb"
+
+    def __post_init__(self):
+        if not callable(self.score):
+            raise TypeError(f"PhysicsScore expects a function of a GAN, received {type(self.score).__name__}.")
+
+    def __call__(self, gan) -> dict[str, float]:
+        """The GAN's scores as plain numbers.
+
+        Raises:
+            ValueError: if the metric to optimise is missing or not a number, or the function fails.
+        """
+        try:
+            scores = {name: float(value) for name, value in self.score(gan).items()}
+        except Exception as error:  # all waiting ranks must receive it, whatever it is
+            raise ValueError(f"The physics score failed with {type(error).__name__}: {error}") from error
+        if isnan(scores.get(self.by, float("nan"))):
+            raise ValueError(
+                f"PhysicsScore(by={self.by!r}) expects a number of that name from its function, received {scores}."
+            )
+        return scores
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRequest:
+    """The arguments of a training, checked when they are given.
+
+    Args:
+        epochs: number of epochs in total, including those before a resumption.
+        batch_size: events per rank and pass; the last step of an epoch takes the remaining events as well.
+        global_batch: events of all ranks per pass, shared as evenly as possible; `batch_size` times the number of ranks
+            by default. With it, a training resumes with the same batches on another number of ranks.
+        precision: `"float32"`, or `"bfloat16"` for mixed precision: variables, heads and losses stay float32. It is
+            faster on GPUs and on CPUs with AMX and warns elsewhere, where it is slower; see `fastest_precision`.
+        seed: seed of noise, dropout, label flips, labels of generated events and the order of events.
+        recipe: the objective and its hyper-parameters; by default `Recipe.published(gan.architecture)`.
+        physics_score: metric that rank 0 computes after every epoch; the scores are part of the history, and the GAN
+            ends with the weights of the best epoch, which the checkpoints keep as `best.npz`.
+        checkpoints: folder for a checkpoint after every epoch and when stopped; none by default.
+        resume: continue from the checkpoint in that folder as if the training had never stopped.
+        time_limit: seconds after which training stops, once the step in progress is done on all ranks; at least one
+            step is taken. Compiling, physics scores and checkpoints count; a resumed training has the full time again.
+            The best epoch is kept, and `resume=True` continues bit-identically. Given on all ranks or on none.
+        callbacks: functions of a `Progress`, called after every step.
+
+    Raises:
+        ValueError: if a number is out of range, or `resume` is given without `checkpoints`.
+        TypeError: if `physics_score` is not a `PhysicsScore`.
+    """
+
+    epochs: int
+    batch_size: int = 128
+    global_batch: int | None = None
+    precision: str = "float32"
+    seed: int = 0
+    recipe: Recipe | None = None
+    physics_score: PhysicsScore | None = None
+    checkpoints: str | os.PathLike | None = None
+    resume: bool = False
+    time_limit: float | None = None
+    callbacks: tuple[Callable[[Progress], None], ...] = ()
+
+    def __post_init__(self):
+        object.__setattr__(self, "callbacks", tuple(self.callbacks))
+        if self.epochs < 1:
+            raise ValueError(f"epochs must be at least 1, received {self.epochs}.")
+        if self.batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, received {self.batch_size}.")
+        if self.seed < 0:
+            raise ValueError(f"seed must not be negative, received {self.seed}.")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision expects one of {', '.join(PRECISIONS)}, received {self.precision!r}.")
+        if self.resume and self.checkpoints is None:
+            raise ValueError("resume=True needs checkpoints=, the folder with the checkpoint to continue from.")
+        limit = self.time_limit
+        is_number = isinstance(limit, numbers.Real) and not isinstance(limit, bool)
+        if limit is not None and not (is_number and 0 < limit < math.inf):
+            raise ValueError(
+                f"time_limit expects a positive number of seconds, or None for no limit; received {limit!r}."
+            )
+        if self.physics_score is not None and not isinstance(self.physics_score, PhysicsScore):
+            raise TypeError(
+                f"physics_score expects a PhysicsScore, received {type(self.physics_score).__name__}: use "
+                "PhysicsScore(function, by=name)."
+            )
+
+    def recipe_for(self, gan) -> Recipe:
+        """The recipe, or the published one of the GAN's architecture."""
+        return self.recipe or Recipe.published(gan.architecture)
+
+
+def check_data(gan, data) -> None:
+    """Raise ValueError unless a GAN can learn from the data.
+
+    Args:
+        gan: the `GAN`.
+        data: a `Sample` or `EventStream`.
+    """
+    if data.space != gan.space:
+        raise ValueError(
+            f"The data are in space {data.space.name!r}, but the GAN generates events in {gan.space.name!r}; "
+            "build it with models.build(name, data.space)."
+        )
+    missing = [name for name in gan.conditions if name not in data.labels]
+    if missing:
+        raise ValueError(
+            f"The GAN is conditioned on {', '.join(gan.conditions)}; the data lack {', '.join(missing)}, "
+            f"they have {', '.join(data.labels) or 'no labels'}."
+        )
+    check_labels({name: np.asarray(data.labels[name]) for name in gan.conditions})
+
+
+def takes_request(function: Callable) -> Callable:
+    """Show the fields of `TrainingRequest` as keywords of a function that takes them as `**keywords`."""
+    own = [
+        parameter
+        for parameter in inspect.signature(function).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    first = [parameter for parameter in own if parameter.kind is not inspect.Parameter.KEYWORD_ONLY]
+    last = [parameter for parameter in own if parameter.kind is inspect.Parameter.KEYWORD_ONLY]
+    fields = inspect.signature(TrainingRequest).parameters.values()
+    function.__signature__ = inspect.Signature([*first, *fields, *last])
+    return function
