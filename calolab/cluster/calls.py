@@ -146,9 +146,11 @@ class Call:
         if self._stop_requested and now > self._stopped_at + time_limits.STOP_EVERY:
             self._stopped_at = now
             self.signal(STOP)
-        ignored = time_limits.INTERRUPT_STOPPED_AFTER
-        patient = ignored if self._stop_requested else time_limits.INTERRUPT_SURVIVORS_AFTER
-        if waited > patient and now > self._interrupted_at + time_limits.INTERRUPT_EVERY:
+        stopped, survivors = time_limits.INTERRUPT_STOPPED_AFTER, time_limits.INTERRUPT_SURVIVORS_AFTER
+        if (
+            waited > (stopped if self._stop_requested else survivors)
+            and now > self._interrupted_at + time_limits.INTERRUPT_EVERY
+        ):
             self._interrupted_at = now
             self.signal(signal.SIGINT)
         return False
@@ -160,10 +162,10 @@ class Call:
             consequences: names of errors which only say that another engine has ended.
         """
         errors, alive = self.errors, set(self.client.ids)
-        died = [engine for engine, error in errors.items() if error.ename == EngineError.__name__]
-        waiting = [engine for engine in self.ids if engine not in errors and engine not in self._results]
-        died = tuple(e for e in self.ids if e in died or (e in waiting and e not in alive))
-        busy = tuple(engine for engine in waiting if engine in alive)
+        reported = [engine for engine, error in errors.items() if error.ename == EngineError.__name__]
+        waiting = [e for e, _ in zip(self.ids, self.answers) if e not in errors and e not in self._results]
+        died = tuple(e for e in self.ids if e in reported or (e in waiting and e not in alive))
+        busy = tuple(e for e in waiting if e in alive)
         if not errors and not died and not busy:
             return None
         follow_from = {*consequences, *INTERRUPTED}
