@@ -146,11 +146,10 @@ class Call:
         if self._stop_requested and now > self._stopped_at + time_limits.STOP_EVERY:
             self._stopped_at = now
             self.signal(STOP)
-        stopped, survivors = time_limits.INTERRUPT_STOPPED_AFTER, time_limits.INTERRUPT_SURVIVORS_AFTER
-        if (
-            waited > (stopped if self._stop_requested else survivors)
-            and now > self._interrupted_at + time_limits.INTERRUPT_EVERY
-        ):
+        limit = time_limits.INTERRUPT_SURVIVORS_AFTER
+        if self._stop_requested:
+            limit = time_limits.INTERRUPT_STOPPED_AFTER
+        if waited > limit and now > self._interrupted_at + time_limits.INTERRUPT_EVERY:
             self._interrupted_at = now
             self.signal(signal.SIGINT)
         return False
