@@ -12,7 +12,7 @@ from tests.tiny import tiny_gan, tiny_sample
 
 @pytest.fixture(scope="session", autouse=True)
 def own_profile(tmp_path_factory):
-    """No test touches the clusters of whoever runs the tests."""
+    """No test touches the user's own clusters."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("IPYTHONDIR", str(tmp_path_factory.mktemp("ipython")))
         yield

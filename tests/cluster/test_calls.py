@@ -88,7 +88,7 @@ def test_where_all_should_end_together_the_first_answer_counts(quick):
     assert set(client.received) == {(signal.SIGINT, (4,))} and call.failure().busy == (4,)
 
 
-def test_a_stop_is_repeated_and_whoever_ignores_it_is_interrupted(quick):
+def test_a_stop_is_repeated_and_an_engine_that_ignores_it_is_interrupted(quick):
     client = Client()
     call = calls.Call(client, (3,), [answer("a")], 0.2)
     call.stop()

@@ -1,4 +1,4 @@
-"""Clusters: what the verbs do and say, that they outlive kernels, and that they leave nothing behind."""
+"""Clusters: what the verbs do and return, that clusters outlive kernels, and that nothing of them is left behind."""
 
 import os
 import signal
@@ -83,7 +83,7 @@ def test_a_life_from_start_to_stop(capsys):
 
 
 def test_a_cluster_outlives_its_kernel_until_it_is_idle():
-    """Started by one kernel, found by the next, left alone while it works, and gone a while after nobody needs it."""
+    """Started by one kernel, found by the next, kept while it works, and stopped some time after its last use."""
     said = in_another_kernel("print(cluster.start(1, name='long', idle=0.1))")
     assert "1 of 1 engines" in said
     everything = processes_of("long")
@@ -113,9 +113,9 @@ def test_engines_end_when_their_controller_is_killed(one):
     assert cluster.status("one").state == "not running"
 
 
-def test_start_mends_what_a_killed_controller_left(one):
+def test_start_replaces_a_cluster_with_a_killed_controller(one):
     content = processes.read(processes.path_of("one"))
-    psutil.Process(content["cluster"]["watchdog"]).kill()  # nobody is there to clean up
+    psutil.Process(content["cluster"]["watchdog"]).kill()  # nothing cleans up
     controller = processes.launched(content, ("controller",))[0]
     helpers = controller.children(recursive=True)
     controller.kill()
@@ -127,7 +127,7 @@ def test_start_mends_what_a_killed_controller_left(one):
     assert not alive(helpers)
 
 
-def test_a_cluster_that_another_kernel_replaced_is_met_anew(one):
+def test_a_cluster_that_another_kernel_replaced_is_found(one):
     in_another_kernel("cluster.stop('one'); cluster.start(1, name='one')")
     found = cluster.start(name="one")
     assert found.client is not one.client and found.note == "was already running, attached to it"
@@ -172,7 +172,7 @@ def test_a_with_block_stops_its_own():
     assert not alive(everything)
 
 
-def test_engines_that_do_not_come_are_told_with_their_log(monkeypatch):
+def test_engines_that_do_not_start_are_reported_with_their_log(monkeypatch):
     monkeypatch.setattr(cpu, "THREAD_VARIABLES", ("PYTHONHOME",))  # no Python starts with such a home
     with pytest.raises(RuntimeError, match=r"(?s)did not start: the engines have ended.*No module named .encodings"):
         cluster.start(1, name="lost")
@@ -268,7 +268,7 @@ def test_a_stale_file_ends_no_other_cluster(one):
     assert one.client[:].apply_sync(abs, -1) == [1] * len(one)
 
 
-def test_a_controller_that_falls_silent_is_told(one, monkeypatch):
+def test_a_controller_that_does_not_answer_is_reported(one, monkeypatch):
     monkeypatch.setattr(time_limits, "HUB_ANSWERS_WITHIN", 1.0)
     path = processes.path_of("one")
     controller = processes.launched(processes.read(path), ("controller",))[0]
@@ -285,7 +285,7 @@ def test_a_controller_that_falls_silent_is_told(one, monkeypatch):
 
 
 def test_restart_does_not_wait_for_the_heartbeat_of_busy_engines(one):
-    """A killed nanny tells the hub nothing, which misses the engine only after 30 s."""
+    """A killed nanny does not report to the hub, which notices only after 30 s."""
     work = one.client[:].apply_async(sleep_deaf, 600)
     wait_for(lambda: states(cluster.status("one")) == {0: "busy"})
     fresh = cluster.restart("one", timeout=20)
@@ -295,7 +295,7 @@ def test_restart_does_not_wait_for_the_heartbeat_of_busy_engines(one):
 
 
 def sleep_deaf(seconds):
-    """Work that does not hear of the end; in steps, as every interpreter does."""
+    """Work that ignores SIGTERM."""
     import signal
     import time
 

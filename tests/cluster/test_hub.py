@@ -8,7 +8,7 @@ from calolab.cluster import hub
 
 
 def test_the_hub_and_engines_answer_through_ipyparallels_private_interface(searchers):
-    """If this fails after an update of ipyparallel, mend `hub._ask_hub` and `hub._ask_engine`."""
+    """If this fails after an update of ipyparallel, adapt `hub._ask_hub` and `hub._ask_engine`."""
     assert list(inspect.signature(ipyparallel.Client._send).parameters)[:6] == [
         *("self", "socket", "msg_type", "content", "parent", "ident"),
     ]

@@ -142,7 +142,7 @@ def test_engines_run_this_kernels_interpreter_each_with_its_cores_and_this_kerne
         assert ranks == [0, 1]
 
 
-def test_status_tells_of_busy_engines_too(engines, kind):
+def test_status_includes_busy_engines(engines, kind):
     work = engines.client[1].apply_async(sleeper, 4)
     wait_for(lambda: states(engines.name)[1] == "busy", 30)
     found = cluster.status(engines.name)
@@ -252,14 +252,14 @@ def test_an_engine_runs_also_where_no_folder_can_be_made(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_the_program_around_an_engine_forwards_what_ends_it(number, tmp_path):
-    told = tmp_path / "told"
-    engine = f"trap 'touch {told}; exit 7' {number.value}; touch {told}.ready; while :; do sleep 0.05; done"
+    mark = tmp_path / "mark"
+    engine = f"trap 'touch {mark}; exit 7' {number.value}; touch {mark}.ready; while :; do sleep 0.05; done"
     options = {"env": os.environ | {"TMPDIR": str(tmp_path)}, "start_new_session": True}
     with subprocess.Popen([*launchers.IN_SCRATCH, "sh", "-c", engine], **options) as shell:
         try:
-            wait_for(tmp_path.joinpath("told.ready").exists)
+            wait_for(tmp_path.joinpath("mark.ready").exists)
             shell.send_signal(number)
-            assert shell.wait(20) == 7 and told.exists() and not list(tmp_path.glob("calolab-*"))
+            assert shell.wait(20) == 7 and mark.exists() and not list(tmp_path.glob("calolab-*"))
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(shell.pid, signal.SIGKILL)

@@ -13,9 +13,9 @@ from tests.helpers import wait_for
 
 
 def shown(number):
-    """What Slurm knows of a job."""
-    told = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, check=True).stdout
-    return dict(word.split("=", 1) for word in told.split() if "=" in word)
+    """Slurm's description of a job."""
+    shown = subprocess.run(["scontrol", "show", "job", number], capture_output=True, text=True, check=True).stdout
+    return dict(word.split("=", 1) for word in shown.split() if "=" in word)
 
 
 def jobs_of(name):
@@ -37,8 +37,10 @@ def test_what_is_asked_for_reaches_the_job_and_ends_with_it(batch):
     (job,) = cluster.status("batch").queue
     facts = shown(job.number)
     assert job.state == "RUNNING"
-    told = {field: facts[field] for field in ("Partition", "Account", "TimeLimit", "Features", "Comment", "NumNodes")}
-    assert told == {
+    requested = {
+        field: facts[field] for field in ("Partition", "Account", "TimeLimit", "Features", "Comment", "NumNodes")
+    }
+    assert requested == {
         "Partition": "interactive",
         "Account": "physics",
         "TimeLimit": "00:30:00",
@@ -50,7 +52,7 @@ def test_what_is_asked_for_reaches_the_job_and_ends_with_it(batch):
     assert "Registering with controller" in cluster.logs("batch", lines=200)
     assert facts["StdOut"] in cluster.logs("batch")
 
-    # Cancelled by somebody: said at once, seen by the client soon, mended by restart as a new job.
+    # Cancelled from outside: reported immediately, noticed by the client soon, replaced by restart with a new job.
     subprocess.run(["scancel", job.number], check=True)
     wait_for(lambda: cluster.status("batch").state == "damaged")
     found = cluster.status("batch")
@@ -60,7 +62,7 @@ def test_what_is_asked_for_reaches_the_job_and_ends_with_it(batch):
     (second,) = cluster.status("batch").queue
     assert second.number != job.number and shown(second.number)["Account"] == "physics"
 
-    # Another cluster beside it, of another kind, knows nothing of it.
+    # Another cluster of another kind at the same time is independent.
     with cluster.running(1, "local", name="beside") as other:
         assert {"batch", "beside"} <= {found.name for found in cluster.clusters()}
         assert other.client[:].apply_sync(lambda: "SLURM_JOB_ID" in __import__("os").environ) == [False]
@@ -94,7 +96,7 @@ def test_waiting_in_the_queue_is_bounded_and_says_what_is_missing(batch):
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "said"),
+    ("field", "value", "message"),
     [
         ("time", "soon", "30:00"),
         ("time", "30:00\n#SBATCH --uid=0", "time expects"),
@@ -122,8 +124,8 @@ def test_waiting_in_the_queue_is_bounded_and_says_what_is_missing(batch):
         ("nodes", 0, "nodes expects a number above 0"),
     ],
 )
-def test_values_that_would_say_more_than_they_should_are_refused(field, value, said):
-    with pytest.raises(ValueError, match=said):
+def test_values_that_could_add_to_the_script_are_refused(field, value, message):
+    with pytest.raises(ValueError, match=message):
         cluster.start(1, "slurm", name="refused", **{field: value})
     assert processes.read(processes.path_of("refused")) is None
 

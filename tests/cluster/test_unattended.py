@@ -1,4 +1,4 @@
-"""Trainings whose client has ended: they stop, `%ipcluster list` says so, and what others do goes on."""
+"""Trainings whose client has ended: they stop, `%ipcluster list` reports them, and other work continues."""
 
 import json
 import re
@@ -84,7 +84,7 @@ def test_ctrl_c_in_a_script_stops_its_training_and_its_engines(tmp_path):
     assert checkpoints.read_header(tmp_path)["state"]["epoch"] > 0
 
 
-def test_ctrl_c_in_a_script_stops_its_search_which_goes_on_when_reattached(left, tmp_path):
+def test_ctrl_c_in_a_script_stops_its_search_which_continues_when_reattached(left, tmp_path):
     log = tmp_path / "trials" / "0000.jsonl"
     code, printed, said = interrupted(
         ["-c", SEARCH, tmp_path], lambda: log.exists() and len(log.read_text().splitlines()) > 3
@@ -114,7 +114,7 @@ def test_a_training_whose_client_was_killed_stops_at_its_checkpoint(left, tmp_pa
     wait_for(lambda: not unattended.files(processes.path_of("left")))
 
 
-def until_told():
+def until_requested():
     """A training's work, as far as signals are concerned."""
     import time
 
@@ -126,17 +126,17 @@ def until_told():
 
 
 @pytest.mark.parametrize(
-    ("folder", "elastic", "outlook", "told"),
+    ("folder", "elastic", "outlook", "requests"),
     [
         (None, False, r"training without a client on engine \d+, stops in [1-6] s", (True, False)),
         ("/run", False, r"training without a client on engine \d+, stops after its epoch; .* from /run", (False, True)),
         ("/run", True, r"elastic training without a client on engine \d+, runs to its end; .* from /run", None),
     ],
 )
-def test_what_becomes_of_a_training_without_a_client(left, folder, elastic, outlook, told):
+def test_what_happens_to_a_training_without_a_client(left, folder, elastic, outlook, requests):
     path, engine, other = processes.path_of("left"), *left.ids
     left.client[:].apply_sync(meeting.describe, left.address)
-    ours, others = (left.client[number].apply_async(until_told) for number in (engine, other))
+    ours, others = (left.client[number].apply_async(until_requested) for number in (engine, other))
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
     file = unattended.register(path, [engine], ours.msg_ids, folder, elastic)
@@ -144,11 +144,11 @@ def test_what_becomes_of_a_training_without_a_client(left, folder, elastic, outl
     try:
         (found,) = [status for status in cluster.clusters() if status.name == "left"]
         assert found.state == "running" and re.search(outlook, found.note)
-        if told is None:
+        if requests is None:
             time.sleep(8)  # longer than the idle time
             assert not ours.ready() and file.exists()
         else:
-            assert ours.get(timeout=30) == told
+            assert ours.get(timeout=30) == requests
             wait_for(lambda: not file.exists())
         assert not others.ready()  # other work on other engines is left alone
     finally:
@@ -172,7 +172,7 @@ def test_a_record_that_cannot_be_read_just_now_is_kept(tmp_path, monkeypatch):
 def test_a_training_stops_in_time_also_where_its_record_cannot_be_rewritten(left, monkeypatch):
     path, engine = processes.path_of("left"), left.ids[0]
     left.client[engine].apply_sync(meeting.describe, left.address)
-    work = left.client[engine].apply_async(until_told)
+    work = left.client[engine].apply_async(until_requested)
     training = unattended.UnattendedTraining((engine,), tuple(work.msg_ids), None, False, host_id(), 1, -1.0)
     file = path.with_name("no record")
     monkeypatch.setattr(unattended, "trainings", lambda path: {file: training})

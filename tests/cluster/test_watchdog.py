@@ -1,15 +1,15 @@
-"""The watchdog of a cluster: what fails, fails without leaving engines behind."""
+"""The watchdog of a cluster: errors leave no engines behind."""
 
 import os
 
 import pytest
 
-from calolab.cluster import clients, hub, processes, unattended, watchdog
+from calolab.cluster import clients, hub, processes, time_limits, unattended, watchdog
 
 
 @pytest.fixture
 def watched(monkeypatch):
-    """A cluster that this process is to watch, idle at once; gives the list of those that were stopped."""
+    """A cluster watched by this process, idle immediately; returns the list of stopped clusters."""
     stopped = []
     content = {"cluster": {"watchdog": os.getpid(), "idle": 0.001}, "controller": {}}
     monkeypatch.setattr(processes, "read", lambda _: content)
@@ -17,11 +17,12 @@ def watched(monkeypatch):
     return stopped
 
 
-def test_a_silent_controller_is_survived_and_clients_are_let_in(watched, monkeypatch, tmp_path, capsys):
+def test_a_silent_controller_keeps_no_client_waiting(watched, monkeypatch, tmp_path, capsys):
     path, asked = tmp_path / "cluster-silent.json", []
+    monkeypatch.setattr(time_limits, "CLUSTER_STOPS_WITHIN", 0.0)
 
     def queues(path):
-        clients.hold(path, patience=0)  # fails if the watchdog keeps clients out
+        clients.hold(path)  # fails if the watchdog keeps clients out
         clients.release(path)
         asked.append(path)
         if len(asked) == 1:
@@ -34,11 +35,11 @@ def test_a_silent_controller_is_survived_and_clients_are_let_in(watched, monkeyp
     assert "TimeoutError: no answer" in capsys.readouterr().err
 
 
-def test_trainings_that_cannot_be_looked_after_keep_no_idle_cluster(watched, monkeypatch, tmp_path, capsys):
-    path, asked, told = tmp_path / "cluster-full.json", [], []
+def test_errors_about_unattended_trainings_keep_no_idle_cluster(watched, monkeypatch, tmp_path, capsys):
+    path, asked, tended = tmp_path / "cluster-full.json", [], []
 
     def tend(path, idle, found):
-        told.append(path)
+        tended.append(path)
         raise OSError(28, "No space left on device")
 
     def queues(path):
@@ -48,5 +49,5 @@ def test_trainings_that_cannot_be_looked_after_keep_no_idle_cluster(watched, mon
     monkeypatch.setattr(unattended, "tend", tend)
     monkeypatch.setattr(hub, "queues", queues)
     watchdog.watch(path)
-    assert watched == [path] and len(told) >= 3
+    assert watched == [path] and len(tended) >= 3
     assert capsys.readouterr().err.count("OSError: [Errno 28]") == 1

@@ -1,4 +1,4 @@
-"""Dask on real engines: the same numbers as without it, nobody from outside, and engines that come back."""
+"""Dask on real engines: the same numbers as without it, no access from outside, and engines that are released."""
 
 import asyncio
 import importlib.util
@@ -39,7 +39,7 @@ def gflash(seed):
 
 
 def hold_on(folder):
-    """Say that it has begun, and end when it is told to."""
+    """Report that it has started, and end on request."""
     import os
     import pathlib
     import time
@@ -125,7 +125,7 @@ def test_without_tls_on_loopback_and_a_task_that_runs_on(two, tmp_path):
     client.close()
 
 
-def test_an_engine_that_works_becomes_no_worker(two, tmp_path):
+def test_a_busy_engine_does_not_become_a_worker(two, tmp_path):
     pending = two.client[two.ids[0]].apply_async(hold_on, str(tmp_path))
     wait_until(lambda: cluster.status("two").engines[two.ids[0]].state == "busy")
     try:
@@ -162,9 +162,9 @@ def test_elsewhere_only_with_tls_and_with_the_certificate(remote):
         assert [at.rpartition(":")[0] for at in (address, worker)] == [f"tls://{remote.address}"] * 2
         assert {at.ip for at in listeners() - before} <= {remote.address, "127.0.0.1"}
         assert "workers" in asyncio.run(knock(address, client.security))
-        stranger, nobody = Security.temporary(), Security()
+        stranger, insecure = Security.temporary(), Security()
         for target in (address, worker):
-            for guest, at in ((stranger, target), (nobody, target), (nobody, target.replace("tls", "tcp"))):
+            for guest, at in ((stranger, target), (insecure, target), (insecure, target.replace("tls", "tcp"))):
                 with pytest.raises((OSError, TypeError)):
                     asyncio.run(knock(at, guest))
         assert client.submit(sum, [1, 2]).result(timeout=60) == 3
@@ -183,7 +183,7 @@ def test_nothing_is_left_of_a_cluster_that_stops_with_its_workers():
     client.close()
 
 
-def test_what_is_missing_is_told_with_what_to_do(two, monkeypatch):
+def test_what_is_missing_is_reported_with_what_to_do(two, monkeypatch):
     monkeypatch.setitem(sys.modules, "cryptography", None)
     with pytest.raises(RuntimeError, match=r"TLS needs the package cryptography.*calolab\[dask\].*tls=False"):
         distributed.start_dask(two)

@@ -1,4 +1,4 @@
-"""Trainings on two real engines: they begin, stop and end together, survive what can happen, and fail clearly."""
+"""Trainings on two real engines: they start, stop and end together, survive failures, and report errors clearly."""
 
 import builtins
 import contextlib
@@ -55,7 +55,7 @@ def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, ma
     ]
 
 
-def test_one_of_two_engines_trains_by_itself(two, gan, make_electrons):
+def test_one_of_two_engines_trains_alone(two, gan, make_electrons):
     run = distributed.fit(two, gan, make_electrons(4), epochs=1, batch_size=2, seed=1, progress=False, ranks=1)
     assert run.wait(timeout=120).ranks == 1
     assert run.ids == two.ids[:1] and len(run.digests) == 1
@@ -63,7 +63,7 @@ def test_one_of_two_engines_trains_by_itself(two, gan, make_electrons):
 
 def test_a_time_limit_stops_all_ranks_after_the_same_step(two, gan, make_electrons, tmp_path):
     sample, options = make_electrons(12), {"epochs": 100_000, "batch_size": 2, "time_limit": 1e-6, "progress": False}
-    # The second one resumes, and is elastic: the end of its time is no loss, after which it would go on.
+    # The second one resumes, and is elastic: a time limit is not a loss, after which it would continue.
     for number, more in ((1, {}), (2, {"resume": True, "elastic": True})):
         run = distributed.fit(two, gan, sample, checkpoints=tmp_path, **options, **more)
         history = run.wait(timeout=120)
@@ -91,7 +91,7 @@ def test_ctrl_c_in_a_notebook_leaves_a_running_run_which_stop_ends_on_all_ranks(
 
 def test_a_training_that_cannot_be_registered_is_stopped(two, gan, make_electrons, monkeypatch):
     def refuse(*_):
-        signal.raise_signal(signal.SIGINT)  # it waits until the ranks have been told
+        signal.raise_signal(signal.SIGINT)  # it is postponed until the ranks have been signalled
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(unattended, "register", refuse)
@@ -117,7 +117,7 @@ def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make
     assert time.monotonic() - began < 30
     assert run.status == "failed" and str(tmp_path) in str(raised.value)
     wait_for(lambda: len(two.ids) == 1, 10)
-    # The survivor is free and can train by itself at once.
+    # The survivor is free and can train alone immediately.
     assert {number: engine.state for number, engine in cluster.status("two").engines.items()} == {two.ids[0]: "idle"}
     alone = distributed.fit(two, gan, sample, epochs=1, batch_size=2, progress=False)
     assert alone.wait(timeout=90).ranks == 1
@@ -128,7 +128,7 @@ def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make
     assert len(history.epochs) == epochs and history.ranks == 2
 
 
-def test_an_error_on_one_rank_frees_the_other_and_is_told(two, gan, make_electrons, tmp_path):
+def test_an_error_on_one_rank_frees_the_other_and_is_reported(two, gan, make_electrons, tmp_path):
     datasets.save(tmp_path / "gone.h5", make_electrons(6))
     stream = datasets.stream(tmp_path / "gone.h5")
     (tmp_path / "gone.h5").unlink()
@@ -188,8 +188,8 @@ def test_a_full_disk_ends_the_training_with_the_reason_and_the_remedy(two, gan, 
     else:
         before = resource.prlimit(writer, resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
     try:
-        told = r"(?s)kept/checkpoint\.npz: .*(disk|file).* MB free.*resume=True"
-        with pytest.raises(distributed.TrainingFailed, match=told) as raised:
+        expected = r"(?s)kept/checkpoint\.npz: .*(disk|file).* MB free.*resume=True"
+        with pytest.raises(distributed.TrainingFailed, match=expected) as raised:
             run.wait(timeout=60)
     finally:
         if not mounted:
@@ -228,7 +228,7 @@ def test_a_diverged_training_says_so_and_leaves_the_last_good_weights(two, gan, 
     assert all(np.array_equal(a, b) for a, b in zip(before, gan.generator.get_weights(), strict=True))
 
 
-def test_nothing_to_resume_from_is_told_as_on_one_rank(two, gan, make_electrons, tmp_path):
+def test_a_missing_checkpoint_is_reported_as_on_one_rank(two, gan, make_electrons, tmp_path):
     run = distributed.fit(
         two, gan, make_electrons(4), epochs=1, batch_size=2, checkpoints=tmp_path, resume=True, progress=False
     )
@@ -283,10 +283,10 @@ def test_the_controller_is_chosen_by_what_horovod_has():
 
 
 def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
-    told = [3.0, 1.0, 2.0]
+    scores = [3.0, 1.0, 2.0]
 
     def score(gan):  # sent to the engine with what it holds
-        return {"ks_comb": told.pop(0)}
+        return {"ks_comb": scores.pop(0)}
 
     recipe = Recipe(learning_rate=1e-5)
     run = data_parallel.fit(

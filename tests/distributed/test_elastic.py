@@ -1,4 +1,4 @@
-"""A training that loses engines goes on with the same batches on those that are left, and takes in those that come."""
+"""A training that loses engines continues with the same batches on the remaining ones, and takes in new ones."""
 
 import contextlib
 import os
@@ -55,7 +55,7 @@ def arrays(folder):
         return {name: file[name] for name in file.files if name != "header"}
 
 
-def test_training_goes_on_as_if_it_had_had_two_ranks_and_grows_again_and_is_resumed(
+def test_training_continues_as_if_it_had_had_two_ranks_and_grows_again_and_is_resumed(
     three, make_electrons, tmp_path, monkeypatch
 ):
     sample = make_electrons(6)

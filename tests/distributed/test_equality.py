@@ -99,7 +99,7 @@ def test_weights_and_optimizer_slots_are_bit_equal_on_all_ranks(ranks):
 
 
 def one_pass(meeting, networks, seen, targets):
-    """The discriminator's moving statistics after one pass: with the other ranks, and by itself."""
+    """The discriminator's moving statistics after one pass: with the other ranks, and without."""
     import keras
     import numpy as np
 

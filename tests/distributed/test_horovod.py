@@ -1,4 +1,4 @@
-"""Two real ranks meet, average and broadcast, part, and meet again."""
+"""Two real ranks connect, average and broadcast, disconnect, and connect again."""
 
 import _thread
 import importlib
@@ -21,7 +21,7 @@ from calolab.training import Recipe
 
 
 def conversation(meeting):
-    """What a rank gets from the others, and the rank it believes to be."""
+    """What a rank receives from the others, and its rank."""
     import numpy as np
     import tensorflow as tf
 
@@ -105,7 +105,7 @@ def test_meetings_say_where_each_rank_is():
 def test_an_interrupt_while_ranks_meet_leaves_no_trace(monkeypatch):
     if not machine.built():
         pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
-    importlib.import_module("horovod.tensorflow")  # takes seconds, in which no interrupt shall come
+    importlib.import_module("horovod.tensorflow")  # takes seconds, in which no interrupt may arrive
 
     monkeypatch.setenv("HOROVOD_STALL_CHECK_TIME_SECONDS", "7")  # the user's own
     before = dict(os.environ)
@@ -141,10 +141,10 @@ alone.shutdown()
 def test_a_rank_that_vanishes_while_the_others_meet_ends_no_process_but_its_own():
     if "gloo" not in machine.built():
         pytest.skip("Horovod is not installed: .ci/horovod_wheel.py builds it")
-    told = subprocess.run([sys.executable, "-c", LONELY], capture_output=True, text=True, timeout=120)
-    assert told.returncode == 0, told.stderr
-    assert "Rank 0 of 2 did not connect to the others" in told.stdout
-    assert "alone [0 1 2]" in told.stdout
+    done = subprocess.run([sys.executable, "-c", LONELY], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "Rank 0 of 2 did not connect to the others" in done.stdout
+    assert "alone [0 1 2]" in done.stdout
 
 
 def spoil_the_first_attempt():
@@ -169,7 +169,7 @@ def test_horovod_with_only_mpi_trains_on_all_engines_or_one():
         meeting.choose_controller([engine] * 2)
 
 
-def test_it_is_said_how_gradients_pass_between_gpus():
+def test_how_gradients_are_sent_between_gpus_is_reported():
     plain = meeting.EngineFacts("host", "127.0.0.1", {}, frozenset({"gloo"}))
     by_cpu, by_nccl = replace(plain, gpus=2), replace(plain, gpus=2, nccl=True)
     assert meeting.gradient_route([plain, plain]) == ""
@@ -219,7 +219,7 @@ def test_training_over_mpi(by_mpi, gan, make_electrons, tmp_path):
     by_mpi.client[:].apply_async(lambda: None)  # waits behind the training; must not disturb
     content = processes.read(processes.path_of(by_mpi.name))
     rank = processes.launched(content, ("engines",))[0].children()[0]
-    rank.kill()  # MPI ends all: they start anew, from the checkpoint
+    rank.kill()  # MPI ends all: they restart from the checkpoint
     while not run.interruptions:
         assert run.status == "running", run.wait(timeout=0)
         time.sleep(0.05)

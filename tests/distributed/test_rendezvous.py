@@ -1,4 +1,4 @@
-"""The rendezvous serves the ranks of one run, on one address, and nobody else."""
+"""The rendezvous serves only the ranks of one run, on one address."""
 
 import http.client
 import os
@@ -80,7 +80,7 @@ def test_hangs_up_on_other_machines(server):
 
 def test_hangs_up_on_other_users_of_this_machine(server, monkeypatch):
     if not os.path.exists("/proc/net/tcp"):
-        pytest.skip("only Linux tells whose a connection is")
+        pytest.skip("only Linux lists the users of connections")
     monkeypatch.setattr(rendezvous.os, "getuid", lambda: os.geteuid() + 1)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         ask(server, "GET", "/global/0")
@@ -100,7 +100,7 @@ class TableWithoutALine(type(Path())):
 
 def test_looks_again_for_a_connection_that_the_kernels_list_lacks(server, monkeypatch):
     if not os.path.exists("/proc/net/tcp"):
-        pytest.skip("only Linux tells whose a connection is")
+        pytest.skip("only Linux lists the users of connections")
     monkeypatch.setattr(rendezvous, "CONNECTIONS", {socket.AF_INET: TableWithoutALine("/proc/net/tcp")})
     assert ask(server, "GET", "/global/0")[0] == 404
     assert TableWithoutALine.looks == 4
@@ -108,7 +108,7 @@ def test_looks_again_for_a_connection_that_the_kernels_list_lacks(server, monkey
 
 def test_hangs_up_on_local_clients_that_no_process_owns(server, monkeypatch):
     if not os.path.exists("/proc/net/tcp"):
-        pytest.skip("only Linux tells whose a connection is")
+        pytest.skip("only Linux lists the users of connections")
     monkeypatch.setattr(rendezvous, "_owner", lambda *_: None)
     with pytest.raises((http.client.RemoteDisconnected, ConnectionResetError)):
         ask(server, "GET", "/global/0")
@@ -130,7 +130,7 @@ def test_of_many_writers_of_a_key_one_wins(server):
     assert ask(server, "GET", "/global/0")[1] == b"%d" % winner
 
 
-def test_closes_its_socket_and_by_itself_after_a_while(monkeypatch):
+def test_closes_its_socket_and_closes_after_a_while(monkeypatch):
     monkeypatch.setattr(time_limits, "RENDEZVOUS_CLOSES_AFTER", 0.5)
     server = Rendezvous("127.0.0.1", ["127.0.0.1"], ["global"])
     port = server.port

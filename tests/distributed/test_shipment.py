@@ -91,7 +91,7 @@ BESIDE = """
 
 @pytest.fixture
 def script(tmp_path, monkeypatch):
-    """The namespace of a script whose module `beside` lies where no engine looks for modules."""
+    """The namespace of a script whose module `beside` is where no engine looks for modules."""
     (tmp_path / "beside.py").write_text(textwrap.dedent(BESIDE))
     monkeypatch.syspath_prepend(tmp_path)
     namespace = {"__name__": "__main__"}
@@ -157,7 +157,7 @@ def test_threads_that_pack_at_the_same_time_do_not_disturb_each_other():
 
 def test_packing_leaves_cloudpickle_as_it_was():
     before = cloudpickle.list_registry_pickle_by_value()
-    mine = test_what_an_engine_lacks_is_named  # of a module that no package installer knows: sent by value
+    mine = test_what_an_engine_lacks_is_named  # of a module that is not installed: sent by value
     sent = shipment.unpack(shipment.pack(mine, "A function"), "A function")
     assert sent is not mine and sent.__code__ == mine.__code__
     assert shipment.unpack(shipment.pack(models.load, "A function"), "A function") is models.load

@@ -96,7 +96,7 @@ def test_each_verb_has_its_help(shell):
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("strat -n 2", "Did you mean `%ipcluster start`"),
         ("xyzzy", "has no verb 'xyzzy'. Verbs: start"),
@@ -113,8 +113,8 @@ def test_each_verb_has_its_help(shell):
         ("status --id ../x", "letters, digits"),
     ],
 )
-def test_mistakes_are_usage_errors(shell, line, said):
-    with pytest.raises(UsageError, match=said):
+def test_mistakes_are_usage_errors(shell, line, message):
+    with pytest.raises(UsageError, match=message):
         shell.run_line_magic("ipcluster", line)
 
 

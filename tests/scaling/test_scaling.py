@@ -1,4 +1,4 @@
-"""Scaling measured on two real engines: parts that add up, waiting where it is, and a model that knows its limits."""
+"""Scaling measured on two real engines: parts that add up, waiting where it is, and the model."""
 
 import json
 import os
@@ -119,7 +119,7 @@ def test_the_faster_rank_waits_for_the_slower_one(two, on_all, meetings, events,
     (first, seconds), (second, _) = on_all(two, wait_for_rank_1, per_rank=(tasks, *given))
     had, got = (np.array([first, second])[:, :, k:stop:2] for k, stop in ((1, -1), (2, -1)))
     assert np.all(had[0] < had[1]), "rank 0 has its gradients first, in every pass"
-    assert np.all(got >= had.max(axis=0)), "nobody has the average before all have their gradients"
+    assert np.all(got >= had.max(axis=0)), "no rank has the average before all have their gradients"
     compute, waiting, allreduce = measure.split(np.array([first, second]), ("here", "here"))
     assert waiting == pytest.approx((had[1] - had[0]).sum(axis=1).mean() / 2)
     # The stamps tell all of the time but what it takes to begin.

@@ -72,7 +72,7 @@ def run(searchers, faulty, tmp_path):
     return start
 
 
-def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
+def test_a_trial_whose_engine_dies_continues_from_its_checkpoint(run, searchers):
     trial = run("dies once").trial(0)
     assert trial.status == "finished" and trial.attempts == 2
     assert trial.error.startswith("Attempt 1: engine ") and trial.error.endswith(" died.")
@@ -82,10 +82,10 @@ def test_a_trial_whose_engine_dies_goes_on_from_its_checkpoint(run, searchers):
 
 def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searchers, monkeypatch):
     monkeypatch.setattr(time_limits, "NEW_ENGINE_ANSWERS_WITHIN", 0.5)
-    told = f"a trial needs 1 engines; busy with other work: {', '.join(map(str, searchers.ids))}."
+    expected = f"a trial needs 1 engines; busy with other work: {', '.join(map(str, searchers.ids))}."
 
     @contextlib.contextmanager
-    def at_work():
+    def busy():
         work = [searchers.client[number].apply_async(time.sleep, 600) for number in searchers.ids]
         try:
             yield
@@ -93,14 +93,14 @@ def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searche
             searchers.client.send_signal(int(signal.SIGINT), targets=list(searchers.ids), block=False)
         assert all("KeyboardInterrupt" in str(one.exception(timeout=10)) for one in work)
 
-    with at_work():  # before the engines have heard of the search
+    with busy():  # before the engines have received the search
         running = run("good", wait=False)
-        wait_for(lambda: running.note.startswith(told))
+        wait_for(lambda: running.note.startswith(expected))
     assert running.wait(60).status == "finished" and running.note == ""
-    with at_work():
+    with busy():
         wait_for(lambda: all(hub.tasks(searchers.client).values()))
         running.restart(0)
-        wait_for(lambda: running.note.startswith(told))
+        wait_for(lambda: running.note.startswith(expected))
     running.wait(60)
     assert running.trial(0).attempts == 2 and running.note == ""
 
@@ -141,23 +141,23 @@ def test_an_engine_that_does_not_answer_is_replaced(run, searchers, monkeypatch)
     assert other in searchers.ids
 
 
-@pytest.mark.parametrize("kind, said", [("eats", "more than its limit of 0.6"), ("gulps", "requested more memory")])
-def test_a_trial_that_eats_memory_fails_and_its_engine_is_replaced(run, searchers, kind, said):
+@pytest.mark.parametrize("kind, message", [("eats", "more than its limit of 0.6"), ("gulps", "requested more memory")])
+def test_a_trial_that_eats_memory_fails_and_its_engine_is_replaced(run, searchers, kind, message):
     before = searchers.ids
     running = run(kind, memory=int(0.6 * GIBIBYTE))
     trial = running.trial(0)
-    assert trial.status == "failed" and said in trial.error and trial.attempts == 1
+    assert trial.status == "failed" and message in trial.error and trial.attempts == 1
     wait_for(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
     assert set(before) - set(trial.engines) <= set(searchers.ids)
 
 
-def test_one_that_goes_on_eating_is_killed_with_its_engine_and_not_tried_again(run, searchers):
+def test_one_that_keeps_eating_is_killed_with_its_engine_and_not_retried(run, searchers):
     trial = run("eats on", memory=int(0.6 * GIBIBYTE)).trial(0)
     assert trial.status == "failed" and "more than its limit of 0.6" in trial.error and trial.attempts == 1
     wait_for(lambda: len(searchers) == 2 and trial.engines[0] not in searchers.ids)
 
 
-def test_a_dead_controller_interrupts_the_search_and_a_new_cluster_goes_on(faulty, tmp_path):
+def test_a_dead_controller_interrupts_the_search_and_a_new_cluster_continues_it(faulty, tmp_path):
     def slow(trial):
         for epoch in range(trial.epochs):
             time.sleep(0.1)

@@ -1,4 +1,4 @@
-"""Proposals: TPE learns from what it is told, also by an earlier notebook; bad trials are pruned."""
+"""Proposals: TPE uses the trials that have ended, also of an earlier notebook; bad trials are pruned."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_tpe_learns_and_repeats_itself():
     assert [trial.value for trial in run(proposer(), 40)] == values
 
 
-def test_tpe_goes_on_with_what_an_earlier_notebook_knew():
+def test_tpe_continues_with_the_trials_of_an_earlier_notebook():
     history = run(proposer(), 40)
     later = run(proposer(known=history), 10, start=40)
     assert np.mean([trial.value for trial in later]) < 0.5 * np.mean([trial.value for trial in history[:10]])
@@ -74,7 +74,7 @@ def test_a_bad_trial_is_pruned_and_a_good_one_is_not(method, pruner):
         one.propose(number)
     assert any(one.should_prune(bad, epoch, 50.0) for epoch in range(8))
     assert not any(one.should_prune(good, epoch, 1.0 - 0.1 * epoch) for epoch in range(8))
-    assert not one.should_prune(bad, 0, 50.0)  # said once
+    assert not one.should_prune(bad, 0, 50.0)  # only once
 
 
 def test_nothing_is_pruned_without_a_pruner():

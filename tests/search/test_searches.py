@@ -1,4 +1,4 @@
-"""A search on two real engines: trials run, stop, start again and go on; a killed notebook loses nothing."""
+"""A search on two real engines: trials run, stop, restart and continue; a killed notebook loses nothing."""
 
 import builtins
 import os
@@ -119,7 +119,7 @@ def test_a_stopped_trial_makes_room_for_the_next_and_its_engine_stays(searchers,
     assert searchers.ids == ids and all(trial.epochs for trial in running.trials)
 
 
-def test_restart_begins_anew_and_promotion_goes_on_first(searchers, parabola, tmp_path):
+def test_restart_starts_from_scratch_and_promotion_continues_first(searchers, parabola, tmp_path):
     running = search.start(searchers, parabola, SPACE, folder=tmp_path, trials=3, epochs=2, method="random")
     running.wait(60)
     parameters = [trial.parameters for trial in running.trials]
@@ -153,7 +153,7 @@ def test_a_running_trial_is_restarted_with_its_parameters(searchers, slow, tmp_p
     running.wait(5)
 
 
-def test_what_a_function_returns_or_raises_is_said(searchers, tmp_path):
+def test_what_a_function_returns_or_raises_is_recorded(searchers, tmp_path):
     def train(trial):
         kind = trial.parameters["kind"]
         trial.report(0, loss=0.5)

@@ -1,4 +1,4 @@
-"""Trials that train the RPV DCGAN: it stops within 2 s, goes on, keeps its best epoch, and may take two ranks."""
+"""Trials that train the RPV DCGAN: it stops within 2 s, continues, keeps its best epoch, and can use two ranks."""
 
 import time
 
@@ -62,7 +62,7 @@ def seconds_to_stop(running, number):
     return time.monotonic() - began
 
 
-def test_the_rpv_gan_stops_within_2_s_and_goes_on_with_its_best_epoch_kept(searchers, train, events, tmp_path):
+def test_the_rpv_gan_stops_within_2_s_and_continues_with_its_best_epoch_kept(searchers, train, events, tmp_path):
     ids = searchers.ids
     running = search.start(
         searchers, train, {"score": Choice("quick")}, folder=tmp_path, data=events, trials=1, epochs=500

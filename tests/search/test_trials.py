@@ -66,7 +66,7 @@ def test_a_line_that_stays_torn_is_left_out(tmp_path):
     assert epochs(log) == [(0, 3.0), (1, 2.0)] and log.attempt == 2 and log.end is None
 
 
-def test_an_attempt_that_goes_on_keeps_the_epochs_before_and_one_from_the_start_none(tmp_path):
+def test_a_resumed_attempt_keeps_earlier_epochs_and_one_from_scratch_none(tmp_path):
     log = TrialLog(tmp_path / "0000.jsonl")
     write(log.path, *({"attempt": 1, "epoch": epoch, "ks_comb": 9.0 - epoch} for epoch in range(4)))
     write(log.path, {"attempt": 2, "begin": 0.0, "resume": True}, {"attempt": 2, "epoch": 2, "ks_comb": 1.0})
@@ -160,8 +160,8 @@ def test_lines_of_another_kind_are_left_out(tmp_path):
     assert epochs(log) == [(0, 3.0)]
 
 
-def test_a_full_disk_is_told_and_a_new_search_leaves_nothing(tmp_path):
-    """SQLite's own limit on pages stands for the disk."""
+def test_a_full_disk_is_reported_and_a_new_search_leaves_nothing(tmp_path):
+    """SQLite's limit on pages simulates the disk."""
     store = TrialStore(tmp_path / "search", SETTINGS)
     store._database.execute("PRAGMA max_page_count = 5")
     with pytest.raises(OSError, match=r"search\.sqlite: no space left on the disk .*last change is not") as raised:
