@@ -39,6 +39,9 @@ def count_gpus(visible: str | None, there: int) -> int:
     Args:
         visible: its `CUDA_VISIBLE_DEVICES`, None if that is not set.
         there: number of GPUs of its machine.
+
+    >>> count_gpus(None, 4), count_gpus("0,2", 4), count_gpus("0,7", 4)
+    (4, 2, 1)
     """
     if visible is None:
         return there

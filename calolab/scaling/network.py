@@ -38,9 +38,14 @@ class Network:
             )
 
     def average_seconds(self, size, ranks):
-        """Time of one average of `size` bytes over `ranks` ranks [s]; arrays are broadcast.
+        """Time of one average [s]; 0 for a single rank.
 
-        It is 0 for a single rank.
+        Args:
+            size: size of the vector [bytes].
+            ranks: number of ranks; arrays are broadcast.
+
+        >>> Network("10 Gb/s", latency=1e-5, bandwidth=1.25e9).average_seconds(1.25e9, [1, 2]).round(3)
+        array([0., 1.])
         """
         size, ranks = np.asarray(size, dtype=float), np.asarray(ranks, dtype=float)
         taken = self.overhead + 2 * (ranks - 1) * self.latency + moved_bytes(size, ranks) / self.bandwidth
