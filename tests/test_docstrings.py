@@ -18,7 +18,7 @@ CHECKED = (
     "progress",
     "interrupts",
 )
-CHECKED += ("names", "particles", "labels", "spaces", "samples", "generators", "models", "training")
+CHECKED += ("names", "labels", "spaces", "samples", "particles", "generators", "models", "training")
 MODULES = [path for name in CHECKED for path in sorted([*ROOT.glob(f"{name}.py"), *ROOT.glob(f"{name}/**/*.py")])]
 
 

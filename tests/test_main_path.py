@@ -40,6 +40,13 @@ def test_links_lead_to_files(page):
     assert [link for link in links if not (page.parent / link).is_file()] == []
 
 
+def test_files_that_contributing_names_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    named = re.findall(r"`((?:calolab|tests|notebooks|docs)/[\w/.]*)`", text)
+    assert len(named) > 30
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_readme_is_short_and_links_every_page():
     text = README.read_text()
     assert len(text.splitlines()) <= 100

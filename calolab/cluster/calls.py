@@ -266,7 +266,13 @@ def engines_in_use(client: ipyparallel.Client) -> set[int]:
 
 
 def send_signal(client: ipyparallel.Client, number: int, ids: Iterable[int]) -> list:
-    """Send a signal to those of these engines that are alive, wherever they run; returns what is pending of it."""
+    """Send a signal to those of these engines that are alive, wherever they run; returns what is pending of it.
+
+    Args:
+        client: client of the cluster.
+        number: the signal.
+        ids: ids of the engines.
+    """
     targets = sorted(set(ids) & set(client.ids))
     # Their nannies, processes of their own, deliver it even while the engines work.
     return [client.send_signal(int(number), targets=targets, block=False)] if targets else []
@@ -274,6 +280,11 @@ def send_signal(client: ipyparallel.Client, number: int, ids: Iterable[int]) -> 
 
 def kill(client: ipyparallel.Client, ids: Iterable[int], timeout: float) -> None:
     """Kill engines, whatever they do and wherever they run: the only place where single engines are killed.
+
+    Args:
+        client: client of the cluster.
+        ids: ids of the engines.
+        timeout: time until the engines must have gone [s].
 
     Raises:
         RuntimeError: if they are still there after `timeout` seconds.
@@ -285,6 +296,11 @@ def kill(client: ipyparallel.Client, ids: Iterable[int], timeout: float) -> None
 
 def wait_until_gone(client: ipyparallel.Client, ids: Iterable[int], timeout: float) -> None:
     """Wait until the controller has removed engines from its list.
+
+    Args:
+        client: client of the cluster.
+        ids: ids of the engines.
+        timeout: maximum time [s].
 
     Raises:
         RuntimeError: if they are still there after `timeout` seconds.

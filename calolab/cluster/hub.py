@@ -54,6 +54,10 @@ def queues(path: Path) -> dict[int, int]:
 def tasks(client: ipyparallel.Client, ids: Sequence[int] | None = None) -> dict[int, int]:
     """Number of tasks that wait or run on engines, by engine, as the controller has it; by default on all live ones.
 
+    Args:
+        client: client of the cluster.
+        ids: ids of the engines; by default all live ones.
+
     Raises:
         IndexError: if one of the given engines does not exist any more.
         TimeoutError: if the controller does not answer.
@@ -77,6 +81,10 @@ def usage(client: ipyparallel.Client, ids: Sequence[int]) -> dict[int, dict]:
     """Host, process, memory and processor load of engines, by engine; those that do not answer are left out.
 
     The engines' control threads answer, also while the engines work.
+
+    Args:
+        client: client of the cluster.
+        ids: ids of the engines.
     """
     answers = {}
     for look in range(2):  # the load is what was used since the last answer

@@ -191,6 +191,11 @@ def launcher_options(
 def check_request(launcher: str, request: slurm.Request, hosts: Sequence[str]) -> None:
     """Check that the options fit the kind of engines.
 
+    Args:
+        launcher: kind of engines, one of `LAUNCHERS`.
+        request: options for a job in Slurm's queue.
+        hosts: machines for engines over ssh.
+
     Raises:
         ValueError: for an option of another kind, which it names.
     """
@@ -214,7 +219,12 @@ def choose_launcher() -> tuple[str, str]:
 
 
 def cores_per_engine(launcher: str, n: int) -> int:
-    """Processor cores of each of `n` engines: those available here, divided; 1 where they are unknown."""
+    """Processor cores of each of `n` engines: those available here, divided; 1 where they are unknown.
+
+    Args:
+        launcher: kind of engines, one of `LAUNCHERS`.
+        n: number of engines.
+    """
     if launcher in ("slurm", "ssh"):
         return 1
     allocated = os.environ.get("SLURM_CPUS_ON_NODE", "") if launcher == "srun" else ""

@@ -101,7 +101,18 @@ def start_controller(
     request: slurm.Request,
     hosts: Sequence[str],
 ) -> EngineCluster:
-    """Start a cluster's controller and its watchdog, but no engines."""
+    """Start a cluster's controller and its watchdog, but no engines.
+
+    Args:
+        name: name of the cluster.
+        launcher: kind of engines, one of `LAUNCHERS`.
+        n: number of engines.
+        cores: processor cores of each engine; None for a share of this machine.
+        idle: time without client or work after which the cluster stops [minutes].
+        address: address at which engines reach the controller; None for the default of the kind.
+        request: options for a job in Slurm's queue.
+        hosts: machines for engines over ssh.
+    """
     if address is None:
         address = own_address() if launcher in REMOTE else "127.0.0.1"
     # Messages are always signed; those that leave this machine are encrypted, too.
@@ -156,6 +167,10 @@ def connect(cluster: EngineCluster) -> ipyparallel.Client:
 
 def start_engines(cluster: EngineCluster, n: int | None = None) -> None:
     """Launch the engines of a cluster, or `n` more.
+
+    Args:
+        cluster: the cluster, whose controller is running.
+        n: number of engines to launch; by default all of the cluster.
 
     Raises:
         RuntimeError: if the controller has ended.
@@ -226,7 +241,12 @@ def settle_jobs(path: Path) -> None:
 
 
 def resize(path: Path, n: int) -> None:
-    """Record that a cluster should have `n` engines."""
+    """Record that a cluster should have `n` engines.
+
+    Args:
+        path: file of the cluster.
+        n: number of engines.
+    """
     cluster = load(path)
     cluster.n = n
     cluster.update_cluster_file()
@@ -240,7 +260,12 @@ def uninterrupted():
 
 
 def launched(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
-    """The local processes that ipyparallel launched for a cluster."""
+    """The local processes that ipyparallel launched for a cluster.
+
+    Args:
+        content: content of the file of the cluster.
+        parts: which processes, `"controller"` or `"engines"`.
+    """
     pids = []
     if "engines" in parts:
         for engines in content["engines"]["sets"].values():
@@ -257,6 +282,10 @@ def end(targets: list[psutil.Process], timeout: float = time_limits.PROCESSES_EN
 
     Children are not terminated: an engine's nanny ends by itself once it has reported the engine's end to the hub. If
     it were killed with its engine, the hub would notice only after 30 s without heartbeat.
+
+    Args:
+        targets: the processes.
+        timeout: time for them to end by themselves [s].
     """
     family = list(targets)
     for process in targets:

@@ -178,6 +178,10 @@ def submit(script: str, environment: Mapping[str, str]) -> str:
 def cancel(number: str, timeout: float = time_limits.SLURM_CANCELS_WITHIN) -> None:
     """Cancel a job and wait until it has ended; Slurm gives its processes some seconds to end.
 
+    Args:
+        number: number of the job.
+        timeout: maximum time until it has ended [s].
+
     Raises:
         RuntimeError: if it has not ended after `timeout` seconds, or Slurm does not answer.
     """

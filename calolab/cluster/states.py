@@ -148,7 +148,12 @@ def clusters() -> list[Status]:
 
 
 def logs(name: str = "calolab", lines: int = 20) -> Text:
-    """The last lines of the logs of the controller, each engine or batch job, and the watchdog."""
+    """The last lines of the logs of the controller, each engine or batch job, and the watchdog.
+
+    Args:
+        name: name of the cluster.
+        lines: number of lines of each log.
+    """
     parts = []
     for file in processes.log_files(processes.path_of(name)):
         tail = file.read_text(errors="replace").splitlines()[-lines:]

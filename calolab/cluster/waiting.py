@@ -14,6 +14,12 @@ from calolab.cluster import processes, slurm, time_limits
 def wait_for(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> None:
     """Wait until `n` engines have registered.
 
+    Args:
+        client: client of the cluster.
+        path: file of the cluster.
+        n: number of engines.
+        timeout: maximum time [s].
+
     Raises:
         RuntimeError: if they do not within `timeout` seconds, or their processes or jobs have ended.
     """

@@ -100,6 +100,10 @@ def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout:
 def stop_dask(engines: Engines, timeout: float = 30.0) -> Text:
     """Release the engines that `start_dask` has made workers: waiting tasks are dropped, running ones end first.
 
+    Args:
+        engines: the engines.
+        timeout: time for running tasks to end [s].
+
     Raises:
         RuntimeError: if engines still run a task after `timeout` seconds.
     """

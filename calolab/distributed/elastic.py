@@ -49,7 +49,13 @@ class Interruption:
 
 
 def check_elastic(ranks: int, min_ranks: int, folder: str | None) -> None:
-    """Raise ValueError unless a training on so many ranks can continue when engines die."""
+    """Raise ValueError unless a training on so many ranks can continue when engines die.
+
+    Args:
+        ranks: number of ranks of the training.
+        min_ranks: minimum number of ranks with which it continues.
+        folder: folder for checkpoints, or None.
+    """
     if folder is None:
         raise ValueError(
             "elastic=True needs checkpoints=, a folder that all engines can write to: on a shared file system, or "

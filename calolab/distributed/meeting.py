@@ -150,6 +150,10 @@ def gradient_route(engines: Sequence[EngineFacts]) -> str:
 def check_idle(engines: Engines, ids: Sequence[int]) -> None:
     """Raise an error if engines still work.
 
+    Args:
+        engines: the engines.
+        ids: ids of those to check.
+
     Raises:
         RuntimeError: if one of these engines is busy.
     """
@@ -170,7 +174,12 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
 
 
 def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
-    """The properties of each engine, by rank; the engines then listen for stop requests."""
+    """The properties of each engine, by rank; the engines then listen for stop requests.
+
+    Args:
+        engines: the engines.
+        ids: ids of the engines, in the order of their ranks.
+    """
     arguments, limit = [(engines.address,)] * len(ids), time_limits.ENGINES_ANSWER_WITHIN
     try:
         return calls.gather(engines.client, ids, describe, arguments, timeout=limit)
@@ -184,6 +193,10 @@ def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
 
 def check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:
     """Raise an error if an engine's Python or packages differ from those of this process or of other engines.
+
+    Args:
+        ids: ids of the engines.
+        facts: their properties, in the same order.
 
     Raises:
         RuntimeError: with the engine, what it has and what is expected.

@@ -128,7 +128,12 @@ class _Report:
             self.flush()
 
     def end_epoch(self, epochs: Sequence[Mapping], gan) -> None:
-        """Send the scores of all epochs so far and an event generated after the last one."""
+        """Send the scores of all epochs so far and an event generated after the last one.
+
+        Args:
+            epochs: scores of all epochs so far.
+            gan: the GAN at the end of the epoch.
+        """
         scores = [{"epoch": epoch["epoch"], "scores": dict(epoch.get("scores", {}))} for epoch in epochs]
         self.snapshots = self.snapshots or self.make_snapshots()
         event = self.snapshots.take(gan)

@@ -73,6 +73,12 @@ def meet(address: str, port: int, rank: int, size: int, timeout: float) -> None:
     Horovod as published ends the whole process if a rank does not connect in time (calolab's build does not, see
     `.ci/horovod`), so Horovod starts only once all ranks are there.
 
+    Args:
+        address, port: address of the rendezvous of rank 0.
+        rank: this rank.
+        size: number of ranks.
+        timeout: maximum time until all ranks have announced themselves [s].
+
     Raises:
         RuntimeError: if a rank does not announce itself within `timeout` seconds, naming it.
     """
@@ -127,7 +133,12 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
         return self.server_address[1]
 
     def finish_request(self, request, client_address):
-        """Answer an allowed client in a new thread; close the connections of others."""
+        """Answer an allowed client in a new thread; close the connections of others.
+
+        Args:
+            request: socket of the connection.
+            client_address: address and port of the other side.
+        """
         if self._may_ask(request, client_address):
             super().finish_request(request, client_address)
 
@@ -178,7 +189,12 @@ def _as_listed(end: tuple[str, int], family: socket.AddressFamily) -> str:
 
 
 def open_all(hosts: Sequence[str], addresses: Sequence[str]) -> tuple[int, ...]:
-    """Run on rank 0's engine: open a rendezvous for each attempt; returns their ports. `Communicator` closes them."""
+    """Run on rank 0's engine: open a rendezvous for each attempt; returns their ports. `Communicator` closes them.
+
+    Args:
+        hosts: host name of each rank.
+        addresses: address of each rank.
+    """
     close_all()
     local_sizes = {host: hosts.count(host) for host in hosts}
     scopes = ["global", *(f"local_{host}" for host in hosts), *(f"cross_{i}" for i in range(max(local_sizes.values())))]

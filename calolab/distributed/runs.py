@@ -271,6 +271,11 @@ class TrainingRun:
 def wait_for(run, timeout: float | None, bar: bool) -> None:
     """Wait until a run has ended, with a progress bar if asked for.
 
+    Args:
+        run: the run.
+        timeout: maximum time [s]; None for no limit.
+        bar: whether to show a progress bar.
+
     Raises:
         TimeoutError: if it still runs after `timeout` seconds.
         Stopped: after Ctrl-C; in a script, which it ends, the training is stopped first.

@@ -41,6 +41,10 @@ def pack(content: object, what: str) -> np.ndarray:
 def unpack(shipment: np.ndarray, what: str) -> object:
     """Run on an engine: the content of `pack`. Unpickling runs code: only for bytes from this engine's own client.
 
+    Args:
+        shipment: bytes from `pack`.
+        what: what they contain, for the message.
+
     Raises:
         ValueError: if the engine lacks something that it needs.
     """

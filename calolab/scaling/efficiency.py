@@ -79,6 +79,10 @@ class ScalingReport:
     def point(self, kind: str, ranks: int) -> ScalingPoint:
         """The measured point of this kind and number of engines.
 
+        Args:
+            kind: `"alone"`, `"independent"`, `"weak"` or `"strong"`.
+            ranks: number of engines.
+
         Raises:
             ValueError: if that was not measured.
         """

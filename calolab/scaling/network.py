@@ -88,7 +88,12 @@ FABRIC = Network("assumed fabric: 2 us, 12.5 GB/s", latency=2e-6, bandwidth=12.5
 
 
 def moved_bytes(size, ranks):
-    """Bytes that a rank of a ring sends, and receives, to average `size` bytes over `ranks` ranks."""
+    """Bytes that a rank of a ring sends, and receives, to average `size` bytes over `ranks` ranks.
+
+    Args:
+        size: size of the vector [bytes].
+        ranks: number of ranks.
+    """
     return 2 * (np.asarray(ranks, dtype=float) - 1) / ranks * size
 
 

@@ -95,7 +95,12 @@ def take(kind: str, steps: int, batch_size: int, synchronise: bool) -> dict:
 
 
 def averages(sizes: Sequence[int], repeats: int) -> np.ndarray:
-    """Times of averages of vectors of these sizes in bytes, shape `(size, repeat)` [s]."""
+    """Times of averages of vectors of these sizes in bytes, shape `(size, repeat)` [s].
+
+    Args:
+        sizes: sizes of the vectors [bytes].
+        repeats: number of averages of each size.
+    """
     from calolab.training.timing import timed_averages
 
     return timed_averages(_session.parallel, sizes, repeats)
@@ -133,7 +138,12 @@ def answer_pings(address: str) -> int:
 
 
 def ping(address: str, port: int, repeats: int = 200) -> float:
-    """Half the round-trip time of a byte to another engine [s], median of `repeats`."""
+    """Half the round-trip time of a byte to another engine [s], median of `repeats`.
+
+    Args:
+        address, port: address of the other engine.
+        repeats: number of measurements.
+    """
     taken = []
     with socket.create_connection((address, port), timeout=time_limits.PING_ANSWERS_WITHIN) as line:
         line.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

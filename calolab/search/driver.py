@@ -94,7 +94,12 @@ class SearchDriver:
         self._do(lambda: self._end(number, "restart") if is_running else None)
 
     def promote(self, number: int, epochs: int) -> None:
-        """Continue a trial to a larger number of epochs."""
+        """Continue a trial to a larger number of epochs.
+
+        Args:
+            number: number of the trial.
+            epochs: its new total number of epochs.
+        """
         with self.store.lock:
             trial, plan = self.store.get(number), self.store.plans[number]
             if epochs <= len(trial.epochs):

@@ -119,7 +119,12 @@ class SearchEngines:
         self._working |= set(ids)
 
     def give_back(self, ids: Sequence[int], signals: Sequence = ()) -> None:
-        """Mark engines as free, once pending signals have arrived: they must not reach the next trial."""
+        """Mark engines as free, once pending signals have arrived: they must not reach the next trial.
+
+        Args:
+            ids: ids of the engines.
+            signals: pending signals to these engines.
+        """
         self._working -= set(ids)
         if signals:
             deadline = time.monotonic() + time_limits.SIGNALS_ARRIVE_WITHIN

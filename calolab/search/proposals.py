@@ -79,7 +79,13 @@ class Proposer:
         return dict(self._asked[number].params)
 
     def should_prune(self, number: int, epoch: int, value: float) -> bool:
-        """Whether to prune a running trial after this epoch; False when called again for the same epoch."""
+        """Whether to prune a running trial after this epoch; False when called again for the same epoch.
+
+        Args:
+            number: number of the trial.
+            epoch: index of the epoch.
+            value: its metric.
+        """
         asked, reported = self._asked.get(number), self._reported.setdefault(number, set())
         if self.pruner is None or asked is None or epoch in reported:
             return False

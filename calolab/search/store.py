@@ -182,7 +182,12 @@ class TrialStore:
             return self._trials[number]
 
     def put(self, trial: Trial, plan: TrialPlan | None = None) -> None:
-        """Add or replace a trial, in memory and on disk."""
+        """Add or replace a trial, in memory and on disk.
+
+        Args:
+            trial: the trial.
+            plan: its plan; by default the one that is already stored.
+        """
         with self.lock:
             self.plans[trial.number] = plan or self.plans[trial.number]
             self.logs.setdefault(trial.number, TrialLog(log_path(self.folder, trial.number)))

@@ -197,7 +197,12 @@ class TrialContext:
             self.report(self._last, **{self._task.metric: returned})
 
     def keep(self, gan, measured: Mapping[str, float]) -> None:
-        """Write the GAN into the trial's folder if this epoch is the best so far."""
+        """Write the GAN into the trial's folder if this epoch is the best so far.
+
+        Args:
+            gan: the GAN at the end of the epoch.
+            measured: the metrics of the epoch, by name.
+        """
         from calolab.training.precision import computing_in
 
         if self.rank == 0 and self._task.metric in measured and self._rated(measured) < self._best:

@@ -139,12 +139,22 @@ class TrialLog:
 
 
 def log_path(folder: str | os.PathLike, number: int) -> Path:
-    """The file to which the engine of a trial appends every epoch."""
+    """The file to which the engine of a trial appends every epoch.
+
+    Args:
+        folder: folder of the search.
+        number: number of the trial.
+    """
     return Path(folder, "trials", f"{number:04d}.jsonl")
 
 
 def trial_folder(folder: str | os.PathLike, number: int) -> Path:
-    """The folder with a trial's checkpoints and its best GAN."""
+    """The folder with a trial's checkpoints and its best GAN.
+
+    Args:
+        folder: folder of the search.
+        number: number of the trial.
+    """
     return Path(folder, "trials", f"{number:04d}")
 
 

@@ -93,13 +93,24 @@ class TrialLines:
 
 
 def holds(token: str, folder: str, mark: str) -> tuple[bool, bool]:
-    """Run on an engine: whether it has the search's code and data, and whether it sees the search's folder."""
+    """Run on an engine: whether it has the search's code and data, and whether it sees the search's folder.
+
+    Args:
+        token: identifier of the search.
+        folder: folder of the search.
+        mark: name of a file that exists in the folder if it is shared.
+    """
     path = os.path.join(folder, mark)
     return token in _shipped, os.path.isfile(path)
 
 
 def receive(token: str, sent: np.ndarray) -> None:
-    """Run on an engine: store a search's code and data for all its trials."""
+    """Run on an engine: store a search's code and data for all its trials.
+
+    Args:
+        token: identifier of the search.
+        sent: its code and data, from `shipment.pack`.
+    """
     _shipped[token] = shipment.unpack(sent, SHIPPED)
     for old in list(_shipped)[:-KEPT]:
         del _shipped[old]
