@@ -4,18 +4,20 @@ import json
 import os
 import signal
 import threading
+import time
 
 import numpy as np
 import pytest
 
 from calolab import cluster, models, scaling, spaces
-from calolab.cluster import machine
+from calolab.cluster import hub, machine
 from calolab.distributed import shipment
 from calolab.samples import Sample
 from calolab.scaling import measure, network, rank
 from calolab.scaling.efficiency import ScalingReport
 from calolab.scaling.network import Network
 from calolab.training import Recipe
+from tests.helpers import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +160,12 @@ def test_an_engine_that_dies_ends_the_measurement_and_the_other_is_free(events, 
         with pytest.raises(RuntimeError, match="engine 1 died"):  # before anything was asked of it
             measure._call(engines, (0, 1), os.getpid)
         assert engines.client[engines.ids[0]].apply_async(abs, -1).get(timeout=10) == 1
+
+
+def test_engines_that_do_not_answer_end_the_measurement(searchers):
+    with pytest.raises(RuntimeError, match=r"The measurement failed: engine \d+, \d+ did not answer within 0.5 s"):
+        measure._call(searchers, searchers.ids, time.sleep, [(3,)] * 2, timeout=0.5)
+    wait_for(lambda: not any(hub.tasks(searchers.client).values()))
 
 
 def test_a_network_is_found_again_from_its_times():
