@@ -12,6 +12,7 @@ If `TF_CPP_MIN_LOG_LEVEL` is set to another value, all messages of that level ar
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 import subprocess
@@ -65,9 +66,19 @@ class _Finder:
             def load(module):
                 with stderr_in_log():
                     execute(module)
+                    _log_python_warnings(module.get_logger())
 
             spec.loader.exec_module = load
         return spec
+
+
+def _log_python_warnings(logger: logging.Logger) -> None:
+    """Write the warnings of TensorFlow's Python code to the log too, for instance that a function is retraced."""
+    for handler in list(logger.handlers):
+        logger.removeHandler(handler)
+    with contextlib.suppress(OSError):  # no cache folder can be made
+        logger.addHandler(logging.FileHandler(path(), delay=True))
+    logger.propagate = False
 
 
 @contextlib.contextmanager

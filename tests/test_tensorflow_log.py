@@ -48,6 +48,23 @@ def test_a_notebook_shows_its_bar_as_text_and_nothing_red(clean, tmp_path):
     assert len(shown) == 2 and "2/2" in shown[0] and shown[1].endswith(".log"), shown
 
 
+RETRACING = """
+import calolab, tensorflow as tf
+@tf.function
+def add(x):
+    return x + 1
+for k in range(9):
+    add(k)  # Python numbers: traced again for each
+print(calolab.tensorflow_log.path())
+"""
+
+
+def test_warnings_of_its_python_code_are_in_the_log(clean):
+    done = run(RETRACING, check=True)
+    assert done.stderr == ""
+    assert "triggered tf.function retracing" in Path(done.stdout.strip()).read_text()
+
+
 def test_the_users_log_level_wins(clean, monkeypatch):
     monkeypatch.setenv(tensorflow_log.LEVEL, "0")
     done = run("import calolab, tensorflow; print(calolab.tensorflow_log.path().exists())", check=True)
