@@ -47,6 +47,7 @@ def gan():
 
 def watched_training(job, networks, functions, values, labels):
     """`train_rank`, with a look at all variables and at the random numbers of the first pass."""
+    from calolab.distributed import rank
     from calolab.training import loop
 
     seen = {}

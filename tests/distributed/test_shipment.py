@@ -115,7 +115,7 @@ def test_what_a_script_defines_trains_on_engines(two, script):
 
 
 def test_what_cannot_be_sent_is_refused_at_once(two, gan, make_electrons):
-    with pytest.raises(TypeError, match="expects a PhysicsScore, received function: give PhysicsScore"):
+    with pytest.raises(TypeError, match="expects a PhysicsScore, received function: use PhysicsScore"):
         distributed.fit(two, gan, make_electrons(4), epochs=1, physics_score=lambda gan: {"ks_comb": 1.0})
     lock = threading.Lock()
     with pytest.raises(TypeError, match=r"callbacks and the physics score cannot be sent to the engines.*lock"):

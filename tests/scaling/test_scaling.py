@@ -16,7 +16,7 @@ from calolab.samples import Sample
 from calolab.scaling import measure, network, rank
 from calolab.scaling.efficiency import ScalingReport
 from calolab.scaling.network import Network
-from calolab.training import Recipe
+from calolab.training import Recipe, TrainingRequest
 from tests.helpers import wait_for
 
 
@@ -115,8 +115,8 @@ def wait_for_rank_1(task, networks, values, labels):
 
 
 def test_the_faster_rank_waits_for_the_slower_one(two, on_all, meetings, events, small):
-    options = {"batch_size": 24, "precision": "float32", "seed": 0, "recipe": Recipe.published("rpv")}
-    tasks = [rank.MeasurementTask(meeting, options, events.space, {}) for meeting in meetings(two)]
+    request = TrainingRequest(epochs=1, batch_size=24, recipe=Recipe.published("rpv"))
+    tasks = [rank.MeasurementTask(meeting, request, events.space, {}) for meeting in meetings(two)]
     given = ([shipment.pack_gan(small)] * 2, [events.values] * 2, [{}] * 2)
     (first, seconds), (second, _) = on_all(two, wait_for_rank_1, per_rank=(tasks, *given))
     had, got = (np.array([first, second])[:, :, k:stop:2] for k, stop in ((1, -1), (2, -1)))
