@@ -26,7 +26,6 @@ import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from html import escape
 from pathlib import Path
 
 from calolab import cgroups
@@ -84,6 +83,8 @@ class Report:
         )
 
     def _repr_html_(self):
+        from calolab.tables import Table  # `import calolab` loads this module, and no library
+
         rows = {
             "instructions": ", ".join(self.features) or "unknown",
             "cores": self.cores,
@@ -91,10 +92,7 @@ class Report:
             "threads": self.threads,
             "fastest precision": self.precision,
         }
-        cells = "".join(
-            f"<tr><td>{name}</td><td>{escape(str(value), quote=False)}</td></tr>" for name, value in rows.items()
-        )
-        return f"<b>{escape(self.model)}</b><table>{cells}</table>"
+        return Table(rows.items(), title=self.model)._repr_html_()
 
 
 def prepare() -> None:

@@ -1,7 +1,7 @@
 """Jets: particles, towers or whole-detector images clustered by FastJet, N-subjettiness, trimming, signal regions.
 
-FastJet is the work of M. Cacciari, G. P. Salam and G. Soyez (arXiv:1111.6097), whom its banner, silenced here, asks to
-cite; its awkward bindings are arXiv:2202.03911.
+FastJet is by M. Cacciari, G. P. Salam and G. Soyez (arXiv:1111.6097), which its banner, switched off here, asks to
+cite; its awkward bindings are described in arXiv:2202.03911.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from html import escape
 
 import awkward as ak
 import fastjet
@@ -18,6 +17,7 @@ import numpy as np
 from calolab.names import check_name
 from calolab.particles import Particles, from_images
 from calolab.samples import Sample, real_numbers
+from calolab.tables import Table
 
 ALGORITHMS = {
     "antikt": fastjet.antikt_algorithm,
@@ -25,10 +25,10 @@ ALGORITHMS = {
     "cambridge": fastjet.cambridge_algorithm,
 }
 MOMENTUM = ("pt", "eta", "phi", "mass")
-# Neutrinos and the lightest neutralino leave nothing in a calorimeter, so no jet holds them.
+# Neutrinos and the lightest neutralino deposit no energy in a calorimeter, so they are not part of jets.
 INVISIBLE = (12, 14, 16, 1000022)
-# Events that become particles at a time, and particles that are clustered at a time: FastJet keeps what happened to all
-# of these, in about 450 bytes for each.
+# Events that are converted to particles at a time, and particles that are clustered at a time: FastJet keeps the
+# history of each, about 450 bytes.
 EVENTS, PARTICLES = 512, 200_000
 
 fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
@@ -36,13 +36,13 @@ fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 @dataclass(frozen=True, eq=False)
 class Jets:
-    """The jets of each event, by falling transverse momentum; an event without jets stays, as an empty list.
+    """The jets of each event, by decreasing transverse momentum; an event without jets is kept as an empty list.
 
     Args:
-        columns: awkward records `(event, jet)` with the fields `pt` [GeV], `eta`, `phi` [rad] and `mass` [GeV]; where
-            asked for also `constituents` and, after `trim`, `subjets`: records `(event, jet, particle)` of the same.
+        columns: awkward records `(event, jet)` with the fields `pt` [GeV], `eta`, `phi` [rad] and `mass` [GeV]; on
+            request also `constituents` and, after `trim`, `subjets`: records `(event, jet, particle)` with the same.
         labels: named arrays of shape `(event,)`, those of the clustered events; kept as float64.
-        origin: where the events come from, as plain numbers and strings.
+        origin: of the events, as plain numbers and strings.
         radius: R of the algorithm that found the jets.
 
     Raises:
@@ -66,7 +66,7 @@ class Jets:
             if not np.all(np.isfinite(column)):
                 raise ValueError(f"Jets: {np.sum(~np.isfinite(column))} values of {name!r} are not finite.")
         if ak.any(columns.pt[:, 1:] > columns.pt[:, :-1]):
-            raise ValueError("Jets expect each event's jets by falling pt; sort them first.")
+            raise ValueError("Jets expect each event's jets by decreasing pt; sort them first.")
         labels = {name: real_numbers(f"Label {name!r}", column, np.float64) for name, column in self.labels.items()}
         for name, column in labels.items():
             if column.shape != (len(columns),):
@@ -90,7 +90,7 @@ class Jets:
 
     @property
     def constituents(self) -> ak.Array:
-        """What the jets are made of: records `(event, jet, particle)` with pt, eta, phi and mass [GeV].
+        """The particles in each jet: records `(event, jet, particle)` with pt, eta, phi and mass [GeV].
 
         Raises:
             ValueError: if the jets were clustered without `constituents=True`.
@@ -99,7 +99,7 @@ class Jets:
 
     @property
     def subjets(self) -> ak.Array:
-        """The subjets that trimming left, by falling pt: records `(event, jet, subjet)` with pt, eta, phi and mass.
+        """The subjets that trimming kept, by decreasing pt: records `(event, jet, subjet)` with pt, eta, phi and mass.
 
         Raises:
             ValueError: if the jets were not trimmed.
@@ -111,19 +111,19 @@ class Jets:
         return ak.to_numpy(ak.flatten(self.columns[self._known(name)]))
 
     def leading(self, name: str, n: int = 1) -> np.ndarray:
-        """One field of the `n` hardest jets of each event, shape `(event, n)`; NaN where an event has fewer."""
+        """One field of the `n` leading jets of each event, shape `(event, n)`; NaN where an event has fewer."""
         if n < 1:
             raise ValueError(f"leading(n=) expects at least 1, received {n}.")
         padded = ak.pad_none(self.columns[self._known(name)], n, axis=1, clip=True)
         return ak.to_numpy(ak.fill_none(padded, np.nan)).astype(np.float64)
 
     def select(self, chosen) -> Jets:
-        """The events that a boolean mask, an index array or a slice chooses, in that order."""
+        """The events selected by a boolean mask, an index array or a slice, in that order."""
         labels = {name: column[chosen] for name, column in self.labels.items()}
         return replace(self, columns=self.columns[chosen], labels=labels)
 
     def within(self, minimum_pt: float = 0.0, maximum_eta: float = np.inf) -> Jets:
-        """The jets with more than `minimum_pt` [GeV] and less than `maximum_eta` in absolute value; all events stay."""
+        """The jets with more than `minimum_pt` [GeV] and less than `maximum_eta` in absolute value, in all events."""
         chosen = (self.columns.pt > minimum_pt) & (np.abs(self.columns.eta) < maximum_eta)
         return replace(self, columns=self.columns[chosen])
 
@@ -133,7 +133,7 @@ class Jets:
 
     def _nested(self, name, remedy):
         if name not in ak.fields(self.columns):
-            raise ValueError(f"These jets know no {name}: {remedy}.")
+            raise ValueError(f"These jets have no {name}: {remedy}.")
         return self.columns[name]
 
     def __repr__(self):
@@ -141,11 +141,9 @@ class Jets:
 
     def _repr_html_(self):
         counts, frequency = np.unique(self.multiplicity, return_counts=True)
-        rows = "".join(
-            f"<tr><td>{jets} jets</td><td>{events} events</td></tr>" for jets, events in zip(counts, frequency)
-        )
-        origin = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in self.origin.items())
-        return f"<b>{escape(repr(self))}</b><table>{rows}</table><small>{origin}</small>"
+        rows = [(f"{jets} jets", f"{events} events") for jets, events in zip(counts, frequency)]
+        origin = ", ".join(f"{name} {value}" for name, value in self.origin.items())
+        return Table(rows, title=repr(self), remark=origin)._repr_html_()
 
 
 def cluster(
@@ -158,26 +156,26 @@ def cluster(
     constituent_pt: float = 0.1,
     constituents: bool = False,
 ) -> Jets:
-    """Cluster each event into jets (anti-kt: arXiv:0802.1189), by default the fat jets of the RPV search.
+    """Cluster each event into jets (anti-kt: arXiv:0802.1189), by default into the fat jets of the RPV search.
 
     A pixel of an image is a massless particle at the pixel's centre with pt = energy / cosh(eta). Neutrinos and
-    neutralinos, where the particles' identity is known, are left out. Momenta are added (E scheme), phi is periodic.
+    neutralinos are left out where the particles' identity is known. Momenta are added (E scheme), phi is periodic.
 
     Args:
         source: particles, towers, or images in eta and phi [GeV].
         radius: R of the algorithm.
-        minimum_pt: jets of less transverse momentum are dropped [GeV].
+        minimum_pt: jets of lower transverse momentum are dropped [GeV].
         maximum_eta: jets beyond this pseudorapidity, of either sign, are dropped.
         algorithm: `"antikt"`, `"kt"` or `"cambridge"`.
         constituent_pt: only particles and pixels above this transverse momentum are clustered [GeV].
-        constituents: whether to keep what each jet is made of.
+        constituents: whether to keep the particles of each jet.
 
     Returns:
-        The jets of all events, those without jets included, with the labels of the source.
+        The jets of all events, including those without jets, with the labels of the source.
 
     Raises:
         TypeError: if `source` is neither particles nor a sample.
-        ValueError: for a space that is no image in eta and phi, a radius that is not positive, a negative cut, an
+        ValueError: for a space that is not an image in eta and phi, a radius that is not positive, a negative cut, an
             unknown algorithm (the nearest is named), or a momentum that is not finite.
     """
     definition = _definition(algorithm, radius)
@@ -196,7 +194,7 @@ def cluster(
 
 
 def trim(jets: Jets, subjet_radius: float = 0.3, fraction: float = 0.05) -> Jets:
-    """Recluster each jet with kt and keep only subjets that carry enough of its pt: trimming (arXiv:0912.1342).
+    """Recluster each jet with kt and keep only subjets with enough of its pt: trimming (arXiv:0912.1342).
 
     Args:
         jets: with constituents.
@@ -204,7 +202,8 @@ def trim(jets: Jets, subjet_radius: float = 0.3, fraction: float = 0.05) -> Jets
         fraction: subjets with less than this fraction of the jet's transverse momentum are dropped.
 
     Returns:
-        The trimmed jets in their new order, with `constituents` and `subjets`; a jet of which nothing is left is gone.
+        The trimmed jets in their new order, with `constituents` and `subjets`; jets without remaining subjets are
+        dropped.
 
     Raises:
         ValueError: for jets without constituents, a radius that is not positive, or a fraction outside of 0 to 1.
@@ -212,7 +211,7 @@ def trim(jets: Jets, subjet_radius: float = 0.3, fraction: float = 0.05) -> Jets
     definition = _definition("kt", subjet_radius)
     if not 0 <= fraction <= 1:
         raise ValueError(f"trim(fraction=) expects 0 to 1, received {fraction}.")
-    # Every jet is an event of its own for a moment, in which its subjets are the jets.
+    # Each jet is clustered as an event of its own, whose jets are the subjets.
     particles = Particles(ak.flatten(jets.constituents, axis=1))
     found = ak.concatenate([_cluster(piece, definition, 0.0, np.inf, True) for piece in _pieces(particles)])
     found = found[found.pt >= fraction * jets.flat("pt")]
@@ -236,7 +235,7 @@ def trim(jets: Jets, subjet_radius: float = 0.3, fraction: float = 0.05) -> Jets
 
 
 def n_subjettiness(jets: Jets, n: Sequence[int] = (1, 2, 3), beta: float = 1.0) -> np.ndarray:
-    """How badly each jet fits 1, 2, 3, ... prongs: tau_N (arXiv:1011.2268), smaller the better it fits.
+    """N-subjettiness tau_N (arXiv:1011.2268) of each jet for 1, 2, 3, ... prongs; smaller for a better fit.
 
     Normalised measure with R0 = the jets' radius, kt axes improved by one minimisation pass.
 
@@ -264,11 +263,11 @@ def n_subjettiness(jets: Jets, n: Sequence[int] = (1, 2, 3), beta: float = 1.0) 
 
 
 def signal_regions(jets: Jets) -> dict[str, np.ndarray]:
-    """Which events fall in the signal regions of an RPV search with many fat jets (arXiv:1711.03573).
+    """The events in each signal region of an RPV search with many fat jets (arXiv:1711.03573).
 
-    Both ask for three fat jets (pt > 200 GeV, |eta| < 2), the first above 440 GeV, and |eta1 - eta2| < 1.4; `"SR4j"`
+    Both require three fat jets (pt > 200 GeV, |eta| < 2), the first above 440 GeV, and |eta1 - eta2| < 1.4; `"SR4j"`
     for four jets whose masses add up to more than 800 GeV, `"SR5j"` for five jets, of which the masses of the four
-    hardest add up to more than 600 GeV.
+    leading ones add up to more than 600 GeV.
 
     Returns:
         One boolean array of shape `(event,)` per region.
@@ -337,7 +336,7 @@ def _cluster(particles, definition, minimum_pt, maximum_eta, constituents) -> ak
 
 
 def _momenta(particles):
-    """Particles as FastJet takes them: records `(event, particle)` with px, py, pz and E [GeV]."""
+    """Particles in FastJet's format: records `(event, particle)` with px, py, pz and E [GeV]."""
     with np.errstate(over="ignore"):
         components = _cartesian(*(particles.flat(name).astype(np.float64) for name in MOMENTUM))
     if not all(np.all(np.isfinite(component)) for component in components):
@@ -351,7 +350,7 @@ def _cartesian(pt, eta, phi, mass):
 
 
 def _cylindrical(px, py, pz, energy):
-    """Columns pt, eta, phi (-pi to pi) and mass; a mass that rounding made imaginary is 0."""
+    """Columns pt, eta, phi (-pi to pi) and mass; a mass that is imaginary by rounding is 0."""
     pt = np.hypot(px, py)
     momentum = np.hypot(pt, pz)
     eta = np.arcsinh(np.divide(pz, pt, out=np.zeros(len(pz)), where=pt > 0))

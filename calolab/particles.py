@@ -14,6 +14,7 @@ from calolab import spaces
 from calolab.labels import UNITS
 from calolab.samples import Sample, real_numbers
 from calolab.spaces import Space
+from calolab.tables import Table
 
 MOMENTUM = ("pt", "eta", "phi", "mass")
 OPTIONAL = ("identity", "x", "y", "z", "ecal", "hcal")
@@ -132,15 +133,13 @@ class Particles:
         return f"Particles({len(self)} events of {self.counts.mean() if len(self) else 0:.1f} particles on average)"
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}</td></tr>"
-            for name, c in self.labels.items()
-            if len(c)
-        )
+        rows = [
+            (name, f"{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}") for name, c in self.labels.items() if len(c)
+        ]
         origin = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in self.origin.items())
         return (
             f"<b>{len(self)} events</b> of {self.counts.mean() if len(self) else 0:.1f} particles on average "
-            f"({', '.join(self.fields)})<table>{rows}</table><small>{origin}</small>"
+            f"({', '.join(self.fields)}){Table(rows).to_html()}<small>{origin}</small>"
         )
 
 

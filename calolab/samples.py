@@ -11,6 +11,7 @@ import numpy as np
 
 from calolab.labels import UNITS
 from calolab.spaces import Space
+from calolab.tables import Table
 
 # Names of simulations, by the entry `simulation` of an `origin`.
 SIMULATIONS = {"geant4": "Geant4", "gflash": "GFlash", "pythia": "Pythia"}
@@ -127,16 +128,14 @@ class Sample:
         return f"Sample({len(self)} events in {self.space.name!r}{', ' if ranges else ''}{ranges})"
 
     def _repr_html_(self):
-        rows = "".join(
-            f"<tr><td>{escape(name)}</td><td>{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}</td></tr>"
-            for name, c in self.labels.items()
-            if len(c)
-        )
+        rows = [
+            (name, f"{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}") for name, c in self.labels.items() if len(c)
+        ]
         found = {
             name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in self.origin.items()
         }
         origin = escape(", ".join(f"{name} {value}" for name, value in found.items()))
-        return f"<b>{len(self)} events</b> in {self.space._repr_html_()}<table>{rows}</table><small>{origin}</small>"
+        return f"<b>{len(self)} events</b> in {self.space._repr_html_()}{Table(rows).to_html()}<small>{origin}</small>"
 
 
 def side_names(reference: object, generated: object, names: Sequence[str] | None = None) -> tuple[str, str]:

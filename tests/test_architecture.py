@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[1]
 
 # The modules of layer 0; they import only modules that come earlier in this list.
 LAYER_0 = [
+    "tables",
     "cgroups",
     "cpu",
     "files",
@@ -21,6 +22,7 @@ LAYER_0 = [
     "interrupts",
     "names",
     "labels",
+    "scores",
     "spaces",
     "samples",
     "particles",
@@ -68,6 +70,7 @@ ALLOWED = {
     "mplhep": ("calolab.plots.style",),
     "anywidget": ("calolab.widgets.shared.live",),
     "ipywidgets": (),
+    "tabulate": ("calolab.tables",),
     "IPython": ("calolab_magics",),
 }
 

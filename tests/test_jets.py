@@ -343,7 +343,7 @@ def test_wrong_input_says_what_to_do():
 def test_a_record_of_jets_is_checked():
     with pytest.raises(ValueError, match="fields pt, eta, phi, mass"):
         Jets(ak.Array([[{"pt": 1.0}]]))
-    with pytest.raises(ValueError, match="falling pt"):
+    with pytest.raises(ValueError, match="decreasing pt"):
         made((200.0, 0.0, 1.0), (300.0, 0.0, 1.0))
     with pytest.raises(ValueError, match="'mass' are not finite"):
         made((200.0, 0.0, np.nan))

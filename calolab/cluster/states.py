@@ -13,6 +13,7 @@ import ipyparallel
 
 from calolab.cluster import hub, processes, slurm, unattended
 from calolab.cluster.description import NAME, Unreadable, files, is_foreign
+from calolab.tables import Table
 
 
 class Text(str):
@@ -88,14 +89,13 @@ class Status:
             return f"<p>{escape(repr(self))}</p>"
         count = f"{self.name}: {self.state}, {self.launcher}, {len(self.engines)} of {self.size} engines"
         said = "; ".join([*map(str, self.queue), *([self.note] if self.note else [])])
-        head = "".join(f"<th>{name}</th>" for name in ("engine", "rank", "state", "host", "memory", "cores used"))
-        rows = ""
+        rows = []
         for number, engine in self.engines.items():
             memory = "" if engine.memory is None else f"{engine.memory / 1e9:.2f} GB"
             load = "" if engine.load is None else f"{engine.load:.1f}"
-            cells = (number, engine.rank, engine.state, engine.host, memory, load)
-            rows += "<tr>" + "".join(f"<td>{escape(str(cell))}</td>" for cell in cells) + "</tr>"
-        return f"<p><b>{escape(count)}.</b> {escape(said)}</p><table><tr>{head}</tr>{rows}</table>"
+            rows.append((number, engine.rank, engine.state, engine.host, memory, load))
+        table = Table(rows, ("engine", "rank", "state", "host", "memory", "cores used"), (0, 1, 4, 5))
+        return f"<p><b>{escape(count)}.</b> {escape(said)}</p>{table.to_html()}"
 
 
 def status(name: str = "calolab") -> Status:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from html import escape
 
 from calolab.names import check_file_name, check_name
+from calolab.tables import Html, Table
 
 _ZENODO = "https://zenodo.org"
 _CHECKSUMS = {"md5": 16, "sha1": 20, "sha224": 28, "sha256": 32, "sha384": 48, "sha512": 64}  # bytes of each
@@ -203,29 +204,16 @@ class Catalogue:
         return held[name]
 
     def __repr__(self):
-        rows = [("name", "title", "size", "DOI", "licence", "reader"), *(held.row() for held in self.sets)]
-        widths = [max(map(len, column)) for column in zip(*rows)]
-        return "\n".join("  ".join(text.ljust(width) for text, width in zip(row, widths)).rstrip() for row in rows)
+        return repr(Table([held.row() for held in self.sets], ("name", "title", "size", "DOI", "licence", "reader")))
 
     def _repr_html_(self):
-        head = "".join(
-            f"<th style='text-align:left'>{title}</th>"
-            for title in ("name", "holds", "size", "DOI", "licence", "reader", "paper")
-        )
-        body = ""
+        rows = []
         for held in self.sets:
-            name, title, size, doi, licence, reader = map(escape, held.row())
-            cells = (
-                f"<code style='white-space:nowrap'>{name}</code>",
-                title,
-                size,
-                f"<a href='{escape(held.page)}'>{doi}</a>",
-                licence,
-                reader,
-                escape(held.paper),
-            )
-            body += "<tr>" + "".join(f"<td style='text-align:left'>{cell}</td>" for cell in cells) + "</tr>"
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            name, title, size, doi, licence, reader = held.row()
+            code = Html(f"<code style='white-space:nowrap'>{escape(name)}</code>", name)
+            link = Html(f"<a href='{escape(held.page)}'>{escape(doi)}</a>", doi)
+            rows.append((code, title, size, link, licence, reader, held.paper))
+        return Table(rows, ("name", "holds", "size", "DOI", "licence", "reader", "paper")).to_html()
 
 
 def catalogue() -> Catalogue:

@@ -18,6 +18,7 @@ from calolab.datasets.plausible import EmptyEvents
 from calolab.labels import UNITS
 from calolab.samples import Sample, batch_slices, check_shard, concatenate
 from calolab.spaces import Space
+from calolab.tables import Table
 
 
 @dataclass(frozen=True)
@@ -234,16 +235,15 @@ class EventStream:
     def _repr_html_(self):
         megabytes = 4e-6 * self.space.n_cells
         names = ", ".join(f"{escape(name)} [{UNITS.get(name, '')}]" for name in self.labels)
-        rows = "".join(
-            f"<tr><td>{escape(Path(file.path).name)}</td><td>{file.n_events} events</td>"
-            f"<td>{escape(file.dataset)}, layout {escape(file.layout.name)}</td></tr>"
+        rows = [
+            (Path(file.path).name, f"{file.n_events} events", f"{file.dataset}, layout {file.layout.name}")
             for file in self.files[:10]
-        )
-        more = f"<tr><td>and {len(self.files) - 10} more</td></tr>" if len(self.files) > 10 else ""
+        ]
+        more = [(f"and {len(self.files) - 10} more", "", "")] if len(self.files) > 10 else []
         return (
             f"<b>{len(self)} events on disk</b> ({len(self) * megabytes:.0f} MB when read) in "
             f"{self.space._repr_html_()}<br>labels: {names}; shuffled within windows of {self.window} events "
-            f"({self.window * megabytes:.0f} MB)<table>{rows}{more}</table>"
+            f"({self.window * megabytes:.0f} MB){Table([*rows, *more]).to_html()}"
         )
 
 

@@ -12,6 +12,7 @@ from calolab.cluster import calls, on_engine, processes, states, time_limits, un
 from calolab.cluster.answers import OwnAnswer
 from calolab.cluster.engines import Engines
 from calolab.interrupts import NOTHING, Stopped, in_script, stopping
+from calolab.tables import Table
 from calolab.training.history import FINAL, History, Progress
 
 CONSEQUENCES = ("RanksLost", "RefusedElsewhere")  # errors of a rank which only say that another one has ended
@@ -71,7 +72,7 @@ class TrainingRun:
 
     @property
     def epochs(self) -> list[dict]:
-        """The results of each finished epoch: `epoch`, its physics `scores` by name, and `event`.
+        """The results of each finished epoch: `epoch`, its `scores` as of `Score.to_dict` by name, and `event`.
 
         `event` is the image of one event, generated after every epoch from the same latent vector and labels (see
         `training.snapshots`); None for epochs before a resumption.
@@ -322,15 +323,19 @@ def in_words(run) -> str:
 
 def as_table(run) -> str:
     """A run as HTML, with one row per rank."""
-    rows = "".join(
-        f"<tr><td>{now.rank}</td><td>{now.epoch + 1} of {now.epochs}</td><td>{now.step + 1} of {now.steps}</td>"
-        + "".join(f"<td>{now.losses.get(name, float('nan')):.4g}</td>" for name in ("discriminator", "generator"))
-        + f"<td>{now.samples_per_second:.3g}</td></tr>"
+    losses = ("discriminator", "generator")
+    rows = [
+        (
+            now.rank,
+            f"{now.epoch + 1} of {now.epochs}",
+            f"{now.step + 1} of {now.steps}",
+            *(f"{now.losses.get(name, float('nan')):.4g}" for name in losses),
+            f"{now.samples_per_second:.3g}",
+        )
         for now in run.progress
-    )
-    head = "".join(f"<th>{n}</th>" for n in ("rank", "epoch", "step", "discriminator", "generator", "events/s"))
+    ]
     title = f"<b>Training {run.status}</b> on {len(run.ids)} ranks; {escape(run.note)}"
-    return f"{title}<table><tr>{head}</tr>{rows}</table>" if rows else title
+    return title + Table(rows, ("rank", "epoch", "step", *losses, "events/s"), range(6)).to_html()
 
 
 def _show(bar, run) -> None:

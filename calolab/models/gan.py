@@ -7,7 +7,6 @@ import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from html import escape
 
 import keras
 import numpy as np
@@ -17,6 +16,7 @@ from calolab.generators import Generator
 from calolab.labels import UNITS
 from calolab.models import gan_file
 from calolab.models import layers as _registered  # noqa: F401  (Keras finds the layers that files may hold)
+from calolab.tables import Html, Table
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -129,14 +129,13 @@ class GAN(Generator):
     def _repr_html_(self):
         units = {name: f" [{UNITS[name]}]" if name in UNITS else "" for name in self.conditions}
         rows = [
-            ("space", self.space._repr_html_()),
-            ("conditions", ", ".join(f"{escape(name)}{unit}" for name, unit in units.items()) or "none"),
+            ("space", Html(self.space._repr_html_(), repr(self.space))),
+            ("conditions", ", ".join(f"{name}{unit}" for name, unit in units.items()) or "none"),
             ("latent size", self.latent_size),
-            *((escape(name), f"{network.count_params():,} parameters") for name, network in self.networks.items()),
+            *((name, f"{network.count_params():,} parameters") for name, network in self.networks.items()),
             ("training", f"{self.epochs} epochs"),
         ]
-        cells = "".join(f"<tr><td>{name}</td><td>{content}</td></tr>" for name, content in rows)
-        return f"<b>GAN {escape(self.architecture)}</b><table>{cells}</table>"
+        return Table(rows, title=f"GAN {self.architecture}")._repr_html_()
 
 
 def load(path: str | os.PathLike) -> GAN:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from calolab.scaling.network import FABRIC, Network, Prediction, predict
+from calolab.tables import Table
 
 KINDS = {
     "alone": "a single engine",
@@ -159,19 +160,14 @@ class ScalingReport:
         return cls(content["title"], points, Network(**content["network"]), averages, **lists)
 
     def __repr__(self):
-        rows = [f"{'':>46}  ms/step  compute  waiting  allreduce  samples/s  efficiency  MB sent  MB held"]
-        for row in self._rows():
-            rows.append("{:>46}  {:>7}  {:>7}  {:>7}  {:>9}  {:>9}  {:>10}  {:>7}  {:>7}".format(*row))
-        return "\n".join([self.title, *rows, *self._remarks()])
+        return repr(self._table())
 
     def _repr_html_(self):
-        from html import escape
+        return self._table()._repr_html_()
 
+    def _table(self) -> Table:
         names = ("", "ms/step", "compute", "waiting", "allreduce", "samples/s", "efficiency", "MB sent", "MB held")
-        head = "".join(f"<th>{name}</th>" for name in names)
-        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self._rows())
-        remarks = "<br>".join(map(escape, self._remarks()))
-        return f"<b>{escape(self.title)}</b><table><tr>{head}</tr>{rows}</table>{remarks}"
+        return Table(self._rows(), names, range(1, len(names)), self.title, self._remarks())
 
     def _rows(self) -> list[tuple[str, ...]]:
         rows = []

@@ -153,7 +153,7 @@ def test_status_includes_busy_engines(engines, kind):
     assert [e.pid for e in found.engines.values()] == pids == alive_engines(pids)
     assert all(e.host == os.uname().nodename and 2e7 < e.memory < 1e9 and e.load < 2 for e in found.engines.values())
     assert [job.state for job in found.queue] == (["RUNNING"] if kind.name == "slurm" else [])
-    assert found.engines[1].host in repr(found) and "<td>busy</td>" in found._repr_html_()
+    assert found.engines[1].host in repr(found) and ">busy</td>" in found._repr_html_()
 
 
 def test_what_leaves_this_machine_is_encrypted_and_keys_are_the_owners_alone(engines, kind):
