@@ -156,7 +156,7 @@ history.plot()
 # %%
 best = gan.provenance["trainings"][-1]["best"]
 names = "ks_jet_pt", "ks_multiplicity", "ks_summed_mass"
-floor = history.scores("floor_ks_comb")[0], history.scores("floor_spread_ks_comb")[0]
+floor = history.floor("ks_comb")
 cl.plots.jets.selection(history.scores("ks_comb"), floor, parts={name: history.scores(name) for name in names}, chosen=best["epoch"])
 
 # %% [markdown]
@@ -187,7 +187,7 @@ event_images.gallery({"simulated": test, "generated": generated}, {"simulated": 
 event_images.averages(test, generated)
 
 # %%
-event_images.pixel_spectrum(test, generated)
+event_images.pixel_spectrum(cl.validation.pixel_spectra(test, generated))
 
 # %% [markdown]
 # The same interactively: select the sample and the event, and see multiplicity and mass.
@@ -217,7 +217,7 @@ wgan_history.divergence or "no loss diverges"
 
 # %%
 wgan_report = cl.validation.compare_jets(test, wgan.generate(len(test), seed=seed), seed=seed)
-print(f"ks_comb: DCGAN {report.ks_comb:.0f}, WGAN-GP {wgan_report.ks_comb:.0f}")
+print(f"ks_comb: DCGAN {report['ks_comb'].value:.0f}, WGAN-GP {wgan_report['ks_comb'].value:.0f}")
 
 # %% [markdown]
 # ## 7. Computing time
@@ -234,7 +234,8 @@ print(f"RPV GAN                     {1e3 * generation_seconds:8.2f} ms per event
 print(f"training                    {history.epochs[-1]['samples_per_second']:8.0f} events/s")
 print(f"trained on                  {len(train):8d} events, {epochs} epochs")
 print(f"best epoch                  {best['epoch'] + 1:8d}, ks_comb {best['score']:.1f}")
-print(f"ks_comb on {len(test)} test events  {report.ks_comb:6.1f} (floor {report.floor[0]:.1f} +- {report.floor[1]:.1f})")
+combined = report["ks_comb"]
+print(f"ks_comb on {len(test)} test events  {combined.value:6.1f} (floor {combined.floor:.1f} +- {combined.floor_spread:.1f})")
 print(f"mean multiplicity           {cl.jets.cluster(generated).multiplicity.mean():8.2f} generated, {jets.multiplicity.mean():.2f} simulated")
 
 # %% [markdown]
@@ -250,5 +251,5 @@ print(f"mean multiplicity           {cl.jets.cluster(generated).multiplicity.mea
 # %%
 assert abs(cross_section / 0.01436 - 1) < 0.1, cross_section
 assert best["score"] == min(history.scores("ks_comb"))
-assert score(gan)["ks_comb"] == best["score"]
+assert score(gan)["ks_comb"].value == best["score"]
 assert all(np.isfinite(value) for epoch in wgan_history.epochs for value in epoch["losses"].values())

@@ -127,7 +127,7 @@ mixture = cl.jets.cluster(selection)
 mixtures = {mass: cl.validation.compare_jets(jets, mixture, seed=seed) for mass, jets in real_jets.items()}
 for mass, report in mixtures.items():
     ks = report["summed_mass"].distances["ks"]
-    print(f"{mass:.0f} GeV: ks_comb {report.ks_comb:5.1f}, KS distance of summed mass {ks.value:.3f} (floor {ks.floor:.3f})")
+    print(f"{mass:.0f} GeV: ks_comb {report['ks_comb'].value:5.1f}, KS distance of summed mass {ks.value:.3f} (floor {ks.floor:.3f})")
 
 # %% [markdown]
 # At 1600 GeV, in the middle of the masses in the training, the mixture is hardly distinguishable from the simulated events. So a good score
@@ -157,7 +157,7 @@ history.plot()
 
 # %%
 best = gan.provenance["trainings"][-1]["best"]
-floor = history.scores("floor_ks_comb")[0], history.scores("floor_spread_ks_comb")[0]
+floor = history.floor("ks_comb")
 parts = {name: history.scores(name) for name in ("ks_jet_pt", "ks_multiplicity", "ks_summed_mass")}
 cl.plots.jets.selection(history.scores("ks_comb"), floor, parts=parts, chosen=best["epoch"])
 
@@ -183,14 +183,15 @@ for mass, report in reports.items():
     ks = [report[name].distances["ks"] for name in compared]
     mark = "held out" if mass == held_out[0] else ""
     row = "".join(f"{one.value:10.3f} ({one.floor:.3f})" for one in ks)
-    print(f"{mass:.0f} GeV {mark:8s}{report.ks_comb:12.1f} ({report.combined.floor:.1f}){'':14s}{row}")
+    print(f"{mass:.0f} GeV {mark:8s}{report['ks_comb'].value:12.1f} ({report['ks_comb'].floor:.1f}){'':14s}{row}")
 
 # %% [markdown]
 # Simulated events are in grey, with their statistical band. The held-out point is marked.
 
 # %%
 names = {mass: f"m(g̃) = {mass:.0f} GeV" for mass in gluino_masses}
-cl.plots.jets.masses({names[mass]: report for mass, report in reports.items()}, [names[held_out[0]]])
+shared = cl.validation.share_binning({names[mass]: report for mass, report in reports.items()})
+cl.plots.jets.masses(shared, [names[held_out[0]]])
 
 # %% [markdown]
 # All variables at the held-out mass:
@@ -279,8 +280,8 @@ print(f"trained on                  {len(train):8d} events of {len(grid)} mass p
 print(f"best epoch                  {best['epoch'] + 1:8d}, ks_comb {best['score']:.1f} at the masses of the training")
 for mass, report in reports.items():
     mark = ", held out" if mass == held_out[0] else ""
-    details = f"floor {report.combined.floor:.1f}, mixture {mixtures[mass].ks_comb:.1f}{mark}"
-    print(f"ks_comb at {mass:.0f} GeV         {report.ks_comb:8.1f} ({details})")
+    details = f"floor {report['ks_comb'].floor:.1f}, mixture {mixtures[mass]['ks_comb'].value:.1f}{mark}"
+    print(f"ks_comb at {mass:.0f} GeV         {report['ks_comb'].value:8.1f} ({details})")
 print(f"rise of the summed mass     {added:8.0f} +- {added_error:.0f} GeV generated, {rise:.0f} +- {rise_error:.0f} GeV simulated")
 
 # %% [markdown]
@@ -303,6 +304,6 @@ assert abs(cross_sections["rpv 1400 850"] / 14.36 - 1) < 0.1, cross_sections
 for seen in (train, selection):
     assert held_out not in set(zip(seen.labels["gluino_mass"], seen.labels["neutralino_mass"]))
 assert best["score"] == min(history.scores("ks_comb"))
-assert score(gan)["ks_comb"] == best["score"]
+assert score(gan)["ks_comb"].value == best["score"]
 assert rise > 0, (rise, rise_error)
 assert not np.array_equal(scanned.values[0], scanned.values[len(scan) - 1])

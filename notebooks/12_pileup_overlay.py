@@ -62,6 +62,7 @@ import numpy as np
 
 import calolab as cl
 from calolab.plots import event_images
+from calolab.scores import Score
 from calolab.simulate import pileup, towers
 
 # %% [markdown]
@@ -166,12 +167,15 @@ scores = {mu: cl.validation.jet_score(sample, seed=seed, **soft) for mu, sample 
 
 def soft_jet_score(gan):
     """`ks_comb` at each mu, and their sum with its floor, which is the score."""
-    found = {mu: score(gan) for mu, score in scores.items()}
+    found = {mu: score(gan)["ks_comb"] for mu, score in scores.items()}
     return {
-        "ks_comb": sum(one["ks_comb"] for one in found.values()),
-        **{f"ks_comb_{mu}": one["ks_comb"] for mu, one in found.items()},
-        "floor": sum(one["floor_ks_comb"] for one in found.values()),
-        "floor_spread": np.hypot(*(one["floor_spread_ks_comb"] for one in found.values())),
+        "ks_comb": Score(
+            "ks_comb",
+            sum(one.value for one in found.values()),
+            sum(one.floor for one in found.values()),
+            float(np.hypot(*(one.floor_spread for one in found.values()))),
+        ),
+        **{f"ks_comb_{mu}": one.value for mu, one in found.items()},
     }
 
 
@@ -183,7 +187,7 @@ history.plot()
 # %%
 best = gan.provenance["trainings"][-1]["best"]
 parts = {f"μ = {mu}": history.scores(f"ks_comb_{mu}") for mu in mus}
-floor = history.scores("floor")[0], history.scores("floor_spread")[0]
+floor = history.floor("ks_comb")
 cl.plots.jets.selection(history.scores("ks_comb"), floor, parts=parts, chosen=best["epoch"])
 
 # %% [markdown]
@@ -211,10 +215,10 @@ comparisons[200]
 # A GAN reproduces averages more easily than fluctuations. The spectra of single pixels show both ends, noise and hard deposits:
 
 # %%
-event_images.pixel_spectrum(test[20], generated[20], ["μ = 20"])
+event_images.pixel_spectrum(cl.validation.pixel_spectra(test[20], generated[20]), ["μ = 20"])
 
 # %%
-event_images.pixel_spectrum(test[200], generated[200], ["μ = 200"])
+event_images.pixel_spectrum(cl.validation.pixel_spectra(test[200], generated[200]), ["μ = 200"])
 
 # %% [markdown]
 # The energy averaged over crossings. Physics has no preferred phi, so averages of simulated crossings are smooth. Spots that appear in all
@@ -274,13 +278,13 @@ event_images.gallery({"alone": rpv, **rows}, events=2)
 real_jets = {mu: cl.jets.cluster(real_overlay[mu], **large) for mu in mus}
 generated_jets = {mu: cl.jets.cluster(generated_overlay[mu], **large) for mu in mus}
 overlays = {mu: cl.validation.compare_jets(real_jets[mu], generated_jets[mu], seed=seed) for mu in mus}
-cl.plots.jets.pileup(overlays[20], alone=rpv_jets, mu=20)
+cl.plots.jets.pileup(*cl.validation.pileup_overlay(overlays[20], rpv_jets), mu=20)
 
 # %% [markdown]
 # The same at mu = 200:
 
 # %%
-cl.plots.jets.pileup(overlays[200], alone=rpv_jets, mu=200)
+cl.plots.jets.pileup(*cl.validation.pileup_overlay(overlays[200], rpv_jets), mu=200)
 
 # %% [markdown]
 # How good can it be? Both samples contain the same RPV events, so they differ less than independent samples, and the floor, which is for
@@ -362,4 +366,4 @@ assert per_collision[200] > per_collision[20], per_collision
 assert np.array_equal(pileup.overlay(rpv, fresh, 0, seed=seed).values, rpv.values)
 assert rpv_jets.summed_mass.mean() < real_jets[20].summed_mass.mean() < real_jets[200].summed_mass.mean()
 assert best["score"] == min(history.scores("ks_comb"))
-assert score(gan)["ks_comb"] == best["score"]
+assert score(gan)["ks_comb"].value == best["score"]

@@ -57,8 +57,7 @@ import numpy as np
 import calolab as cl
 from calolab.plots import event_images, jet_images as figures
 from calolab.simulate.jet_images import jet_images
-from calolab.validation.jet_image_comparison import compare_jet_images
-from calolab.validation.jet_images import image_mass, image_pt, image_tau_21, nearest
+from calolab.validation import compare_jet_images, distributions, image_mass, image_pt, image_tau_21, nearest
 
 # %% [markdown]
 # ## 1. Two kinds of jets
@@ -126,7 +125,7 @@ variables = {
     | {f"{name} (jet)": sample.labels[label] for name, sample in kinds.items()}
     for axis, (function, label) in both.items()
 }
-figures.distributions(variables)
+figures.distributions(distributions(variables))
 
 # %% [markdown]
 # ## 4. LAGAN
@@ -206,7 +205,7 @@ distances = {
     "distance to the training sample [GeV]": {"simulated (test sample)": real_to_training, "generated": to_training},
     "distance within the sample [GeV]": {"simulated (test sample)": among_real, "generated": among_generated},
 }
-figures.distributions(distances)
+figures.distributions(distributions(distances))
 
 # %% [markdown]
 # ## 7. The discriminator
@@ -231,7 +230,7 @@ predictions = {
         **{"simulated QCD": of_real["signal"][~is_w], "generated QCD": of_generated["signal"][~is_w]},
     },
 }
-figures.distributions(predictions, limits={"P(simulated)": (0, 1), "P(W boson)": (0, 1)})
+figures.distributions(distributions(predictions, limits={"P(simulated)": (0, 1), "P(W boson)": (0, 1)}))
 
 # %% [markdown]
 # ## 8. The original images
@@ -277,8 +276,8 @@ print("mean of images              simulated, generated, untrained")
 for name, function in (("pt [GeV]", image_pt), ("mass [GeV]", image_mass), ("tau_21", image_tau_21)):
     print(f"  {name:<28}", *(f"{np.nanmean(function(sample)):8.2f}" for sample in (test, generated, untrained)))
 print("KS distance from simulated       floor, generated, untrained")
-for kind in report.classes:
-    for name, observable in report[kind].items():
+for kind in report.parts:
+    for name, observable in report[kind].observables.items():
         ks = observable.distances["ks"]
         print(f"  {f'{name}, {kind}':<28}", f"{ks.floor:8.2f} {ks.value:8.2f} {before[kind][name].distances['ks'].value:8.2f}")
 print(f"distance to the training    {np.median(to_training) / np.median(real_to_training):8.2f} times that of simulated images")
@@ -313,11 +312,11 @@ assert np.all(images.values[:, 13:].sum((1, 2)) >= images.values[:, :12].sum((1,
 assert images.values[:, :, :12].sum() > images.values[:, :, 13:].sum()  # the second prong is below
 assert all(np.isfinite(value) for epoch in history.epochs for value in epoch["losses"].values())
 assert named or np.array_equal(original.values, images.values)
-assert named or all(one.distances["ks"].value == 0 for kind in ours.classes.values() for one in kind.values())
+assert named or all(one.distances["ks"].value == 0 for kind in ours.parts.values() for one in kind.observables.values())
 
 # %%
 if size != "test":
-    for kind in report.classes:
+    for kind in report.parts:
         for name in ("mass", "pt"):
             after, initial = (one[kind][name].distances["ks"].value for one in (report, before))
             assert after < initial, (kind, name, after, initial)

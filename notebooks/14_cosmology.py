@@ -217,7 +217,7 @@ print(f"training                       {rate:8.2f} maps/s")
 print(f"published training             {8_192 * 50 / rate / 86400:8.1f} days on this machine")
 print(f"standard deviation of pixels   {spread:8.2f} times the simulated one")
 print("distance from the test sample   perfect, generated, untrained")
-for name, curve in report.curves.items():
+for name, curve in report.observables.items():
     distances = perfect[name].distance.value, curve.distance.value, before[name].distance.value
     print(f"  {curve.label:<29}", *(f"{value:8.3f}" for value in distances))
 
@@ -239,7 +239,7 @@ for name, curve in report.curves.items():
 assert np.all(np.abs(ratio - 1) < 0.05 + 3 * ratio_error), ratio
 assert abs(areas.mean() - expected_area) < 0.005 + 3 * area_error, (areas.mean(), expected_area)
 assert maps.values.min() >= -depth
-assert all(curve.distance.times_floor < 5 for curve in perfect.curves.values()), perfect.distances
+assert all(curve.distance.times_floor < 5 for curve in perfect.observables.values()), perfect.scores
 
 # %%
 assert named or np.array_equal(traced.values, test.values[:2])

@@ -177,7 +177,7 @@ large = start(4 * batch).wait()
 scaled = start(4 * batch, rate_scaling="linear", reference_batch=batch, warmup_epochs=epochs / 3).wait()
 
 # %%
-floor = small.scores("floor_ks_comb")[0], small.scores("floor_spread_ks_comb")[0]
+floor = small.floor("ks_comb")
 curves = {
     f"batch {batch}": small.scores("ks_comb"),
     f"batch {4 * batch}": large.scores("ks_comb"),

@@ -228,7 +228,7 @@ search.table(10)
 # 4,096. The columns `distance_`, the KS distances, do not depend on it.
 
 # %%
-floor = [best.epochs[best.best_epoch][name] for name in ("floor_ks_comb", "floor_spread_ks_comb")]
+floor = best.scores["ks_comb"].floor, best.scores["ks_comb"].floor_spread
 print(f"{n_test} simulated events score {floor[0]:.1f} +- {floor[1]:.1f} against each other")
 figures.learning_curves(search.trials, search.metric, search.direction, floor)
 
@@ -300,7 +300,8 @@ print(f"epochs                      {epochs_run:8d} of {len(train)} events")
 print(f"time from first to last     {span:8.0f} s")
 print(f"time to stop a trial        {seconds:8.2f} s")
 print(f"best trial                  {best.number:8d}, epoch {best.best_epoch + 1}, ks_comb {best.value:.1f}")
-print(f"on {len(test)} test events          {report.ks_comb:8.1f} (floor {report.floor[0]:.1f} +- {report.floor[1]:.1f})")
+combined = report["ks_comb"]
+print(f"on {len(test)} test events          {combined.value:8.1f} (floor {combined.floor:.1f} +- {combined.floor_spread:.1f})")
 
 # %% [markdown]
 # ## 9. Checks
@@ -313,7 +314,7 @@ assert len(search.trials) == n_trials and search.status == "finished", search
 assert all(trial.status in ("finished", "pruned", "stopped") for trial in search.trials), search.trials
 assert stopped is None or (search.trial(stopped).epochs and search.trial(stopped).attempts >= 1)
 assert best.value == min(trial.value for trial in search.trials if trial.value is not None)
-assert abs(cl.validation.jet_score(selection, seed=seed)(gan)["ks_comb"] - best.value) <= 0.02 * best.value
+assert abs(cl.validation.jet_score(selection, seed=seed)(gan)["ks_comb"].value - best.value) <= 0.02 * best.value
 assert [trial.epochs for trial in history.trials] == [trial.epochs for trial in search.trials]
 
 # %%

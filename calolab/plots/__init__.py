@@ -1,11 +1,10 @@
-"""Plots: records and arrays in, matplotlib figures out; nothing is shown and no setting of the user's is changed."""
+"""Plots: matplotlib figures of records and arrays; they change no settings of the user."""
 
 from calolab.plots import (
     comparison,
     event_images,
     jet_board,
     jets,
-    losses,
     mean_profiles,
     ratios,
     scales,
@@ -14,6 +13,7 @@ from calolab.plots import (
     slices,
     style,
     texture,
+    training,
     trials,
 )
 
@@ -22,7 +22,6 @@ __all__ = [
     "event_images",
     "jet_board",
     "jets",
-    "losses",
     "mean_profiles",
     "ratios",
     "scales",
@@ -31,5 +30,6 @@ __all__ = [
     "slices",
     "style",
     "texture",
+    "training",
     "trials",
 ]

@@ -9,7 +9,18 @@ from matplotlib.figure import Figure
 
 from calolab.labels import SYMBOLS
 from calolab.plots import scales
-from calolab.plots.ratios import Histogram, both, draw, number, ratio_grid, ratio_label, ratio_points, stacked
+from calolab.plots.ratios import (
+    DISTANCES,
+    Histogram,
+    both,
+    distance_notes,
+    draw,
+    number,
+    ratio_grid,
+    ratio_label,
+    ratio_points,
+    stacked,
+)
 from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, REFERENCE_FILL, add_label, hep, new_figure
 from calolab.spaces import with_unit
 
@@ -27,49 +38,48 @@ MAIN = (
 
 
 @hep()
-def observables(comparison, names: Sequence[str] | None = None) -> Figure:
+def observables(report, names: Sequence[str] | None = None) -> Figure:
     """One panel per observable, each over its ratio to the reference, with the distances and floors in its legend.
 
     Args:
-        comparison: a `validation.Comparison`, or what has its attributes.
-        names: observables to draw, in order; by default up to nine that tell most and that the comparison has.
+        report: what `validation.compare` returns, or what has its attributes.
+        names: observables to draw, in order; by default up to nine of the most important ones.
 
     Returns:
-        The figure. Grey is the reference with its statistical band; under- and overflow stand in the outermost bins.
+        The figure. Grey is the reference with its statistical band; under- and overflow are in the outermost bins.
 
     Raises:
-        ValueError: for an observable that the comparison lacks.
+        ValueError: for an observable that the report lacks.
     """
     if names is None:
-        widths = [name for name in comparison.observables if name.startswith("second_moment")]
-        wanted = dict.fromkeys([*MAIN, *widths, *comparison.observables])
-        names = [name for name in wanted if name in comparison.observables][: len(MAIN)]
-    chosen = [comparison[name] for name in names]
+        widths = [name for name in report.observables if name.startswith("second_moment")]
+        wanted = dict.fromkeys([*MAIN, *widths, *report.observables])
+        names = [name for name in wanted if name in report.observables][: len(MAIN)]
+    chosen = [report[name] for name in names]
     columns = min(3, len(chosen))
-    figure, cells = ratio_grid(-(-len(chosen) // columns), columns, _subject(comparison), names=comparison.names)
+    figure, cells = ratio_grid(-(-len(chosen) // columns), columns, _subject(report), names=report.names)
     for observable, cell in zip(chosen, cells):
-        _panel(figure, cell, observable, comparison.threshold, comparison.names)
+        _panel(figure, cell, observable, report.details.threshold, report.names)
     return figure
 
 
 @hep()
-def correlations(comparison) -> Figure:
+def correlations(report) -> Figure:
     """Pearson correlations between layer energies: reference, generated, and their difference.
 
     Raises:
-        ValueError: if the comparison has no layers.
+        ValueError: if the report has no layers.
     """
-    found = comparison.correlations
+    found = report.details.correlations
     if found is None:
-        raise ValueError(f"Space {comparison.space.name!r} has one layer only: there are no correlations to draw.")
+        raise ValueError(f"Space {report.space.name!r} has one layer only: there are no correlations to draw.")
     figure = new_figure(16, 5.0)
     panels = figure.subplots(1, 3)
-    difference = found.generated - found.reference
+    reference, generated = found
+    difference = generated - reference
     most = max(0.1, np.nanmax(np.abs(difference), initial=0.0))
-    titles = (*comparison.names, " − ".join(reversed(comparison.names)))
-    for panel, title, matrix, limit in zip(
-        panels, titles, (found.reference, found.generated, difference), (1, 1, most)
-    ):
+    titles = (*report.names, " − ".join(reversed(report.names)))
+    for panel, title, matrix, limit in zip(panels, titles, (reference, generated, difference), (1, 1, most)):
         panel.set_facecolor(REFERENCE_FILL)
         last = len(matrix) - 0.5
         image = panel.imshow(
@@ -79,28 +89,28 @@ def correlations(comparison) -> Figure:
         panel.set_title(title, loc="left", fontsize=13)
         bar = figure.colorbar(image, ax=panel, fraction=0.046, pad=0.02)
         bar.set_label("correlation ρ" if limit == 1 else "Δρ")
-    distance = found.distance
+    distance = report.totals["correlations"]
     numbers = f"mean |Δρ| {number(distance.value)} (floor {number(distance.floor)})"
     panels[2].set_title(f"{titles[2]}, {numbers}", loc="left", fontsize=13)
-    add_label(figure, _subject(comparison))
+    add_label(figure, _subject(report))
     return figure
 
 
 @hep()
-def response(comparison) -> Figure:
+def response(report) -> Figure:
     """Visible fraction (linearity) and its relative spread (resolution) against incident energy, fits and ratios.
 
     Raises:
-        ValueError: if the comparison has no incident energies.
+        ValueError: if the report has no incident energies.
     """
-    if comparison.responses is None:
+    if report.details.responses is None:
         raise ValueError("The samples have no label 'energy' [GeV]: there is no response to draw.")
-    figure, cells = ratio_grid(1, 2, _subject(comparison), width=6.5, height=5.0, legend=None)
+    figure, cells = ratio_grid(1, 2, _subject(report), width=6.5, height=5.0, legend=None)
     quantities = (("fraction", "mean visible fraction"), ("resolution", "resolution σ / mean"))
     for cell, (quantity, label) in zip(cells, quantities):
-        upper, lower = stacked(figure, cell, ratio_label(comparison.names))
+        upper, lower = stacked(figure, cell, ratio_label(report.names))
         for curve, name, colour, marker in zip(
-            comparison.responses, comparison.names, (REFERENCE, GENERATED), ("o", "s")
+            report.details.responses, report.names, (REFERENCE, GENERATED), ("o", "s")
         ):
             values, errors = getattr(curve, quantity), getattr(curve, f"{quantity}_error")
             text = name
@@ -112,22 +122,22 @@ def response(comparison) -> Figure:
             upper.errorbar(curve.energy, values, errors, fmt=marker, color=colour, markersize=5, label=text)
         upper.set_ylabel(label)
         upper.margins(x=0.04, y=0.3)
-        _limit(upper, comparison, quantity)
+        _limit(upper, report, quantity)
         upper.legend(loc="upper right")
-        _response_ratio(lower, *comparison.responses, quantity)
+        _response_ratio(lower, *report.details.responses, quantity)
         lower.set_xlabel("incident energy [GeV]")
     return figure
 
 
-def _limit(panel, comparison, quantity):
-    """A second curve far above the reference leaves the panel, with a mark, and does not flatten the first."""
-    found = [getattr(curve, quantity) for curve in comparison.responses]
+def _limit(panel, report, quantity):
+    """A second curve far above the reference is cut off and marked, so that it does not flatten the first."""
+    found = [getattr(curve, quantity) for curve in report.details.responses]
     tops = [float(np.nanmax(values)) if np.isfinite(values).any() else 0.0 for values in found]
     high = scales.top(*tops)
     if tops[1] > high:
         panel.set_ylim(0, 1.3 * high)
-        energies = comparison.responses[1].energy
-        scales.mark_beyond(panel, energies, found[1], 1.3 * high, comparison.names[1], GENERATED)
+        energies = report.details.responses[1].energy
+        scales.mark_beyond(panel, energies, found[1], 1.3 * high, report.names[1], GENERATED)
 
 
 def _panel(figure, cell, observable, threshold, names):
@@ -169,31 +179,26 @@ def _response_ratio(panel, reference, generated, quantity):
 
 def _numbers(observable):
     """The distances for a legend, each with its floor."""
-    names = {"ks": "KS", "w1": "W₁/σ", "separation": "S"}
-    lines = [
-        f"{text} {number(observable.distances[name].value)} (floor {number(observable.distances[name].floor)})"
-        for name, text in names.items()
-        if name in observable.distances
-    ]
     undefined = observable.undefined[1]
-    return lines + ([f"{undefined} empty showers left out"] if undefined else [])
+    left_out = [f"{undefined} empty showers left out"] if undefined else []
+    return distance_notes(observable, DISTANCES) + left_out
 
 
 def _along(observable):
-    """What stands on the horizontal axis: the observable, or the axis of a profile."""
+    """The label of the horizontal axis: the observable, or the axis of a profile."""
     if not observable.is_profile:
         return observable.label
     axis = observable.name.rpartition("_")[2]
     return "depth z" if "longitudinal" in observable.label else SYMBOLS.get(axis, axis)
 
 
-def _subject(comparison):
+def _subject(report):
     """What all panels have in common."""
-    parts = [comparison.space.name]
-    if comparison.energies is not None:
-        low, high = comparison.energies[0]
+    parts = [report.space.name]
+    if report.details.energies is not None:
+        low, high = report.details.energies[0]
         parts.append(f"{low:.3g}–{high:.3g} GeV" if high > low else f"{low:.3g} GeV")
-    (first, second), (a, b) = comparison.names, comparison.events
+    (first, second), (a, b) = report.names, report.events
     parts.append(f"N = {a:,} {first}, {b:,} {second}")
-    parts.append(f"hits > {comparison.threshold:g} {comparison.space.unit}".rstrip())
+    parts.append(f"hits > {report.details.threshold:g} {report.space.unit}".rstrip())
     return ", ".join(parts)

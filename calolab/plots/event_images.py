@@ -1,4 +1,4 @@
-"""Images of whole events: single events with their jets drawn in, averages, and the spectrum of pixel energies."""
+"""Images of whole events: single events with their jets, averages, and the spectrum of pixel energies."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ from calolab.spaces import with_unit
 
 JET = "#56b4e9"
 # Labels shown in the title of an event.
-TOLD = ("gluino_mass", "neutralino_mass", "mu")
-BINS = 50
-# A spectrum of pixels reaches to so many times the largest real one.
-MOST_ABOVE = 10
+TITLED = ("gluino_mass", "neutralino_mass", "mu")
 
 
 @hep()
@@ -39,12 +36,12 @@ def gallery(
     Args:
         samples: images in eta and phi of one space under their names, e.g. pile-up at mu = 20 and at 200.
         jets: under the same names the events' `Jets`; circles of their radius are drawn around them, numbered by
-            falling pt. Phi is periodic: a circle that leaves at the one end comes in at the other.
+            falling pt. Phi is periodic: a circle that leaves the image at one end continues at the other.
         events: how many, from the first on, or which.
         log: whether the colours are logarithmic.
 
     Returns:
-        The figure. Over each event stands the sum of its pixels, and what its sample's name does not say.
+        The figure. The title of each event is the sum of its pixels and the labels that its sample's name lacks.
 
     Raises:
         ValueError: if there is no sample, spaces differ or are no images in eta and phi, a sample has too few events,
@@ -57,13 +54,13 @@ def gallery(
     largest = _largest(list(samples), tops)
     filled = [sample.values[chosen][sample.values[chosen] > 0].min(initial=largest) for sample in samples.values()]
     faintest = max(float(min(filled)), scales.FAINTEST * largest)
-    # The scale ends just below the faintest pixel there is, which is seen on the black of the empty ones.
+    # The scale ends just below the faintest pixel, which is so visible against the black of empty ones.
     lowest = faintest * (faintest / largest) ** 0.2 if faintest < largest else scales.FAINTEST * largest
     rows, columns = len(samples), len(chosen)
     figure = new_figure(1.1 + 2.75 * columns + 1.1, 3.5 * rows + 0.95)
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True)
     for row, (name, sample) in enumerate(samples.items()):
-        fixed, varying = _told(sample, chosen)
+        fixed, varying = _labels(sample, chosen)
         for panel, event in zip(panels[row], chosen):
             image = draw(panel, sample.values[event], space, largest, log, lowest)
             facts = [f"Σ {_large(sample.values[event].sum(dtype=float))} {space.unit}"]
@@ -109,7 +106,7 @@ def averages(reference: Sample, generated: Sample) -> Figure:
     panels = figure.subplots(1, 3)
     largest = scales.top(*(float(mean.max()) for mean in means))
     filled = np.concatenate([mean[mean > 0] for mean in means])
-    # Averages span fewer decades than events: those of nearly all pixels.
+    # Averages span fewer decades than single events: the range of nearly all pixels.
     lowest = max(np.quantile(filled, 0.01), 1e-3 * largest) if len(filled) else scales.FAINTEST * largest
     for panel, mean, (name, sample) in zip(panels, means, samples.items()):
         image = draw(panel, mean, space, largest, log=True, lowest=lowest)
@@ -119,7 +116,7 @@ def averages(reference: Sample, generated: Sample) -> Figure:
     pull = np.divide(means[1] - means[0], error, out=np.full(error.shape, np.nan), where=error > 0)
     known = pull[np.isfinite(pull)]
     size = np.sqrt(np.mean(known**2)) if len(known) else 0.0
-    # Up to 3 standard deviations linear: there chance reaches; beyond, however far it goes, logarithmic.
+    # Linear up to 3 standard deviations, the range of chance, and logarithmic beyond.
     most = max(5.0, float(np.abs(known).max(initial=0)))
     norm = SymLogNorm(3, vmin=-most, vmax=most, base=10) if most > 10 else Normalize(-most, most)
     image = panels[2].pcolormesh(*space.layers[0].edges, pull.T, norm=norm, cmap=DIFFERENCE_MAP)
@@ -133,48 +130,28 @@ def averages(reference: Sample, generated: Sample) -> Figure:
 
 
 @hep()
-def pixel_spectrum(reference: Sample, generated: Sample | Mapping[str, Sample], notes: Sequence[str] = ()) -> Figure:
+def pixel_spectrum(spectra, notes: Sequence[str] = ()) -> Figure:
     """The energies of all pixels above zero, real against generated, over their ratio.
 
     Args:
-        reference: images of any space.
-        generated: one sample of the same space, or up to five under their names.
+        spectra: what `validation.pixel_spectra` returns: the reference as `"real"`, then up to five other samples.
         notes: lines for the figure's corner, e.g. a distance and its floor.
 
     Returns:
-        The figure, both axes logarithmic. Pixels per event and bin; the share of empty pixels stands in the corner.
-
-    Raises:
-        ValueError: if the spaces differ or a sample is empty or has no pixel above zero.
+        The figure, both axes logarithmic. Pixels per event and bin; the share of empty pixels is in the corner.
     """
-    others = {"generated": generated} if isinstance(generated, Sample) else dict(generated)
-    samples = {"real": reference, **others}
-    space = reference.space
-    for name, sample in samples.items():
-        if sample.space != space or not len(sample):
-            raise ValueError(
-                f"pixel_spectrum expects events of one space, received {len(sample)} in {sample.space.name!r} as "
-                f"{name!r} beside {space.name!r}."
-            )
-    filled = {name: sample.values[sample.values > 0] for name, sample in samples.items()}
-    if not all(len(pixels) for pixels in filled.values()):
-        raise ValueError(f"No pixel above zero in {[name for name, pixels in filled.items() if not len(pixels)]}.")
-    # A generator may leave traces far below all real pixels: they count in the first bin.
-    low, high = filled["real"].min(), max(pixels.max() for pixels in filled.values())
-    # Far above all real pixels they count in the last bin.
-    high = min(high, MOST_ABOVE * filled["real"].max())
-    edges = np.geomspace(low * 0.999, max(high * 1.001, 2 * low), BINS + 1)
-    drawn, lines = [], list(notes)
-    for (name, sample), colour in zip(samples.items(), SERIES):
-        counts = np.histogram(np.clip(filled[name], low, edges[-1]), edges)[0]
-        beyond = float(np.mean(filled[name] < low)), float(np.mean(filled[name] > edges[-1]))
-        look = {"colour": colour, "beyond": beyond, "name": name}
-        drawn.append(ratios.Histogram(counts / len(sample), np.sqrt(counts) / len(sample), **look))
-        lines.append(f"{name}: {100 * np.mean(sample.values == 0):.3g} % of pixels empty")
-    handles = [*ratios.reference_handles("real", "statistical uncertainty"), *_handles(list(others))]
-    events = ", ".join(f"{len(sample):,} {name}" for name, sample in samples.items())
-    figure, cells = ratios.ratio_grid(1, 1, f"{space.name}, N = {events}", width=8.0, height=5.4, legend=handles)
+    names = list(spectra.histograms)
+    lines = [*notes, *(f"{name}: {100 * spectra.empty[name]:.3g} % of pixels empty" for name in names)]
+    drawn = [
+        ratios.Histogram(found.contents, found.errors, colour=colour, beyond=found.beyond, name=name)
+        for (name, found), colour in zip(spectra.histograms.items(), SERIES)
+    ]
+    handles = [*ratios.reference_handles("real", "statistical uncertainty"), *_handles(names[1:])]
+    events = ", ".join(f"{number:,} {name}" for name, number in spectra.events.items())
+    subject, space = f"{spectra.space.name}, N = {events}", spectra.space
+    figure, cells = ratios.ratio_grid(1, 1, subject, width=8.0, height=5.4, legend=handles)
     upper, lower = ratios.stacked(figure, cells[0], "ratio to real")
+    edges = spectra.histograms[names[0]].edges
     ratios.draw(upper, lower, edges, drawn[0], drawn[1:], notes=lines, logarithmic=(True, True))
     upper.set_ylabel("pixels per event and bin")
     lower.set_xlabel(with_unit(f"{space.quantity} per pixel", space.unit))
@@ -182,7 +159,7 @@ def pixel_spectrum(reference: Sample, generated: Sample | Mapping[str, Sample], 
 
 
 def draw(panel: Axes, values: np.ndarray, space, largest: float, log: bool = True, lowest: float | None = None):
-    """Draw one image into a panel, black where it is empty; returns what a colour bar needs.
+    """Draw one image into a panel, black where it is empty; returns the image for a colour bar.
 
     Pixels beyond `largest` have a colour of their own and are counted in the corner.
 
@@ -201,7 +178,7 @@ def draw(panel: Axes, values: np.ndarray, space, largest: float, log: bool = Tru
 
 
 def circles(panel: Axes, eta: np.ndarray, phi: np.ndarray, radius: float) -> None:
-    """Draw jets as numbered circles; each stands also one turn above and below, so that it wraps at the ends of phi.
+    """Draw jets as numbered circles, also one turn above and below, so that they continue at the other end of phi.
 
     Args:
         panel: where an image in eta and phi is drawn.
@@ -214,7 +191,7 @@ def circles(panel: Axes, eta: np.ndarray, phi: np.ndarray, radius: float) -> Non
             if low - radius < y + turn < high + radius:
                 line = {"fill": False, "edgecolor": JET, "linewidth": 1.8 if number == 1 else 1.2}
                 panel.add_patch(Ellipse((x, y + turn), 2 * radius, 2 * radius, clip_on=True, **line))
-        # The number stands within its circle and within the panel.
+        # The number is within its circle and within the panel.
         height = y + 0.62 * radius if y + radius < high else y - 0.62 * radius
         panel.text(x, height, str(number), color=JET, fontsize=10, ha="center", va="center", clip_on=True)
 
@@ -236,10 +213,10 @@ def _bar(figure, image, panels, label, rows):
     bar.set_label(label)
 
 
-def _told(sample, chosen):
-    """What the labels say: in words where it holds for all chosen events, and the symbols of labels that vary."""
+def _labels(sample, chosen):
+    """Labels in words where all chosen events have the same value, and the symbols of labels that vary."""
     fixed, varying = [], {}
-    for name in TOLD:
+    for name in TITLED:
         text = SYMBOLS[name]
         column = sample.labels[name][chosen] if name in sample.labels else ()
         if len(column) and np.all(column == column[0]):
@@ -250,13 +227,13 @@ def _told(sample, chosen):
 
 
 def _largest(names, tops):
-    """The end of the colours: generated events extend the scale of the others to at most twice its largest value."""
+    """The end of the colour scale: generated events extend that of the others to at most twice its largest value."""
     others = [top for name, top in zip(names, tops) if not name.startswith("generated")] or tops
     return scales.top(max(others), max(tops))
 
 
 def _large(value):
-    """Three digits, and never a power of ten for what an event holds."""
+    """Three digits, without a power of ten."""
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 

@@ -1,4 +1,4 @@
-"""One event with its jets beside the distributions of many: what JetComparison leaves where there is no JavaScript."""
+"""One event with its jets beside the distributions of many: JetComparison's picture without JavaScript."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def show(
         space: of the images.
         images: for "reference" and perhaps "generated" an image, shape `space.shape`, and its jets, one
             (pt, eta, phi, mass) [GeV] each.
-        variables: one dictionary per histogram: `label`, `unit`, `per` (what it holds fractions of), `edges`, and under
+        variables: one dictionary per histogram: `label`, `unit`, `per` (what the bins count), `edges`, and under
             "reference", perhaps "generated" and "alone" the `contents` and `errors` and the fractions `beyond` the
             edges; perhaps `ks` and `floor`.
         radius: of the jets.
-        colours: `high`, the end of the colour scale, and over how many `decades` it goes where it is logarithmic.
+        colours: `high`, the end of the colour scale, and the `decades` that it spans where it is logarithmic.
         log: whether the colours are logarithmic.
-        title: what all have in common.
-        names: what "reference", "generated" and "alone" are called.
-        events: how many of each the histograms hold.
+        title: what all panels have in common.
+        names: of "reference", "generated" and "alone".
+        events: number of events of each in the histograms.
     """
     columns = 3
     texts = {role: f"{names[role]}, {number:,} event{'' if number == 1 else 's'}" for role, number in events.items()}

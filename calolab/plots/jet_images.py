@@ -1,4 +1,4 @@
-"""Figures of jet images: mean images and their differences, what their pixels add up to, and single variables."""
+"""Figures of jet images: mean images and their differences, variables of the pixels, and single variables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from calolab.plots import event_images, scales
-from calolab.plots.ratios import both, draw, number, ratio_grid, ratio_label, stacked
+from calolab.plots.ratios import DISTANCES, both, distance_notes, draw, ratio_grid, ratio_label, stacked
 from calolab.plots.style import DIFFERENCE_MAP, SERIES, add_label, hep, new_figure
 from calolab.spaces import Space, with_unit
 
@@ -58,7 +58,7 @@ def means(rows: Mapping[str, Mapping[str, np.ndarray]], space: Space) -> Figure:
         line[2].tick_params(which="both", top=False, right=False, direction="out")
         line[2].minorticks_off()
         line[2].set_title(_title(name, f"{second} − {first}"), loc="left")
-        # Powers of ten that do not crowd around zero.
+        # Powers of ten that are not too close to zero.
         powers = 10.0 ** np.arange(np.ceil(np.log10(20 * FAINTEST * most)), np.floor(np.log10(most)) + 1)
         ticks = [*-powers[::-1], 0, *powers]
         bar = figure.colorbar(image, ax=line[2], pad=0.015, label=with_unit("difference", space.unit), ticks=ticks)
@@ -72,26 +72,28 @@ def means(rows: Mapping[str, Mapping[str, np.ndarray]], space: Space) -> Figure:
 
 
 @hep()
-def comparison(comparison) -> Figure:
+def comparison(report) -> Figure:
     """Mass, pt, tau_21 and the spectrum of the pixels over their ratios to the reference, one row per class.
 
     Args:
-        comparison: a `validation.JetImageComparison`, or what has its attributes.
+        report: what `validation.compare_jet_images` returns, or one of its parts.
 
     Returns:
-        The figure. Grey is the reference with its statistical band; under- and overflow stand in the outermost bins.
+        The figure. Grey is the reference with its statistical band; under- and overflow are in the outermost bins.
     """
-    names = list(comparison.classes)
-    first, second = comparison.names
-    numbers = "; ".join(f"{name}: {a:,} {first}, {b:,} {second}" for name, (a, b) in comparison.events.items())
-    subject = f"{comparison.space.name}, {numbers}"
-    figure, cells = ratio_grid(len(names), len(PANELS), subject, width=4.7, names=comparison.names)
+    first, second = report.names
+    parts = report.parts or {"all": report}
+    events = [(name, *part.events) for name, part in parts.items()]
+    numbers = "; ".join(f"{name}: {a:,} {first}, {b:,} {second}" for name, a, b in events)
+    subject = f"{report.space.name}, {numbers}"
+    figure, cells = ratio_grid(len(parts), len(PANELS), subject, width=4.7, names=report.names)
     for position, cell in enumerate(cells):
         row, column = divmod(position, len(PANELS))
-        observable = comparison[names[row]][PANELS[column]]
-        upper, lower = stacked(figure, cell, ratio_label(comparison.names))
-        reference, generated = both(observable, comparison.names)
-        notes = [names[row], *_numbers(observable)]
+        name = list(parts)[row]
+        observable = parts[name][PANELS[column]]
+        upper, lower = stacked(figure, cell, ratio_label(report.names))
+        reference, generated = both(observable, report.names)
+        notes = [name, *_numbers(observable)]
         logarithmic = (observable.logarithmic,) * 2
         draw(upper, lower, observable.edges, reference, [generated], notes=notes, logarithmic=logarithmic)
         upper.set_ylabel(observable.height or "fraction of images")
@@ -101,50 +103,33 @@ def comparison(comparison) -> Figure:
 
 
 @hep()
-def distributions(
-    variables: Mapping[str, Mapping[str, np.ndarray]], limits: Mapping[str, tuple[float, float]] | None = None
-) -> Figure:
-    """Histograms of one or more variables, a panel for each, in which samples lie over each other.
+def distributions(variables: Mapping[str, Mapping[str, object]]) -> Figure:
+    """Histograms of one or more variables, one panel for each, in which several samples are drawn.
 
     Args:
-        variables: under what stands on a panel's axis, e.g. `"jet mass [GeV]"`, the values of each sample under its
-            name, shape `(event,)`; NaN are left out.
-        limits: of a panel's axis, under the same name; by default the central 99 % of all values.
+        variables: what `validation.distributions` returns: by the label of its axis, e.g. `"jet mass [GeV]"`, the
+            `validation.binning.Histogram` of each sample by its name.
 
     Returns:
-        The figure: fractions of each sample's events, those outside in the outermost bins, which are as narrow as the
-        smallest sample allows. A name that ends in ` (jet)`, as in `"QCD (jet)"`, is dashed in the colour of `"QCD"`.
-
-    Raises:
-        ValueError: if there is no variable, or a sample without a finite value.
+        The figure: fractions of each sample's events, those outside in the outermost bins. A name that ends in
+        ` (jet)`, as in `"QCD (jet)"`, is dashed in the colour of `"QCD"`.
     """
-    finite = {
-        label: {name: np.asarray(values)[np.isfinite(values)] for name, values in samples.items()}
-        for label, samples in variables.items()
-    }
-    if not all(samples and all(map(len, samples.values())) for samples in finite.values()) or not finite:
-        raise ValueError("distributions expects at least one variable, and finite values of every sample in it.")
-    figure = new_figure(5.2 * max(1.2, len(finite)), 4.6)
-    panels = figure.subplots(1, len(finite), squeeze=False)[0]
-    for panel, (label, samples) in zip(panels, finite.items()):
-        low, high = np.quantile(np.concatenate(list(samples.values())), (0.005, 0.995))
-        low, high = (limits or {}).get(label, (low, high if high > low else low + 1))
-        bins = int(np.clip(3 * min(map(len, samples.values())) ** (1 / 3), 10, 40))
-        edges = np.linspace(low, high, bins + 1)
-        # As elsewhere what is real is dark, and what is compared with it in colour.
+    figure = new_figure(5.2 * max(1.2, len(variables)), 4.6)
+    panels = figure.subplots(1, len(variables), squeeze=False)[0]
+    for panel, (label, samples) in zip(panels, variables.items()):
+        # Real samples are dark, and generated ones in colour, as in all figures.
         palette = SERIES if next(iter(samples)).startswith("real") else [*SERIES[1:], SERIES[0]]
         colours = dict(zip(dict.fromkeys(name.removesuffix(" (jet)") for name in samples), palette))
         handles, highest = [], 0.0
-        for name, values in samples.items():
-            contents = np.histogram(np.clip(values, low, high), edges)[0] / len(values)
+        for name, found in samples.items():
             jet = name.endswith(" (jet)")
             look = {"color": colours[name.removesuffix(" (jet)")], "linewidth": 1.2 if jet else 1.8}
             look["linestyle"] = "--" if jet else "-"
-            panel.stairs(contents, edges, **look)
-            handles.append(Line2D([], [], label=f"{name}, {len(values):,}", **look))
-            highest = max(highest, contents.max())
+            panel.stairs(found.contents, found.edges, **look)
+            handles.append(Line2D([], [], label=f"{name}, {found.entries:,}", **look))
+            highest = max(highest, found.contents.max())
         panel.legend(handles=handles, fontsize=10.5)
-        panel.set(xlabel=label, ylabel="fraction of images", xlim=(low, high))
+        panel.set(xlabel=label, ylabel="fraction of images", xlim=found.edges[[0, -1]])
         panel.set_ylim(0, highest * (1.15 + 0.09 * len(handles)))
     add_label(figure)
     return figure
@@ -156,11 +141,6 @@ def _title(row: str, title: str) -> str:
 
 def _numbers(observable):
     """The distances for a panel's corner, each with its floor."""
-    names = {"ks": "KS", "w1": "W₁/σ", "separation": "S"}
-    lines = [
-        f"{text} {number(observable.distances[name].value)} (floor {number(observable.distances[name].floor)})"
-        for name, text in names.items()
-        if name in observable.distances
-    ]
     undefined = observable.undefined[1]
-    return lines + ([f"{undefined} empty images left out"] if undefined else [])
+    left_out = [f"{undefined} empty images left out"] if undefined else []
+    return distance_notes(observable, DISTANCES) + left_out

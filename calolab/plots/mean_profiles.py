@@ -33,11 +33,11 @@ def show(
         log: whether the profiles are drawn on a logarithmic scale.
         spread: whether bands show the spread of the showers instead of the error of the mean.
         energies: the incident energies of all showers under the samples' names, and the (lowest, highest) chosen [GeV].
-        table: rows of text to write below, the first of them the heads of the columns.
+        table: rows of text to write below, of which the first is the header.
 
     Returns:
-        The figure. The reference sets the scales, a second sample extends them to at most twice its maximum; what lies
-        beyond is marked at the border.
+        The figure. The reference sets the scales, a second sample extends them to at most twice its maximum; values
+        beyond are marked at the border.
     """
     names = list(profiles)
     colours = dict(zip(names, (REFERENCE, GENERATED)))
@@ -76,14 +76,14 @@ def show(
 
 
 def _half(profile, spread):
-    """Standard error of the mean or standard deviation, bin by bin; unknown (not drawn) for a single shower."""
+    """Standard error of the mean or standard deviation, bin by bin; undefined (not drawn) for a single shower."""
     n = len(profile)
     deviation = profile.std(axis=0, ddof=1) if n > 1 else np.full(profile.shape[1], np.nan)
     return deviation if spread else deviation / np.sqrt(n)
 
 
 def _set_height(panel, edges, means, errors, colours, log, unit):
-    """Limits that the first sample sets, with marks where the second leaves them."""
+    """Limits set by the first sample, with marks where the second exceeds them."""
     if not means:
         return
     tops = [float(np.nanmax(mean + np.nan_to_num(errors[name]))) for name, mean in means.items()]
@@ -99,7 +99,7 @@ def _set_height(panel, edges, means, errors, colours, log, unit):
 
 
 def _ratio(panel, edges, means, errors, colours):
-    """Both over the first: 0.5 to 1.5, or 0 to 2 where many bins differ; arrows stand where it goes beyond."""
+    """Both over the first: 0.5 to 1.5, or 0 to 2 where many bins differ; arrows mark ratios beyond."""
     base = next(iter(means.values()))
     base = np.where(base > 0, base, np.nan)
     (second, mean) = list(means.items())[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,8 +16,10 @@ from matplotlib.ticker import MaxNLocator
 from calolab.plots import scales
 from calolab.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, add_label, new_figure
 
-# Smaller fractions beyond the edges are what any sample has in its tails.
+# Smaller fractions beyond the edges are the tails that any sample has.
 LEAST_BEYOND = 0.02
+# How distances are written in the panels of showers and jet images.
+DISTANCES = {"ks": "KS", "w1": "W₁/σ", "separation": "S"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,8 +29,8 @@ class Histogram:
     Args:
         contents, errors: shape `(bins,)`.
         colour, line, marker: of its steps and of its points in the ratio.
-        beyond: fractions of its entries below the first and above the last edge; they stand in the outermost bins.
-        name: what it is called where it leaves the panel.
+        beyond: fractions of its entries below the first and above the last edge; they are in the outermost bins.
+        name: its name where it exceeds the panel.
     """
 
     contents: np.ndarray
@@ -68,16 +70,16 @@ def ratio_grid(
     Args:
         rows, columns: of cells.
         subject: what belongs to all panels.
-        width, height: of a cell with what stands around it.
+        width, height: of a cell with its margins.
         legend: handles; by default those of a reference and a generated sample, None for no legend.
         titles: whether the upper panels of the first row have titles.
         names: of these two samples.
     """
     # One column is too narrow for the label and the subject in one line.
     lines = 1 + (legend is not None) + (columns == 1)
-    aloft = 0.25 * titles
+    titled = 0.25 * titles
     header = 0.13 + 0.27 * lines
-    total = (columns * width, rows * height + header + aloft)
+    total = (columns * width, rows * height + header + titled)
     figure = new_figure(*total, arranged=False)
     left, right, bottom, gap = 0.85, 0.2, 0.65, 0.85
     inner = width - left - right, height - gap
@@ -87,7 +89,7 @@ def ratio_grid(
         left=left / total[0],
         right=1 - right / total[0],
         bottom=bottom / total[1],
-        top=1 - (header + aloft + gap - bottom) / total[1],
+        top=1 - (header + titled + gap - bottom) / total[1],
         wspace=(left + right) / inner[0],
         hspace=gap / inner[1],
     )
@@ -114,7 +116,7 @@ def ratio_grid(
 
 
 def reference_handles(reference: str, uncertainty: str) -> list[Patch]:
-    """What a legend shows for the reference and for its statistical band."""
+    """The legend's entries of the reference and of its statistical band."""
     return [
         Patch(facecolor=REFERENCE_FILL, edgecolor=REFERENCE, label=reference),
         Patch(facecolor=REFERENCE, alpha=0.35, label=uncertainty),
@@ -122,7 +124,7 @@ def reference_handles(reference: str, uncertainty: str) -> list[Patch]:
 
 
 def ratio_label(names: Sequence[str]) -> str:
-    """What stands at a ratio panel: `gen. / ref.`, or where the samples have names of their own, the reference's."""
+    """The label of a ratio panel: `gen. / ref.`, or with the reference's name where the samples have names."""
     return "gen. / ref." if names[0] in ("reference", "real") else f"ratio to {names[0]}"
 
 
@@ -184,12 +186,12 @@ def draw(
 
 
 def ratio_points(panel: Axes, positions, ratios: Sequence[tuple], uncertain, size: float) -> None:
-    """Ratios on an axis about one that is as narrow as holds nearly all that are certain, and 0 to 2 at the widest.
+    """Ratios on an axis about one, as narrow as nearly all well-measured ratios allow, and 0 to 2 at the widest.
 
     Args:
         panel: where.
         positions: shape `(point,)`.
-        ratios: for each set of points the ratios, their errors, and what has a `colour` and a `marker`.
+        ratios: for each set of points the ratios, their errors, and an object with `colour` and `marker`.
         uncertain: relative uncertainty of the reference at each point.
         size: of the markers.
     """
@@ -202,7 +204,7 @@ def ratio_points(panel: Axes, positions, ratios: Sequence[tuple], uncertain, siz
     panel.axhline(1.0, color=REFERENCE, linewidth=0.9)
     for ratio, error, look in ratios:
         panel.errorbar(positions, ratio, error, fmt=look.marker, color=look.colour, markersize=size, elinewidth=1.0)
-        # A point beyond the panel is shown as an arrow at its border, not lost.
+        # A point beyond the panel is shown as an arrow at its border.
         borders = ((ratio > 1 + half, 1 + 0.92 * half, "^"), (ratio < 1 - half, 1 - 0.92 * half, "v"))
         for outside, border, arrow in borders:
             panel.plot(positions[outside], np.full(outside.sum(), border), arrow, color=look.colour, markersize=3.5)
@@ -215,15 +217,32 @@ def band(panel: Axes, edges, centre, half, **style) -> None:
 
 
 def number(value: float) -> str:
-    """A distance as the legends write it."""
+    """A distance as written in legends."""
     if not np.isfinite(value):
         return "–"
     return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.1e}".replace("e-0", "e-")
 
 
+def distance_notes(observable, words: Mapping[str, str], spread: bool = False) -> list[str]:
+    """The distances of an observable for a panel's corner, each with its floor.
+
+    Args:
+        observable: a `validation.Observable`, or what has its `distances`.
+        words: how the distances are written, by name; those that the observable lacks are left out.
+        spread: whether the floor's standard deviation is written, too.
+    """
+    lines = []
+    for name, text in words.items():
+        if name in observable.distances:
+            one = observable.distances[name]
+            floor = f"{number(one.floor)} ± {one.floor_spread:.1g}" if spread else number(one.floor)
+            lines.append(f"{text} {number(one.value)} (floor {floor})")
+    return lines
+
+
 def _scale(panel, edges, reference, others, logarithmic, lines):
-    """Limits that the reference sets, with room for the notes above the curves."""
-    # Bands count where they belong to a bin that others can be compared with.
+    """Limits set by the reference, with room for the notes above the curves."""
+    # The limits include the statistical band of the reference.
     top = scales.top(
         float((reference.contents + reference.errors).max()),
         max((float(other.contents.max()) for other in others), default=0.0),
@@ -238,17 +257,17 @@ def _scale(panel, edges, reference, others, logarithmic, lines):
         panel.set_ylim(bottom, top * (top / bottom) ** 0.45)
     else:
         panel.set_ylim(0, (1.5 if lines < 4 else 1.3 + 0.07 * lines) * top)
-        # The zero would stand in the ratio panel's highest label.
+        # The zero would overlap the ratio panel's highest label.
         panel.yaxis.set_major_locator(MaxNLocator(6, prune="lower"))
 
 
 def _mark_overflow(panel, edges, histograms):
-    """Arrows at the ends of the axis, with the fraction of the entries that stand in the outermost bins from beyond."""
+    """Arrows at the ends of the axis, with the fraction of the entries beyond, which are in the outermost bins."""
     for line, one in enumerate(one for one in histograms if max(one.beyond) >= LEAST_BEYOND):
         look = {"transform": panel.get_xaxis_transform(), "fontsize": 9.5, "color": one.colour, "va": "center"}
         look["path_effects"] = [patheffects.withStroke(linewidth=2.5, foreground="white")]
         height = 0.5 - 0.08 * line
-        # Beside the outermost bin, in which they stand.
+        # Beside the outermost bin, which includes them.
         if one.beyond[1] >= LEAST_BEYOND:
             panel.text(edges[-2], height, f"{percent(one.beyond[1])} beyond ▸ ", ha="right", **look)
         if one.beyond[0] >= LEAST_BEYOND:
@@ -256,5 +275,5 @@ def _mark_overflow(panel, edges, histograms):
 
 
 def percent(fraction: float) -> str:
-    """A fraction in per cent with two digits, as it stands in a panel."""
+    """A fraction in per cent with two digits, as written in a panel."""
     return f"{100 * fraction:.0f} %" if fraction >= 0.095 else f"{100 * fraction:.2g} %"

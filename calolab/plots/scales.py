@@ -1,4 +1,4 @@
-"""Scales that the reference sets: axes and colours on which a bad generator cannot hide what it is compared with."""
+"""Scales set by the reference: axes and colours on which a bad generator does not hide the reference."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from calolab.plots.style import DIFFERENCE_MAP, ENERGY_MAP
 
 # A generated sample extends the scale of its reference to at most this multiple.
 REACH = 2.0
-# Energies below this fraction of the largest are drawn alike on the logarithmic scale.
+# Energies below this fraction of the largest all have the faintest colour of the logarithmic scale.
 FAINTEST = 1e-4
 # Cells beyond the scale: above its end, and below it or, where nothing should be negative, below zero.
 OVER, UNDER = "#1fd6b5", "#8a3ffc"
@@ -29,7 +29,7 @@ def top(reference: float, others: float = 0.0) -> float:
 
     Args:
         reference: largest value of the reference; 0 if it has none above zero.
-        others: largest value of what is compared with it.
+        others: largest value of the other samples.
     """
     if reference > 0:
         return float(min(max(reference, others), REACH * reference))
@@ -37,10 +37,10 @@ def top(reference: float, others: float = 0.0) -> float:
 
 
 def colour_map(signed: bool = False) -> Colormap:
-    """The colours of cells, those beyond either end of the scale included."""
+    """The colours of cells, including those beyond either end of the scale."""
     if signed:
         return matplotlib.colormaps[DIFFERENCE_MAP].with_extremes(over=OVER, under=UNDER)
-    # What is fainter than the faintest colour has this colour, too.
+    # Fainter values also have the faintest colour.
     return ListedColormap(matplotlib.colormaps[ENERGY_MAP](np.linspace(_DIMMEST, 1, 256))).with_extremes(over=OVER)
 
 
@@ -59,7 +59,7 @@ def colour_norm(high: float, log: bool, *, low: float | None = None, signed: boo
 
 
 def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize, unit: str = "", signed: bool = False):
-    """Draw cells into a panel, black where they are empty, and say how many lie beyond the scale.
+    """Draw cells into a panel, black where they are empty, and count those beyond the scale.
 
     Args:
         panel: where.
@@ -70,7 +70,7 @@ def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize,
         signed: whether the quantity can be negative.
 
     Returns:
-        What a colour bar needs.
+        The image, for a colour bar.
     """
     shown = cells
     if not signed:
@@ -92,9 +92,9 @@ def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize,
 
 
 def beyond(cells: np.ndarray, high: float, unit: str = "", signed: bool = False) -> list[str]:
-    """In words, how many cells lie beyond either end of a colour scale, and how far; empty if none does."""
+    """In words, how many cells are beyond either end of a colour scale, and how far; empty if none is."""
     low = -high if signed else 0.0
-    # An end that is a cell's own value can be rounded.
+    # An end that equals a cell's own value can be rounded.
     above, below = np.sum(cells > high * (1 + 1e-6)), np.sum(cells < low * (1 + 1e-6))
     lines = []
     if above:
@@ -124,13 +124,13 @@ def mark_zero(bar) -> None:
 
 
 def mark_beyond(panel: Axes, positions, heights: np.ndarray, high: float, name: str, colour, unit: str = "") -> None:
-    """Mark what lies above a panel's vertical scale by arrows at its border, and say how far it reaches.
+    """Mark values above a panel's vertical scale by arrows at its border, and write the largest.
 
     Args:
         panel: where, with a linear or logarithmic scale that ends at `high`.
         positions, heights: of the points or bins, shape `(point,)`.
         high: upper end of the scale.
-        name, colour: whose heights they are.
+        name, colour: of the sample.
         unit: of the heights.
     """
     heights = np.asarray(heights, dtype=float)

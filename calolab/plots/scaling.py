@@ -1,4 +1,4 @@
-"""How a training scales: where the time of a step goes, and the efficiency on many ranks as a model has it."""
+"""How a training scales: the parts of a step's time, and the efficiency on many ranks, measured and by a model."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.ticker import MaxNLocator
 from calolab.plots.style import REFERENCE, SERIES, add_label, hep, new_figure
 
 PARTS = ("compute", "waiting", "allreduce")
-# Ranks, efficiency, and what it is: other networks on other hardware, to be seen beside, not compared.
+# Ranks, efficiency and source: other networks on other hardware, shown for orientation, not for comparison.
 PUBLISHED = (
     (12, 0.989, "published: 3DGAN on 12 P100, training only (LNCS 11887)"),
-    (128, 0.94, "as told in talks: 3DGAN with Horovod on 128 nodes"),
+    (128, 0.94, "presented in talks: 3DGAN with Horovod on 128 nodes"),
 )
 
 
@@ -25,7 +25,7 @@ def show(report, predictions: Sequence = (), published: Sequence[tuple[int, floa
     Args:
         report: with `points`, each a `kind`, `ranks`, `step`, `compute`, `waiting`, `allreduce` [s], `efficiency` and
             `error`.
-        predictions: each with `network.name`, `ranks` and `efficiency`; drawn as what they are, extrapolations.
+        predictions: each with `network.name`, `ranks` and `efficiency`; drawn as extrapolations.
         published: ranks, efficiency and label of points of other hardware.
     """
     figure = new_figure(12.0, 5.4)

@@ -1,4 +1,4 @@
-"""Showers from three sides: one event or the mean of all, energies summed along the line of sight."""
+"""Showers in three projections: one event or the mean of all, energies summed along the line of sight."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def views(samples: Sample | Mapping[str, Sample], event: int | None = None) -> F
 
 
 def _sides(space):
-    """What the columns show: the sum along each axis, along the beam first; or each layer where layers differ."""
+    """The columns: the sum along each axis, along the beam first; or each layer where layers differ."""
     if not space.has_depth:
         return [(space.axes[0], None)]
     if not space.regular:
@@ -92,7 +92,7 @@ def _ratios(figure, panels, planes, space, names):
         cells, edges, axes = first
         known = cells > 1e-6 * cells.max(initial=0)
         ratio = np.divide(second[0], cells, out=np.full(cells.shape, np.nan), where=known)
-        # Nothing over something is the scale's lowest colour; the grey of unknown cells is for nothing over nothing.
+        # Zero over a positive mean has the lowest colour; grey is for cells where both are zero.
         ratio[known & (ratio <= 0)] = 1e-9
         panel.set_facecolor(REFERENCE_FILL)
         image = panel.pcolormesh(*edges, ratio.T, norm=LogNorm(1 / 3, 3, clip=True), cmap=DIFFERENCE_MAP)

@@ -74,7 +74,7 @@ def show(
         log: whether the colours are logarithmic.
         signed: whether the quantity can be negative; by default whether a cell of the first sample is.
         largest: the value of the last colour; by default that of the event.
-        facts: what stands over each sample; by default its labels and visible energy.
+        facts: the title of each sample; by default its labels and visible energy.
         curves: further lines of the energy in each slice, shape `(line, slice)`, under the sample they belong to.
         response: a panel of the visible energy against the incident one: `energies` [GeV], `at`, and under each
             sample's name lines of shape `(line, energy)`, the last of them the one shown.
@@ -100,8 +100,8 @@ def show(
         image = scales.draw_cells(panel, edges, cells, norm, space.unit, signed)
         _name_axes(panel, space, axes)
         panel.set_title(name, loc="left", color=colours[name], fontweight="bold")
-        told = (facts or {}).get(name, _facts(samples[name], event))
-        panel.set_title(told, loc="right", fontsize=11 if len(told) < 36 else 9)
+        title = (facts or {}).get(name, _facts(samples[name], event))
+        panel.set_title(title, loc="right", fontsize=11 if len(title) < 36 else 9)
     what = ", event sum" if position is None and space.has_depth else " per cell"
     ends = scales.extended([cells for cells, _, _ in planes.values()], norm, signed)
     label = with_unit(f"{space.quantity}{what}", space.unit)
@@ -140,7 +140,7 @@ def where(space: Space, axis: str, position: int | None) -> str:
 
 
 def _largest(samples, event, planes, position, signed):
-    """The end of the scale: it belongs to the event, not to the slice, so that slices can be compared."""
+    """The end of the scale: that of the event, not of the slice, so that slices can be compared."""
     shown = [p[0] for p in planes.values()] if position is None else [s.values[event] for s in samples.values()]
     sizes = [float(np.abs(cells).max() if signed else cells.max()) for cells in shown]
     return scales.top(sizes[0], max(sizes[1:], default=0.0))

@@ -1,4 +1,4 @@
-"""How every figure of calolab looks: colours, HEP style, label, and a figure that a notebook shows by itself."""
+"""The style of all figures: colours, HEP style, label, and a figure that a notebook shows by itself."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class ShownFigure(Figure):
 
     def _repr_png_(self):
         # Twice the resolution, shown at the nominal size: sharp on every screen. Maps are noise, which does not
-        # compress: many of them in one figure would weigh megabytes.
+        # compress: a figure with many of them would take megabytes.
         for scale, colours in ((2, None), (2, 256), (1, 256), (1, 128)):
             picture = _png(self, scale, colours)
             if len(picture) <= HEAVY:
@@ -76,7 +76,7 @@ def _png(figure: Figure, scale: float, colours: int | None = None) -> bytes:
 
 
 def alt_text(figure: Figure) -> str:
-    """A figure in words, for those who do not see it: what each panel shows, from its titles, axes and legend."""
+    """A figure in words, for screen readers: what each panel shows, from its titles, axes and legend."""
     panels = dict.fromkeys(filter(None, (_panel_in_words(panel) for panel in figure.axes)))
     text = "; ".join(panels)
     return f"Figure: {_plain(text) if text else 'no labelled panels'}."
@@ -97,7 +97,7 @@ def _joined(texts: Iterable[str]) -> str:
 
 
 def _plain(text: str) -> str:
-    r"""Without the signs of mathtext: `$p_T$` reads p_T, `$10^{-3}$` 10^-3."""
+    r"""Without the markup of mathtext: `$p_T$` reads p_T, `$10^{-3}$` 10^-3."""
     for sign in ("$", "{", "}", r"\mathrm", r"\,", "\\"):
         text = text.replace(sign, "")
     return " ".join(text.split())
@@ -105,22 +105,22 @@ def _plain(text: str) -> str:
 
 @contextmanager
 def hep():
-    """The HEP style inside a `with hep():` block or a function decorated with `@hep()`; nothing stays changed."""
+    """The HEP style inside a `with hep():` block or a function decorated with `@hep()`; settings are restored."""
     with matplotlib.rc_context(_STYLE):
         yield
 
 
 def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
-    """An empty figure of `width` x `height` inches, no part of pyplot's state; it may arrange its panels itself."""
+    """An empty figure of `width` x `height` inches, independent of pyplot; with `arranged` its layout is automatic."""
     return ShownFigure(figsize=(width, height), layout="constrained" if arranged else None, facecolor="white")
 
 
 def add_label(where: Figure | Axes, right: str = "", supplement: str = "simulation") -> None:
-    """Write "calolab simulation" over a figure or one panel, where an experiment would write its name.
+    """Write "calolab simulation" above a figure or one panel, at the place of an experiment's name.
 
     Args:
         where: the figure, or the panel.
-        right: what belongs to all of it, at the right end: space, number of events, energies.
+        right: text at the right end that applies to the whole figure: space, number of events, energies.
         supplement: the word after "calolab".
     """
     if isinstance(where, Axes):

@@ -20,11 +20,11 @@ WORDS = {"pixels": "KS", "power_spectrum": "rms ln ratio", **dict.fromkeys(("v0"
 
 
 @hep()
-def comparison(comparison) -> Figure:
+def comparison(report) -> Figure:
     """Pixel histogram and power spectrum over their ratios to the reference, and the Minkowski functionals below.
 
     Args:
-        comparison: a `validation.MapComparison`, or what has its attributes.
+        report: what `validation.compare_maps` returns, or what has its attributes.
 
     Returns:
         The figure. Grey is the reference, bands are standard errors of the means over maps; each legend has the
@@ -36,10 +36,10 @@ def comparison(comparison) -> Figure:
     upper = figure.add_gridspec(1, 2, left=left, right=right, top=1 - 1.0 / height, bottom=0.5, wspace=0.17)
     lower = figure.add_gridspec(1, 3, left=left, right=right, top=0.5 - 0.85 / height, bottom=0.7 / height, wspace=0.28)
     for name, cell in zip(("pixels", "power_spectrum"), upper):
-        _with_ratio(figure, cell, comparison[name], ratio_label(comparison.names))
+        _with_ratio(figure, cell, report[name], ratio_label(report.names))
     for name, cell in zip(("v0", "v1", "v2"), lower):
         panel = figure.add_subplot(cell)
-        curve = comparison[name]
+        curve = report[name]
         _curves(panel, curve)
         low, high = _limits(curve)
         panel.set(xlabel=curve.axis, xlim=curve.positions[[0, -1]], ylim=(low, high + 0.3 * (high - low)))
@@ -51,11 +51,11 @@ def comparison(comparison) -> Figure:
         (Line2D([], [], color=REFERENCE, linewidth=1.6), Patch(facecolor=REFERENCE_FILL)),
         (Line2D([], [], color=GENERATED, linewidth=1.8), Patch(facecolor=GENERATED, alpha=0.25)),
     ]
-    words = [f"{name} ± standard error" for name in comparison.names]
+    words = [f"{name} ± standard error" for name in report.names]
     place = (left, 1 - 0.78 / height)
     figure.legend(handles, words, loc="lower left", bbox_to_anchor=place, ncols=2, borderpad=0, borderaxespad=0)
-    (first, second), (a, b) = comparison.names, comparison.events
-    add_label(figure, f"{comparison.space.name}, N = {a:,} {first}, {b:,} {second} maps")
+    (first, second), (a, b) = report.names, report.events
+    add_label(figure, f"{report.space.name}, N = {a:,} {first}, {b:,} {second} maps")
     return figure
 
 
@@ -110,7 +110,7 @@ def _with_ratio(figure, cell, curve, label):
     upper, lower = stacked(figure, cell.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0), label)
     _curves(upper, curve, spectrum=curve.name == "power_spectrum")
     reference, generated = curve.reference, curve.generated
-    # Nothing is expected of bins that the reference leaves all but empty.
+    # Bins that are all but empty in the reference are left out.
     shown = reference > (1e-4 * reference.max() if curve.name == "pixels" else 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, error, uncertain = (
@@ -145,7 +145,7 @@ def _curves(panel, curve, spectrum=False):
     ):
         mean, error = getattr(curve, name) * scale, getattr(curve, f"{name}_error") * scale
         panel.fill_between(x, mean - error, mean + error, color=fill, alpha=alpha, linewidth=0)
-        # An empty bin has no place on a logarithmic axis.
+        # An empty bin cannot be drawn on a logarithmic axis.
         mean = np.where(mean > 0, mean, np.nan) if curve.name == "pixels" else mean
         panel.plot(x, mean, color=colour, linewidth=1.8 if name == "generated" else 1.6)
 
@@ -163,7 +163,7 @@ def _limits(curve):
 
 
 def _distance(panel, curve):
-    """Distance and floor, where a legend would stand."""
+    """Distance and floor, in the place of a legend."""
     one = curve.distance
     text = f"{WORDS[curve.name]} {one.value:.2g} (floor {one.floor:.2g} ± {one.floor_spread:.1g})"
     panel.text(0.97, 0.96, f"{curve.label}\n{text}", transform=panel.transAxes, ha="right", va="top", fontsize=11)

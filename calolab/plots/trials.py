@@ -1,4 +1,4 @@
-"""Figures of a hyper-parameter search: how each trial learns, and which parameters the good ones share."""
+"""Figures of a hyper-parameter search: the metric of each trial by epoch, and the parameters of the best ones."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ COLOURS = "viridis_r"  # dark is good
 def learning_curves(
     trials: Sequence, metric: str, direction: str = "minimize", floor: tuple[float, float] | None = None
 ) -> Figure:
-    """The metric of every trial against its epochs; the best trial stands out.
+    """The metric of every trial against its epochs; the best trial is highlighted.
 
     Args:
-        trials: `search.Trial`, or what has its `number`, `epochs`, `value` and `best_epoch`.
-        metric: which number of an epoch is drawn.
+        trials: `search.Trial`, or records with its `number`, `epochs`, `value` and `best_epoch`.
+        metric: the number of each epoch to draw.
         direction: `"minimize"` or `"maximize"`.
         floor: mean and standard deviation of the metric between real events, drawn as a band.
     """
@@ -62,12 +62,12 @@ def parallel_coordinates(trials: Sequence, space: Mapping, metric: str, directio
     """One line per trial through its parameters to its best value of the metric, the best trials darkest and on top.
 
     Args:
-        trials: `search.Trial`, or what has its `parameters` and `value`; those without a value are left out.
+        trials: `search.Trial`, or records with its `parameters` and `value`; those without a value are left out.
         space: for each parameter a range with `low`, `high` and `log`, or a choice with `values`.
         metric: name of the last axis.
         direction: `"minimize"` or `"maximize"`.
     """
-    judged = [trial for trial in trials if trial.value is not None]
+    rated = [trial for trial in trials if trial.value is not None]
     figure = new_figure(max(6.0, 1.7 * (len(space) + 1)), 4.4)
     panel = figure.subplots()
     panel.set(xlim=(-0.25, len(space) + 0.45), ylim=(-0.06, 1.06), xticks=range(len(space) + 1), yticks=[])
@@ -79,17 +79,17 @@ def parallel_coordinates(trials: Sequence, space: Mapping, metric: str, directio
     for place, parameter in enumerate(space.values()):
         for value in _marks(parameter):
             _name(panel, place, _height(parameter, value), value)
-    if not judged:
+    if not rated:
         panel.text(0.5, 0.5, "no trial has a value yet", transform=panel.transAxes, ha="center")
         return figure
-    values = np.array([trial.value for trial in judged])
+    values = np.array([trial.value for trial in rated])
     log = values.min() > 0 and values.max() > 10 * values.min()
     scale = (LogNorm if log else Normalize)(values.min(), values.max() if np.ptp(values) else values.min() + 1)
     for value in (values.min(), values.max()):
         _name(panel, len(space), float(scale(value)), float(value))
     sign = 1 if direction == "minimize" else -1
     colours = matplotlib.colormaps[COLOURS]
-    for trial in sorted(judged, key=lambda trial: -sign * trial.value):
+    for trial in sorted(rated, key=lambda trial: -sign * trial.value):
         share = float(scale(trial.value))
         heights = [_height(parameter, trial.parameters[name]) for name, parameter in space.items()]
         colour = colours(1 - share if sign == 1 else share)
@@ -98,9 +98,9 @@ def parallel_coordinates(trials: Sequence, space: Mapping, metric: str, directio
 
 
 def _best(trials, direction):
-    judged = [trial for trial in trials if trial.value is not None]
+    rated = [trial for trial in trials if trial.value is not None]
     sign = 1 if direction == "minimize" else -1
-    return min(judged, key=lambda trial: sign * trial.value, default=None)
+    return min(rated, key=lambda trial: sign * trial.value, default=None)
 
 
 def _marks(parameter):
@@ -108,7 +108,7 @@ def _marks(parameter):
 
 
 def _height(parameter, value) -> float:
-    """Where a value stands on its axis, from 0 to 1."""
+    """The position of a value on its axis, from 0 to 1."""
     if hasattr(parameter, "values"):
         return (list(parameter.values).index(value) + 0.5) / len(parameter.values)
     low, high = parameter.low, parameter.high

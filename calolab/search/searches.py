@@ -19,8 +19,9 @@ from calolab.search.driver import SearchDriver
 from calolab.search.proposals import METHODS, PRUNERS, Proposer
 from calolab.search.space import check_space, from_dict, to_dict
 from calolab.search.store import TrialStore
-from calolab.search.table import SearchTable, best_first, make_table
+from calolab.search.table import best_first, make_table
 from calolab.search.trials import ENDED, Trial, trial_folder
+from calolab.tables import Table
 
 REMEDY = "Free some space, or search in a folder= on another disk."
 
@@ -290,7 +291,7 @@ class Search:
 
         return models.load(path)
 
-    def table(self, top: int = 10) -> SearchTable:
+    def table(self, top: int = 10) -> Table:
         """The best trials with their parameters and the metrics of their best epoch."""
         return make_table(self.trials, self.metric, self.direction, top)
 

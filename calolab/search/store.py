@@ -11,7 +11,7 @@ import re
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from calolab.files import full_disk
@@ -220,8 +220,9 @@ class TrialStore:
             self.version += 1
 
     def _show(self, trial: Trial) -> None:
-        epochs = self.logs[trial.number].records()
-        self._trials[trial.number] = trial.with_epochs(epochs, self.settings["metric"], self.settings["direction"])
+        log, settings = self.logs[trial.number], self.settings
+        trial = trial.with_epochs(log.records(), settings["metric"], settings["direction"])
+        self._trials[trial.number] = replace(trial, scores=log.scores(trial.best_epoch))
         self.version += 1
 
     def _open(self, path: Path, settings: Mapping | None, writing: bool) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from calolab.cluster import on_engine
 from calolab.distributed import horovod
+from calolab.scores import Score, named_scores
 from calolab.search.trials import TrialLog, trial_folder
 
 BEST = "best.gan"
@@ -93,23 +94,26 @@ class TrialContext:
         """Whether a stop was requested: return soon, otherwise the trial is interrupted after two seconds."""
         return on_engine.stop_requested.is_set()
 
-    def report(self, epoch: int, **metrics: float) -> None:
+    def report(self, epoch: int, **metrics: float | Score) -> None:
         """Record metrics of an epoch; further calls for the same epoch add to it.
 
         Args:
             epoch: from 0.
-            metrics: numbers by name; the search optimises the one that is its metric.
+            metrics: numbers or scores by name; the search optimises the one that is its metric.
 
         Raises:
             TypeError: if a metric is not a number.
             TrialDiverged: if the search's metric is not finite; the trial then ends as failed.
         """
+        scores = {name: value for name, value in metrics.items() if isinstance(value, Score)}
+        metrics |= {name: score.value for name, score in scores.items()}
         for name, value in metrics.items():
             if not isinstance(value, numbers.Real) and getattr(value, "shape", None) != ():
                 raise TypeError(f"trial.report expects numbers, received {name}={value!r}.")
         measured = {name: float(value) for name, value in metrics.items()}
         self._last = int(epoch)
-        self._lines.append(epoch=self._last, **measured)
+        scored = {"scored": {name: score.to_dict() for name, score in scores.items()}} if scores else {}
+        self._lines.append(epoch=self._last, **measured, **scored)
         metric = self._task.metric
         if metric in measured and not math.isfinite(measured[metric]):
             self.divergence = f"The trial diverged: {metric} is {measured[metric]} in epoch {self._last + 1}."
@@ -255,12 +259,12 @@ class _Epochs:
 
         def scored(gan):
             with self._trial.may_interrupt():
-                scores = {name: float(value) for name, value in score(gan).items()}
+                scores = named_scores(score(gan))
             self._report(scores)
             return scores
 
         return scored
 
-    def _report(self, measured: Mapping[str, float]) -> None:
+    def _report(self, measured: Mapping[str, float | Score]) -> None:
         self._trial.report(self._epoch, **measured)
-        self._trial.keep(self._gan, measured)
+        self._trial.keep(self._gan, {name: score.value for name, score in named_scores(measured).items()})

@@ -12,8 +12,11 @@ from html import escape
 from pathlib import Path
 
 from calolab.files import DISK_FULL_REASONS, full_disk
+from calolab.scores import Score
 
 STATUSES = ("queued", "running", "stopping", "finished", "stopped", "pruned", "failed")
+# Entries of an epoch in the file that are not metrics.
+RESERVED = ("epoch", "attempt", "scored")
 ENDED = ("finished", "stopped", "pruned", "failed")
 
 
@@ -28,6 +31,7 @@ class Trial:
         epochs: one dictionary per epoch: `epoch` (from 0), then losses and scores by name.
         value: the best value of the search's metric so far; None without one.
         best_epoch: the epoch with this value.
+        scores: the scores of that epoch by name, with their floors; empty where only numbers were reported.
         engines: ids of its current or last engines, rank 0 first.
         attempts: how often it was started.
         started, ended: of its last attempt [s since 1970].
@@ -45,6 +49,7 @@ class Trial:
     started: float | None = None
     ended: float | None = None
     error: str = ""
+    scores: Mapping[str, Score] = field(default_factory=dict)
 
     def with_epochs(self, epochs: Iterable[Mapping], metric: str, direction: str) -> Trial:
         """The same trial with these epochs, and the best of them by a metric."""
@@ -124,7 +129,8 @@ class TrialLog:
             number = entry["epoch"]
             before = self.epochs.get(number)
             if before is not None and before["attempt"] == attempt:
-                before.update(entry)
+                scored = {**before.get("scored", {}), **entry.get("scored", {})}
+                before.update(entry, **({"scored": scored} if scored else {}))
                 return
             for later in [one for one, kept in self.epochs.items() if one >= number and kept["attempt"] < attempt]:
                 del self.epochs[later]
@@ -133,9 +139,15 @@ class TrialLog:
     def records(self) -> tuple[dict, ...]:
         """The epochs in order, as in `Trial.epochs`."""
         return tuple(
-            {"epoch": number, **{name: value for name, value in entry.items() if name not in ("epoch", "attempt")}}
+            {"epoch": number, **{name: value for name, value in entry.items() if name not in RESERVED}}
             for number, entry in sorted(self.epochs.items())
         )
+
+    def scores(self, epoch: int | None) -> dict[str, Score]:
+        """The metrics of an epoch that were reported as a `Score`, by name; empty for None."""
+        entry = self.epochs.get(epoch, {})
+        scored = entry.get("scored", {})
+        return {name: Score.from_dict(name, {**content, "value": entry[name]}) for name, content in scored.items()}
 
 
 def log_path(folder: str | os.PathLike, number: int) -> Path:

@@ -8,6 +8,8 @@ from html import escape
 
 import numpy as np
 
+from calolab.tables import Table
+
 # Why a training stopped before the end of its last epoch.
 ASKED_TO_STOP, ASKED_TO_PAUSE, OUT_OF_TIME = "stop requested", "pause requested", "time limit"
 FINAL = ("finished", "stopped", "failed")  # states of a training that has ended
@@ -70,7 +72,8 @@ class History:
     Args:
         epochs: one dictionary per finished epoch: `epoch` (from 0), `steps`, `losses` (as in `Progress`, means over the
             epoch), `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step,
-            which compiles); with a physics score also its `scores` by name.
+            which compiles); with a physics score also its `scores` by name, each as of
+            `Score.to_dict`.
         ranks: number of ranks.
         settings: arguments of the training: batch size per rank, precision, seed, recipe, ...
         stopped: whether it was stopped before the end of the last epoch.
@@ -124,7 +127,22 @@ class History:
         known = self._scored()
         if name not in known:
             raise ValueError(f"No score {name!r} in this history; it holds {', '.join(known) or 'no scores'}.")
-        return [row.get("scores", {}).get(name, float("nan")) for row in self.rows]
+        return [row.get("scores", {}).get(name, {}).get("value", float("nan")) for row in self.rows]
+
+    def floor(self, name: str) -> tuple[float, float]:
+        """Mean and standard deviation of the floor of a physics score, as of the last epoch that has one.
+
+        Raises:
+            ValueError: if no epoch has the score, or it has no floor.
+        """
+        self.scores(name)  # says which scores there are
+        for score in reversed(self._records(name)):
+            if "floor" in score:
+                return score["floor"], score.get("floor_spread", 0.0)
+        raise ValueError(f"The score {name!r} has no floor in this history.")
+
+    def _records(self, name: str) -> list[Mapping]:
+        return [epoch["scores"][name] for epoch in self.epochs if name in epoch.get("scores", ())]
 
     def _scored(self) -> list[str]:
         return sorted({name for epoch in self.epochs for name in epoch.get("scores", ())})
@@ -163,13 +181,13 @@ class History:
         Raises:
             ValueError: if no epoch holds a loss of that name.
         """
-        from calolab.plots import losses  # matplotlib loads with the first plot
+        from calolab.plots import training  # matplotlib loads with the first plot
 
         names = (_sums(self._names()) or ("discriminator", "generator")) if names is None else names
         columns = [self._ends(), *(self.losses(name) for name in names)]
         stopped = self.reason or "stopped" if self.stopped else ""
         remark = ", ".join(filter(None, [stopped, "diverging" if self.divergence else ""]))
-        return losses.show(np.column_stack(columns), names, names, remark, step="epoch")
+        return training.show(np.column_stack(columns), names, names, remark, step="epoch")
 
     def plot_beginning(self, names: Sequence[str] = ("discriminator",), first: int = 10):
         """Plot losses of the first epochs next to those of all epochs, for the critic of a WGAN.
@@ -184,10 +202,10 @@ class History:
         Raises:
             ValueError: if no epoch holds a loss of that name.
         """
-        from calolab.plots import losses
+        from calolab.plots import training
 
         columns = [self._ends(), *(self.losses(name) for name in names)]
-        return losses.beginning(np.column_stack(columns), names, first, "diverging" if self.divergence else "")
+        return training.beginning(np.column_stack(columns), names, first, "diverging" if self.divergence else "")
 
     def _ends(self) -> list[float]:
         """End of each row, in epochs."""
@@ -224,22 +242,22 @@ class History:
             return title
         names = self._names()
         known = self._scored()
-        floors = [name for name in known if name.startswith("floor_")]
-        with_floor = [name for name in known if f"floor_{name}" in floors]  # scores with a floor come first
-        scores = with_floor + [name for name in known if name not in with_floor + floors]
-        last = {name: [score for score in self.scores(name) if np.isfinite(score)][-1:] for name in floors}
-        beside = ", ".join(f"{name} {score[0]:.3g}" for name, score in last.items() if score).replace("_", " ")
-        title += f"<br><small>{escape(beside)}</small>" if beside else ""
-        head = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in names + scores)
-        rows = "".join(
-            f"<tr><td>{epoch['epoch'] + 1}{' (unfinished)' * (epoch is self.unfinished)}</td>"
-            + "".join(f"<td>{epoch['losses'].get(name, float('nan')):.3g}</td>" for name in names)
-            + "".join(f"<td>{epoch.get('scores', {}).get(name, float('nan')):.3g}</td>" for name in scores)
-            + f"<td>{epoch['samples_per_second']:.3g}</td><td>{epoch['seconds']:.0f}</td></tr>"
-            for epoch in self.rows
-        )
-        head = f"<tr><th>epoch</th>{head}<th>events/s</th><th>s</th></tr>"
-        return f"{title}<table style='font-size: 80%'>{head}{rows}</table>"
+        floors = {name: self.floor(name) for name in known if any("floor" in one for one in self._records(name))}
+        scores = [*floors, *(name for name in known if name not in floors)]  # scores with a floor come first
+        written = ", ".join(f"floor {name} {mean:.3g} ± {spread:.2g}" for name, (mean, spread) in floors.items())
+        title += f"<br><small>{escape(written.replace('_', ' '))}</small>" if written else ""
+        columns = [*(self.losses(name) for name in names), *(self.scores(name) for name in scores)]
+        rows = [
+            [
+                f"{epoch['epoch'] + 1}{' (unfinished)' * (epoch is self.unfinished)}",
+                *(f"{column[place]:.3g}" for column in columns),
+                f"{epoch['samples_per_second']:.3g}",
+                f"{epoch['seconds']:.0f}",
+            ]
+            for place, epoch in enumerate(self.rows)
+        ]
+        header = ["epoch", *(name.replace("_", " ") for name in [*names, *scores]), "events/s", "s"]
+        return title + Table(rows, header, range(len(header))).to_html()
 
 
 def _sums(names) -> tuple[str, ...]:

@@ -219,7 +219,8 @@ def _score(run: Run, state: TrainingState, arrays: dict, best: dict | None) -> d
     """Compute the physics score on rank 0, add it to the state, and return the variables of the best epoch."""
     score = run.request.physics_score
     with computing_in("float32", *run.gan.networks.values()):
-        scores = ranks.from_rank_0(run.parallel, lambda: score(run.gan))
+        # As JSON can carry them.
+        scores = ranks.from_rank_0(run.parallel, lambda: {name: one.to_dict() for name, one in score(run.gan).items()})
     if state.count_scores(scores, score.by):
         best = arrays
         _write(run, state, best, store.BEST)

@@ -13,6 +13,7 @@ from math import isnan
 import numpy as np
 
 from calolab.labels import check_labels
+from calolab.scores import Score, named_scores
 from calolab.training.history import Progress
 from calolab.training.recipe import Recipe
 
@@ -24,34 +25,36 @@ class PhysicsScore:
     """The metric by which the best epoch is selected; the weights of that epoch are kept.
 
     Args:
-        score: function of a `GAN` that returns numbers by name, e.g. `validation.jet_score(test, seed=7)`; it must not
-            change the GAN, and must return the same numbers for the same weights.
-        by: name of the metric to optimise; lower is better.
+        score: function of a `GAN` that returns scores by name, e.g. `validation.jet_score(test, seed=7)`; a plain
+            number is a `Score` without a floor, of which lower is better. It must not change the GAN, and must return
+            the same scores for the same weights.
+        by: name of the metric to optimise.
 
     Raises:
         TypeError: if `score` is not callable.
     """
 
-    score: Callable[[object], Mapping[str, float]]
+    score: Callable[[object], Mapping[str, Score | float]]
     by: str = "ks_comb"
 
     def __post_init__(self):
         if not callable(self.score):
             raise TypeError(f"PhysicsScore expects a function of a GAN, received {type(self.score).__name__}.")
 
-    def __call__(self, gan) -> dict[str, float]:
-        """The GAN's scores as plain numbers.
+    def __call__(self, gan) -> dict[str, Score]:
+        """The GAN's scores by name.
 
         Raises:
             ValueError: if the metric to optimise is missing or not a number, or the function fails.
         """
         try:
-            scores = {name: float(value) for name, value in self.score(gan).items()}
+            scores = named_scores(self.score(gan))
         except Exception as error:  # all waiting ranks must receive it, whatever it is
             raise ValueError(f"The physics score failed with {type(error).__name__}: {error}") from error
-        if isnan(scores.get(self.by, float("nan"))):
+        if self.by not in scores or isnan(scores[self.by].value):
+            received = {name: one.value for name, one in scores.items()}
             raise ValueError(
-                f"PhysicsScore(by={self.by!r}) expects a number of that name from its function, received {scores}."
+                f"PhysicsScore(by={self.by!r}) expects a number of that name from its function, received {received}."
             )
         return scores
 

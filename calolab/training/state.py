@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+
+from calolab.scores import Score
 
 _REMEDY = "The GAN has its weights of the last good epoch. Another seed or a lower Recipe(learning_rate=) may help."
 # Passes whose losses are those of the discriminator; the loss of any other pass is that of the network of its name.
@@ -119,11 +121,11 @@ class TrainingState:
             "samples_per_second": self.samples_per_second,
         }
 
-    def count_scores(self, scores: Mapping[str, float], by: str) -> bool:
+    def count_scores(self, scores: Mapping[str, Mapping], by: str) -> bool:
         """Add the last epoch's physics scores to the history.
 
         Args:
-            scores: scores by name.
+            scores: scores by name, as of `Score.to_dict`.
             by: name of the metric to optimise.
 
         Returns:
@@ -131,9 +133,10 @@ class TrainingState:
         """
         last = self.history[-1]
         last["scores"] = dict(scores)
-        if self.best and not scores[by] < self.best["score"]:
+        score = Score.from_dict(by, scores[by])
+        if self.best and not score.is_better_than(replace(score, value=self.best["score"])):
             return False
-        self.best = {"epoch": last["epoch"], "score": scores[by], "by": by}
+        self.best = {"epoch": last["epoch"], "score": score.value, "by": by}
         return True
 
 

@@ -1,36 +1,52 @@
 """Validation: is the generated physics right? Observables, distances and their statistical floor."""
 
-from calolab.validation.cells import hits, sparsity, spectrum
-from calolab.validation.comparison import Comparison, compare
-from calolab.validation.jets import JetReport, compare_jets, jet_score
-from calolab.validation.maps import MapComparison, compare_maps
-from calolab.validation.metrics import kolmogorov_smirnov, projection_error, separation_power, wasserstein
-from calolab.validation.profiles import containment_radius, layer_correlations, maximum, moments, profile
-from calolab.validation.response import response, visible_energy, visible_fraction
-from calolab.validation.texture import gaussian_minkowski, minkowski, pixel_contents, power_spectrum
+from calolab.validation.comparison import compare, compare_jet_images, compare_jets, compare_maps
+from calolab.validation.distances import Distance, kolmogorov_smirnov, minus_log_p, separation_power, wasserstein
+from calolab.validation.floors import DisjointHalves, Resampled
+from calolab.validation.observables.cells import hits, sparsity, spectrum
+from calolab.validation.observables.energy import response, visible_energy, visible_fraction
+from calolab.validation.observables.jet_images import image_mass, image_pt, image_tau_21, nearest
+from calolab.validation.observables.profiles import containment_radius, layer_correlations, maximum, moments, profile
+from calolab.validation.observables.showers import projection_error
+from calolab.validation.observables.texture import gaussian_minkowski, minkowski, pixel_contents, power_spectrum
+from calolab.validation.overlays import distributions, pileup_overlay, pixel_spectra, share_binning
+from calolab.validation.report import Report
+from calolab.validation.scores import jet_score, ks_comb
 
 __all__ = [
-    "Comparison",
-    "JetReport",
-    "MapComparison",
+    "DisjointHalves",
+    "Distance",
+    "Report",
+    "Resampled",
     "compare",
+    "compare_jet_images",
     "compare_jets",
     "compare_maps",
     "containment_radius",
+    "distributions",
     "gaussian_minkowski",
     "hits",
+    "image_mass",
+    "image_pt",
+    "image_tau_21",
     "jet_score",
     "kolmogorov_smirnov",
+    "ks_comb",
     "layer_correlations",
     "maximum",
     "minkowski",
+    "minus_log_p",
     "moments",
+    "nearest",
+    "pileup_overlay",
     "pixel_contents",
+    "pixel_spectra",
     "power_spectrum",
     "profile",
     "projection_error",
     "response",
     "separation_power",
+    "share_binning",
     "sparsity",
     "spectrum",
     "visible_energy",

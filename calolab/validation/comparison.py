@@ -1,138 +1,21 @@
-"""Compare a generated sample with a reference: every observable and distance, beside what chance alone would give."""
+"""Compare a generated sample with a reference: showers, jets, jet images or maps, each beside its statistical floor."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 
-from calolab.names import check_name
+from calolab.jets import Jets, cluster, signal_regions
+from calolab.particles import Particles
 from calolab.samples import Sample, side_names
-from calolab.spaces import Space
-from calolab.validation.metrics import Distance, draw_like, kolmogorov_smirnov, projected_axes
-from calolab.validation.observables import Observable, floored, measure, observe
-from calolab.validation.profiles import layer_correlations, profile
-from calolab.validation.response import Response, energy_bins, response, visible_energy
-from calolab.validation.table import html_table, text_table
-
-
-@dataclass(frozen=True, eq=False)
-class Correlations:
-    """Pearson correlations between layer energies, each divided by the event's incident energy where that is labelled.
-
-    Args:
-        reference, generated: shape `(layer, layer)`; NaN where a layer never varies.
-        distance: mean absolute difference of the coefficients above the diagonal, with its floor.
-    """
-
-    reference: np.ndarray
-    generated: np.ndarray
-    distance: Distance
-
-
-@dataclass(frozen=True, eq=False)
-class Comparison:
-    """A reference and a generated sample side by side; `compare` makes it, `plot()` draws it.
-
-    Args:
-        space: the space of both.
-        events: numbers of (reference, generated) events.
-        empty: how many of them have no energy at all; their moments are undefined and left out, and counted here.
-        energies: (lowest, highest) incident energy of each sample [GeV]; None without that label.
-        threshold: above which a cell counts as hit [`space.unit`].
-        seed, repetitions: of the draws that give the floors.
-        observables: by name.
-        projection_error: sum over axes of the mean squared error of the projections (arXiv:2105.08960) [`space.unit`²].
-        correlations: between layers; None for a plain image.
-        responses: linearity and resolution of (reference, generated); None without incident energies.
-        notes: what a reader must know before believing the numbers.
-        names: what the two samples are called in tables and figures.
-    """
-
-    space: Space
-    events: tuple[int, int]
-    empty: tuple[int, int]
-    energies: tuple[tuple[float, float], tuple[float, float]] | None
-    threshold: float
-    seed: int
-    repetitions: int
-    observables: Mapping[str, Observable]
-    projection_error: Distance
-    correlations: Correlations | None
-    responses: tuple[Response, Response] | None
-    notes: tuple[str, ...] = ()
-    names: tuple[str, str] = ("reference", "generated")
-
-    def __getitem__(self, name: str) -> Observable:
-        check_name("observable", name, self.observables)
-        return self.observables[name]
-
-    def plot(self, observables: Sequence[str] | None = None):
-        """The main figure: one panel with ratio per observable, by default the nine that tell most.
-
-        Args:
-            observables: names among `self.observables`.
-
-        Returns:
-            A matplotlib figure, which a notebook shows.
-        """
-        from calolab.plots import comparison  # matplotlib loads when something is drawn
-
-        return comparison.observables(self, observables)
-
-    def plot_correlations(self):
-        """Layer-energy correlations of the reference, of the generated sample, and their difference: a figure."""
-        from calolab.plots import comparison
-
-        return comparison.correlations(self)
-
-    def plot_response(self):
-        """Linearity and resolution against the incident energy: a figure."""
-        from calolab.plots import comparison
-
-        return comparison.response(self)
-
-    def to_dict(self) -> dict:
-        """All results as plain numbers, lists and strings that JSON can hold (not-a-number becomes None)."""
-        correlations, responses = None, None
-        if self.correlations is not None:
-            correlations = {
-                "reference": self.correlations.reference.tolist(),
-                "generated": self.correlations.generated.tolist(),
-                "distance": self.correlations.distance.to_dict(),
-            }
-        if self.responses is not None:
-            responses = dict(zip(("reference", "generated"), (curve.to_dict() for curve in self.responses)))
-        return _without_nan(
-            {
-                "space": self.space.name,
-                "events": list(self.events),
-                "empty_events": list(self.empty),
-                "energies": None if self.energies is None else [list(pair) for pair in self.energies],
-                "threshold": self.threshold,
-                "seed": self.seed,
-                "repetitions": self.repetitions,
-                "notes": list(self.notes),
-                "names": list(self.names),
-                "observables": {name: one.to_dict() for name, one in self.observables.items()},
-                "projection_error": self.projection_error.to_dict(),
-                "correlations": correlations,
-                "responses": responses,
-            }
-        )
-
-    def to_json(self) -> str:
-        """`to_dict` as a JSON text."""
-        return json.dumps(self.to_dict(), indent=1)
-
-    def __repr__(self):
-        return text_table(self)
-
-    def _repr_html_(self):
-        return html_table(self)
+from calolab.validation.distances import CAP, kolmogorov_smirnov
+from calolab.validation.floors import DisjointHalves, Resampled, with_floor
+from calolab.validation.observables import energy, jet_images, jets, maps, showers
+from calolab.validation.observables.texture import check_image
+from calolab.validation.report import ImageDetails, JetDetails, Report, ShowerDetails
+from calolab.validation.scores import check_jets, clustering_of, ks_comb
 
 
 def compare(
@@ -143,152 +26,328 @@ def compare(
     repetitions: int = 100,
     *,
     names: Sequence[str] | None = None,
-) -> Comparison:
+) -> Report:
     """Compare a generated sample with a reference in all observables that their space allows.
 
-    The floor beside each distance is the same distance between two samples that are both drawn (with replacement) from
-    the reference, one with as many events and the same energies as the reference, the other as the generated sample:
-    what a perfect generator would score. Two halves of the reference would have fewer events and so too high a floor.
+    The floor beside each distance is resampled: the same distance between two samples that are both drawn (with
+    replacement) from the reference, one with as many events and the same energies as the reference, the other as the
+    generated sample.
 
     Args:
         reference: e.g. Geant4 showers that the generator was not trained on.
-        generated: showers in the same space, best with the same labels: `gan.generate(reference.labels, seed=)`.
+        generated: showers in the same space, preferably with the same labels: `gan.generate(reference.labels, seed=)`.
         threshold: cell energy above which a cell counts as hit [`space.unit`].
         seed: of the draws for the floors.
-        repetitions: how many draws.
-        names: what the two samples are called in tables and figures, e.g. `("Geant4", "GFlash")`; by default the
-            simulations that made them, if they are two different ones, or else `("reference", "generated")`.
+        repetitions: number of draws.
+        names: of the two samples in tables and figures, e.g. `("Geant4", "GFlash")`; by default the simulations that
+            made them, if these differ, otherwise `("reference", "generated")`.
 
     Returns:
-        The comparison; same arguments, same numbers.
+        The report; same arguments, same numbers.
 
     Raises:
         ValueError: if the spaces differ, a sample has fewer than two events, only one has energies, or all reference
             events are empty.
 
     Warns:
-        UserWarning: if the two samples' incident energies are not alike.
+        UserWarning: if the incident energies of the two samples differ.
     """
-    _check(reference, generated, repetitions)
-    notes = []
-    empty = tuple(int(np.sum(~(visible_energy(sample) > 0))) for sample in (reference, generated))
-    if empty[0] == len(reference):
-        raise ValueError(f"All {len(reference)} reference showers are empty: there is nothing to compare with.")
-    for count, sample, word in zip(empty, (reference, generated), ("reference", "generated")):
-        if count:
-            notes.append(f"{count} of {len(sample)} {word} showers are empty: left out of moments, maximum and radius.")
-    energies = None
-    if "energy" in reference.labels:
-        energies = tuple(
-            (float(s.labels["energy"].min()), float(s.labels["energy"].max())) for s in (reference, generated)
-        )
-        notes += _differing_energies(reference.labels["energy"], generated.labels["energy"])
-
-    draw = _Draws(reference, generated, repetitions, seed)
-    found, drawn = {}, {}
-    for observable in observe(reference, generated, threshold):
-        found[observable.name], drawn[observable.name] = measure(observable, draw(observable))
-
-    projections = [f"profile_{axis}" for axis in projected_axes(reference.space)]
-    error = floored(
-        sum(found[name].distances["mse"].value for name in projections),
-        sum(drawn[name]["mse"] for name in projections),
-        power=2,
-    )
-    return Comparison(
-        space=reference.space,
-        events=(len(reference), len(generated)),
-        empty=empty,
-        energies=energies,
-        threshold=threshold,
-        seed=seed,
-        repetitions=repetitions,
-        observables=found,
-        projection_error=error,
-        correlations=_correlations(reference, generated, draw()) if len(reference.space.layers) > 1 else None,
-        responses=_responses(reference, generated) if energies else None,
-        notes=tuple(notes),
-        names=side_names(reference, generated, names),
-    )
-
-
-class _Draws:
-    """Draws of reference against reference among the events that have an observable, made once for each such set."""
-
-    def __init__(self, reference, generated, repetitions, seed):
-        self.repetitions, self.seed, self.made = repetitions, seed, {}
-        # Without energies all events are alike, and every draw takes from the whole reference.
-        self.energies = [s.labels.get("energy", np.zeros(len(s))) for s in (reference, generated)]
-
-    def __call__(self, observable=None):
-        masks = [np.ones(len(energy), dtype=bool) for energy in self.energies]
-        if observable is not None and not observable.is_profile:
-            masks = [np.isfinite(observable.reference), np.isfinite(observable.generated)]
-        key = tuple(mask.tobytes() for mask in masks)
-        if key not in self.made:
-            rng = np.random.default_rng(self.seed)
-            from_, like = (energy[mask] for energy, mask in zip(self.energies, masks))
-            like = like if len(like) else from_
-            self.made[key] = tuple(draw_like(from_, slots, self.repetitions, rng) for slots in (from_, like))
-        return self.made[key]
-
-
-def _check(reference, generated, repetitions):
-    if reference.space != generated.space:
-        raise ValueError(
-            f"compare expects both samples in one space, received {reference.space!r} and {generated.space!r}."
-        )
-    if min(len(reference), len(generated)) < 2:
-        raise ValueError(f"compare expects two or more events in each, received {len(reference)} and {len(generated)}.")
+    _check_pair("compare", reference, generated, 2, "events", repetitions)
     if ("energy" in reference.labels) != ("energy" in generated.labels):
         raise ValueError(
             f"compare expects the label 'energy' in both samples or in none, received {sorted(reference.labels)} and "
             f"{sorted(generated.labels)}; gan.generate(reference.labels, seed=) keeps them."
         )
+    empty = tuple(int(np.sum(~(energy.visible_energy(sample) > 0))) for sample in (reference, generated))
+    if empty[0] == len(reference):
+        raise ValueError(f"All {len(reference)} reference showers are empty: there is nothing to compare with.")
+    notes = [
+        f"{count} of {len(sample)} {word} showers are empty: left out of moments, maximum and radius."
+        for count, sample, word in zip(empty, (reference, generated), ("reference", "generated"))
+        if count
+    ]
+    energies = responses = None
+    if "energy" in reference.labels:
+        both = [sample.labels["energy"] for sample in (reference, generated)]
+        energies = tuple((float(one.min()), float(one.max())) for one in both)
+        notes += _differing_energies(*both)
+        edges = energy.energy_bins(both[0])
+        responses = tuple(energy.response(sample, edges) for sample in (reference, generated))
+
+    floors = Resampled(repetitions, seed)
+    # Without energies every draw is from the whole reference.
+    draws_among = floors.draws_among(*(s.labels.get("energy", np.zeros(len(s))) for s in (reference, generated)))
+    found, drawn = {}, {}
+    for observable in showers.observe(reference, generated, threshold):
+        found[observable.name], drawn[observable.name] = showers.measure(observable, draws_among)
+    projections = [f"profile_{axis}" for axis in showers.projected_axes(reference.space)]
+    error = sum(found[name].distances["mse"].value for name in projections)
+    totals = {"projection_error": with_floor(error, sum(drawn[name]["mse"] for name in projections), power=2)}
+    correlations = None
+    if len(reference.space.layers) > 1:
+        correlations, totals["correlations"] = showers.correlations(reference, generated, draws_among())
+    return Report(
+        kind="showers",
+        space=reference.space,
+        events=(len(reference), len(generated)),
+        floors=floors,
+        observables=found,
+        totals=totals,
+        details=ShowerDetails(threshold, empty, energies, correlations, responses),
+        notes=tuple(notes),
+        names=side_names(reference, generated, names),
+    )
+
+
+def compare_jets(
+    reference: Sample | Particles | Jets,
+    generated: Sample | Particles | Jets,
+    *,
+    seed: int = 0,
+    repetitions: int = 100,
+    names: Sequence[str] | None = None,
+    **clustering,
+) -> Report:
+    """Compare the jets of generated events with those of real ones, with the metric of the RPV GANs.
+
+    Each variable has the distances `"ks"` (the KS distance), `"separation"` (the chi-square distance of the histograms,
+    0 to 1) and `"minus_log_p"` (of the KS test, capped at 700). Minus log p grows with the number of events, and it
+    assumes continuous and independent entries, which a multiplicity and the jets of one event are not: rate a
+    multiplicity by its separation, and everything relative to its floor. KS distances in phi depend on where the
+    circle is cut, separations do not.
+
+    The floor beside each distance is from disjoint halves: the same distance between two disjoint sets of real events
+    with as many events (see `DisjointHalves`). Events without jets are kept, with multiplicity and summed mass zero;
+    the published selection lost them.
+
+    Args:
+        reference: real events: images in eta and phi, particles or towers, or jets already found.
+        generated: events to compare, of any of these kinds, preferably with the same labels.
+        seed: of the draws for the floors.
+        repetitions: number of draws.
+        names: of the two samples in tables and figures, e.g. `("Pythia", "GAN")`; by default the simulations that made
+            them, if these differ, otherwise `("reference", "generated")`.
+        **clustering: of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV]; not for jets already found.
+
+    Returns:
+        The report, with the variables `multiplicity` (with its zeros), `summed_mass`, `jet_pt`, `jet_eta`, `jet_phi`,
+        `leading_pt`, `leading_mass_1` to `leading_mass_4`, and the total `ks_comb`; same arguments, same numbers.
+
+    Raises:
+        TypeError: for a source that `jets.cluster` does not take.
+        ValueError: for fewer than ten reference events with a jet, no generated event, samples in different spaces,
+            jets of different radius, or clustering options for jets already found.
+    """
+    spaces = [sample.space if isinstance(sample, Sample) else None for sample in (reference, generated)]
+    if None not in spaces and spaces[0] != spaces[1]:
+        raise ValueError(f"compare_jets expects both samples in one space, received {spaces[0]!r} and {spaces[1]!r}.")
+    found = tuple(_jets(source, clustering) for source in (reference, generated))
+    check_jets(*found, repetitions)
+    floors = DisjointHalves(len(found[0]), len(found[0]), len(found[1]), repetitions, seed)
+    observed, drawn = jets.observe(*map(jets.variables, found), floors.draws())
+    values = {name: one.distances["minus_log_p"].value for name, one in observed.items()}
+    inside = [signal_regions(one) for one in found]
+    return Report(
+        kind="jets",
+        space=None,
+        events=(len(found[0]), len(found[1])),
+        floors=floors,
+        observables=observed,
+        totals={"ks_comb": with_floor(ks_comb(values), ks_comb(drawn))},
+        details=JetDetails(
+            clustering=clustering_of(found[0]),
+            jets=tuple(int(one.multiplicity.sum()) for one in found),
+            regions={name: tuple(float(one[name].mean()) for one in inside) for name in inside[0]},
+        ),
+        notes=tuple(_jet_notes(found, observed, floors)),
+        names=side_names(reference, generated, names),
+    )
+
+
+def compare_jet_images(
+    reference: Sample,
+    generated: Sample,
+    *,
+    seed: int = 0,
+    repetitions: int = 100,
+    names: Sequence[str] | None = None,
+) -> Report:
+    """Compare generated jet images with real ones in the variables of the LAGAN paper (arXiv:1701.05927), by class.
+
+    Mass, transverse momentum and tau_21 are computed from the pixels of both; an empty image has no tau_21, and a mass
+    and a momentum of zero. The floor beside each distance is resampled: the same distance between two samples that are
+    both drawn, image by image and with replacement, from the reference.
+
+    Args:
+        reference: real images, e.g. those of Pythia that the generator was not trained on.
+        generated: images in the same space.
+        seed: of the draws for the floors.
+        repetitions: number of draws.
+        names: of the two samples in tables and figures, e.g. `("Pythia", "LAGAN")`; by default the simulations that
+            made them, if these differ, otherwise `("reference", "generated")`.
+
+    Returns:
+        The report, whose parts are the classes by the label `signal` (1 for W bosons, 0 for QCD), or `"all"` images
+        where a sample has no such label; same arguments, same numbers.
+
+    Raises:
+        ValueError: if the spaces differ or are no jet images, classes differ, a class has fewer than two images in a
+            sample, or the reference is empty.
+    """
+    _check_pair("compare_jet_images", reference, generated, 0, "images", repetitions)
+    names, floors = side_names(reference, generated, names), Resampled(repetitions, seed)
+    notes, parts = [], {}
+    for name, *pair in jet_images.pairs_of_classes(reference, generated):
+        if min(map(len, pair)) < 2 or not np.any(pair[0].values > 0):
+            raise ValueError(
+                f"compare_jet_images expects two or more images of class {name!r} in each sample, and not all of the "
+                f"reference empty; received {len(pair[0])} and {len(pair[1])}."
+            )
+        empty = int(np.sum(~np.any(pair[1].values > 0, axis=(1, 2))))
+        if empty:
+            notes.append(f"{empty} of {len(pair[1])} generated images of class {name!r} are empty.")
+        draws_among = floors.draws_among(*(np.zeros(len(one)) for one in pair))
+        observed = jet_images.observe(*pair)
+        means = [np.mean(one.values, axis=0, dtype=np.float64) for one in pair]
+        error = np.sqrt(sum(np.var(one.values, axis=0, dtype=np.float64) / len(one) for one in pair))
+        parts[name] = Report(
+            kind="jet images",
+            space=reference.space,
+            events=tuple(map(len, pair)),
+            floors=floors,
+            observables={one: showers.measure(observed[one], draws_among)[0] for one in observed},
+            details=ImageDetails((*means, error)),
+            names=names,
+        )
+    events = len(reference), len(generated)
+    return Report("jet images", reference.space, events, floors, parts=parts, notes=tuple(notes), names=names)
+
+
+def compare_maps(
+    reference: Sample,
+    generated: Sample,
+    *,
+    seed: int = 0,
+    repetitions: int = 100,
+    thresholds: np.ndarray | None = None,
+    names: Sequence[str] | None = None,
+) -> Report:
+    """Compare two samples of maps in their pixels, angular power spectra and Minkowski functionals.
+
+    The distances: for the pixels the Kolmogorov-Smirnov distance (to 0.001: between a thousand quantiles of the
+    reference); for the power spectrum the root mean square, over the bins, of the logarithm of the ratio of the means;
+    for each functional the root mean square difference of the mean curves over that of the reference's. The floor is
+    resampled: the same distance between two samples that are both drawn, map by map and with replacement, from the
+    reference (of equal redshift where both are labelled), with as many maps as the two samples have. Maps that overlap
+    or are mirror images of each other are not independent, so that their floor is too low.
+
+    Args:
+        reference: maps in a plain image in degrees, e.g. ray-traced ones.
+        generated: maps in the same space.
+        seed: of the draws for the floors.
+        repetitions: number of draws.
+        thresholds: of the functionals [`space.unit`]; by default 41 within -2.5 to 5 standard deviations about the
+            reference's mean, as far as its pixels extend.
+        names: of the two samples in tables and figures, e.g. `("ray-traced", "log-normal")`; by default the simulations
+            that made them, if these differ, otherwise `("reference", "generated")`.
+
+    Returns:
+        The report, with the curves `pixels`, `power_spectrum`, `v0`, `v1` and `v2`; same arguments, same numbers.
+
+    Raises:
+        ValueError: if the spaces differ or are no images in degrees, a sample has fewer than two maps, or the reference
+            is constant.
+    """
+    _check_pair("compare_maps", reference, generated, 2, "maps", repetitions)
+    check_image(reference.space)
+    usual = maps.default_thresholds(reference)
+    labelled = ["redshift" in sample.labels for sample in (reference, generated)]
+    redshifts = [
+        sample.labels["redshift"] if all(labelled) else np.zeros(len(sample)) for sample in (reference, generated)
+    ]
+    floors = Resampled(repetitions, seed, exact=True)
+    draws = floors.draws(*redshifts)
+    return Report(
+        kind="maps",
+        space=reference.space,
+        events=(len(reference), len(generated)),
+        floors=floors,
+        observables=maps.observe(reference, generated, usual if thresholds is None else thresholds, draws),
+        notes=tuple(_map_notes(reference, generated, redshifts, labelled)),
+        names=side_names(reference, generated, names),
+    )
+
+
+def _check_pair(function, reference, generated, fewest, noun, repetitions):
+    if reference.space != generated.space:
+        raise ValueError(
+            f"{function} expects both samples in one space, received {reference.space!r} and {generated.space!r}."
+        )
+    if min(len(reference), len(generated)) < fewest:
+        raise ValueError(
+            f"{function} expects two or more {noun} in each sample, received {len(reference)} and {len(generated)}."
+        )
     if repetitions < 1:
-        raise ValueError(f"compare expects at least one repetition for the floors, received {repetitions}.")
+        raise ValueError(f"{function} expects at least one repetition for the floors, received {repetitions}.")
 
 
 def _differing_energies(reference, generated):
-    """A note, also given as a warning, if two sets of incident energies can hardly come from one distribution."""
+    """A note, also given as a warning, if two sets of incident energies are unlikely to have one distribution."""
     p = kolmogorov_smirnov(reference, generated)[1]
     if p > 1e-3:
         return []
     note = (
         f"Incident energies differ: reference {reference.min():.4g} to {reference.max():.4g} GeV, mean "
         f"{reference.mean():.4g}; generated {generated.min():.4g} to {generated.max():.4g} GeV, mean "
-        f"{generated.mean():.4g}. Whatever depends on the energy differs for that reason already."
+        f"{generated.mean():.4g}. Every observable that depends on the energy differs for that reason alone."
     )
     warnings.warn(note, UserWarning, stacklevel=3)
     return [note]
 
 
-def _correlations(reference, generated, draws):
-    layers = [profile(s, s.space.axes[-1]) for s in (reference, generated)]
-    if "energy" in reference.labels:
-        layers = [energies / s.labels["energy"][:, None] for energies, s in zip(layers, (reference, generated))]
-    matrices = [layer_correlations(energies) for energies in layers]
-    drawn = [_mean_difference(*(layer_correlations(layers[0], weights) for weights in pair)) for pair in zip(*draws)]
-    return Correlations(*matrices, floored(_mean_difference(*matrices), np.array(drawn)))
+def _jets(source, clustering):
+    if not isinstance(source, Jets):
+        return cluster(source, **clustering)
+    if clustering:
+        raise ValueError(f"These jets were found already; leave out {', '.join(clustering)}, or give their events.")
+    return source
 
 
-def _mean_difference(reference, generated):
-    """Mean absolute difference above the diagonal, over the pairs of layers that vary in both."""
-    above = np.triu_indices(len(reference), k=1)
-    difference = np.abs(reference - generated)[above]
-    difference = difference[np.isfinite(difference)]
-    return difference.mean() if len(difference) else np.nan
+def _jet_notes(found, observed, floors):
+    for one, word in zip(found, ("reference", "generated")):
+        without = int(np.sum(one.multiplicity == 0))
+        if without == len(one):
+            yield (
+                f"None of the {len(one)} {word} events has a jet: what needs one has minus log p = {CAP:g} and "
+                "distances of 1."
+            )
+        elif without:
+            yield f"{without} of {len(one)} {word} events have no jet: they have multiplicity 0 and mass 0."
+    capped = [one.label for one in observed.values() if one.distances["minus_log_p"].value >= CAP]
+    if capped:
+        yield f"Minus log p is capped at {CAP:g} for {', '.join(capped)}: there it cannot rank generators."
+    if floors.scale < 1:
+        yield (
+            f"The reference is too small for two sets of its size: the floors are those of two sets of {floors.events} "
+            f"events, KS distances scaled by {floors.scale:.3f} and separations by its square."
+        )
+    reference, generated = found
+    for name in sorted(set(reference.labels) & set(generated.labels)):
+        first, second = reference.labels[name], generated.labels[name]
+        if len(first) > 1 and kolmogorov_smirnov(first, second)[1] < 1e-3:
+            yield (
+                f"The label {name!r} differs: reference mean {first.mean():.4g}, generated {second.mean():.4g}. "
+                "Every variable that depends on it differs for that reason alone."
+            )
 
 
-def _responses(reference, generated):
-    edges = energy_bins(reference.labels["energy"])
-    return response(reference, edges), response(generated, edges)
-
-
-def _without_nan(content):
-    """JSON knows no not-a-number and no infinity."""
-    if isinstance(content, dict):
-        return {name: _without_nan(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and not np.isfinite(content) else content
+def _map_notes(reference, generated, redshifts, labelled):
+    if len(reference) < 30:
+        yield f"Only {len(reference)} reference maps: their own spread, and so the floor, is uncertain."
+    if labelled[0] != labelled[1]:
+        yield "Only one sample has the label 'redshift': whether both have the same depth cannot be checked."
+    elif abs(redshifts[0].mean() - redshifts[1].mean()) > 0.02 * redshifts[0].mean():
+        yield f"Mean redshifts differ: reference {redshifts[0].mean():.3g}, generated {redshifts[1].mean():.3g}."
+    flat = int(np.sum(np.ptp(generated.values.reshape(len(generated), -1), axis=1) == 0))
+    if flat:
+        yield f"{flat} of {len(generated)} generated maps are constant."

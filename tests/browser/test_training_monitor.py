@@ -50,7 +50,8 @@ class Run:
         shape = plane_of(self.gan.space).shape
         self.example = {"labels": {"energy": 34.25}, "event": np.ones(shape, np.float32)}
         for epoch in range(len(self.epochs), len(self.losses) // per_epoch):
-            scores = {"ks_comb": 20.0 - epoch, "floor_ks_comb": 6.5} if self.judged_by else {}
+            score = {"value": 20.0 - epoch, "floor": 6.5, "direction": "lower"}
+            scores = {"ks_comb": score} if self.judged_by else {}
             self.epochs.append({"epoch": epoch, "scores": scores, "event": np.eye(*shape, dtype=np.float32) + epoch})
 
     def stop(self):

@@ -305,7 +305,7 @@ def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
     assert len(set(run.digests)) == 1
     # What a monitor shows of it: every epoch's score, and one event that follows the weights.
     assert [(one["epoch"], one["scores"]) for one in run.epochs] == [
-        (k, {"ks_comb": v}) for k, v in enumerate((3, 1, 2))
+        (k, {"ks_comb": {"value": v, "direction": "lower"}}) for k, v in enumerate((3, 1, 2))
     ]
     assert run.judged_by == "ks_comb"
     events = [one["event"] for one in run.epochs]

@@ -1,5 +1,6 @@
 """Figures of jets and event images hold what they promise: panels, ratios, numbers, circles that wrap."""
 
+import dataclasses
 import io
 
 import matplotlib
@@ -9,11 +10,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import Ellipse
 
 from calolab import jets, spaces
-from calolab.plots import event_images, jet_board, losses
+from calolab.plots import event_images, jet_board, training
 from calolab.plots import jets as figures
 from calolab.plots.ratios import number
 from calolab.samples import Sample
-from calolab.validation import compare_jets
+from calolab.validation import compare_jets, pileup_overlay, pixel_spectra, share_binning
+from calolab.validation.binning import histogram
 
 SPACE = spaces.space("whole-detector")
 
@@ -81,33 +83,37 @@ def test_an_unknown_variable_is_named(report):
     with pytest.raises(ValueError, match="summed_mass"):
         figures.comparison(report, ["sumed_mass"])
     with pytest.raises(ValueError, match="Known: multiplicity, summed_mass, jet_pt"):
-        figures.pileup(report, names=["jet_eta"])
+        pileup_overlay(report, names=["jet_eta"])
 
 
 def test_pileup_shows_three_histograms_in_one_binning(report, samples):
     alone = jets.cluster(make_events(3, energy=40.0))
-    figure = figures.pileup(report, alone, mu=20)
+    figure = figures.pileup(*pileup_overlay(report, alone), mu=20)
     assert ink(figure).std() > 0.05 and len(figure.axes) == 6
     upper, lower = figure.axes[2:4]
     drawn = steps(upper)
     assert len({tuple(data.edges) for data in drawn}) == 1 and drawn[0].edges[0] == 0
-    assert any(np.allclose(d.values, figures.contents(alone.summed_mass, drawn[0].edges)[0]) for d in drawn)
+    assert any(np.allclose(d.values, histogram(alone.summed_mass, drawn[0].edges).contents) for d in drawn)
     assert lower.get_ylabel() == "ratio to real"
     assert {"with real pile-up, μ = 20", "with generated pile-up", "without pile-up"} <= set(texts(figure))
-    assert "without pile-up" not in texts(figures.pileup(report))
+    assert "without pile-up" not in texts(figures.pileup(*pileup_overlay(report)))
 
 
 def test_masses_mark_the_held_out_point_and_share_their_axes(report):
-    figure = figures.masses({"1400": report, "1600": report}, ["1600"])
+    figure = figures.masses(share_binning({"1400": report, "1600": report}), ["1600"])
     assert ink(figure).std() > 0.05 and len(figure.axes) == 8
     assert "1600, held out" in texts(figure) and "1400" in texts(figure)
     borders = [matplotlib.colors.to_hex(panel.spines["left"].get_edgecolor()) for panel in figure.axes[0:4:2]]
     assert borders[1] == figures.HELD_OUT != borders[0]
     assert len({panel.get_xlim() for panel in figure.axes[4:]}) == 1
     with pytest.raises(ValueError, match="Unknown held-out mass point '1700'"):
-        figures.masses({"1400": report}, ["1700"])
+        figures.masses(share_binning({"1400": report}), ["1700"])
     with pytest.raises(ValueError, match="at least"):
         figures.masses({})
+    shared = share_binning({"1400": report})["1400"]
+    other = {name: dataclasses.replace(one, edges=np.arange(4.0)) for name, one in shared.observables.items()}
+    with pytest.raises(ValueError, match="share_binning"):
+        figures.masses({"1400": shared, "1600": dataclasses.replace(shared, observables=other)})
 
 
 def test_selection_shows_scores_floor_and_the_epoch_that_was_kept():
@@ -122,17 +128,6 @@ def test_selection_shows_scores_floor_and_the_epoch_that_was_kept():
     for wrong in ({"parts": {"a": [1.0]}}, {"chosen": 4}):
         with pytest.raises(ValueError, match="selection expects|chosen="):
             figures.selection([1.0, 2.0], **wrong)
-
-
-def test_a_binning_holds_nearly_everything_and_begins_at_zero():
-    random = np.random.default_rng(0)
-    values = [random.gamma(4, 150, 2000), np.append(random.gamma(4, 180, 500), [np.nan, 90_000])]
-    edges = figures.binning("summed_mass", values[:1], values[1:])
-    assert edges[0] == 0 and np.ptp(np.diff(edges)) < 1e-9 and 15 <= len(edges) <= 40 and edges[-1] < 5000
-    fractions, errors = figures.contents(values[1], edges)
-    assert fractions.sum() == pytest.approx(1) and errors[-1] > 0
-    assert figures.binning("multiplicity", [np.array([0, 3])]).tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5]
-    assert figures.binning("jet_pt", [np.zeros(0)]).tolist() == [0, 1]
 
 
 def test_the_gallery_has_one_scale_and_circles(samples):
@@ -175,7 +170,7 @@ def test_averages_tell_the_difference_in_standard_deviations(samples):
 
 
 def test_the_pixel_spectrum_counts_every_filled_pixel(samples):
-    figure = event_images.pixel_spectrum(*samples, notes=["KS 0.1 (floor 0.01)"])
+    figure = event_images.pixel_spectrum(pixel_spectra(*samples), notes=["KS 0.1 (floor 0.01)"])
     assert ink(figure).std() > 0.02
     upper, lower = figure.axes
     assert upper.get_xscale() == upper.get_yscale() == "log" and lower.get_xlabel() == "tower energy per pixel [GeV]"
@@ -200,9 +195,9 @@ def test_images_that_do_not_fit_are_refused(samples):
     with pytest.raises(ValueError, match="jets of {'a': 80} events|those of their sample"):
         event_images.gallery({"a": samples[0].select(slice(9))}, {"a": jets.cluster(samples[0])})
     with pytest.raises(ValueError, match="of one space"):
-        event_images.pixel_spectrum(samples[0], other)
+        pixel_spectra(samples[0], other)
     with pytest.raises(ValueError, match="No pixel above zero in"):
-        event_images.pixel_spectrum(other, Sample(np.zeros_like(other.values), {}, space))
+        pixel_spectra(other, Sample(np.zeros_like(other.values), {}, space))
 
 
 def test_empty_images_can_be_shown():
@@ -235,11 +230,11 @@ def test_the_board_has_images_and_histograms(samples):
 def test_losses_of_the_first_epochs_stand_beside_all():
     epochs = np.arange(1, 41)
     calm = np.column_stack([epochs, -3 - np.exp(-epochs / 5.0), np.ones(40)])
-    figure = losses.beginning(calm, ["discriminator", "generator"])
+    figure = training.beginning(calm, ["discriminator", "generator"])
     assert ink(figure).std() > 0.02
     assert [len(panel.lines[0].get_xdata()) for panel in figure.axes] == [10, 40]
     assert [panel.get_yscale() for panel in figure.axes] == ["linear", "linear"]
     calm[30:, 1] = -(10.0 ** np.arange(1, 11))
-    assert losses.beginning(calm, ["discriminator", "generator"]).axes[1].get_yscale() == "symlog"
+    assert training.beginning(calm, ["discriminator", "generator"]).axes[1].get_yscale() == "symlog"
     with pytest.raises(ValueError, match="1 \\+ 1 numbers"):
-        losses.beginning(calm, ["discriminator"])
+        training.beginning(calm, ["discriminator"])

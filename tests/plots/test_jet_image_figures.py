@@ -11,7 +11,7 @@ from calolab import spaces
 from calolab.plots import jet_images as figures
 from calolab.plots import ratios
 from calolab.samples import Sample
-from calolab.validation.jet_image_comparison import compare_jet_images
+from calolab.validation import compare_jet_images, distributions
 
 SPACE = spaces.space("jet-image")
 
@@ -95,7 +95,9 @@ def test_distributions_are_fractions_in_the_given_limits():
         "QCD (jet)": rng.normal(size=400),
         "W boson": np.append(np.full(9, 2), np.nan),
     }
-    figure = figures.distributions({"x [GeV]": values, "P": {"real": rng.random(50)}}, limits={"P": (0, 1)})
+    figure = figures.distributions(
+        distributions({"x [GeV]": values, "P": {"real": rng.random(50)}}, limits={"P": (0, 1)})
+    )
     assert ink(figure).std() > 0.03
     left, right = figure.axes
     assert left.get_xlabel() == "x [GeV]" and right.get_xlim() == (0, 1)
@@ -108,6 +110,6 @@ def test_distributions_are_fractions_in_the_given_limits():
 
 def test_distributions_need_values():
     with pytest.raises(ValueError, match="finite values of every sample"):
-        figures.distributions({"x": {"a": np.array([np.nan])}})
+        distributions({"x": {"a": np.array([np.nan])}})
     with pytest.raises(ValueError, match="at least one variable"):
-        figures.distributions({})
+        distributions({})

@@ -86,7 +86,7 @@ def test_any_observables_can_be_chosen(report):
     figure = report.plot(["maximum", "containment_radius"])
     assert len(figure.axes) == 4 and ink(figure).std() > 0.05
     assert len(report.plot(list(report.observables)).axes) == 2 * len(report.observables)
-    with pytest.raises(ValueError, match="Unknown observable 'hit'"):
+    with pytest.raises(ValueError, match="Unknown entry of the report 'hit'"):
         report.plot(["hit"])
 
 
@@ -94,7 +94,7 @@ def test_correlation_figure_shows_three_matrices(report):
     figure = report.plot_correlations()
     assert ink(figure).std() > 0.05
     images = [np.asarray(panel.images[0].get_array()) for panel in figure.axes[:3]]
-    assert np.allclose(images[0], report.correlations.reference, equal_nan=True)
+    assert np.allclose(images[0], report.details.correlations[0], equal_nan=True)
     assert np.allclose(images[2], images[1] - images[0], equal_nan=True)
     assert any("mean |Δρ|" in text and "floor" in text for text in texts(figure))
 

@@ -8,9 +8,7 @@ from matplotlib.text import Text
 
 from calolab import spaces, validation
 from calolab.plots import mean_profiles, scales, slices, texture
-from calolab.plots.jets import beyond, binning, contents
 from calolab.samples import Sample
-from calolab.validation.jet_variables import edges as report_edges
 
 
 @pytest.fixture(scope="module")
@@ -106,26 +104,6 @@ def test_profiles_of_a_bad_generator_leave_the_panel(clic, log):
     assert sum(len(line.get_xdata()) for line in arrows) == 25
 
 
-def test_bins_belong_to_the_reference():
-    reference = np.random.default_rng(3).gamma(4, 100, 2000)
-    alone, near, far = (binning("summed_mass", [reference], [f * reference]) for f in (0.5, 1.95, 100))
-    assert np.diff(near) == pytest.approx(np.diff(alone)[0]) and np.diff(far) == pytest.approx(np.diff(alone)[0])
-    assert near[-1] >= np.quantile(1.95 * reference, 0.995) and near[-1] <= far[-1] <= 2 * alone[-1]
-    assert beyond(near[-1] + np.array([-1.0, 1.0]), near) == (0.0, 0.5)
-    # What lies beyond stands in the last bin.
-    assert contents(100 * reference, far)[0][-1] > 0.99 and beyond(100 * reference, far)[1] > 0.99
-    assert contents(reference, far)[0].max() < 0.2
-
-
-@pytest.mark.parametrize(
-    "make", [lambda a, b: binning("multiplicity", [a], [b]), lambda a, b: report_edges("multiplicity", a, b)]
-)
-def test_thousands_of_jets_do_not_hide_the_reference(make):
-    found = make(np.array([2.0, 4.0, 6.0]), np.array([5.0, 900.0]))
-    assert found.tolist() == (np.arange(16) - 0.5).tolist()
-    assert make(np.array([2.0, 6.0]), np.array([9.0])).tolist() == (np.arange(11) - 0.5).tolist()
-
-
 def test_a_report_keeps_the_reference_in_sight_and_names_both(clic):
     report = validation.compare(clic, times(clic, 100), repetitions=2, names=("Geant4", "GFlash"))
     figure = report.plot(["visible_energy", "profile_z"])
@@ -140,5 +118,5 @@ def test_a_report_keeps_the_reference_in_sight_and_names_both(clic):
     assert report.to_dict()["names"] == ["Geant4", "GFlash"]
     assert "reference" not in " ".join(repr(report).splitlines()[:2])
     curves = report.plot_response()
-    fraction = report.responses[0].fraction
+    fraction = report.details.responses[0].fraction
     assert curves.axes[0].get_ylim()[1] < 3 * np.nanmax(fraction)

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from calolab import search
+from calolab.scores import Score
 from calolab.search import space, trials
 from calolab.search.space import Choice, Real
 from calolab.search.store import TrialPlan, TrialStore
@@ -79,6 +80,16 @@ def test_a_resumed_attempt_keeps_earlier_epochs_and_one_from_scratch_none(tmp_pa
     write(log.path, {"attempt": 3, "begin": 0.0, "resume": False})
     log.read()
     assert epochs(log) == [] and log.end is None
+
+
+def test_scores_keep_their_floors_beside_the_numbers(tmp_path):
+    log = TrialLog(tmp_path / "0000.jsonl")
+    first, second = Score("ks_comb", 3.0, 1.5, 0.5), Score("auc", 0.6, direction="higher")
+    write(log.path, {"attempt": 1, "epoch": 0, "ks_comb": 3.0, "loss": 1.0, "scored": {"ks_comb": first.to_dict()}})
+    write(log.path, {"attempt": 1, "epoch": 0, "auc": 0.6, "scored": {"auc": second.to_dict()}})
+    log.read()
+    assert log.records() == ({"epoch": 0, "ks_comb": 3.0, "loss": 1.0, "auc": 0.6},)
+    assert log.scores(0) == {"ks_comb": first, "auc": second} and log.scores(None) == log.scores(1) == {}
 
 
 def test_the_best_epoch_follows_the_direction_and_ignores_what_is_no_number():
@@ -191,9 +202,10 @@ def test_a_folder_takes_one_search_and_must_have_one_to_be_opened(tmp_path):
 
 def test_the_table_is_like_the_published_one():
     scored = {"ks_comb": 16.67, "discriminator": 0.6, "ks_jet_pt": 9.0, "ks_multiplicity": 4.0, "ks_summed_mass": 3.67}
+    scores = {name: Score(name, value) for name, value in scored.items() if name != "discriminator"}
     trials = [
         Trial(0, "finished", {"rate": 0.1}).with_epochs([{"epoch": 0, "ks_comb": 30.0}], "ks_comb", "minimize"),
-        Trial(1, "running", {"rate": 0.2, "<i>": "<b>"}).with_epochs(
+        Trial(1, "running", {"rate": 0.2, "<i>": "<b>"}, scores=scores).with_epochs(
             [{"epoch": 3, **scored}, {"epoch": 4, "ks_comb": 20.0}], "ks_comb", "minimize"
         ),
         Trial(2, "failed", {"rate": 0.3}),

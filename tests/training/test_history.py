@@ -55,13 +55,22 @@ def test_a_diverging_loss_is_reported():
     assert len(runaway.plot_beginning().axes) == 2
 
 
+def record(value, **more):
+    return {"value": value, "direction": "lower", **more}
+
+
 def test_scores_that_have_a_floor_come_first_and_their_floors_once_above():
     epochs = tuple(
-        {**EPOCH, "epoch": k, "scores": {"chi2": 9.0, "ks_comb": 5.0 - k, "floor_ks_comb": 2.36}} for k in (0, 1)
+        {**EPOCH, "epoch": k, "scores": {"chi2": record(9.0), "ks_comb": record(5.0 - k, floor=2.36)}} for k in (0, 1)
     )
-    html = History(epochs)._repr_html_()
-    assert html.index("<th>ks comb</th>") < html.index("<th>chi2</th>")
+    history = History(epochs)
+    html = history._repr_html_()
+    assert html.index(">ks comb</th>") < html.index(">chi2</th>") and history.floor("ks_comb") == (2.36, 0.0)
     assert html.count("2.36") == 1 and html.index("floor ks comb 2.36") < html.index("<table")
+    with pytest.raises(ValueError, match="'chi2' has no floor"):
+        history.floor("chi2")
+    with pytest.raises(ValueError, match="No score 'chi'"):
+        history.floor("chi")
 
 
 def test_an_unfinished_epoch_is_counted_and_drawn_at_the_fraction_that_was_done():

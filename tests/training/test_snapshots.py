@@ -5,6 +5,7 @@ import pytest
 
 from calolab import spaces
 from calolab.samples import Sample
+from calolab.scores import Score
 from calolab.training import PhysicsScore, Snapshots, fit
 from calolab.training.snapshots import LARGEST, picture, plane_of
 
@@ -50,7 +51,7 @@ def test_the_thickest_layer_represents_layers_that_differ():
 def test_every_epoch_has_its_scores_and_an_event_without_influence_on_the_training(tiny_gan, tiny_sample, weights):
     received, sample = [], tiny_sample()
     snapshots = Snapshots.of(tiny_gan(), sample, seed=3)
-    score = PhysicsScore(lambda gan: {"ks_comb": 1.0, "floor_ks_comb": 0.5})
+    score = PhysicsScore(lambda gan: {"ks_comb": Score("ks_comb", 1.0, floor=0.5)})
     options = {"epochs": 3, "seed": 1, "batch_size": 4, "progress": False, "physics_score": score}
 
     def on_epoch(epochs, gan):
@@ -60,7 +61,7 @@ def test_every_epoch_has_its_scores_and_an_event_without_influence_on_the_traini
     fit(watched, sample, on_epoch=on_epoch, **options)
     fit(alone, sample, **options)
     assert [len(scores) for scores, _ in received] == [1, 2, 3]
-    assert received[-1][0] == [{"ks_comb": 1.0, "floor_ks_comb": 0.5}] * 3
+    assert received[-1][0] == [{"ks_comb": {"value": 1.0, "floor": 0.5, "direction": "lower"}}] * 3
     images = [image for _, image in received]
     assert not np.array_equal(images[0], images[1]) and images[0].shape == (4, 4)
     # The event of an epoch is what the GAN generates for these labels and this latent vector.

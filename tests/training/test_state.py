@@ -32,14 +32,18 @@ def test_consecutive_empty_steps_are_counted():
     assert seen == [1, 2, 0, 1]
 
 
-def test_the_lowest_score_is_the_best():
+@pytest.mark.parametrize(
+    ("direction", "expected"), [("lower", [True, False, True, False]), ("higher", [True, True, False, False])]
+)
+def test_the_best_score_is_kept_the_first_of_equal_ones(direction, expected):
     state = TrainingState()
     found = []
     for score in (5.0, 7.0, 4.0, 4.0):
         state.count_pass({"discriminator_loss": 1.0, "generator_loss": 1.0, "generator_empty": 0.0}, share=1)
         state.count_step(1, 1.0, timed=True)
         state.count_epoch()
-        found.append(state.count_scores({"ks_comb": score, "other": 0.0}, by="ks_comb"))
-    assert found == [True, False, True, False]
-    assert state.best == {"epoch": 2, "score": 4.0, "by": "ks_comb"}
-    assert [epoch["scores"]["ks_comb"] for epoch in state.history] == [5, 7, 4, 4]
+        found.append(state.count_scores({"ks_comb": {"value": score, "direction": direction}}, by="ks_comb"))
+    assert found == expected
+    best = {"lower": (2, 4.0), "higher": (1, 7.0)}[direction]
+    assert state.best == {"epoch": best[0], "score": best[1], "by": "ks_comb"}
+    assert [epoch["scores"]["ks_comb"]["value"] for epoch in state.history] == [5, 7, 4, 4]

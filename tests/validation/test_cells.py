@@ -3,7 +3,7 @@ import pytest
 
 from calolab import spaces
 from calolab.samples import Sample
-from calolab.validation import cells
+from calolab.validation.observables import cells
 
 
 def image(*rows):

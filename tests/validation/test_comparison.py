@@ -7,7 +7,7 @@ import pytest
 from calolab import spaces
 from calolab.samples import Sample
 from calolab.validation import compare, projection_error
-from calolab.validation.table import verdict
+from calolab.validation.report_table import verdict
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def test_every_observable_of_a_calorimeter_is_there(like):
 def test_two_samples_of_one_distribution_stay_at_the_floor(like):
     verdicts = {name: verdict(one) for name, one in like.observables.items()}
     assert list(verdicts.values()).count("at the floor") >= len(verdicts) - 1, verdicts
-    assert like.correlations.distance.within_floor and like.projection_error.within_floor
+    assert like["correlations"].within_floor and like["projection_error"].within_floor
 
 
 def test_a_shifted_sample_is_above_the_floor(unlike):
@@ -43,7 +43,7 @@ def test_a_shifted_sample_is_above_the_floor(unlike):
         assert not distance.within_floor and distance.times_floor > 3, name
         assert re.fullmatch(r"\d+\.\d × floor", verdict(unlike[name]))
     assert unlike["first_moment_z"].distances["ks"].p < 1e-6
-    assert unlike.projection_error.times_floor > 2
+    assert unlike["projection_error"].times_floor > 2
     # Depth was changed, width was not.
     assert verdict(unlike["second_moment_x"]) == "at the floor"
 
@@ -52,7 +52,7 @@ def test_a_sample_has_no_distance_from_itself(showers):
     same = compare(showers[0], showers[0])
     for observable in same.observables.values():
         assert all(d.value == pytest.approx(0, abs=1e-12) for d in observable.distances.values()), observable.name
-    assert same.projection_error.value == same.correlations.distance.value == 0
+    assert same["projection_error"].value == same["correlations"].value == 0
 
 
 def test_the_floor_is_what_fresh_samples_of_the_same_size_score(make):
@@ -79,7 +79,7 @@ def test_the_same_seed_gives_the_same_numbers(showers, unlike):
 
 
 def test_empty_showers_are_left_out_and_counted(unlike):
-    assert unlike.empty == (0, 3)
+    assert unlike.details.empty == (0, 3)
     assert unlike["first_moment_z"].undefined == (0, 3) and unlike["visible_fraction"].undefined == (0, 0)
     assert np.isfinite(unlike["first_moment_z"].summary("generated")[0])
     assert any("3 of 400 generated showers are empty" in note for note in unlike.notes)
@@ -91,7 +91,7 @@ def test_a_collapsed_generator_is_reported_not_a_crash(showers):
     silent = Sample(np.zeros_like(reference.values), reference.labels, reference.space)
     report = compare(reference, silent, repetitions=5)
     assert verdict(report["first_moment_z"]) == verdict(report["profile_z"]) == "undefined"
-    assert report["hits"].distances["ks"].value == pytest.approx(1) and report.empty == (0, 400)
+    assert report["hits"].distances["ks"].value == pytest.approx(1) and report.details.empty == (0, 400)
     assert json.loads(report.to_json())["observables"]["first_moment_z"]["distances"]["ks"]["value"] is None
     report._repr_html_()
     report.plot().savefig("/dev/null", format="png")
@@ -103,7 +103,7 @@ def test_a_collapsed_generator_is_reported_not_a_crash(showers):
 
 def test_projection_error_is_the_metric_of_that_name(showers, unlike):
     expected = projection_error(showers[0], showers[2])
-    assert unlike.projection_error.value == pytest.approx(expected["sum"])
+    assert unlike["projection_error"].value == pytest.approx(expected["sum"])
     assert unlike["profile_z"].distances["mse"].value == pytest.approx(expected["z"])
 
 
@@ -120,10 +120,14 @@ def test_histograms_hold_all_events(unlike):
 
 def test_json_holds_everything(unlike):
     content = json.loads(unlike.to_json())
-    assert content["space"] == "clic-ecal" and content["events"] == [400, 400] and content["threshold"] == 3e-4
+    assert (
+        content["space"] == "clic-ecal" and content["events"] == [400, 400] and content["details"]["threshold"] == 3e-4
+    )
     distance = content["observables"]["first_moment_z"]["distances"]["ks"]
     assert distance["value"] > distance["floor"] > 0
-    assert len(content["correlations"]["reference"]) == 25 and content["responses"]["reference"]["energy"]
+    assert len(content["details"]["correlations"][0]) == 25 and content["details"]["responses"][0]["energy"]
+    assert content["totals"]["projection_error"]["value"] == unlike["projection_error"].value
+    assert content["floors"] == {"method": "resampled", "repetitions": 100, "seed": 5}
 
 
 def test_table_shows_every_observable_with_its_numbers(unlike):
@@ -139,11 +143,12 @@ def test_unequal_layers_and_plain_images(flat_showers):
     report = compare(flat_showers, flat_showers.select(slice(None, None, 2)), threshold=0.01, repetitions=10)
     assert "profile_z" in report.observables and "profile_eta" not in report.observables
     assert {"first_moment_eta", "second_moment_phi", "hits", "cell_spectrum"} <= set(report.observables)
-    assert report.correlations.reference.shape == (3, 3)
+    assert report.details.correlations[0].shape == (3, 3)
     space = spaces.Space("jets", ("eta", "phi"), ("", ""), (spaces.Layer(edges=((0, 1, 2, 3), (0, 1, 2))),), "pt")
     images = Sample(np.random.default_rng(0).exponential(1, (50, 3, 2)), {}, space)
     report = compare(images, images.select(slice(0, 30)), threshold=0.5, repetitions=10)
-    assert report.correlations is None and report.responses is None and report.energies is None
+    details = report.details
+    assert details.correlations is None and details.responses is None and details.energies is None
     assert {"profile_eta", "profile_phi", "visible_energy", "first_moment_eta"} <= set(report.observables)
     report.plot().savefig("/dev/null", format="png")
     with pytest.raises(ValueError, match="one layer"):

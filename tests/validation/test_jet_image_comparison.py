@@ -7,8 +7,8 @@ import pytest
 
 from calolab import spaces
 from calolab.samples import Sample
-from calolab.validation.jet_image_comparison import CLASSES, compare_jet_images
-from calolab.validation.jet_images import image_mass, image_tau_21
+from calolab.validation import compare_jet_images, image_mass, image_tau_21
+from calolab.validation.observables.jet_images import CLASSES
 
 SPACE = spaces.space("jet-image")
 
@@ -34,10 +34,10 @@ def real():
 
 def test_a_sample_with_itself_is_at_zero(real):
     report = compare_jet_images(real, real, repetitions=5)
-    assert set(report.classes) == {"W boson", "QCD"}
-    for observables in report.classes.values():
-        assert set(observables) == {"mass", "pt", "tau_21", "pixels"}
-        assert all(d.value == 0 for one in observables.values() for d in one.distances.values())
+    assert set(report.parts) == {"W boson", "QCD"}
+    for part in report.parts.values():
+        assert set(part.observables) == {"mass", "pt", "tau_21", "pixels"}
+        assert all(d.value == 0 for one in part.observables.values() for d in one.distances.values())
 
 
 def test_another_sample_of_the_same_kind_is_near_the_floor_and_a_heavier_one_is_not(real):
@@ -55,17 +55,17 @@ def test_another_sample_of_the_same_kind_is_near_the_floor_and_a_heavier_one_is_
 def test_classes_are_compared_with_their_own_kind(real):
     swapped = Sample(real.values, {"signal": 1 - real.labels["signal"]}, SPACE)
     report = compare_jet_images(real, swapped, repetitions=20)
-    assert report.events["W boson"] == (np.sum(real.labels["signal"] == 1), np.sum(real.labels["signal"] == 0))
+    assert report["W boson"].events == (np.sum(real.labels["signal"] == 1), np.sum(real.labels["signal"] == 0))
     assert report["QCD"]["tau_21"].distances["ks"].value > 0.2
     chosen = real.select(real.labels["signal"] == 1)
     np.testing.assert_array_equal(report["W boson"]["mass"].reference, image_mass(chosen))
     np.testing.assert_array_equal(report["W boson"]["tau_21"].reference, image_tau_21(chosen))
-    np.testing.assert_allclose(report.means["W boson"][0], chosen.values.mean(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(report["W boson"].details.means[0], chosen.values.mean(axis=0), rtol=1e-5)
 
 
 def test_without_classes_all_images_are_compared(real):
     report = compare_jet_images(real, Sample(real.values[:50], {}, SPACE), repetitions=5)
-    assert report.events == {"all": (300, 50)}
+    assert {name: part.events for name, part in report.parts.items()} == {"all": (300, 50)}
 
 
 def test_empty_images_count_and_traces_fall_into_the_first_bin(real):
@@ -73,13 +73,13 @@ def test_empty_images_count_and_traces_fall_into_the_first_bin(real):
     values[:10] = 0
     values[10:, 0, 0] += 1e-6
     report = compare_jet_images(real, Sample(values, real.labels, SPACE), repetitions=5)
-    undefined = [report[kind]["tau_21"].undefined[1] for kind in report.classes]
+    undefined = [report[kind]["tau_21"].undefined[1] for kind in report.parts]
     assert sum(undefined) == 10
     assert sum("are empty" in note for note in report.notes) == np.count_nonzero(undefined)
-    for kind, lost in zip(report.classes, undefined):
+    for kind, lost in zip(report.parts, undefined):
         pixels = report[kind]["pixels"]
         traces = pixels.generated[:, 0].sum() - pixels.reference[:, 0].sum()
-        assert traces >= report.events[kind][1] - lost - 5
+        assert traces >= report[kind].events[1] - lost - 5
         assert np.sum(report[kind]["mass"].generated == 0) == lost
 
 
@@ -111,5 +111,5 @@ def test_bad_input_is_refused(real):
         compare_jet_images(real, Sample(real.values[:3], {"signal": np.array([0, 0, 1])}, SPACE))
     with pytest.raises(ValueError, match="at least one repetition"):
         compare_jet_images(real, real, repetitions=0)
-    with pytest.raises(ValueError, match="Unknown class 'W-boson'. Nearest: W boson."):
+    with pytest.raises(ValueError, match="Unknown entry of the report 'W-boson'. Nearest: W boson."):
         compare_jet_images(real, real, repetitions=1)["W-boson"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from calolab import spaces
 from calolab.samples import Sample
-from calolab.validation.jet_images import image_mass, image_pt, image_tau_21, nearest
+from calolab.validation.observables.jet_images import image_mass, image_pt, image_tau_21, nearest
 
 SPACE = spaces.space("jet-image")
 
@@ -142,7 +142,7 @@ def test_nearest_finds_copies_and_leaves_out_the_image_itself():
 def test_other_spaces_are_refused():
     whole = Sample(np.zeros((1, 64, 64)), {}, spaces.space("whole-detector"))
     for function in (image_pt, image_mass, image_tau_21):
-        with pytest.raises(ValueError, match="'whole-detector' holds tower energy"):
+        with pytest.raises(ValueError, match="'whole-detector' has tower energy"):
             function(whole)
     with pytest.raises(ValueError, match="expects other images in the space 'jet-image', received 1"):
         nearest(image([]), whole)

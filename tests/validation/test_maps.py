@@ -28,13 +28,14 @@ def report(reference):
 
 def test_a_sample_against_itself_is_zero(reference):
     found = compare_maps(reference, reference, repetitions=5)
-    assert [distance.value for distance in found.distances.values()] == [0] * 5
-    assert all(distance.floor > 0 for distance in found.distances.values())
+    assert [curve.distance.value for curve in found.observables.values()] == [0] * 5
+    assert all(curve.distance.floor > 0 for curve in found.observables.values())
 
 
 def test_like_samples_lie_at_the_floor(report):
-    assert list(report.curves) == NAMES and report.events == (60, 40) and report.notes == ()
-    for distance in report.distances.values():
+    assert list(report.observables) == NAMES and report.events == (60, 40) and report.notes == ()
+    for curve in report.observables.values():
+        distance = curve.distance
         assert distance.value < distance.floor + 4 * distance.floor_spread
 
 
@@ -84,8 +85,8 @@ def test_the_same_seed_gives_the_same_numbers_as_json(reference, report):
     again = compare_maps(reference, sky.maps(40, seed=2, space=SMALL), seed=3, repetitions=40)
     assert json.dumps(again.to_dict()) == json.dumps(report.to_dict())
     content = report.to_dict()
-    assert content["events"] == [60, 40] and len(content["curves"]["v1"]["reference"]) == 41
-    assert content["curves"]["pixels"]["distance"]["times_floor"] > 0
+    assert content["events"] == [60, 40] and len(content["observables"]["v1"]["reference"]) == 41
+    assert content["observables"]["pixels"]["distances"]["ks"]["times_floor"] > 0
 
 
 def test_collapsed_maps_are_reported_not_hidden(reference):
@@ -93,7 +94,7 @@ def test_collapsed_maps_are_reported_not_hidden(reference):
     found = compare_maps(reference, flat, repetitions=3)
     assert "5 of 5 generated maps are constant" in found.notes[0]
     assert found["power_spectrum"].distance.value == np.inf
-    assert found.to_dict()["curves"]["power_spectrum"]["distance"]["value"] is None
+    assert found.to_dict()["observables"]["power_spectrum"]["distances"]["rms_log_ratio"]["value"] is None
     assert "floor" in repr(found)
 
 
@@ -135,7 +136,8 @@ def test_the_figure_has_its_panels_units_and_numbers(report, tmp_path):
     labels = {panel.get_xlabel() for panel in figure.axes} | {panel.get_ylabel() for panel in figure.axes}
     assert {"convergence", "multipole ℓ", "V₁ [1/deg]", "V₂ [1/deg²]", "gen. / ref."} <= labels
     written = " ".join(texts(figure))
-    for distance in report.distances.values():
+    for curve in report.observables.values():
+        distance = curve.distance
         assert f"{distance.value:.2g} (floor {distance.floor:.2g}" in written
     assert "60 reference, 40 generated maps" in written
 

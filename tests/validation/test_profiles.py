@@ -6,8 +6,8 @@ from hypothesis.extra.numpy import arrays
 
 from calolab import spaces
 from calolab.samples import Sample
-from calolab.validation import profiles
-from calolab.validation.response import visible_energy
+from calolab.validation.observables import profiles
+from calolab.validation.observables.energy import visible_energy
 
 SMALL = spaces.Space(
     "small",

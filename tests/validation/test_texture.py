@@ -133,5 +133,5 @@ def test_what_has_no_texture():
     with pytest.raises(ValueError, match="in one unit"):
         minkowski(Sample(np.zeros((2, 64, 64)), {}, whole), np.linspace(0, 1, 5))
     for thresholds in ([1.0], [0, 1, 3], [1, 0]):
-        with pytest.raises(ValueError, match="rise in equal steps"):
+        with pytest.raises(ValueError, match="increase in equal steps"):
             minkowski(sample(np.ones((1, 16, 16))), thresholds)

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from calolab.plots.jets import beyond, binning, contents
-from calolab.validation.metrics import kolmogorov_smirnov
+from calolab.validation import binning
+from calolab.validation.distances import kolmogorov_smirnov, ks_distances
+from calolab.validation.floors import DisjointHalves, number_floors
 from calolab.widgets.jets.event_sources import Clustered
 
 # Name: in words, unit, what each bin holds a fraction of.
@@ -32,17 +33,20 @@ def histogram(name: str, known: Mapping[str, Clustered], kept: np.ndarray | None
         What the browser draws: `name`, `label`, `unit`, `per` (what the bins hold fractions of), `edges`, under each
         role `contents`, `errors` and the fractions `beyond` both ends, and perhaps `ks` and `floor`.
     """
-    columns = {role: found.columns[name] for role, found in known.items()}
+    columns = {role: one.columns[name] for role, one in known.items()}
     reference, others = columns["reference"], [column for role, column in columns.items() if role != "reference"]
-    edges = binning(name, [reference], others)
+    edges = binning.shared_edges(name, [reference], others)
     if kept is not None and _fit(kept, name, reference) and edges[-1] < 1.1 * kept[-1]:
         edges = kept
     label, unit, per = VARIABLES[name]
     made = {"name": name, "label": label, "unit": unit, "per": per, "edges": edges.tolist()}
     for role, column in columns.items():
-        fractions, errors = contents(column, edges)
-        outside = list(beyond(column, edges))
-        made[role] = {"contents": fractions.tolist(), "errors": errors.tolist(), "beyond": outside}
+        found = binning.histogram(column, edges)
+        made[role] = {
+            "contents": found.contents.tolist(),
+            "errors": found.errors.tolist(),
+            "beyond": list(found.beyond),
+        }
     if "generated" in columns and all(len(columns[role]) for role in ("reference", "generated")):
         made["ks"] = kolmogorov_smirnov(reference, columns["generated"])[0]
         numbers = known["reference"].done, known["generated"].done
@@ -51,27 +55,16 @@ def histogram(name: str, known: Mapping[str, Clustered], kept: np.ndarray | None
 
 
 def floor(column: np.ndarray, owners: np.ndarray, n_reference: int, n_generated: int) -> float:
-    """The KS distance that chance alone makes: the mean over random halves of real events, scaled to the numbers.
+    """The KS distance between samples of these sizes that differ by chance only: the mean over disjoint halves.
 
     Args:
         column: one variable of the real events, one value per event or per jet.
-        owners: which event each value belongs to, same shape.
+        owners: the event of each value, same shape.
         n_reference, n_generated: numbers of the events that are compared.
     """
-    half = n_reference // 2
-    if not half:
-        return 1.0
-    order = np.argsort(column, kind="stable")
-    values, owners = column[order], owners[order]
-    shuffled = np.argsort(np.random.default_rng(0).random((DRAWS, n_reference)), axis=1)
-    first, second = (part[:, owners] for part in (shuffled < half, (shuffled >= half) & (shuffled < 2 * half)))
-    counts = [np.maximum(part.sum(axis=1, keepdims=True), 1) for part in (first, second)]
-    difference = np.cumsum(first / counts[0] - second / counts[1], axis=1)
-    # Within ties the cumulative difference has no meaning before the last of them.
-    apart = np.append(np.diff(values) > 0, True)
-    # It goes with the root of 1/n1 + 1/n2.
-    scale = np.sqrt((1 / n_reference + 1 / n_generated) * half / 2)
-    return float(scale * np.abs(difference[:, apart]).max(axis=1).mean())
+    draws = DisjointHalves(n_reference, n_reference, n_generated, DRAWS, seed=0).draws()
+    edges = np.array([-np.inf, np.inf])  # the KS distance needs no bins
+    return float(number_floors(column, edges, draws, ks_distances, owners)["ks"].mean())
 
 
 def _fit(edges, name, column):

@@ -14,8 +14,9 @@ export function bestTable() {
   function show(best, columns, objective) {
     const scores = best.map(atBest);
     const all = [...new Set(scores.flatMap(Object.keys))];
-    // Kolmogorov-Smirnov scores where the trials report any, else what they report; the deciding one comes last.
-    const told = all.some((name) => name.startsWith("ks_")) ? all.filter((name) => name.startsWith("ks_")) : all.filter((name) => name !== "time");
+    // The scores where the trials report any, otherwise all metrics; the metric to optimise comes last.
+    const rated = all.filter((name) => best.some((row) => row.scores.includes(name)));
+    const told = rated.length ? rated : all.filter((name) => name !== "time");
     const metrics = [...told.filter((name) => name !== objective).slice(0, 8), objective];
     const parameters = [...new Set(best.flatMap((row) => Object.keys(row.parameters)))];
     const heads = ["rank", "trial", ...parameters, "epoch", ...metrics];

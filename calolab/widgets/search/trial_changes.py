@@ -74,6 +74,7 @@ def _row(trial, first):
         "error": trial.error or "",
         "first": first,
         "count": len(trial.epochs) - first,
+        "scores": list(trial.scores),
     }
 
 

@@ -11,7 +11,7 @@ from calolab.labels import SYMBOLS
 from calolab.plots import mean_profiles
 from calolab.samples import Sample
 from calolab.spaces import with_unit
-from calolab.validation import profiles
+from calolab.validation.observables import profiles
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import Widget
 

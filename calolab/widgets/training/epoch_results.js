@@ -32,11 +32,12 @@ export function epochResults(model) {
   let images = [];
 
   const values = (name) => model.get("scores")[name] ?? [];
+  const floors = (name) => model.get("floors")[name] ?? [];
   const words = (name) => name.replaceAll("_", " ");
 
   function showScores() {
     const [name, epochs] = [model.get("score"), model.get("score_epochs")];
-    const names = Object.keys(model.get("scores")).filter((one) => !one.startsWith("floor_"));
+    const names = Object.keys(model.get("scores"));
     scores.hidden = !name;
     scoreChoice.node.hidden = names.length < 2;
     scoreChoice.show(
@@ -44,7 +45,7 @@ export function epochResults(model) {
       names.map((one) => [one, one === model.get("judged_by") ? `${words(one)} (selects the best epoch)` : words(one)]),
     );
     const latest = `latest ${number(values(name).at(-1) ?? NaN)}`;
-    const floor = values(`floor_${name}`).at(-1);
+    const floor = floors(name).at(-1);
     const best = bestOf(name);
     scoring.replaceChildren(
       element("b", {}, words(name)),
@@ -71,7 +72,7 @@ export function epochResults(model) {
 
   function drawScores(pen, width, height, look) {
     const [name, epochs] = [model.get("score"), model.get("score_epochs")];
-    const [found, floor] = [values(name), values(`floor_${name}`)];
+    const [found, floor] = [values(name), floors(name)];
     const usable = [...found, ...floor].filter(Number.isFinite);
     if (!usable.length) return;
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };

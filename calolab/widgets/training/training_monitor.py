@@ -13,8 +13,8 @@ import numpy as np
 import traitlets
 
 from calolab.labels import SYMBOLS, UNITS
-from calolab.plots import losses as loss_figure
-from calolab.plots import training as training_figure
+from calolab.plots import training as figures
+from calolab.scores import Score, best
 from calolab.spaces import with_unit
 from calolab.training.history import FINAL
 from calolab.training.snapshots import plane_of
@@ -52,17 +52,18 @@ class TrainingMonitor(LiveWidget):
     elapsed = traitlets.Float(0.0, help="time since training began, or since the monitor looks [s]").tag(sync=True)
     remaining = traitlets.Float(None, allow_none=True, help="estimated time left [s]").tag(sync=True)
     loss_names = traitlets.List(traitlets.Unicode()).tag(sync=True)
-    styles = traitlets.List(help="how each loss is drawn: the fields of `plots.losses.Style`").tag(sync=True)
-    dashes = traitlets.List([list(dash) for dash in loss_figure.DASHES]).tag(sync=True)
+    styles = traitlets.List(help="how each loss is drawn: the fields of `plots.training.Style`").tag(sync=True)
+    dashes = traitlets.List([list(dash) for dash in figures.DASHES]).tag(sync=True)
     losses = traitlets.Bytes(help="float32 rows: step, then each loss").tag(sync=True)
     bucket = traitlets.Int(1, help="steps whose mean makes one point of the curves").tag(sync=True)
     shown = traitlets.List(traitlets.Unicode(), help="losses that are drawn").tag(sync=True)
     log = traitlets.Bool(True, help="logarithmic losses").tag(sync=True)
     score_epochs = traitlets.List(traitlets.Int(), help="epochs that have scores, from 1").tag(sync=True)
     scores = traitlets.Dict(help="lists by name, an entry per epoch; None where it is not finite").tag(sync=True)
+    floors = traitlets.Dict(help="likewise the floors of the scores that have one").tag(sync=True)
     score = traitlets.Unicode(help="the score that is drawn").tag(sync=True)
     judged_by = traitlets.Unicode(help="the score that decides which epoch is the best").tag(sync=True)
-    best_epoch = traitlets.Int(None, allow_none=True, help="the epoch with the lowest of it, from 1").tag(sync=True)
+    best_epoch = traitlets.Int(None, allow_none=True, help="the epoch with the best of it, from 1").tag(sync=True)
     plane = traitlets.Dict(help="edges, axes and note of the events' images, and the unit of their cells").tag(
         sync=True
     )
@@ -124,10 +125,10 @@ class TrainingMonitor(LiveWidget):
                 self.remaining = self._pace.time_left(progress[0], len(progress))
             self.elapsed = self._clock.elapsed(progress[0].time if progress else None, status in FINAL)
             if names != self.loss_names:
-                self.styles = [asdict(style) for style in loss_figure.styles(names)]
+                self.styles = [asdict(style) for style in figures.styles(names)]
                 self.loss_names = names
                 # The sums that are minimised, where they go by their names; each head's own on request.
-                self.shown = [name for name in names if name in loss_figure.SUMS] or names
+                self.shown = [name for name in names if name in figures.SUMS] or names
             self.bucket = bucket
             self.losses = self._curve.astype("<f4").tobytes()
             self._show_epochs(list(getattr(self._run, "epochs", ())))
@@ -138,11 +139,14 @@ class TrainingMonitor(LiveWidget):
         scored = [one for one in epochs if one["scores"]]
         names = dict.fromkeys(name for one in scored for name in one["scores"])
         self.judged_by = getattr(self._run, "judged_by", "")
-        self.scores = {name: [frontend.finite(one["scores"].get(name)) for one in scored] for name in names}
+        records = {name: [one["scores"].get(name, {}) for one in scored] for name in names}
+        self.scores = {name: [frontend.finite(one.get("value")) for one in column] for name, column in records.items()}
+        floors = {name: [frontend.finite(one.get("floor")) for one in column] for name, column in records.items()}
+        self.floors = {name: column for name, column in floors.items() if any(one is not None for one in column)}
         self.score_epochs = [one["epoch"] + 1 for one in scored]
         self.score = self.score if self.score in names else self.judged_by if self.judged_by in names else ""
-        values = zip(self.scores.get(self.judged_by, ()), self.score_epochs, strict=False)
-        self.best_epoch = min(((value, epoch) for value, epoch in values if value is not None), default=(0, None))[1]
+        rated = zip(self.score_epochs, records.get(self.judged_by, ()), strict=False)
+        self.best_epoch = best({epoch: Score.from_dict(self.judged_by, one) for epoch, one in rated if one})
         images = {one["epoch"] + 1: one["event"] for one in epochs if one.get("event") is not None}
         example = getattr(self._run, "example", {})
         known = [*self._images] == [*images] and all(images[one] is self._images[one] for one in images)
@@ -182,7 +186,7 @@ class TrainingMonitor(LiveWidget):
         scores, events = None, None
         values = self.scores.get(self.score)
         if values:
-            floor = self.scores.get(f"floor_{self.score}", [])
+            floor = self.floors.get(self.score, [])
             scores = {
                 "name": self.score,
                 "epochs": self.score_epochs,
@@ -196,7 +200,7 @@ class TrainingMonitor(LiveWidget):
                 f"reference, {self.labels}".rstrip(", "): self._reference,
                 f"generated after epoch {epoch}": self._images[epoch],
             }
-        figure = training_figure.show(
+        figure = figures.show(
             self._curve,
             self.loss_names,
             self.shown,

@@ -239,7 +239,7 @@ def test_waiting_leaves_the_kernel_free(make_dashboard):
 
 
 def test_it_leaves_a_table_for_pages_without_javascript(make_dashboard):
-    assert "<th>ks_<wbr>comb</th>" in make_dashboard(Search())._repr_html_()
+    assert ">ks_<wbr>comb</th>" in make_dashboard(Search())._repr_html_()
 
 
 def test_wrong_arguments_are_refused():

@@ -7,7 +7,7 @@ from matplotlib.text import Text
 
 from calolab.plots import mean_profiles
 from calolab.samples import Sample
-from calolab.validation import profiles
+from calolab.validation.observables import profiles
 from calolab.widgets import ProfileExplorer
 
 

@@ -126,10 +126,10 @@ def test_scores_and_events_of_the_epochs_are_shown_and_the_best_is_marked(run):
     assert (monitor.score, monitor.event_epochs, monitor.best_epoch) == ("", [], None)
     run.step()
     for value in (9.0, 4.0, 4.0, float("inf")):
-        run.end_epoch(ks_comb=value, floor_ks_comb=2.0)
+        run.end_epoch(ks_comb={"value": value, "floor": 2.0, "direction": "lower"})
     monitor.refresh()
     assert monitor.score_epochs == [1, 2, 3, 4]
-    assert monitor.scores == {"ks_comb": [9, 4, 4, None], "floor_ks_comb": [2, 2, 2, 2]}
+    assert monitor.scores == {"ks_comb": [9, 4, 4, None]} and monitor.floors == {"ks_comb": [2, 2, 2, 2]}
     json.dumps(monitor.scores, allow_nan=False)
     # As the training selects it: the first of equals.
     assert (monitor.score, monitor.best_epoch) == ("ks_comb", 2)

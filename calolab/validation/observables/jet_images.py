@@ -1,4 +1,4 @@
-"""Jets as their images show them: mass, transverse momentum and prongs from pixels, and nearest neighbours."""
+"""Observables of jet images: mass, transverse momentum and prongs from pixels, pixel spectrum, nearest neighbours."""
 
 from __future__ import annotations
 
@@ -6,9 +6,61 @@ import numpy as np
 
 from calolab.samples import Sample
 from calolab.spaces import Space
+from calolab.validation.binning import histogram_edges, pixel_edges
+from calolab.validation.observables.cells import spectrum
+from calolab.validation.observables.observable import Observable
 
-_PIECE = 256  # Images whose prongs are sought at a time: few enough for a processor's cache.
+CLASSES = {1.0: "W boson", 0.0: "QCD"}
+_BINS = 40  # of the spectrum of the pixels
+_PIECE = 256  # Images whose prongs are found at a time: few enough for a processor's cache.
 _ROWS = 512  # Images compared with all others at a time.
+
+
+def pairs_of_classes(reference: Sample, generated: Sample) -> list[tuple[str, Sample, Sample]]:
+    """Name, reference and generated images of each class, by the label `signal`; `"all"` where a sample lacks it.
+
+    Raises:
+        ValueError: if the classes differ, or the label is neither 1 nor 0.
+    """
+    if not all("signal" in sample.labels for sample in (reference, generated)):
+        return [("all", reference, generated)]
+    found = [set(np.unique(sample.labels["signal"])) for sample in (reference, generated)]
+    if found[0] != found[1] or not found[0] <= set(CLASSES):
+        raise ValueError(
+            "compare_jet_images expects the same classes in both samples, the label signal 1 or 0; received "
+            f"{sorted(found[0])} and {sorted(found[1])}."
+        )
+    return [
+        (name, *(sample.select(sample.labels["signal"] == signal) for sample in (reference, generated)))
+        for signal, name in CLASSES.items()
+        if signal in found[0]
+    ]
+
+
+def observe(reference: Sample, generated: Sample) -> dict[str, Observable]:
+    """The observables of two samples of one class by name, without distances.
+
+    Args:
+        reference, generated: jet images of one space; the reference with at least one positive pixel.
+
+    Returns:
+        `mass`, `pt`, `tau_21`, and `pixels`, the spectrum of the pixels.
+    """
+    variables = {
+        "mass": ("image mass", "GeV", image_mass),
+        "pt": ("image pt", "GeV", image_pt),
+        "tau_21": ("τ₂₁ of the pixels", "", image_tau_21),
+    }
+    found = {}
+    for name, (label, unit, function) in variables.items():
+        values = function(reference), function(generated)
+        found[name] = Observable(name, label, unit, histogram_edges(*values), *values)
+    filled = reference.values[reference.values > 0]
+    edges = pixel_edges(filled.min(), max(filled.max(), generated.values.max()), _BINS)
+    spectra = spectrum(reference, edges), spectrum(generated, edges)
+    height = "pixels per image and bin"
+    found["pixels"] = Observable("pixels", "pixels", "GeV", edges, *spectra, height=height, logarithmic=True)
+    return found
 
 
 def image_pt(images: Sample) -> np.ndarray:
@@ -32,12 +84,12 @@ def image_mass(images: Sample) -> np.ndarray:
 
 
 def image_tau_21(images: Sample) -> np.ndarray:
-    """How much better two prongs fit each image than one, tau_2 / tau_1 (arXiv:1011.2268), shape `(event,)`.
+    """Ratio of the two-prong to the one-prong N-subjettiness, tau_2 / tau_1 (arXiv:1011.2268), shape `(event,)`.
 
     Measured in pixels as LAGAN's authors do (arXiv:1701.05927): tau_N is the mean distance to the nearest of N axes,
-    weighted with the transverse momentum. The one axis is the hardest pixel; the two are what is left when pixels are
-    clustered with kt, where of two pixels the harder one keeps its place. So it differs from the `tau_21` of a jet's
-    constituents, whose axes are minimised; compare pixels with pixels.
+    weighted with the transverse momentum. The single axis is the hardest pixel; the two axes are what is left when
+    pixels are clustered with kt, where the harder of two pixels keeps its position. It differs from the `tau_21` of a
+    jet's constituents, whose axes are minimised: compare pixels with pixels only.
 
     Returns:
         About 0 for two prongs, towards 1 for none; 0 for a single pixel, NaN for an empty image.
@@ -51,7 +103,7 @@ def image_tau_21(images: Sample) -> np.ndarray:
     values = np.maximum(images.values.reshape(len(images), images.space.n_cells), 0).astype(np.float64)
     filled = np.count_nonzero(values > 0, axis=1)
     found = np.full(len(images), np.nan)
-    # Images with like numbers of pixels go together, so that none waits for others.
+    # Images with similar numbers of pixels are processed together, so that none waits for others.
     order = np.argsort(filled, kind="stable")
     order = order[filled[order] > 0]
     for start in range(0, len(order), _PIECE):
@@ -61,25 +113,25 @@ def image_tau_21(images: Sample) -> np.ndarray:
         pt = np.take_along_axis(values[chosen], pixel, axis=1)
         axes = _two_axes(pt, pixel, np.round(distance**2, 9))
         two = np.minimum(distance[axes[:, 0]], distance[axes[:, 1]])
-        # Over all pixels in their order: sums that do not depend on the company.
+        # Over all pixels in their order: the sums then do not depend on the other images.
         tau_1, tau_2 = (np.sum(values[chosen] * apart, axis=1) for apart in (distance[pixel[:, 0]], two))
         found[chosen] = np.divide(tau_2, tau_1, out=np.zeros(len(chosen)), where=tau_1 > 0)
     return found
 
 
 def nearest(images: Sample, among: Sample | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The most similar image of another sample, or of the same one: has a generator learned images by heart?
+    """The most similar image of another sample, or of the same one: has a generator memorised training images?
 
     Args:
         images: any images.
         among: images of the same space; by default the images themselves, each without itself.
 
     Returns:
-        Which image of `among` is nearest to each, and how far it is: the root of the sum of squared differences over
-        all pixels [`space.unit`], both of shape `(event,)`.
+        The index in `among` of the image nearest to each, and its distance: the root of the sum of squared differences
+        over all pixels [`space.unit`], both of shape `(event,)`.
 
     Raises:
-        ValueError: if the spaces differ, or there is nothing to search among.
+        ValueError: if the spaces differ, or there is no image to search among.
     """
     others = images if among is None else among
     if others.space != images.space or len(others) < 1 + (among is None):
@@ -97,22 +149,22 @@ def nearest(images: Sample, among: Sample | None = None) -> tuple[np.ndarray, np
             squared[np.arange(len(row)), start + np.arange(len(row))] = np.inf
         best = squared.argmin(axis=1)
         index[start : start + len(row)] = best
-        # Directly, as the difference of large numbers would leave a copy of an image some way from it.
+        # Computed directly: by the difference of large numbers an exact copy would have a small distance.
         distance[start : start + len(row)] = np.sqrt(np.sum((row - columns[best]) ** 2, axis=1))
     return index, distance
 
 
 def _two_axes(pt: np.ndarray, pixel: np.ndarray, squared: np.ndarray) -> np.ndarray:
-    """Places of the two pixels that are left of each image after clustering, shape `(event, 2)`.
+    """Positions of the two pixels that are left of each image after clustering, shape `(event, 2)`.
 
-    A pair's kt distance is the square of the smaller pt times that of the distance, so the closest pair of all is some
-    pixel and the nearest of those harder than it: one distance per pixel is enough to keep. On a grid many are equally
-    near; the hardest of them counts.
+    The kt distance of a pair is the square of the smaller pt times that of the distance, so the closest pair of all is
+    a pixel and the nearest of those harder than it: one distance per pixel is enough. On a grid many are equally near;
+    the hardest of them is taken.
 
     Args:
         pt: pixels by falling pt, those without any at the end, shape `(event, pixel)`.
-        pixel: where they lie.
-        squared: squared distances between places, equal ones exactly so.
+        pixel: their positions.
+        squared: squared distances between positions; equal distances must be equal to the last digit.
     """
     pt, gap, near = pt.copy(), np.full(pt.shape, np.inf), np.zeros(pt.shape, dtype=np.int64)
     for column in range(1, pt.shape[1]):
@@ -132,7 +184,7 @@ def _two_axes(pt: np.ndarray, pixel: np.ndarray, squared: np.ndarray) -> np.ndar
 
 
 def _merge(pt, gap, near, pixel, squared, events):
-    """Let the closest pair of each of these events become one, in place."""
+    """Merge the closest pair of each of these events, in place."""
     columns = np.arange(pt.shape[1])
 
     def search(rows, column):
@@ -149,10 +201,10 @@ def _merge(pt, gap, near, pixel, squared, events):
     pt[events, hard] += pt[events, soft]
     pt[events, soft] = 0
     gap[events, soft] = np.inf
-    # What was nearest to the one that is gone looks anew, and so does the one that grew.
+    # Pixels whose nearest one was merged need a new one, and so does the pixel that grew.
     orphan, column = np.nonzero((near[events] == soft[:, None]) & np.isfinite(gap[events]))
     search(np.append(events[orphan], events), np.append(column, hard))
-    # The one that grew may now be harder than some, and nearer to them.
+    # The pixel that grew may now be harder than others, and nearer to them.
     apart, own = squared[pixel[events], pixel[events, hard][:, None]], pt[events, hard][:, None]
     softer = (pt[events] < own) | ((pt[events] == own) & (columns > hard[:, None]))
     than = gap[events], np.take_along_axis(pt[events], near[events], axis=1)
@@ -180,7 +232,7 @@ def _momentum(images: Sample) -> tuple[np.ndarray, ...]:
     sums = np.empty((4, len(images)))
     for start in range(0, len(images), _ROWS):
         # In double precision: the mass is a small difference of large numbers. Row by row, so that a sum does not
-        # depend on the company.
+        # depend on the other images.
         rows = images.values[start : start + _ROWS].reshape(-1, len(eta)).astype(np.float64)
         for total, weight in zip(sums, (np.cos(phi), np.sin(phi), np.sinh(eta), np.cosh(eta))):
             total[start : start + len(rows)] = np.sum(rows * weight, axis=1)
@@ -195,5 +247,5 @@ def _check(space: Space) -> None:
     if space.has_depth or space.axes != ("eta", "phi") or space.quantity != "transverse momentum":
         raise ValueError(
             "Expected jet images, transverse momentum in eta and phi as in the space 'jet-image'; space "
-            f"{space.name!r} holds {space.quantity} along {', '.join(space.axes)}."
+            f"{space.name!r} has {space.quantity} along {', '.join(space.axes)}."
         )

@@ -1,19 +1,19 @@
 import numpy as np
 import pytest
 
-from calolab.plots import losses, training
+from calolab.plots import training
 
 
 def test_the_chosen_losses_are_drawn():
     curve = np.array([[1, 5.0, 9.0], [2, 4.0, 8.0]])
-    figure = losses.show(curve, ["discriminator", "generator"], ["generator"], "finished")
+    figure = training.show(curve, ["discriminator", "generator"], ["generator"], "finished")
     (line,) = figure.axes[0].lines
     assert np.array_equal(line.get_xydata(), [[1, 9], [2, 8]])
     assert figure.axes[0].get_legend().get_title().get_text() == "training finished"
 
 
 def test_before_the_first_step_it_says_so():
-    figure = losses.show(np.empty((0, 1)), [], [], "running")
+    figure = training.show(np.empty((0, 1)), [], [], "running")
     assert [text.get_text() for text in figure.axes[0].texts] == ["training running: no step done yet"]
 
 
@@ -26,16 +26,16 @@ THIRTEEN = [
 
 @pytest.mark.parametrize("names", [THIRTEEN, [f"loss {k}" for k in range(16)], ["critic", "generator", "real_penalty"]])
 def test_no_two_losses_look_alike(names):
-    styles = losses.styles(names)
+    styles = training.styles(names)
     assert [style.name for style in styles] == names
     assert len({(style.colour, style.dash) for style in styles}) == len(names)
     curve = np.column_stack([np.arange(1.0, 4.0), np.ones((3, len(names)))])
-    lines = losses.show(curve, names, names).axes[0].lines
+    lines = training.show(curve, names, names).axes[0].lines
     assert len({(line.get_color(), str(line._unscaled_dash_pattern)) for line in lines}) == len(names)
 
 
 def test_a_head_has_one_colour_and_a_group_one_dash():
-    styles = {style.name: style for style in losses.styles(THIRTEEN)}
+    styles = {style.name: style for style in training.styles(THIRTEEN)}
     heads = [styles[f"{group}_auxiliary"] for group in ("real", "fake", "generator")]
     assert len({style.colour for style in heads}) == 1 and len({style.dash for style in heads}) == 3
     assert len({style.dash for style in styles.values() if style.group == "on real events"}) == 1
@@ -43,7 +43,7 @@ def test_a_head_has_one_colour_and_a_group_one_dash():
 
 
 def test_one_step_is_a_marker():
-    (line,) = losses.show(np.array([[1, 5.0]]), ["generator"], ["generator"]).axes[0].lines
+    (line,) = training.show(np.array([[1, 5.0]]), ["generator"], ["generator"]).axes[0].lines
     assert line.get_marker() == "o"
 
 

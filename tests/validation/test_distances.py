@@ -5,8 +5,15 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import stats
 
-from calolab.validation import metrics
-from calolab.validation.metrics import Distance, kolmogorov_smirnov, separation_power, wasserstein
+from calolab.validation import projection_error
+from calolab.validation.distances import (
+    Distance,
+    kolmogorov_smirnov,
+    separation_power,
+    wasserstein,
+    weighted_distances,
+)
+from calolab.validation.floors import draw_like
 
 numbers = arrays(np.float64, st.integers(2, 60), elements=st.integers(-1000, 1000).map(lambda n: n / 8))
 contents = arrays(np.float64, 12, elements=st.floats(0, 1e6)).filter(lambda h: h.sum() > 1e-3)
@@ -27,7 +34,7 @@ def test_ks_ignores_monotone_maps(a, b):
 
 @given(numbers.filter(lambda v: v.std() > 0), numbers, st.floats(0.1, 100), st.floats(-50, 50))
 @settings(deadline=None)
-def test_wasserstein_knows_no_unit(a, b, scale, shift):
+def test_wasserstein_does_not_depend_on_the_unit(a, b, scale, shift):
     assert wasserstein(scale * a + shift, scale * b + shift) == pytest.approx(wasserstein(a, b), rel=1e-6, abs=1e-9)
 
 
@@ -63,11 +70,11 @@ def test_distances_refuse_what_is_not_a_number():
 @given(numbers, numbers)
 @settings(deadline=None)
 def test_weighted_distances_are_those_of_scipy(a, b):
-    """The floors' quick form on sorted, weighted entries gives what scipy gives on plain samples, ties included."""
+    """The form on sorted, weighted entries gives what scipy gives on plain samples, ties included."""
     both = np.concatenate([a, b])
     order = np.argsort(both, kind="stable")
     member = order < len(a)
-    found = metrics.event_distances(
+    found = weighted_distances(
         both[order], member.astype(float), (~member).astype(float), np.zeros(len(both), int), 1.0
     )
     assert found["ks"] == pytest.approx(stats.ks_2samp(a, b, method="asymp").statistic, abs=1e-12)
@@ -77,32 +84,32 @@ def test_weighted_distances_are_those_of_scipy(a, b):
 def test_projection_error_by_hand(showers):
     reference = showers[0]
     higher = reference.select(slice(None))
-    assert metrics.projection_error(reference, higher) == {"x": 0, "y": 0, "z": 0, "sum": 0}
+    assert projection_error(reference, higher) == {"x": 0, "y": 0, "z": 0, "sum": 0}
     scaled = type(reference)(1.1 * reference.values, reference.labels, reference.space)
     means = [reference.values.mean(axis=0, dtype=float).sum(axis=a) for a in ((1, 2), (0, 2), (0, 1))]
     expected = [np.mean((0.1 * mean) ** 2) for mean in means]
-    found = metrics.projection_error(reference, scaled)
+    found = projection_error(reference, scaled)
     assert [found[a] for a in "xyz"] == pytest.approx(expected, rel=1e-4)
     assert found["sum"] == pytest.approx(sum(expected), rel=1e-4)
 
 
 def test_projections_of_unequal_layers(flat_showers, showers):
-    assert set(metrics.projection_error(flat_showers, flat_showers)) == {"z", "sum"}
+    assert set(projection_error(flat_showers, flat_showers)) == {"z", "sum"}
     with pytest.raises(ValueError, match="'calogan'"):
-        metrics.projection_error(showers[0], flat_showers)
+        projection_error(showers[0], flat_showers)
 
 
 def test_draws_have_the_slots_energies():
     rng = np.random.default_rng(3)
     energy, slots = rng.uniform(10, 100, 2000), rng.uniform(60, 70, 500)
-    counts = metrics.draw_like(energy, slots, 5, rng)
+    counts = draw_like(energy, slots, 5, rng)
     assert counts.shape == (5, 2000) and counts.sum(axis=1).tolist() == [500] * 5
     drawn = np.repeat(energy, counts[0])
     assert abs(drawn.mean() - slots.mean()) < 0.5 and drawn.min() > 58 and drawn.max() < 72
 
 
 def test_draws_at_one_energy_take_from_all_events_alike():
-    counts = metrics.draw_like(np.full(100, 50.0), np.full(100, 50.0), 2000, np.random.default_rng(4)).sum(axis=0)
+    counts = draw_like(np.full(100, 50.0), np.full(100, 50.0), 2000, np.random.default_rng(4)).sum(axis=0)
     assert stats.chisquare(counts).pvalue > 1e-3
 
 
@@ -116,5 +123,5 @@ def test_times_floor_takes_the_root_of_squares():
 def test_what_is_left_of_rounding_is_no_distance():
     """A maximum that lies in one layer in all showers: 0.1 thirty times is not three, but nothing differs."""
     weights = np.full(30, 0.1)
-    found = metrics.event_distances(np.full(30, 7.0), weights, 3 * weights[::-1], np.zeros(30, int), 0.0)
+    found = weighted_distances(np.full(30, 7.0), weights, 3 * weights[::-1], np.zeros(30, int), 0.0)
     assert found == {"ks": 0.0, "w1": 0.0, "separation": 0.0}

@@ -3,7 +3,7 @@ import pytest
 
 from calolab import spaces
 from calolab.samples import Sample
-from calolab.validation.response import energy_bins, response, visible_energy, visible_fraction
+from calolab.validation.observables.energy import energy_bins, response, visible_energy, visible_fraction
 
 IMAGE = spaces.Space("pair", ("x",), ("mm",), (spaces.Layer(edges=((0, 1, 2),)),))
 

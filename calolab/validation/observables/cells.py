@@ -1,24 +1,25 @@
-"""The cells of each shower, wherever they lie: how many are hit, how many are empty, how their energies spread."""
+"""Cells of each shower, regardless of position: how many are hit, how many are empty, and their energy spectrum."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from calolab.samples import Sample
-from calolab.validation.profiles import pieces
+from calolab.validation import binning
+from calolab.validation.observables.profiles import pieces
 
 
 def hits(sample: Sample, threshold: float = 3e-4) -> np.ndarray:
     """Number of cells above a threshold [`space.unit`; GeV in a calorimeter], shape `(event,)`.
 
-    The default, 0.3 MeV, is that of the 3DGAN papers (arXiv:2109.07388): some two minimum-ionising particles in 0.5 mm
+    The default, 0.3 MeV, is that of the 3DGAN papers (arXiv:2109.07388): about two minimum-ionising particles in 0.5 mm
     of silicon.
     """
     return _count(sample, threshold).astype(np.float64)
 
 
 def sparsity(sample: Sample, threshold: float = 0.0) -> np.ndarray:
-    """Fraction of cells that hold no more than `threshold` [`space.unit`], shape `(event,)`; 1 for an empty event."""
+    """Fraction of cells with no more than `threshold` [`space.unit`], shape `(event,)`; 1 for an empty event."""
     return 1 - _count(sample, threshold) / sample.space.n_cells
 
 
@@ -27,7 +28,7 @@ def spectrum(sample: Sample, edges: np.ndarray) -> np.ndarray:
 
     Args:
         sample: the events.
-        edges: increasing positive edges [`space.unit`], usually logarithmic; cells outside count in the outermost bins.
+        edges: increasing positive edges [`space.unit`], usually logarithmic; cells outside are in the outermost bins.
 
     Returns:
         Shape `(event, len(edges) - 1)`: number of cells.
@@ -56,9 +57,8 @@ def spectrum_edges(samples, bins: int = 60, decades: float = 7) -> np.ndarray:
             highest = max(highest, float(values.max()))
             lowest = min(lowest, float(np.min(values, where=values > 0, initial=np.inf)))
     if not highest > 0:
-        raise ValueError("No cell of these samples holds energy: there is no cell spectrum.")
-    lowest = max(lowest, highest * 10**-decades)
-    return np.geomspace(lowest, np.nextafter(max(highest, 1.001 * lowest), np.inf), bins + 1)
+        raise ValueError("No cell of these samples has any energy: there is no cell spectrum.")
+    return binning.spectrum_edges(lowest, highest, bins, decades)
 
 
 def _count(sample, threshold):

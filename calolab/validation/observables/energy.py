@@ -1,4 +1,4 @@
-"""The calorimeter's response: visible energy and fraction, linearity and resolution against the incident energy."""
+"""Energy response of a calorimeter: visible energy and fraction, linearity and resolution against incident energy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calolab.samples import Sample
-from calolab.validation.profiles import pieces
+from calolab.validation.observables.profiles import pieces
 
 
 def visible_energy(sample: Sample) -> np.ndarray:
@@ -34,12 +34,12 @@ def visible_fraction(sample: Sample) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class Response:
+class EnergyResponse:
     """Visible fraction and its relative spread in bins of the incident energy; arrays of shape `(bin,)`.
 
     Args:
         energy: mean incident energy of the bin's events [GeV].
-        events: how many there are.
+        events: number of events in each bin.
         fraction, fraction_error: mean visible fraction and its statistical error.
         resolution, resolution_error: standard deviation over mean of the visible fraction, and its statistical error.
         stochastic, constant: a and c of the fit `resolution² = a²/energy + c²` (a in sqrt(GeV)); NaN where fewer than
@@ -60,7 +60,7 @@ class Response:
         return {name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(self).items()}
 
 
-def response(sample: Sample, edges: np.ndarray) -> Response:
+def response(sample: Sample, edges: np.ndarray) -> EnergyResponse:
     """Linearity and resolution of a sample in bins of its `energy` label.
 
     Args:
@@ -79,7 +79,7 @@ def response(sample: Sample, edges: np.ndarray) -> Response:
     fourth = np.array([np.mean((fraction[mask] - fraction[mask].mean()) ** 4) for mask in chosen])
     error = np.sqrt(np.maximum(fourth - spread**4, 0) / events) / (2 * np.where(spread > 0, spread, 1)) / mean
     stochastic, constant = _fit(mean_energy, resolution, error)
-    return Response(mean_energy, events, mean, spread / np.sqrt(events), resolution, error, stochastic, constant)
+    return EnergyResponse(mean_energy, events, mean, spread / np.sqrt(events), resolution, error, stochastic, constant)
 
 
 def energy_bins(energy: np.ndarray, per_bin: int = 60, most: int = 10) -> np.ndarray:

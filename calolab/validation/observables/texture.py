@@ -1,4 +1,4 @@
-"""Texture of maps: angular power spectrum, Minkowski functionals, and how the pixels' values are spread."""
+"""Texture of maps: angular power spectrum, Minkowski functionals, and the distribution of pixel values."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from scipy.special import erfc
 from calolab.samples import Sample
 from calolab.spaces import Space
 
-_PIECE = 64  # Maps that are worked on at a time: some ten MB.
+_PIECE = 64  # Maps that are processed at a time: about ten MB.
 
 
 def power_spectrum(sample: Sample, bins: int = 24) -> tuple[np.ndarray, np.ndarray]:
     """Angular power spectrum of each map: |FFT|² averaged over directions, in the flat-sky limit.
 
-    The maps are taken as they are, without a window: where opposite edges do not meet, some of the power of long waves
-    leaks into short ones, alike in all maps of one kind.
+    The maps are used without a window: where opposite edges do not match, some of the power of long waves leaks into
+    short ones, equally in all maps of one kind.
 
     Args:
         sample: maps in a plain image whose axes are in degrees.
-        bins: about how many, in equal steps of log l as far as whole waves allow.
+        bins: approximate number, in equal steps of log l as far as whole waves allow.
 
     Returns:
         Multipoles l, the mean of the waves in each bin, shape `(bin,)`, and C_l [`space.unit`² steradian], shape
         `(event, bin)`; the last wave is that of two pixels, 180 degrees / (their width).
 
     Raises:
-        ValueError: if the space is no image in degrees.
+        ValueError: if the space is not an image in degrees.
     """
     space = sample.space
     check_image(space)
@@ -39,7 +39,7 @@ def power_spectrum(sample: Sample, bins: int = 24) -> tuple[np.ndarray, np.ndarr
     edges = longest * (steps - 0.5)
     which = np.searchsorted(edges, multipole.ravel(), side="right") - 1
     inside = (which >= 0) & (which < len(edges) - 1)
-    # A real map's waves come in pairs, of which the transform holds one, but both of the first and the last column.
+    # The waves of a real map come in pairs, of which the transform has one, but both in the first and the last column.
     pairs = np.full(multipole.shape, 2.0)
     pairs[:, 0] = 1
     if cells[1] % 2 == 0:
@@ -60,25 +60,25 @@ def minkowski(sample: Sample, thresholds: np.ndarray) -> tuple[np.ndarray, np.nd
     """Minkowski functionals of the regions above each threshold: area, boundary length and Euler characteristic.
 
     Per area of a map: V0 is the fraction of it above the threshold, V1 a quarter of the boundary's length, V2 its
-    curvature over 2 pi, which counts regions less holes; V1 and V2 are integrals over the pixels whose value lies
+    curvature over 2 pi, which counts regions less holes; V1 and V2 are integrals over the pixels whose value is
     within half a step of the threshold (arXiv:1706.02390, arXiv:astro-ph/0202090), with differences of neighbouring
-    pixels for derivatives, so that structure of few pixels is measured only roughly.
+    pixels as derivatives, so that structures of few pixels are measured only approximately.
 
     Args:
         sample: maps in a plain image.
-        thresholds: rising in equal steps [`space.unit`], at least two.
+        thresholds: increasing in equal steps [`space.unit`], at least two.
 
     Returns:
         V0, V1 [1/axis unit] and V2 [1/axis unit²], each of shape `(event, threshold)`.
 
     Raises:
-        ValueError: if the space is no image with axes in one unit, or the thresholds do not rise in equal steps.
+        ValueError: if the space is not an image with axes in one unit, or the steps of the thresholds are not equal.
     """
     space, thresholds = sample.space, np.asarray(thresholds, dtype=np.float64)
     check_image(space, unit=None)
     steps = np.diff(thresholds)
     if thresholds.ndim != 1 or len(thresholds) < 2 or not steps[0] > 0 or not np.allclose(steps, steps[0], rtol=1e-3):
-        raise ValueError(f"minkowski expects thresholds that rise in equal steps, received {thresholds}.")
+        raise ValueError(f"minkowski expects thresholds that increase in equal steps, received {thresholds}.")
     step, (dy, dx) = (thresholds[-1] - thresholds[0]) / (len(thresholds) - 1), np.float32(_pixel(space))
     found = np.empty((3, len(sample), len(thresholds)))
     for event, m in enumerate(sample.values):
@@ -122,11 +122,11 @@ def gaussian_minkowski(
 
 
 def pixel_contents(sample: Sample, edges: np.ndarray) -> np.ndarray:
-    """Fractions of each map's pixels below the first edge, between neighbouring ones, and from the last on.
+    """Fractions of each map's pixels below the first edge, between neighbouring edges, and above the last.
 
     Args:
         sample: maps, or any other images.
-        edges: rising [`space.unit`], shape `(edge,)`.
+        edges: increasing [`space.unit`], shape `(edge,)`.
 
     Returns:
         Shape `(event, edge + 1)`; a value on an edge counts above it.

@@ -1,7 +1,7 @@
-"""The shape of each shower: profiles along an axis, their moments and maximum, the radius that holds most energy.
+"""The shape of each shower: profiles along an axis, their moments and maximum, the containment radius.
 
-All functions read a sample in pieces of a few dozen megabytes, so they need no memory of the sample's size. A shower
-without energy has no shape: its moments, maximum and radius are NaN, never a number that only looks like one.
+All functions read a sample in pieces of a few dozen megabytes, so that memory does not grow with the sample. A shower
+without energy has no shape: its moments, maximum and radius are NaN.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def maximum(sample: Sample, axis: str) -> np.ndarray:
 
 
 def containment_radius(sample: Sample, fraction: float = 0.9) -> np.ndarray:
-    """Transverse radius about each shower's own barycentre within which the cell centres hold a fraction of the energy.
+    """Transverse radius about each shower's barycentre within which the cells contain a fraction of the energy.
 
     Args:
         sample: events with two transverse axes.
@@ -109,7 +109,7 @@ def containment_radius(sample: Sample, fraction: float = 0.9) -> np.ndarray:
     grids = [
         np.meshgrid(*((np.array(e[1:]) + e[:-1]) / 2 for e in layer.edges), indexing="ij") for layer in space.layers
     ]
-    # Layers with the same cells are summed first: 25 times fewer cells to sort.
+    # Layers with the same cells are summed first, which leaves 25 times fewer cells to sort.
     grids = grids[:1] if space.regular else grids
     across, along = (np.concatenate([grid[i].ravel() for grid in grids]) for i in (0, 1))
     radius = np.empty(len(sample))
@@ -130,7 +130,7 @@ def layer_correlations(energies: np.ndarray, weights: np.ndarray | None = None) 
 
     Args:
         energies: shape `(event, layer)`, as `profile(sample, "z")` returns, best divided by each event's incident
-            energy: otherwise a spread of incident energies makes all layers alike.
+            energy: otherwise a spread of incident energies correlates all layers.
         weights: how often each event counts, shape `(event,)`; once by default.
 
     Returns:
@@ -145,7 +145,7 @@ def layer_correlations(energies: np.ndarray, weights: np.ndarray | None = None) 
 
 
 def _position(space, axis):
-    """Where a named axis stands; `space.edges` would refuse transverse axes of layers that differ."""
+    """The index of a named axis; `space.edges` refuses transverse axes of layers that differ."""
     if axis not in space.axes:
         raise ValueError(f"Space {space.name!r} has axes {space.axes}, received {axis!r}.")
     return space.axes.index(axis)
