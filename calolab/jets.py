@@ -111,7 +111,12 @@ class Jets:
         return ak.to_numpy(ak.flatten(self.columns[self._known(name)]))
 
     def leading(self, name: str, n: int = 1) -> np.ndarray:
-        """One field of the `n` leading jets of each event, shape `(event, n)`; NaN where an event has fewer."""
+        """One field of the `n` leading jets of each event, shape `(event, n)`; NaN where an event has fewer.
+
+        Args:
+            name: the field, e.g. `"pt"`.
+            n: number of jets.
+        """
         if n < 1:
             raise ValueError(f"leading(n=) expects at least 1, received {n}.")
         padded = ak.pad_none(self.columns[self._known(name)], n, axis=1, clip=True)
@@ -123,7 +128,12 @@ class Jets:
         return replace(self, columns=self.columns[chosen], labels=labels)
 
     def within(self, minimum_pt: float = 0.0, maximum_eta: float = np.inf) -> Jets:
-        """The jets with more than `minimum_pt` [GeV] and less than `maximum_eta` in absolute value, in all events."""
+        """The jets with more than `minimum_pt` [GeV] and less than `maximum_eta` in absolute value, in all events.
+
+        Args:
+            minimum_pt: minimum transverse momentum [GeV].
+            maximum_eta: maximum absolute value of eta.
+        """
         chosen = (self.columns.pt > minimum_pt) & (np.abs(self.columns.eta) < maximum_eta)
         return replace(self, columns=self.columns[chosen])
 

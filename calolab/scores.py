@@ -66,7 +66,12 @@ class Score:
 
     @classmethod
     def from_dict(cls, name: str, content: Mapping) -> Score:
-        """Rebuild a score from `to_dict`."""
+        """Rebuild a score from `to_dict`.
+
+        Args:
+            name: name of the score.
+            content: result of `to_dict`.
+        """
         return cls(name, **content)
 
 

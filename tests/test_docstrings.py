@@ -6,20 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1] / "calolab"
-CHECKED = (
-    "datasets",
-    "simulate",
-    "cpu",
-    "cgroups",
-    "files",
-    "cache",
-    "memory",
-    "tensorflow_log",
-    "progress",
-    "interrupts",
-)
-CHECKED += ("names", "labels", "spaces", "samples", "particles", "generators", "models", "training")
-MODULES = [path for name in CHECKED for path in sorted([*ROOT.glob(f"{name}.py"), *ROOT.glob(f"{name}/**/*.py")])]
+MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def arguments(function):
@@ -31,7 +18,9 @@ def arguments(function):
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_functions_of_several_arguments_describe_each_of_them(path):
-    for function in ast.walk(ast.parse(path.read_text())):
+    tree = ast.parse(path.read_text())
+    bodies = [tree.body, *(node.body for node in tree.body if isinstance(node, ast.ClassDef))]
+    for function in [node for body in bodies for node in body]:
         text = ast.get_docstring(function) if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef) else None
         if text is None or function.name.startswith("_") or len(arguments(function)) < 2:
             continue

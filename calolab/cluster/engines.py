@@ -206,17 +206,18 @@ def attach(name: str = "calolab") -> Engines:
 def restart(name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
     """Stop all engines and start as many fresh processes; the controller and the clients stay.
 
+    Args:
+        name, timeout: the cluster, and the maximum time for engines to end and to start [s].
+
     Raises:
         RuntimeError: if no such cluster runs, or its engines do not start; includes the end of their log.
     """
     engines = attach(_name(name))
-    path, begun = processes.path_of(engines.name), monotonic()
-    timeout = timeout or _start_limit(engines.launcher)
+    path, begun, timeout = processes.path_of(engines.name), monotonic(), timeout or _start_limit(engines.launcher)
     try:
         with processes.uninterrupted():
             cluster = processes.stop_engines(path)
-        # MPI gives new engines the ids of the old ones, so those must have gone first.
-        calls.wait_until_gone(engines.client, engines.ids, timeout)
+        calls.wait_until_gone(engines.client, engines.ids, timeout)  # with MPI, the new engines get the same ids
         with processes.uninterrupted():
             processes.start_engines(cluster)
         waiting.wait_for(engines.client, path, cluster.n, timeout)
@@ -230,6 +231,9 @@ def restart(name: str | Engines = "calolab", timeout: float | None = None) -> En
 def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
     """Start more engines, or stop the idle ones with the highest ids, until there are `n`; with MPI, all restart.
 
+    Args:
+        n, name, timeout: number of engines, the cluster, and the maximum time for engines to end and to start [s].
+
     Raises:
         ValueError: if `n` is below 1.
         RuntimeError: if engines that would have to stop still work, no such cluster runs, or engines do not start.
@@ -237,8 +241,7 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
     if n < 1:
         raise ValueError(f"n expects a number above 0, received {n}; to stop all engines: `%ipcluster stop`.")
     engines = attach(_name(name))
-    path, begun = processes.path_of(engines.name), monotonic()
-    timeout = timeout or _start_limit(engines.launcher)
+    path, begun, timeout = processes.path_of(engines.name), monotonic(), timeout or _start_limit(engines.launcher)
     processes.settle_jobs(path)
     alive, working = engines.ids, hub.queues(path)
     by_mpi = engines.launcher in launchers.BY_MPI

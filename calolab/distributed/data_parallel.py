@@ -85,6 +85,7 @@ def fit(
         ranks: number of engines to use, those with the lowest ids; by default all.
         elastic: whether to continue when engines die; needs `checkpoints`.
         min_ranks: fewest ranks with which an elastic training continues.
+        **keywords: the arguments from `epochs` to `callbacks` above.
 
     Raises:
         ValueError: if there are fewer events than ranks, or fewer engines, the time limit is not positive, or an

@@ -116,7 +116,12 @@ def ratio_grid(
 
 
 def reference_handles(reference: str, uncertainty: str) -> list[Patch]:
-    """The legend's entries of the reference and of its statistical band."""
+    """The legend's entries of the reference and of its statistical band.
+
+    Args:
+        reference: name of the reference.
+        uncertainty: name of the statistical band.
+    """
     return [
         Patch(facecolor=REFERENCE_FILL, edgecolor=REFERENCE, label=reference),
         Patch(facecolor=REFERENCE, alpha=0.35, label=uncertainty),
@@ -129,7 +134,13 @@ def ratio_label(names: Sequence[str]) -> str:
 
 
 def stacked(figure: Figure, cell, label: str = "gen. / ref.") -> tuple[Axes, Axes]:
-    """An upper and a lower panel that share their horizontal axis and touch."""
+    """An upper and a lower panel that share their horizontal axis and touch.
+
+    Args:
+        figure: the figure.
+        cell: cell of a grid of panels.
+        label: label of the lower panel's vertical axis.
+    """
     upper = figure.add_subplot(cell[0])
     lower = figure.add_subplot(cell[1], sharex=upper)
     upper.tick_params(axis="x", which="both", labelbottom=False)
@@ -211,7 +222,14 @@ def ratio_points(panel: Axes, positions, ratios: Sequence[tuple], uncertain, siz
 
 
 def band(panel: Axes, edges, centre, half, **style) -> None:
-    """A stepped band centre ± half."""
+    """A stepped band centre ± half.
+
+    Args:
+        panel: the panel.
+        edges: edges of the bins, shape `(bin + 1,)`.
+        centre, half: middle and half height of the band in each bin, shape `(bin,)`.
+        **style: options of matplotlib.
+    """
     low, high = (np.append(border, border[-1]) for border in (centre - half, centre + half))
     panel.fill_between(edges, low, high, step="post", linewidth=0, **style)
 

@@ -92,7 +92,14 @@ def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize,
 
 
 def beyond(cells: np.ndarray, high: float, unit: str = "", signed: bool = False) -> list[str]:
-    """In words, how many cells are beyond either end of a colour scale, and how far; empty if none is."""
+    """In words, how many cells are beyond either end of a colour scale, and how far; empty if none is.
+
+    Args:
+        cells: the values.
+        high: end of the colour scale.
+        unit: unit of the values.
+        signed: whether the scale has two sides.
+    """
     low = -high if signed else 0.0
     # An end that equals a cell's own value can be rounded.
     above, below = np.sum(cells > high * (1 + 1e-6)), np.sum(cells < low * (1 + 1e-6))
@@ -106,7 +113,13 @@ def beyond(cells: np.ndarray, high: float, unit: str = "", signed: bool = False)
 
 
 def extended(cells: Sequence[np.ndarray], norm: Normalize, signed: bool) -> str:
-    """Which ends of a colour bar are to be extended, as matplotlib names them."""
+    """Which ends of a colour bar are to be extended, as matplotlib names them.
+
+    Args:
+        cells: arrays of the values that are drawn.
+        norm: colour scale of matplotlib.
+        signed: whether the scale has two sides.
+    """
     low, high = min(float(one.min()) for one in cells), max(float(one.max()) for one in cells)
     ends = signed and low < norm.vmin * (1 + 1e-6), high > norm.vmax * (1 + 1e-6)
     return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[ends]

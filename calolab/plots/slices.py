@@ -116,7 +116,16 @@ def show(
 
 
 def draw(panels, planes, space: Space, largest: float, log: bool, signed: bool = False):
-    """Draw planes into panels in one colour scale up to `largest`; returns the last image, for the colour bar."""
+    """Draw planes into panels in one colour scale up to `largest`; returns the last image, for the colour bar.
+
+    Args:
+        panels: one panel per plane.
+        planes: values, edges and names of the axes of each, from `plane`.
+        space: space of the values.
+        largest: end of the colour scale [`space.unit`].
+        log: whether the colours are logarithmic.
+        signed: whether the quantity can be negative.
+    """
     norm = scales.colour_norm(largest if largest > 0 else 1.0, log, signed=signed)
     for panel, (cells, edges, names) in zip(panels, planes):
         image = scales.draw_cells(panel, edges, cells, norm, space.unit, signed)
@@ -130,7 +139,13 @@ def is_signed(sample: Sample) -> bool:
 
 
 def where(space: Space, axis: str, position: int | None) -> str:
-    """In words, which slice is shown: `slice 9 along z, 40 to 44 mm`."""
+    """In words, which slice is shown: `slice 9 along z, 40 to 44 mm`.
+
+    Args:
+        space: space of the sample.
+        axis: the axis along which slices follow each other.
+        position: index of the slice, or None for the sum.
+    """
     symbol = SYMBOLS.get(axis, axis)
     if position is None:
         return f"sum along {symbol}"
@@ -182,7 +197,13 @@ def _strip(figure, samples, event, axis, position, colours, curves):
 
 
 def slice_sums(space: Space, values: np.ndarray, axis: str) -> np.ndarray:
-    """The sum of the cells in each slice of one event along an axis, shape `(slice,)`."""
+    """The sum of the cells in each slice of one event along an axis, shape `(slice,)`.
+
+    Args:
+        space: space of the event.
+        values: one event, shape `space.shape`.
+        axis: the axis along which slices follow each other.
+    """
     if not space.regular:
         starts = space.layer_starts
         return np.array([values[a:b].sum(dtype=float) for a, b in zip(starts, starts[1:])])

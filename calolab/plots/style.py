@@ -111,7 +111,12 @@ def hep():
 
 
 def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
-    """An empty figure of `width` x `height` inches, independent of pyplot; with `arranged` its layout is automatic."""
+    """An empty figure of `width` x `height` inches, independent of pyplot; with `arranged` its layout is automatic.
+
+    Args:
+        width, height: size [inches].
+        arranged: whether matplotlib arranges the panels.
+    """
     return ShownFigure(figsize=(width, height), layout="constrained" if arranged else None, facecolor="white")
 
 

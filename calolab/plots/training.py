@@ -126,7 +126,12 @@ def draw_losses(
     log: bool = True,
     step: str = "training step",
 ) -> None:
-    """Draw the losses into a panel; arguments as of `show`."""
+    """Draw the losses into a panel; arguments as of `show`.
+
+    Args:
+        panel: the panel.
+        curve, names, shown, status, log, step: as for `show`.
+    """
     panel.set(xlabel=step, ylabel="loss")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     for k, style in enumerate(styles(names)):
@@ -156,7 +161,12 @@ def draw_scores(
     floor: Sequence[float] = (),
     best: int | None = None,
 ) -> None:
-    """Draw a score against the epoch with its floor, and mark the best epoch; arguments as of `show`."""
+    """Draw a score against the epoch with its floor, and mark the best epoch; arguments as of `show`.
+
+    Args:
+        panel: the panel.
+        name, epochs, values, floor, best: as for `show`.
+    """
     text = name.replace("_", " ")
     panel.plot(epochs, values, color=GENERATED, marker="o", markersize=4, label=text)
     if np.any(np.isfinite(np.asarray(floor, dtype=float))):

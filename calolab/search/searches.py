@@ -268,6 +268,10 @@ class Search:
     def promote(self, number: int, epochs: int) -> None:
         """Continue a trial from its last checkpoint to a larger total number of epochs, before all others in the queue.
 
+        Args:
+            number: number of the trial.
+            epochs: its new total number of epochs.
+
         Raises:
             ValueError: if there is no such trial, or it already has this number of epochs.
             RuntimeError: if this is a history without engines.

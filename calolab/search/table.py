@@ -7,7 +7,12 @@ from calolab.tables import Table
 
 
 def best_first(trials: tuple[Trial, ...], direction: str) -> list[Trial]:
-    """The trials that have a value, the best one first; of equal ones the earlier."""
+    """The trials that have a value, the best one first; of equal ones the earlier.
+
+    Args:
+        trials: the trials.
+        direction: `"minimize"` or `"maximize"`.
+    """
     sign = 1 if direction == "minimize" else -1
     return sorted((trial for trial in trials if trial.value is not None), key=lambda trial: sign * trial.value)
 
@@ -17,6 +22,12 @@ def make_table(trials: tuple[Trial, ...], metric: str, direction: str, top: int)
 
     Columns are the rank, the trial and its status, its parameters, the epoch of its best metric, the metric, and the
     other metrics of that epoch: first the scores, then the rest.
+
+    Args:
+        trials: the trials.
+        metric: name of the metric to optimise.
+        direction: `"minimize"` or `"maximize"`.
+        top: number of trials in the table.
     """
     ranked = best_first(trials, direction)[:top]
     parameters = list(dict.fromkeys(name for trial in ranked for name in trial.parameters))

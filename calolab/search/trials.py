@@ -52,7 +52,13 @@ class Trial:
     scores: Mapping[str, Score] = field(default_factory=dict)
 
     def with_epochs(self, epochs: Iterable[Mapping], metric: str, direction: str) -> Trial:
-        """The same trial with these epochs, and the best of them by a metric."""
+        """The same trial with these epochs, and the best of them by a metric.
+
+        Args:
+            epochs: scores of each epoch.
+            metric: name of the metric to optimise.
+            direction: `"minimize"` or `"maximize"`.
+        """
         epochs = tuple(epochs)
         sign = 1 if direction == "minimize" else -1
         judged = [(sign * epoch[metric], epoch["epoch"]) for epoch in epochs if math.isfinite(_number(epoch, metric))]

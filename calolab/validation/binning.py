@@ -49,7 +49,12 @@ def histogram(values: np.ndarray, edges: np.ndarray) -> Histogram:
 
 
 def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The bin of each value; values outside of the edges are in the outermost bins."""
+    """The bin of each value; values outside of the edges are in the outermost bins.
+
+    Args:
+        values: the values.
+        edges: edges of the bins, in ascending order.
+    """
     return np.searchsorted(edges[1:-1], values, side="right")
 
 

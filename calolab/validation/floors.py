@@ -69,7 +69,11 @@ class Resampled:
         return Draws(*found)
 
     def draws_among(self, reference: np.ndarray, generated: np.ndarray) -> Callable[..., Draws]:
-        """A function that draws from the events where boolean masks of both samples are true; equal masks draw once."""
+        """A function that draws from the events where boolean masks of both samples are true; equal masks draw once.
+
+        Args:
+            reference, generated: labels of the events of both samples, as for `draws`.
+        """
         made = {}
 
         def draws(in_reference: np.ndarray | None = None, in_generated: np.ndarray | None = None) -> Draws:
@@ -205,7 +209,11 @@ def number_distances(
 
 
 def entry_distances(reference, generated, edges, distances) -> dict[str, float]:
-    """Distances between the numbers of two samples; arguments as of `number_distances`."""
+    """Distances between the numbers of two samples; arguments as of `number_distances`.
+
+    Args:
+        reference, generated, edges, distances: as for `number_distances`.
+    """
     both = np.concatenate([reference, generated])
     order = np.argsort(both, kind="stable")
     member = (order < len(reference)).astype(np.float64)
@@ -213,7 +221,11 @@ def entry_distances(reference, generated, edges, distances) -> dict[str, float]:
 
 
 def number_floors(reference, edges, draws, distances, owners=None) -> dict[str, np.ndarray]:
-    """The distances between the samples of each draw, shape `(repetitions,)`; arguments as of `number_distances`."""
+    """The distances between the samples of each draw, shape `(repetitions,)`; arguments as of `number_distances`.
+
+    Args:
+        reference, edges, draws, distances, owners: as for `number_distances`.
+    """
     order = np.argsort(reference, kind="stable")
     positions, event = reference[order], order if owners is None else owners[order]
     bins = bin_of(positions, edges)
@@ -242,7 +254,13 @@ def profile_distances(
 def with_floors(
     values: Mapping[str, float], drawn: Mapping[str, np.ndarray], p: float | None = None
 ) -> dict[str, Distance]:
-    """The record of each distance, with the floor from its draws; `p` is that of the KS distance."""
+    """The record of each distance, with the floor from its draws; `p` is that of the KS distance.
+
+    Args:
+        values: the distances by name.
+        drawn: the same distances in each draw, shape `(repetitions,)`.
+        p: p-value of the KS distance, or None.
+    """
     return {
         name: with_floor(value, drawn[name], power=max(1, GROWTH.get(name, 1)), p=p if name == "ks" else None)
         for name, value in values.items()
@@ -250,7 +268,13 @@ def with_floors(
 
 
 def with_floor(value: float, drawn: np.ndarray, **more) -> Distance:
-    """The record of a distance whose values in the draws of reference against reference are `drawn`."""
+    """The record of a distance whose values in the draws of reference against reference are `drawn`.
+
+    Args:
+        value: the distance.
+        drawn: the same distance in each draw, shape `(repetitions,)`.
+        **more: further fields of the record.
+    """
     return Distance(float(value), float(drawn.mean()), float(drawn.std()), float(drawn.max()), **more)
 
 

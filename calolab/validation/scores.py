@@ -84,7 +84,12 @@ def jet_score(
 
 
 def check_jets(reference: Jets, generated: Jets, repetitions: int) -> None:
-    """Raise ValueError unless two samples of jets can be compared."""
+    """Raise ValueError unless two samples of jets can be compared.
+
+    Args:
+        reference, generated: jets of the two samples.
+        repetitions: number of draws for the floors.
+    """
     with_jets = int(np.sum(reference.multiplicity > 0))
     if with_jets < FEWEST:
         raise ValueError(

@@ -14,12 +14,21 @@ def hits(sample: Sample, threshold: float = 3e-4) -> np.ndarray:
 
     The default, 0.3 MeV, is that of the 3DGAN papers (arXiv:2109.07388): about two minimum-ionising particles in 0.5 mm
     of silicon.
+
+    Args:
+        sample: the sample.
+        threshold: minimum energy of a hit [`space.unit`].
     """
     return _count(sample, threshold).astype(np.float64)
 
 
 def sparsity(sample: Sample, threshold: float = 0.0) -> np.ndarray:
-    """Fraction of cells with no more than `threshold` [`space.unit`], shape `(event,)`; 1 for an empty event."""
+    """Fraction of cells with no more than `threshold` [`space.unit`], shape `(event,)`; 1 for an empty event.
+
+    Args:
+        sample: the sample.
+        threshold: largest energy of an empty cell [`space.unit`].
+    """
     return 1 - _count(sample, threshold) / sample.space.n_cells
 
 
@@ -46,6 +55,11 @@ def spectrum(sample: Sample, edges: np.ndarray) -> np.ndarray:
 
 def spectrum_edges(samples, bins: int = 60, decades: float = 7) -> np.ndarray:
     """Logarithmic edges that span the positive cells of all samples, at most `decades` below the largest cell.
+
+    Args:
+        samples: the samples.
+        bins: number of bins.
+        decades: maximum width of the range in powers of ten.
 
     Raises:
         ValueError: if no sample has a positive cell.

@@ -83,7 +83,13 @@ def response(sample: Sample, edges: np.ndarray) -> EnergyResponse:
 
 
 def energy_bins(energy: np.ndarray, per_bin: int = 60, most: int = 10) -> np.ndarray:
-    """Edges [GeV] of bins of equal numbers of events, or one bin around each energy where only a few energies occur."""
+    """Edges [GeV] of bins of equal numbers of events, or one bin around each energy where only a few energies occur.
+
+    Args:
+        energy: incident energies [GeV], shape `(event,)`.
+        per_bin: number of events per bin.
+        most: maximum number of bins.
+    """
     energy = np.asarray(energy, dtype=np.float64)
     points = np.unique(energy)
     if len(points) <= 30 and len(energy) >= 5 * len(points):

@@ -19,6 +19,9 @@ _ROWS = 512  # Images compared with all others at a time.
 def pairs_of_classes(reference: Sample, generated: Sample) -> list[tuple[str, Sample, Sample]]:
     """Name, reference and generated images of each class, by the label `signal`; `"all"` where a sample lacks it.
 
+    Args:
+        reference, generated: jet images.
+
     Raises:
         ValueError: if the classes differ, or the label is neither 1 nor 0.
     """

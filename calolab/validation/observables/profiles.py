@@ -83,6 +83,10 @@ def moments(sample: Sample, axis: str, cells: bool = False) -> tuple[np.ndarray,
 def maximum(sample: Sample, axis: str) -> np.ndarray:
     """Position of the highest bin of each event's profile along an axis, e.g. the depth of the shower maximum.
 
+    Args:
+        sample: the sample.
+        axis: name of the axis.
+
     Returns:
         Shape `(event,)`, in mm (or the axis's own unit); NaN for an empty event.
     """

@@ -125,6 +125,9 @@ def projection_error(reference: Sample, generated: Sample) -> dict[str, float]:
     the bins of an axis of the squared difference (arXiv:2103.13698, arXiv:2105.08960). The sum over the axes depends on
     the energies of the sample and on the unit, so it compares models on one sample only.
 
+    Args:
+        reference, generated: showers in the same space.
+
     Returns:
         One value per axis of the space that all layers share, and their sum as `"sum"` [`space.unit` squared].
 

@@ -144,7 +144,12 @@ def _pixel(space):
 
 
 def check_image(space: Space, unit: str | None = "deg") -> None:
-    """Raise ValueError unless a space is a plain image whose axes have one unit, and this one unless it is None."""
+    """Raise ValueError unless a space is a plain image whose axes have one unit, and this one unless it is None.
+
+    Args:
+        space: the space.
+        unit: unit of its axes, or None for any.
+    """
     if (
         space.has_depth
         or len(space.axes) != 2

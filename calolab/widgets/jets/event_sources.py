@@ -107,7 +107,12 @@ class Sources:
         return len(like)
 
     def piece(self, view: View, start: int) -> Sample:
-        """The next events from `start` on, at most `FIRST` at first and then `PIECE`, with their pile-up."""
+        """The next events from `start` on, at most `FIRST` at first and then `PIECE`, with their pile-up.
+
+        Args:
+            view: the view.
+            start: index of the first event.
+        """
         size = PIECE["piled" if view.is_piled else "alone"] if start else FIRST
         chosen = slice(start, min(start + size, self.count(view)))
         source = self.signal(view)
@@ -123,7 +128,14 @@ class Sources:
         return replace(source, values=source.values + laid.values)
 
     def pile_up(self, kind: str, events: int, mu: float, seed: int) -> Sample:
-        """Pile-up from a source, checked to fit the events."""
+        """Pile-up from a source, checked to fit the events.
+
+        Args:
+            kind: name of the source.
+            events: number of events.
+            mu: mean number of collisions per crossing.
+            seed: seed of the draw.
+        """
         return _like(self.pileup[kind](events, mu, seed), f"the {kind} pile-up", self.space, events)
 
     def _some(self, sample, index):
@@ -156,7 +168,14 @@ class Clustered:
 
 
 def cluster_more(found: Clustered | None, sources: Sources, view: View, images: int) -> Clustered:
-    """Cluster the next piece of a view, or the first; the first `images` events are kept with their jets."""
+    """Cluster the next piece of a view, or the first; the first `images` events are kept with their jets.
+
+    Args:
+        found: the jets found so far, or None.
+        sources: the sources of events.
+        view: the view.
+        images: number of events of which images are kept.
+    """
     found = found or Clustered(sources.count(view), np.zeros((0, *sources.space.shape), np.float32))
     piece = sources.piece(view, found.done)
     made = jets.cluster(piece, **sources.clustering)

@@ -82,7 +82,12 @@ def describe_space(space: Space) -> dict:
 
 
 def describe_events(name: str, sample: Sample) -> dict:
-    """A sample's name, its labels with symbol, unit and values, and the visible energy of each event."""
+    """A sample's name, its labels with symbol, unit and values, and the visible energy of each event.
+
+    Args:
+        name: name of the sample.
+        sample: the sample.
+    """
     return {
         "name": name,
         "labels": describe_labels(sample.labels),
@@ -100,6 +105,10 @@ def describe_labels(labels: Mapping[str, np.ndarray]) -> list[dict]:
 
 def samples_of(reference: Sample, generated: Sample | None, names: Sequence[str] | None = None) -> dict[str, Sample]:
     """The given samples under their names (those of `side_names`), the reference first, fit to be shown side by side.
+
+    Args:
+        reference, generated: the samples; `generated` may be None.
+        names: their names.
 
     Raises:
         TypeError: if one of them is not a Sample.
