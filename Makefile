@@ -3,6 +3,7 @@
 #   make test    run all tests in two processes; `make test TESTS=tests/simulate` runs some of them in one process
 #   make lab     open JupyterLab with the notebooks
 #   make bench   measure the figures in docs/measured-figures.md on this machine and save them
+#   make javascript  check rules, format and types of the widgets' JavaScript (needs Node.js)
 #   make kernel  register this environment as a Jupyter kernel (for a JupyterHub)
 #   make clean   remove the environment and all results (but not the caches)
 
@@ -15,7 +16,7 @@ NOTEBOOK ?= notebooks/00_from_engines_to_showers.ipynb
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lab bench kernel setup clean
+.PHONY: demo test lab bench javascript kernel setup clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -41,8 +42,16 @@ lab: $(READY)
 bench: $(READY)
 	@$(BIN)/python tests/benchmarks --out $(OUT)
 
+javascript: node_modules/.ready
+	@npm run --silent check
+
+node_modules/.ready: package.json package-lock.json
+	@command -v npm > /dev/null || { echo "The JavaScript checks need Node.js 20 or newer with npm."; exit 1; }
+	@npm ci --silent --no-audit --no-fund
+	@touch $@
+
 kernel: $(READY)
 	@$(BIN)/python -m ipykernel install --user --name calolab --display-name "calolab"
 
 clean:
-	rm -rf $(VENV) $(OUT) build *.egg-info
+	rm -rf $(VENV) $(OUT) node_modules build *.egg-info

@@ -91,10 +91,10 @@ SPARSE = {
         ["No trial has a result: 2 failed.", "no trial has ended an epoch", "2 of 6 trials ended"],
     ),
     "search with equal results": ("history('s4', ('finished', 2.0), ('finished', 2.0))", ["Best so far: trial 0"]),
-    "search with nulls": ("history('s5', ('finished', 0.0))", ["no value of ks_comb above 0: choose the linear scale"]),
-    "training without a step": ("run(0)", ["no step done yet", "preparing"]),
+    "search with nulls": ("history('s5', ('finished', 0.0))", ["no value of ks_comb above 0: select the linear scale"]),
+    "training without a step": ("run(0)", ["no step completed yet", "preparing"]),
     "training with a step": ("run(1)", ["epoch 1 of 2, step 1 of 10", "training step"]),
-    "cluster that does not run": ("'nobody'", ["cluster nobody", "not running", "No engines run"]),
+    "cluster that does not run": ("'nobody'", ["cluster nobody", "not running", "No engines are running"]),
     "one shower": ("showers([10.0])", ["0 (0 to 0)", "E 10.0 GeV"]),
     "a shower without energy": ("empty(1), empty(1)", ["visible 0 GeV"]),
     "profiles of one shower": ("showers([10.0]), showers([10.0])", ["1 shower", "10.0 to 10.0 GeV"]),
@@ -224,7 +224,7 @@ def test_after_a_click_on_a_choice_arrows_are_the_widgets(notebook):
     page.keyboard.press("ArrowRight" if before < 24 else "ArrowLeft")
     wait_for(lambda: abs(int(position.input_value()) - before) == 1, 10)  # it is painted with the next frame
     assert linear.is_checked() and not log.is_checked()
-    # By the keyboard alone: Tab goes from one choice to the next, Space and Enter choose.
+    # By the keyboard alone: Tab goes from one choice to the next, Space and Enter select.
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Space")
     assert log.is_checked() and not linear.is_checked()

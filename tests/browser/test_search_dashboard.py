@@ -219,7 +219,7 @@ def test_stop_is_clicked_while_the_kernel_is_busy(notebook, section):
     notebook.start("free = time.time() + 8; time.sleep(8)")
     wait_for(notebook.is_busy)
     row(section, 0).get_by_role("button", name="Stop").click()
-    section.locator(".calolab-answers li:has-text('Stop trial 0')").wait_for()
+    section.locator(".calolab-actions li:has-text('Stop trial 0')").wait_for()
     shows(section, 0, "stopped")
     assert notebook.read("search.trial(0).ended < free")
     section.get_by_text("Stop trial 0: trial 0 is stop").wait_for()
@@ -238,17 +238,17 @@ def test_clicks_leave_the_figures_of_a_running_cell_alone(notebook, section):
     assert notebook.read("kept")
 
 
-def test_a_kernel_that_does_not_answer_is_told_and_the_page_goes_on(notebook, section):
+def test_a_kernel_that_does_not_answer_is_displayed_and_the_page_can_be_used(notebook, section):
     row(section, 0).get_by_role("button", name="Restart").click()
     shows(section, 0, "running")
     # A loop inside one call into C holds all threads of the kernel back.
     notebook.start("import re; re.match(r'(a+)+$', 'a' * 27 + 'b')")
-    section.locator(".calolab-pulse[data-state=busy], .calolab-pulse[data-state=silent]").wait_for(timeout=15_000)
-    assert re.search(r"since \d\d:\d\d:\d\d", section.locator(".calolab-pulse").inner_text())
+    section.locator(".calolab-kernel[data-state=busy], .calolab-kernel[data-state=silent]").wait_for(timeout=15_000)
+    assert re.search(r"since \d\d:\d\d:\d\d", section.locator(".calolab-kernel").inner_text())
     section.get_by_role("button", name=re.compile("^failed 1$")).click()
     section.get_by_text("1 of 6 trials shown", exact=True).wait_for()
     notebook.wait_until_idle(90)
-    section.locator(".calolab-pulse[data-state=live]").wait_for()
+    section.locator(".calolab-kernel[data-state=live]").wait_for()
 
 
 def test_one_click_shows_the_best_model(notebook, section):

@@ -118,7 +118,7 @@ def test_after_one_step_each_loss_is_a_marker_at_step_1_and_the_time_left_is_est
     run = Run()
     page = watch(run, lambda: run.go(1))
     # The clock runs while the page opens.
-    assert re.fullmatch(r"1 min 3[5-9] s, estimating the time left", page.get_by_role("timer").inner_text())
+    assert re.fullmatch(r"1 min 3[5-9] s, estimating the remaining time", page.get_by_role("timer").inner_text())
     assert page.get_by_text("epoch 1 of 20, step 1 of 10, 51.4 showers/s").count() == 2
     chart = pixels(page.locator("canvas.calolab-losses"))
     for colour in ((213, 94, 0), (0, 114, 178)):
@@ -154,7 +154,7 @@ def test_no_two_of_thirteen_losses_look_alike_and_each_can_be_chosen(watch):
     assert len(keys) == len(set(keys)) == 13
     page.get_by_role("group", name="losses of the generator").get_by_label("auxiliary").check()
     assert page.evaluate("window.model.get('shown')") == ["discriminator", "generator", "generator_auxiliary"]
-    # A box stays the same while losses come in: one that is replaced between press and release hears no click.
+    # A box stays the same while losses come in: one that is replaced between press and release misses the click.
     page.evaluate("window.box = document.querySelectorAll('.calolab-legends input')[3]")
     page.evaluate("window.model.set('losses', window.model.get('losses'))")
     assert page.evaluate("window.box.isConnected")

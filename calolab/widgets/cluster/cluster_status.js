@@ -1,18 +1,60 @@
-// ClusterStatus: the engines of a cluster, its place in a queue, Restart and Stop.
+// ClusterStatus: the engines of a cluster, its batch jobs, Restart and Stop.
 
-import { number } from "../shared/drawing.js";
+/** @import { RenderContext } from "../shared/types.js" */
+
 import { armed, element, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
+import { number } from "../shared/numbers.js";
+import { clock } from "../shared/times.js";
 
-const STALE = 15; // seconds after which a look is old
+/** @typedef {{
+ *   id: number,
+ *   state: string,
+ *   rank: number,
+ *   host: string,
+ *   memory: number | null,
+ *   load: number | null,
+ * }} Engine
+ */
 
+/** @typedef {{
+ *   name: string,
+ *   state: string,
+ *   launcher: string,
+ *   size: number,
+ *   engines: Engine[],
+ *   queue: string[],
+ *   note: string,
+ *   updated: number,
+ *   action: string,
+ *   result: string,
+ *   message: string,
+ * }} Traits
+ */
+
+const STALE = 15; // time without an update after which the display is called outdated [s]
+
+const TRAITS = /** @type {(keyof Traits)[]} */ ([
+  "state",
+  "launcher",
+  "size",
+  "engines",
+  "queue",
+  "note",
+  "updated",
+  "action",
+  "result",
+  "message",
+]);
+
+/** @param {RenderContext<Traits>} context */
 function render({ model, el }) {
   const state = element("b", { class: "calolab-status" });
   const summary = element("span", { class: "calolab-grow" });
-  const action = (label, type, title) =>
+  const actionButton = (/** @type {string} */ label, /** @type {string} */ type, /** @type {string} */ title) =>
     armed({ label, sure: `Really ${type}?`, title, onpress: () => model.send({ type }) });
-  const restart = action("Restart", "restart", "stop all engines and start as many anew, with empty memories");
-  const stop = action("Stop", "stop", "stop the engines and their controller");
+  const restart = actionButton("Restart", "restart", "stop all engines and start the same number in fresh processes");
+  const stop = actionButton("Stop", "stop", "stop the engines and their controller");
   const note = element("div", { class: "calolab-cluster-note" });
   const message = element("pre", { class: "calolab-message", role: "alert" });
   const heads = ["engine", "rank", "state", "machine", "memory [GB]", "cores used"];
@@ -23,7 +65,7 @@ function render({ model, el }) {
     element("thead", {}, element("tr", {}, ...heads.map((text) => element("th", { scope: "col" }, text)))),
     body,
   );
-  const looked = element("div", { class: "calolab-note" });
+  const updated = element("div", { class: "calolab-note" });
   const root = frame(
     el,
     { name: "Cluster status" },
@@ -31,49 +73,54 @@ function render({ model, el }) {
     note,
     message,
     element("div", { class: "calolab-engines" }, table),
-    looked,
+    updated,
   );
   root.classList.add("calolab-cluster");
-  // By the page's own clock: the kernel's machine may have another.
-  let heard = Date.now();
+  // By the clock of the browser, which may differ from that of the kernel.
+  let received = Date.now();
 
   function showTime() {
-    const time = new Date(1000 * model.get("looked")).toLocaleTimeString("en-GB");
-    looked.textContent =
-      Date.now() - heard > 1000 * STALE ? `As it was at ${time}: nothing heard from the kernel since.` : `As it was at ${time}.`;
+    const time = clock(model.get("updated"));
+    const isStale = Date.now() - received > 1000 * STALE;
+    updated.textContent = isStale ? `State at ${time}; no update from the kernel since then.` : `State at ${time}.`;
   }
 
   function show() {
     const engines = model.get("engines");
-    const doing = model.get("doing");
-    const [name, launcher, size] = ["name", "launcher", "size"].map((trait) => model.get(trait));
-    state.textContent = doing ? `${doing === "stop" ? "stopping" : "restarting"} …` : model.get("state");
+    const action = model.get("action");
+    const [name, launcher, size] = [model.get("name"), model.get("launcher"), model.get("size")];
+    state.textContent = action ? `${action === "stop" ? "stopping" : "restarting"} …` : model.get("state");
     state.dataset.status = model.get("state");
     summary.textContent = launcher
       ? `cluster ${name}: ${engines.length} of ${size} engine${size === 1 ? "" : "s"}, ${launcher}`
       : `cluster ${name}`;
-    const none = launcher || doing || model.get("state") !== "not running" ? "" : "No engines run: %ipcluster start starts some.";
-    note.textContent = [...model.get("queue"), model.get("note") || none, model.get("done")].filter(Boolean).join("\n");
+    const none =
+      launcher || action || model.get("state") !== "not running"
+        ? ""
+        : "No engines are running; %ipcluster start starts some.";
+    note.textContent = [...model.get("queue"), model.get("note") || none, model.get("result")]
+      .filter(Boolean)
+      .join("\n");
     note.hidden = !note.textContent;
     message.textContent = model.get("message");
     message.hidden = !message.textContent;
-    const off = doing ? "wait for what was asked before" : launcher ? "" : "no such cluster runs";
-    restart.disable(off);
-    stop.disable(off);
+    const reason = action ? "the previous action is still in progress" : launcher ? "" : "no such cluster is running";
+    restart.disable(reason);
+    stop.disable(reason);
     table.hidden = !engines.length;
     body.replaceChildren(
-      ...engines.map(({ id, rank, state: how, host, memory, load }) => {
-        const cells = [id, rank, how, host || "–", memory == null ? "–" : number(memory / 1e9), amount(load)];
-        return element("tr", { "data-state": how }, ...cells.map((text) => element("td", {}, text)));
+      ...engines.map((engine) => {
+        const memory = engine.memory == null ? "–" : number(engine.memory / 1e9);
+        const load = engine.load == null ? "–" : engine.load.toFixed(1);
+        const cells = [String(engine.id), String(engine.rank), engine.state, engine.host || "–", memory, load];
+        return element("tr", { "data-state": engine.state }, ...cells.map((text) => element("td", {}, text)));
       }),
     );
     showTime();
   }
 
-  const amount = (load) => (load == null ? "–" : load.toFixed(1));
-  const traits = ["state", "launcher", "size", "engines", "queue", "note", "looked", "doing", "done", "message"];
-  const unwatch = watch(model, traits, () => {
-    heard = Date.now();
+  const unwatch = watch(model, TRAITS, () => {
+    received = Date.now();
     show();
   });
   const ticking = setInterval(showTime, 1000);

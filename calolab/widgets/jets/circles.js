@@ -1,15 +1,26 @@
-// Jets drawn into the image of an event, and what is said of them.
+// Jets drawn as circles in the image of an event, and its labels as text.
 
-import { clipped } from "../shared/drawing.js";
-import { amount } from "../shared/colours.js";
+/** @import { CellPanel, Label, Look, Pen } from "../shared/types.js" */
+/** @import { Jet } from "./types.js" */
+
+import { amount } from "../shared/numbers.js";
+import { clipped, last } from "../shared/shapes.js";
 
 const JET = "#56b4e9";
-const RIM = "rgba(0, 0, 0, 0.65)";
+const OUTLINE = "rgba(0, 0, 0, 0.65)";
 
-/** Circles around jets, numbered by falling pt; what leaves at one end of phi comes in at the other. */
+/** Circles around jets, numbered in order of decreasing pt; phi is periodic.
+ *
+ * @param {Pen} pen
+ * @param {CellPanel} panel
+ * @param {Jet[]} jets
+ * @param {number} radius
+ * @param {number[]} phis edges of the image in phi
+ * @param {Look} look
+ */
 export function drawJets(pen, { box, x, y }, jets, radius, phis, look) {
   const [width, height] = [x(radius) - x(0), y(0) - y(radius)];
-  const [low, high] = [phis[0], phis.at(-1)];
+  const [low, high] = [phis[0], last(phis)];
   pen.fillStyle = JET;
   pen.font = look.font(11);
   pen.textAlign = "center";
@@ -20,10 +31,10 @@ export function drawJets(pen, { box, x, y }, jets, radius, phis, look) {
         if (phi + turn < low - radius || phi + turn > high + radius) continue;
         pen.beginPath();
         pen.ellipse(x(eta), y(phi + turn), width, height, 0, 0, 2 * Math.PI);
-        // A dark rim makes the circle stand out from a crowded image.
-        for (const [colour, extra] of [
-          [RIM, 2.5],
-          [JET, 0],
+        // A dark outline makes the circle visible in a crowded image.
+        for (const { colour, extra } of [
+          { colour: OUTLINE, extra: 2.5 },
+          { colour: JET, extra: 0 },
         ]) {
           pen.strokeStyle = colour;
           pen.lineWidth = (k === 0 ? 2.2 : 1.3) + extra;
@@ -31,16 +42,20 @@ export function drawJets(pen, { box, x, y }, jets, radius, phis, look) {
         }
       }
       const side = phi + radius < high ? 0.7 : -0.7;
-      pen.strokeStyle = RIM;
+      pen.strokeStyle = OUTLINE;
       pen.lineWidth = 3;
-      pen.strokeText(k + 1, x(eta), y(phi + side * radius));
-      pen.fillText(k + 1, x(eta), y(phi + side * radius));
+      pen.strokeText(String(k + 1), x(eta), y(phi + side * radius));
+      pen.fillText(String(k + 1), x(eta), y(phi + side * radius));
     });
   });
 }
 
-/** The labels of an event; a unit stands where the next one is another. */
-export function inWords(labels, event) {
+/** The labels of an event as text; a unit shared by successive labels is written once.
+ *
+ * @param {Label[]} labels
+ * @param {number} event
+ */
+export function labelText(labels, event) {
   const texts = labels.map(({ symbol, unit, values }, k) => {
     const own = labels[k + 1]?.unit === unit ? "" : unit;
     return `${symbol} ${amount(values[event], own)}`;
@@ -48,7 +63,10 @@ export function inWords(labels, event) {
   return texts.join(", ");
 }
 
-/** An angle between −π and π. */
-export function turned(angle) {
+/** An angle between −π and π.
+ *
+ * @param {number} angle
+ */
+export function wrapped(angle) {
   return angle - 2 * Math.PI * Math.round(angle / (2 * Math.PI));
 }

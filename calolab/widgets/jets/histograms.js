@@ -1,20 +1,34 @@
-// Histograms of jets: real over generated events, with their ratio, in a binning and at a height that the reference sets.
+// Histograms of jets of real and generated events with their ratio; the reference sets binning and height.
 
-import { axes, clipped, steps } from "../shared/drawing.js";
+/** @import { AxisRange, Look, Pen, Role } from "../shared/types.js" */
+/** @import { Contents, Names, Variable } from "./types.js" */
+
+import { axes } from "../shared/axes.js";
 import { scaleTop } from "../shared/colours.js";
 import { drawBand, drawRatio, markBeyond, markOverflow, ratioLabel } from "../shared/ratios.js";
+import { binAt, centres, clipped, highest, last, steps } from "../shared/shapes.js";
 
-export const ROLES = ["reference", "generated"];
+export const ROLES = /** @type {Role[]} */ (["reference", "generated"]);
 
-/** One variable as Python's `histograms.histogram` describes it; `names` are what the roles are called. */
-export function drawHistogram(pen, width, height, look, variable, panel, names) {
+/** Draw one variable; returns a function from a pixel to a bin.
+ *
+ * @param {Pen} pen
+ * @param {number} width
+ * @param {number} height
+ * @param {Look} look
+ * @param {Variable} variable
+ * @param {Names} names
+ * @returns {(pixel: number) => number}
+ */
+export function drawHistogram(pen, width, height, look, variable, names) {
   const { edges, reference, generated, alone } = variable;
   const lower = generated ? 84 : 0;
   const box = { left: 58, top: 6, right: width - 18, bottom: height - 42 - lower };
   const integers = variable.name === "multiplicity";
+  /** @type {AxisRange} */
   const along = {
     low: edges[0],
-    high: edges.at(-1),
+    high: last(edges),
     label: variable.label,
     unit: variable.unit,
     bare: Boolean(generated),
@@ -24,11 +38,9 @@ export function drawHistogram(pen, width, height, look, variable, panel, names) 
     middle: contents,
     half: errors,
   }));
-  const highest = (values) => values.reduce((most, value) => Math.max(most, value), 0);
   const [first, ...others] = sides.map(({ middle, half }) => highest(middle.map((value, k) => value + half[k])));
   const high = 1.06 * scaleTop(first, Math.max(0, ...others, highest(alone?.contents ?? [])));
   const at = axes(pen, box, along, { low: 0, high, label: `fraction of ${variable.per}` }, look);
-  panel.pick = (pixel) => Math.min(Math.max(edges.findIndex((edge) => pixel < at.x(edge)) - 1, 0), edges.length - 2);
   clipped(pen, box, () => {
     pen.globalAlpha = 0.45;
     pen.fillStyle = look["reference-fill"];
@@ -38,30 +50,37 @@ export function drawHistogram(pen, width, height, look, variable, panel, names) 
     });
     pen.globalAlpha = 1;
     sides.forEach(({ middle, half }, which) => drawBand(pen, edges, middle, half, at, look, ROLES[which]));
-    if (alone) drawAlone();
-    const middles = edges.slice(1).map((edge, k) => (at.x(edges[k]) + at.x(edge)) / 2);
-    const shown = [...ROLES, "alone"].filter((role) => variable[role]);
-    shown.forEach((role, k) => {
+    if (alone) drawAlone(alone);
+    const middles = centres(edges, at.x);
+    const roles = /** @type {(Role | "alone")[]} */ ([...ROLES, "alone"]);
+    const shown = roles.flatMap((role) => (variable[role] ? [{ role, ...variable[role] }] : []));
+    shown.forEach(({ role, contents, beyond }, k) => {
       const colour = role === "alone" ? look.series[1] : look[role];
-      if (k) markBeyond(pen, box, middles, variable[role].contents, high, names[role], colour, look, { line: k - 1 });
-      markOverflow(pen, box, edges, at.x, variable[role].beyond, colour, look, k);
+      if (k) markBeyond(pen, box, middles, contents, high, names[role], colour, look, { line: k - 1 });
+      markOverflow(pen, box, edges, at.x, beyond, colour, look, k);
     });
   });
-  function drawAlone() {
+  /** @param {Contents} events those without pile-up */
+  function drawAlone(events) {
     pen.strokeStyle = look.series[1];
     pen.lineWidth = 1.5;
     pen.setLineDash([5, 4]);
-    steps(pen, edges, alone.contents, at);
+    steps(pen, edges, events.contents, at);
     pen.setLineDash([]);
   }
-  if (!generated) return;
-  const below = { ...box, top: box.bottom + 12, bottom: box.bottom + lower - 2 };
-  drawRatio(pen, below, { ...along, bare: false }, edges, ...sides, look, ratioLabel([names.reference]));
+  if (generated) {
+    const below = { ...box, top: box.bottom + 12, bottom: box.bottom + lower - 2 };
+    drawRatio(pen, below, { ...along, bare: false }, edges, sides[0], sides[1], look, ratioLabel([names.reference]));
+  }
+  return (pixel) => binAt(edges, at.x, pixel);
 }
 
-/** Whole numbers between the edges, every one or every few. */
+/** Integers between the edges, at most about ten of them.
+ *
+ * @param {number[]} edges
+ */
 function wholeTicks(edges) {
-  const last = Math.floor(edges.at(-1));
-  const step = Math.ceil((last + 1) / 10);
-  return Array.from({ length: Math.floor(last / step) + 1 }, (_, k) => k * step);
+  const largest = Math.floor(last(edges));
+  const step = Math.ceil((largest + 1) / 10);
+  return Array.from({ length: Math.floor(largest / step) + 1 }, (_, k) => k * step);
 }

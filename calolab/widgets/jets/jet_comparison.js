@@ -1,47 +1,58 @@
-// JetComparison: images of events with their jets, and histograms of the jets of many events, real against generated.
-// Images turn over here; sample, mass point and pile-up are asked of Python, which answers with `scene` and `distributions`.
+// JetComparison: images of events with their jets, and histograms of the jets of many events, real and generated.
+// The browser changes the event; for another sample, mass point or pile-up, Python sends `scene` and `distributions`.
 
-import { number, plural, surface } from "../shared/drawing.js";
-import { amount, colourScale, drawColourBar } from "../shared/colours.js";
+/** @import { CellPanel, Keys, RenderContext, Role, Surface } from "../shared/types.js" */
+/** @import { Choice, Traits } from "./types.js" */
+
+import { surface } from "../shared/canvas.js";
 import { axisSymbol, cellAt, cut, drawCells, planeValues, unpack } from "../shared/cells.js";
-import { drawHistogram, ROLES } from "./histograms.js";
-import { drawJets, inWords, turned } from "./circles.js";
-import { assign, choice, dropdown, element, slider, watch } from "../shared/controls.js";
+import { colourScale, drawColourBar } from "../shared/colours.js";
+import { assign, choice, dropdown, element, logChoice, slider, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
+import { amount, number, plural } from "../shared/numbers.js";
+import { last } from "../shared/shapes.js";
+import { drawJets, labelText, wrapped } from "./circles.js";
+import { drawHistogram, ROLES } from "./histograms.js";
 
-const CHOICE = ["sample", "mass_point", "signal", "pileup", "mu"];
+const CHOICE = /** @type {(keyof Choice)[]} */ (["sample", "mass_point", "signal", "pileup", "mu"]);
+const ALL_ROLES = /** @type {(Role | "alone")[]} */ ([...ROLES, "alone"]);
 
+/** @param {RenderContext<Traits>} context */
 async function render({ model, el }) {
   const { space, generated, points, pileup, mus, radius, names } = model.get("about");
   const samples = Object.keys(points);
   const severalPoints = samples.some((name) => points[name].length > 1);
   const plane = cut(space, space.axes[1]).planes[0];
-  const size = space.starts.at(-1);
-  let scene = null;
+  const size = last(space.starts);
+  /** @type {number[] | null} */
   let hovered = null;
+  let scene = await receive();
 
-  /** Take over the events that Python sent last, once they are unpacked. */
+  /** The events that Python sent last, with their images unpacked. */
   async function receive() {
-    const sent = model.get("scene");
-    const numbers = await unpack(model.get("pictures"));
-    // Meanwhile Python may have sent others.
-    if (sent !== model.get("scene")) return;
-    const image = (which, event) => numbers.subarray((which * sent.events + event) * size).subarray(0, size);
-    scene = { ...sent, image };
+    for (;;) {
+      const sent = model.get("scene");
+      const numbers = await unpack(model.get("pictures"));
+      // Python may have sent others meanwhile.
+      if (sent !== model.get("scene")) continue;
+      const image = (/** @type {number} */ which, /** @type {number} */ event) =>
+        numbers.subarray((which * sent.events + event) * size).subarray(0, size);
+      return { ...sent, image };
+    }
   }
-  await receive();
 
+  /** @type {CellPanel[]} */
   const scales = [];
-  const facts = ROLES.map(() => [element("span", {}), element("span", {})]);
+  const captions = ROLES.map(() => [element("span", {}), element("span", {})]);
   const images = ROLES.map((role, which) => {
     const panel = surface(`${names[role]}: event image with jets`, "calolab-event", (pen, width, height, look) => {
-      const found = scene.names.indexOf(role);
-      if (found < 0) return;
+      const side = scene.names.indexOf(role);
+      if (side < 0) return;
       const event = shownEvent();
-      const cells = isThere() ? planeValues(scene.image(found, event), plane) : [];
+      const cells = isAvailable() ? planeValues(scene.image(side, event), plane) : [];
       const colours = colourScale(scene.colours.high, model.get("log"), scene.colours);
       scales[which] = drawCells(pen, width, height, plane, cells, colours, space, look, hovered);
-      if (isThere()) drawJets(pen, scales[which], scene.jets[found][event], radius, plane.rows, look);
+      if (isAvailable()) drawJets(pen, scales[which], scene.jets[side][event], radius, plane.rows, look);
     });
     panel.node.addEventListener("pointermove", (event) => {
       if (scales[which]) hover(cellAt(plane, scales[which], event.offsetX, event.offsetY));
@@ -49,22 +60,29 @@ async function render({ model, el }) {
     panel.node.addEventListener("pointerleave", () => hover(null));
     return panel;
   });
-  const bar = surface("colour scale", "calolab-bar", (pen, width, height, look) => {
+  const bar = surface("colour scale", "calolab-bar", (pen, width, _, look) => {
     const { high } = scene.colours;
-    const shown = isThere() ? scene.names.map((_, found) => scene.image(found, shownEvent())) : [];
+    const shown = isAvailable() ? scene.names.map((_, side) => scene.image(side, shownEvent())) : [];
     const ends = { over: shown.some((image) => image.some((value) => value > high * (1 + 1e-6))) };
     const colours = colourScale(high, model.get("log"), scene.colours);
-    drawColourBar(pen, width, height, colours, `${space.quantity} per pixel`, space.unit, look, ends);
+    drawColourBar(pen, width, colours, `${space.quantity} per pixel`, space.unit, look, ends);
   });
-  const variables = model.get("distributions").variables.map(({ name }) => name);
-  const distances = variables.map(() => element("span", {}));
-  const histograms = variables.map((name, which) => {
-    const label = `${model.get("distributions").variables[which].label}, ${names.reference} and ${names.generated}, and their ratio`;
-    const panel = surface(label, "calolab-histogram", (pen, width, height, look) =>
-      drawHistogram(pen, width, height, look, model.get("distributions").variables[which], panel, names),
-    );
-    panel.node.addEventListener("pointermove", (event) => tellBin(which, panel.pick?.(event.offsetX)));
-    panel.node.addEventListener("pointerleave", () => (readout.textContent = ""));
+  const labels = model.get("distributions").variables.map(({ label }) => label);
+  const distances = labels.map(() => element("span", {}));
+  /** The bin at a pixel of each histogram, once it has been drawn.
+   *
+   * @type {((pixel: number) => number)[]}
+   */
+  const binsAt = [];
+  const histograms = labels.map((label, which) => {
+    const alternative = `${label}, ${names.reference} and ${names.generated}, and their ratio`;
+    const panel = surface(alternative, "calolab-histogram", (pen, width, height, look) => {
+      binsAt[which] = drawHistogram(pen, width, height, look, model.get("distributions").variables[which], names);
+    });
+    panel.node.addEventListener("pointermove", (event) => showBin(which, binsAt[which]?.(event.offsetX)));
+    panel.node.addEventListener("pointerleave", () => {
+      readout.textContent = "";
+    });
     return panel;
   });
   const readout = element("output", { class: "calolab-readout" });
@@ -72,11 +90,11 @@ async function render({ model, el }) {
   const message = element("pre", { class: "calolab-message", role: "alert" });
 
   const shownEvent = () => Math.min(model.get("event"), scene.images - 1);
-  // The first images of a choice come before the others.
-  const isThere = () => shownEvent() < scene.events;
+  // The first images of a choice are sent before the others.
+  const isAvailable = () => shownEvent() < scene.events;
   const muIndex = () => mus.indexOf(model.get("mu"));
-  const piled = () => model.get("pileup") !== "none";
-  const comparable = () => generated.includes(model.get("sample"));
+  const hasPileup = () => model.get("pileup") !== "none";
+  const isComparable = () => generated.includes(model.get("sample"));
 
   const sampleList = dropdown({ label: "sample", onpick: (sample) => assign(model, { sample }) });
   const pointList = dropdown({
@@ -86,7 +104,7 @@ async function render({ model, el }) {
   });
   const pileupChoice = choice({
     label: "pile-up",
-    options: ["none", ...pileup].map((kind) => [kind, kind]),
+    options: ["none", ...pileup].map((kind) => /** @type {[string, string]} */ ([kind, kind])),
     onpick: (kind) => assign(model, { pileup: kind }),
   });
   const muSlider = slider({
@@ -109,38 +127,37 @@ async function render({ model, el }) {
     describe: (event) => `${event} (0 to ${scene.images - 1})`,
     onmove: (event) => assign(model, { event }),
   });
-  const reach = element("span", { class: "calolab-aside" });
-  const colourChoice = choice({
-    label: "colours",
-    options: [
-      [true, "log"],
-      [false, "linear"],
-    ],
-    onpick: (log) => assign(model, { log }),
-  });
+  const available = element("span", { class: "calolab-aside" });
+  const colourChoice = logChoice(model, "colours");
 
-  const figure = (name, caption, panel) =>
-    element("figure", {}, element("figcaption", { class: "calolab-title calolab-lines" }, name, ...caption), panel.node);
+  const figure = (/** @type {Node} */ name, /** @type {Node[]} */ caption, /** @type {Surface} */ panel) =>
+    element(
+      "figure",
+      {},
+      element("figcaption", { class: "calolab-title calolab-lines" }, name, ...caption),
+      panel.node,
+    );
   const pictures = ROLES.map((role, which) =>
-    figure(element("b", { class: `calolab-${role}` }, names[role]), facts[which], images[which]),
+    figure(element("b", { class: `calolab-${role}` }, names[role]), captions[which], images[which]),
   );
-  const charts = histograms.map((panel, which) => {
-    const { label } = model.get("distributions").variables[which];
-    return figure(element("b", {}, label), [distances[which]], panel);
-  });
-  const turn = (change) => () =>
+  const charts = histograms.map((panel, which) => figure(element("b", {}, labels[which]), [distances[which]], panel));
+  const moveEvent = (/** @type {number} */ change) => () =>
     assign(model, { event: Math.min(Math.max(shownEvent() + change, 0), scene.images - 1) });
-  const shift = (change) => () =>
-    piled() && assign(model, { mu: mus[Math.min(Math.max(muIndex() + change, 0), mus.length - 1)] });
-  const next = (options, value) => options[(options.indexOf(value) + 1) % options.length];
+  const moveMu = (/** @type {number} */ change) => () =>
+    hasPileup() && assign(model, { mu: mus[Math.min(Math.max(muIndex() + change, 0), mus.length - 1)] });
+  const next = (/** @type {string[]} */ options, /** @type {string} */ value) =>
+    options[(options.indexOf(value) + 1) % options.length];
+  /** @type {Keys} */
   const keys = {
-    event: { ArrowUp: turn(1), ArrowDown: turn(-1) },
+    event: { ArrowUp: moveEvent(1), ArrowDown: moveEvent(-1) },
     ...(pileup.length && {
-      "μ": { ArrowLeft: shift(-1), ArrowRight: shift(1) },
+      μ: { ArrowLeft: moveMu(-1), ArrowRight: moveMu(1) },
       "pile-up": { p: () => assign(model, { pileup: next(["none", ...pileup], model.get("pileup")) }) },
     }),
     ...(severalPoints && {
-      "mass point": { m: () => assign(model, { mass_point: next(points[model.get("sample")], model.get("mass_point")) }) },
+      "mass point": {
+        m: () => assign(model, { mass_point: next(points[model.get("sample")], model.get("mass_point")) }),
+      },
     }),
     colours: { l: () => assign(model, { log: !model.get("log") }) },
   };
@@ -156,7 +173,7 @@ async function render({ model, el }) {
       ...(pileup.includes("generated") && generated.length ? [signalChoice.node] : []),
       ...(pileup.length ? [muSlider.node] : []),
     ),
-    element("div", { class: "calolab-controls" }, eventSlider.node, reach, colourChoice.node),
+    element("div", { class: "calolab-controls" }, eventSlider.node, available, colourChoice.node),
     message,
     element("div", { class: "calolab-controls" }, legend),
     element("div", { class: "calolab-panels" }, ...pictures, ...charts),
@@ -164,48 +181,60 @@ async function render({ model, el }) {
     readout,
   );
 
+  /** @param {number[] | null} cell */
   function hover(cell) {
     if (String(cell) === String(hovered)) return;
     hovered = cell;
     images.forEach((panel) => panel.redraw());
-    readout.textContent = cell ? tellCell(cell) : "";
+    readout.textContent = cell ? cellText(cell) : "";
   }
 
-  /** What is under the pointer: the pixel's energy in both images, and the jets around it. */
-  function tellCell([column, row]) {
-    if (!isThere()) return "";
-    const middle = (edges, k) => (edges[k] + edges[k + 1]) / 2;
-    const [eta, phi] = [middle(plane.columns, column), middle(plane.rows, row)];
-    const found = scene.names.map((role, which) => {
+  /** The pixel at the pointer: its energy in both images, and the jets that contain it.
+   *
+   * @param {number[]} cell
+   */
+  function cellText([column, row]) {
+    if (!isAvailable()) return "";
+    const eta = (plane.columns[column] + plane.columns[column + 1]) / 2;
+    const phi = (plane.rows[row] + plane.rows[row + 1]) / 2;
+    const texts = scene.names.map((role, which) => {
       const event = shownEvent();
       const value = scene.image(which, event)[plane.start + column * plane.columnStep + row * plane.rowStep];
-      const around = scene.jets[which][event].flatMap(([pt, at, angle, mass], k) =>
-        Math.hypot(at - eta, turned(angle - phi)) < radius
+      const around = scene.jets[which][event].flatMap(([pt, jetEta, jetPhi, mass], k) =>
+        Math.hypot(jetEta - eta, wrapped(jetPhi - phi)) < radius
           ? [`jet ${k + 1}: pt ${number(pt)}, m ${number(mass)} GeV`]
           : [],
       );
       return [`${names[role]} ${amount(value, space.unit)}`, ...around].join(", ");
     });
     const place = [eta, phi].map((angle, k) => `${axisSymbol(space, space.axes[k])} ${number(angle)}`);
-    return `${place.join(", ")} · ${found.join(" · ")}`;
+    return `${place.join(", ")} · ${texts.join(" · ")}`;
   }
 
-  function tellBin(which, bin) {
+  /** Show the contents of a bin.
+   *
+   * @param {number} which
+   * @param {number | undefined} bin
+   */
+  function showBin(which, bin) {
     if (bin == null) return;
-    const one = model.get("distributions").variables[which];
-    const found = Object.keys(names).flatMap((role) =>
-      one[role] ? [`${names[role]} ${number(one[role].contents[bin])} ± ${number(one[role].errors[bin], 2)}`] : [],
+    const variable = model.get("distributions").variables[which];
+    const shown = ALL_ROLES.flatMap((role) => (variable[role] ? [{ name: names[role], ...variable[role] }] : []));
+    const texts = shown.map(
+      ({ name, contents, errors }) => `${name} ${number(contents[bin])} ± ${number(errors[bin], 2)}`,
     );
-    const [low, high] = [one.edges[bin], one.edges[bin + 1]];
-    const count = one.name === "multiplicity";
-    // The outermost bins hold what lies beyond them, too.
-    const last = bin === one.edges.length - 2 && Object.keys(names).some((role) => one[role]?.beyond[1] > 0);
-    const more = last ? " and more" : "";
-    const place = count ? `${(low + high) / 2} jets${more}` : `${one.label} ${number(low)} to ${number(high)} ${one.unit}${more}`;
-    readout.textContent = `${place} · fraction of ${one.per}: ${found.join(" · ")}`;
+    const [low, high] = [variable.edges[bin], variable.edges[bin + 1]];
+    // The outermost bins include the values beyond the edges.
+    const isOpen = bin === variable.edges.length - 2 && shown.some(({ beyond }) => beyond[1] > 0);
+    const more = isOpen ? " and more" : "";
+    const place =
+      variable.name === "multiplicity"
+        ? `${(low + high) / 2} jets${more}`
+        : `${variable.label} ${number(low)} to ${number(high)} ${variable.unit}${more}`;
+    readout.textContent = `${place} · fraction of ${variable.per}: ${texts.join(" · ")}`;
   }
 
-  const same = (other) => CHOICE.every((name) => other[name] === model.get(name));
+  const isCurrent = (/** @type {Choice} */ other) => CHOICE.every((name) => other[name] === model.get(name));
 
   function showControls() {
     const sample = model.get("sample");
@@ -218,12 +247,12 @@ async function render({ model, el }) {
       points[sample].map((point) => [point, point]),
     );
     pileupChoice.show(model.get("pileup"));
-    signalChoice.show(comparable() ? model.get("signal") : "real");
-    signalChoice.node.hidden = !comparable();
+    signalChoice.show(isComparable() ? model.get("signal") : "real");
+    signalChoice.node.hidden = !isComparable();
     muSlider.show(muIndex(), 0, mus.length - 1);
-    muSlider.input.disabled = !piled();
-    // Histograms of another choice are paler until Python has answered.
-    root.setAttribute("aria-busy", String(!same(model.get("distributions").choice) && !model.get("message")));
+    muSlider.input.disabled = !hasPileup();
+    // Histograms of the previous choice are paler until those of the current one have been received.
+    root.setAttribute("aria-busy", String(!isCurrent(model.get("distributions").choice) && !model.get("message")));
     message.textContent = model.get("message");
     message.hidden = !model.get("message");
   }
@@ -231,20 +260,20 @@ async function render({ model, el }) {
   function showEvent() {
     const event = shownEvent();
     eventSlider.show(event, 0, scene.images - 1);
-    reach.textContent =
+    available.textContent =
       scene.images < scene.of ? `images of the first ${scene.images} of ${scene.of} events, histograms of all` : "";
     colourChoice.show(model.get("log"));
     ROLES.forEach((role, which) => {
-      const found = scene.names.indexOf(role);
-      pictures[which].hidden = found < 0;
-      if (found < 0) return;
-      facts[which][0].textContent = isThere() ? "" : "being clustered …";
-      facts[which][1].textContent = "";
-      if (!isThere()) return;
-      const jets = scene.jets[found][event];
+      const side = scene.names.indexOf(role);
+      pictures[which].hidden = side < 0;
+      if (side < 0) return;
+      captions[which][0].textContent = isAvailable() ? "" : "being clustered …";
+      captions[which][1].textContent = "";
+      if (!isAvailable()) return;
+      const jets = scene.jets[side][event];
       const sum = jets.reduce((total, jet) => total + jet[3], 0);
-      facts[which][0].textContent = `${plural(jets.length, "jet")}, Σm ${amount(sum, "GeV")}`;
-      facts[which][1].textContent = inWords(scene.labels[found], event);
+      captions[which][0].textContent = `${plural(jets.length, "jet")}, Σm ${amount(sum, "GeV")}`;
+      captions[which][1].textContent = labelText(scene.labels[side], event);
     });
     [...images, bar].forEach((panel) => panel.redraw());
   }
@@ -252,22 +281,26 @@ async function render({ model, el }) {
   function showDistributions() {
     const { variables, events, of } = model.get("distributions");
     variables.forEach(({ ks, floor }, which) => {
-      distances[which].textContent = ks == null ? "" : `KS ${ks.toFixed(3)} (floor ${floor.toFixed(3)})`;
+      distances[which].textContent = ks == null ? "" : `KS ${ks.toFixed(3)} (floor ${floor?.toFixed(3)})`;
     });
     legend.replaceChildren(
-      ...Object.keys(names).flatMap((role) => {
-        if (!(role in events)) return [];
-        const done = events[role] < of[role] ? `${events[role]} of ${plural(of[role], "event")}` : plural(of[role], "event");
-        const mark = element("b", {}, `${role === "alone" ? "┄" : "―"} ${words(role)}`);
-        return [element("span", { class: `calolab-${role}` }, mark, ` ${done}`)];
+      ...ALL_ROLES.flatMap((role) => {
+        const [done, total] = [events[role], of[role]];
+        if (done == null || total == null) return [];
+        const count = done < total ? `${done} of ${plural(total, "event")}` : plural(total, "event");
+        const name = element("b", {}, `${role === "alone" ? "┄" : "―"} ${description(role)}`);
+        return [element("span", { class: `calolab-${role}` }, name, ` ${count}`)];
       }),
     );
     histograms.forEach((panel) => panel.redraw());
     showControls();
   }
 
-  /** What a set of events is, as Python last answered. */
-  function words(role) {
+  /** Description of a set of events, as last sent by Python.
+   *
+   * @param {Role | "alone"} role
+   */
+  function description(role) {
     const { pileup: kind, signal, sample } = model.get("distributions").choice;
     if (kind === "none" || role === "alone") return names[role];
     if (role === "reference") return `${names.reference} with real pile-up`;
@@ -276,7 +309,7 @@ async function render({ model, el }) {
   }
 
   async function showScene() {
-    await receive();
+    scene = await receive();
     showEvent();
   }
   const unwatch = [

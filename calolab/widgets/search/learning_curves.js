@@ -1,28 +1,59 @@
 // The learning curves of trials: one metric against the epoch.
 
-import { axes, clipped, fineTicks, ticks } from "../shared/drawing.js";
-import { layered, sayEmpty, strokeAll } from "./trial_lines.js";
+/** @import { Look, Pen, Range, Scales } from "../shared/types.js" */
+/** @import { LayeredSurface } from "./trial_lines.js" */
+/** @import { Trial } from "./trials.js" */
 
-const REACH = 40; // pixels from a curve at which the pointer still means it
+import { axes, fineTicks, ticks } from "../shared/axes.js";
+import { clipped, dot } from "../shared/shapes.js";
+import { drawEmpty, layered, strokeAll } from "./trial_lines.js";
 
-/** The drawing; `facts()` gives {rows, metric, log, best, selected, hovered}, `onhover` the trial and epoch meant. */
+/** @typedef {{
+ *   rows: Trial[],
+ *   empty: string,
+ *   metric: string,
+ *   log: boolean,
+ *   best: number | null,
+ *   selected: number[],
+ *   hovered: number | null,
+ * }} Facts
+ */
+/** @typedef {{ number: number, epoch: number, value: number }} Point */
+/** @typedef {{ row: Trial, number: number, points: [number, number][] }} Curve */
+
+const REACH = 40; // largest distance of the pointer from a curve that it selects [pixels]
+
+/** The canvas of the learning curves; `onhover` receives the nearest point of a trial.
+ *
+ * @param {{
+ *   facts: () => Facts,
+ *   onhover: (point: Point | null) => void,
+ *   onpick: (number: number) => void,
+ * }} options
+ * @returns {LayeredSurface}
+ */
 export function learningCurves({ facts, onhover, onpick }) {
+  /** @type {Scales | null} */
   let at = null;
+  /** @type {Curve[]} */
   let drawn = [];
 
+  /** @param {Pen} pen @param {number} width @param {number} height @param {Look} look */
   function drawAll(pen, width, height, look) {
     const { rows, metric, log, best, selected } = facts();
-    const usable = (value) => Number.isFinite(value) && (!log || value > 0);
+    const isDrawable = (/** @type {number} */ value) => Number.isFinite(value) && (!log || value > 0);
     drawn = rows.flatMap((row) => {
-      const points = (row.curves[metric] ?? []).flatMap((value, k) => (usable(value) ? [[row.epochs[k], value]] : []));
+      const points = (row.curves[metric] ?? []).flatMap((value, k) =>
+        isDrawable(value) ? [/** @type {[number, number]} */ ([row.epochs[k], value])] : [],
+      );
       return points.length ? [{ row, number: row.number, points }] : [];
     });
     at = null;
-    if (!drawn.length) return sayEmpty(pen, width, height, look, reasonFor(rows, metric, log, facts().empty));
-    const [along, up] = [0, 1].map((axis) => extent(drawn, axis));
+    if (!drawn.length) return drawEmpty(pen, width, height, look, reasonFor(rows, metric, facts().empty));
+    const [along, up] = [extent(drawn, 0), extent(drawn, 1)];
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
     if (along.low === along.high) Object.assign(along, { low: along.low - 0.5, high: along.high + 0.5 });
-    const vertical = log ? { low: up.low / 1.08, high: up.high * 1.08, log } : spread(up);
+    const vertical = log ? { low: up.low / 1.08, high: up.high * 1.08, log } : withMargin(up);
     const whole = ticks(along, Math.max(2, Math.round(width / 70))).filter(Number.isInteger);
     at = axes(
       pen,
@@ -31,59 +62,76 @@ export function learningCurves({ facts, onhover, onpick }) {
       { ...vertical, label: metric, ticks: fineTicks(vertical) },
       look,
     );
-    clipped(pen, box, () => strokeAll(pen, drawn, { best, selected, look }, (one) => trace(pen, one.points)));
+    const scales = at;
+    clipped(pen, box, () => {
+      strokeAll(pen, drawn, { best, selected, look }, ({ points }) => trace(pen, scales, points));
+    });
   }
 
-  function trace(pen, points) {
+  /** @param {Pen} pen @param {Scales} scales @param {[number, number][]} points */
+  function trace(pen, { x, y }, points) {
     pen.beginPath();
-    for (const [epoch, value] of points) pen.lineTo(at.x(epoch), at.y(value));
+    for (const [epoch, value] of points) pen.lineTo(x(epoch), y(value));
     pen.stroke();
     if (points.length > 1) return;
-    pen.beginPath();
-    pen.arc(at.x(points[0][0]), at.y(points[0][1]), 2.5, 0, 2 * Math.PI);
-    pen.fill();
+    dot(pen, x(points[0][0]), y(points[0][1]), 2.5);
   }
 
+  /** @param {Pen} pen @param {Look} look */
   function drawOne(pen, look) {
-    const meant = at && drawn.find(({ number }) => number === facts().hovered);
-    if (!meant) return;
+    const hovered = drawn.find(({ number }) => number === facts().hovered);
+    if (!at || !hovered) return;
     pen.strokeStyle = look.ink;
     pen.fillStyle = look.ink;
     pen.lineWidth = 2.6;
-    trace(pen, meant.points);
+    trace(pen, at, hovered.points);
   }
 
-  /** The trial and its point nearest to a place, or null. */
+  /** The point nearest to a place of the canvas, or null.
+   *
+   * @param {number} x
+   * @param {number} y
+   */
   function nearest(x, y) {
-    let [found, least] = [null, REACH];
+    /** @type {Point | null} */
+    let closest = null;
+    let least = REACH;
     if (!at) return null;
     for (const { row, points } of drawn) {
       for (const [epoch, value] of points) {
-        const away = Math.hypot(at.x(epoch) - x, at.y(value) - y);
-        if (away < least) [found, least] = [{ number: row.number, epoch, value }, away];
+        const distance = Math.hypot(at.x(epoch) - x, at.y(value) - y);
+        if (distance < least) [closest, least] = [{ number: row.number, epoch, value }, distance];
       }
     }
-    return found;
+    return closest;
   }
 
-  const canvas = layered("learning curves of the trials shown", "calolab-curves", drawAll, drawOne);
+  const canvas = layered("learning curves of the displayed trials", "calolab-curves", drawAll, drawOne);
   canvas.node.addEventListener("pointermove", (event) => onhover(nearest(event.offsetX, event.offsetY)));
   canvas.node.addEventListener("pointerleave", () => onhover(null));
   canvas.node.addEventListener("click", (event) => {
-    const found = nearest(event.offsetX, event.offsetY);
-    if (found) onpick(found.number);
+    const point = nearest(event.offsetX, event.offsetY);
+    if (point) onpick(point.number);
   });
   return canvas;
 }
 
-/** Why there is no curve. */
-function reasonFor(rows, metric, log, empty) {
+/** Why there is no curve.
+ *
+ * @param {Trial[]} rows
+ * @param {string} metric
+ * @param {string} empty
+ */
+function reasonFor(rows, metric, empty) {
   if (!rows.length) return empty;
   const values = rows.flatMap(({ curves }) => curves[metric] ?? []).filter(Number.isFinite);
-  if (values.length) return `no value of ${metric} above 0: choose the linear scale`;
-  return rows.some(({ epochs }) => epochs.length) ? `no trial has reported ${metric}` : "no trial has ended an epoch";
+  if (values.length) return `no value of ${metric} above 0: select the linear scale`;
+  return rows.some(({ epochs }) => epochs.length)
+    ? `no trial has reported ${metric}`
+    : "no trial has completed an epoch";
 }
 
+/** @param {Curve[]} drawn @param {0 | 1} axis */
 function extent(drawn, axis) {
   let [low, high] = [Infinity, -Infinity];
   for (const { points } of drawn) {
@@ -95,8 +143,11 @@ function extent(drawn, axis) {
   return { low, high };
 }
 
-/** A range with some room around it. */
-function spread({ low, high }) {
-  const room = 0.05 * (high - low || Math.abs(high) || 1);
-  return { low: low - room, high: high + room };
+/** A range with a margin.
+ *
+ * @param {Range} range
+ */
+function withMargin({ low, high }) {
+  const margin = 0.05 * (high - low || Math.abs(high) || 1);
+  return { low: low - margin, high: high + margin };
 }

@@ -1,50 +1,105 @@
 // Parallel coordinates: an axis for each parameter and one for the metric, a line for each trial; brushing filters.
 
-import { fineTicks, line, number, scale } from "../shared/drawing.js";
+/** @import { Look, Pen } from "../shared/types.js" */
+/** @import { LayeredSurface } from "./trial_lines.js" */
+/** @import { Parameter, Trial } from "./trials.js" */
+
+import { fineTicks, scale } from "../shared/axes.js";
+import { number } from "../shared/numbers.js";
+import { line } from "../shared/shapes.js";
+import { drawEmpty, layered, strokeAll } from "./trial_lines.js";
 import { setting } from "./trials.js";
-import { layered, sayEmpty, strokeAll } from "./trial_lines.js";
 
-const NEAR = 14; // pixels from an axis at which the pointer brushes it
-const REACH_LINE = 10; // pixels from a line at which it is meant
+/** An axis; `place(row)` is 0 at its lower end, 1 at its upper end and null without a value; `ticks` are places and texts.
+ *
+ * @typedef {{
+ *   name: string,
+ *   log?: boolean,
+ *   place: (row: Trial) => number | null,
+ *   ticks: [number, string][],
+ *   last?: boolean,
+ * }} Axis
+ */
+/** @typedef {{ low: number, high: number }} Brush */
+/** @typedef {{
+ *   rows: Trial[],
+ *   empty: string,
+ *   axes: Axis[],
+ *   brushes: Map<string, Brush>,
+ *   best: number | null,
+ *   selected: number[],
+ *   hovered: number | null,
+ * }} Facts
+ */
+/** @typedef {{ number: number, points: (number | null)[] }} Line */
+/** @typedef {(row: Trial) => number | string | null | undefined} Read */
 
-/** The axes: {name, log, place(row)} where `place` is 0 at the foot, 1 at the top, null without a value. */
+const AXIS_REACH = 14; // largest distance of the pointer from an axis that it brushes [pixels]
+const LINE_REACH = 10; // largest distance of the pointer from a line that it selects [pixels]
+
+/** The axes of all parameters and of the metric to optimise.
+ *
+ * @param {Parameter[]} space
+ * @param {Trial[]} rows
+ * @param {string} objective
+ * @param {boolean} log whether the metric is logarithmic
+ * @returns {Axis[]}
+ */
 export function parallelAxes(space, rows, objective, log) {
   const known = new Set(space.map(({ name }) => name));
   const more = new Set(rows.flatMap(({ parameters }) => Object.keys(parameters)).filter((name) => !known.has(name)));
-  const parameters = [...space, ...[...more].map((name) => ({ name }))].map((one) => {
-    const read = (row) => row.parameters[one.name];
+  /** @type {Parameter[]} */
+  const all = [...space, ...[...more].map((name) => ({ name }))];
+  const parameters = all.map((one) => {
+    const read = (/** @type {Trial} */ row) => row.parameters[one.name];
     const values = rows.map(read).filter((value) => value != null);
     const texts = values.some((value) => typeof value !== "number") || one.choices?.some((v) => typeof v !== "number");
     if (one.choices || texts) return choiceAxis(one.name, read, one.choices ?? [], values);
-    return rangeAxis(one.name, read, [one.low, one.high, ...values].filter(Number.isFinite), one.log);
+    const numbers = [one.low, one.high, ...values].filter((value) => typeof value === "number");
+    return rangeAxis(one.name, read, numbers.filter(Number.isFinite), Boolean(one.log));
   });
-  const reached = rows.map(({ value }) => value).filter((value) => value != null);
-  const bends = log && reached.length > 0 && reached.every((value) => value > 0);
-  return [...parameters, { ...rangeAxis(objective, ({ value }) => value, reached, bends), last: true }];
+  const results = rows.map(({ value }) => value).filter((value) => value != null);
+  const isLog = log && results.length > 0 && results.every((value) => value > 0);
+  return [...parameters, { ...rangeAxis(objective, ({ value }) => value, results, isLog), last: true }];
 }
 
+/** @param {string} name @param {Read} read @param {(number | string)[]} choices @param {(number | string)[]} values @returns {Axis} */
 function choiceAxis(name, read, choices, values) {
   const all = [...new Set([...choices, ...values])];
-  if (all.every((value) => typeof value === "number")) all.sort((a, b) => a - b);
-  const height = (value) => (all.length > 1 ? all.indexOf(value) / (all.length - 1) : 0.5);
-  const place = (row) => (all.includes(read(row)) ? height(read(row)) : null);
-  return { name, place, ticks: all.map((value) => [height(value), short(setting(value))]) };
+  if (all.every((value) => typeof value === "number")) all.sort((a, b) => Number(a) - Number(b));
+  const height = (/** @type {number | string} */ value) =>
+    all.length > 1 ? all.indexOf(value) / (all.length - 1) : 0.5;
+  const place = (/** @type {Trial} */ row) => {
+    const value = read(row);
+    return value != null && all.includes(value) ? height(value) : null;
+  };
+  return { name, place, ticks: all.map((value) => [height(value), shortened(setting(value))]) };
 }
 
+/** @param {string} name @param {Read} read @param {number[]} values @param {boolean} log @returns {Axis} */
 function rangeAxis(name, read, values, log) {
   if (!values.length) return { name, log: false, place: () => null, ticks: [] };
   let [low, high] = [Math.min(...values), Math.max(...values)];
-  const room = 0.1 * Math.abs(low) || 0.5;
-  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - room, high + room];
+  const margin = 0.1 * Math.abs(low) || 0.5;
+  if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - margin, high + margin];
   const at = scale({ low, high, log }, 0, 1);
-  const place = (row) => (read(row) == null ? null : at(read(row)));
-  const text = (value) => (Math.abs(value) < 1e-2 || Math.abs(value) >= 1e5 ? number(value, 1).replace(/^1×/, "") : setting(value));
+  const place = (/** @type {Trial} */ row) => {
+    const value = read(row);
+    return value == null ? null : at(Number(value));
+  };
+  const text = (/** @type {number} */ value) =>
+    Math.abs(value) < 1e-2 || Math.abs(value) >= 1e5 ? number(value, 1).replace(/^1×/, "") : setting(value);
   return { name, log, place, ticks: fineTicks({ low, high, log }, 4).map((value) => [at(value), text(value)]) };
 }
 
-const short = (text) => (text.length > 11 ? `${text.slice(0, 10)}…` : text);
+const shortened = (/** @type {string} */ text) => (text.length > 11 ? `${text.slice(0, 10)}…` : text);
 
-/** Whether a row lies inside all brushes, a map from an axis's name to {low, high}. */
+/** Whether a row is inside all brushes.
+ *
+ * @param {Trial} row
+ * @param {Axis[]} axes
+ * @param {Map<string, Brush>} brushes by the name of the axis
+ */
 export function insideBrushes(row, axes, brushes) {
   return axes.every(({ name, place }) => {
     const brush = brushes.get(name);
@@ -54,40 +109,55 @@ export function insideBrushes(row, axes, brushes) {
   });
 }
 
-/** The drawing; `facts()` gives {rows, axes, brushes, best, selected, hovered}; `onbrush(name, brush)` sets or clears. */
+/** The canvas of the parallel coordinates; `onbrush(name, brush)` sets a brush, or clears it if it is null.
+ *
+ * @param {{
+ *   facts: () => Facts,
+ *   onhover: (number: number | null) => void,
+ *   onpick: (number: number) => void,
+ *   onbrush: (name: string, brush: Brush | null) => void,
+ * }} options
+ * @returns {LayeredSurface}
+ */
 export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
+  /** @type {Line[]} */
   let lines = [];
-  let spots = [];
+  /** @type {number[]} */
+  let positions = [];
   let top = 0;
-  let foot = 1;
+  let bottom = 1;
+  /** @type {{ name: string, from: number, to: number } | null} */
   let brushing = null;
 
+  /** @param {Pen} pen @param {number} width @param {number} height @param {Look} look */
   function drawAll(pen, width, height, look) {
     const { rows, axes, brushes, best, selected } = facts();
     pen.font = look.font(12);
     const room = (width - 96) / Math.max(axes.length - 1, 1);
-    // Names that would touch each other take turns in two lines.
+    // Names that would overlap are written in two lines alternately.
     const crowded = axes.some(({ name }) => pen.measureText(name).width > room - 8);
-    [top, foot] = [crowded ? 44 : 28, height - 14];
-    spots = axes.map((_, k) => 52 + k * room);
+    [top, bottom] = [crowded ? 44 : 28, height - 14];
+    positions = axes.map((_, k) => 52 + k * room);
     lines = rows.map((row) => ({ number: row.number, points: axes.map(({ place }) => place(row)) }));
     strokeAll(pen, lines, { best, selected, look }, ({ points }) => trace(pen, points));
-    axes.forEach((axis, k) => drawAxis(pen, axis, spots[k], crowded && k % 2 === 0, brushes.get(axis.name), look));
-    if (!rows.length) sayEmpty(pen, width, height, look, facts().empty);
+    axes.forEach((axis, k) => drawAxis(pen, axis, positions[k], crowded && k % 2 === 0, brushes.get(axis.name), look));
+    if (!rows.length) drawEmpty(pen, width, height, look, facts().empty);
   }
 
-  const heightAt = (place) => foot - place * (foot - top);
+  const heightAt = (/** @type {number} */ place) => bottom - place * (bottom - top);
 
+  /** @param {Pen} pen @param {(number | null)[]} points */
   function trace(pen, points) {
     pen.beginPath();
-    points.forEach((place, k) => place != null && pen.lineTo(spots[k], heightAt(place)));
+    points.forEach((place, k) => place != null && pen.lineTo(positions[k], heightAt(place)));
     pen.stroke();
   }
 
+  /** @param {Pen} pen @param {Axis} axis @param {number} x @param {boolean} raised @param {Brush | undefined} brush @param {Look} look */
   function drawAxis(pen, { name, ticks, last }, x, raised, brush, look) {
     pen.strokeStyle = look.ink;
     pen.lineWidth = last ? 2 : 1;
-    line(pen, x, top, x, foot);
+    line(pen, x, top, x, bottom);
     pen.font = look.font(11);
     pen.textBaseline = "middle";
     pen.textAlign = "right";
@@ -97,7 +167,7 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
       pen.lineWidth = 1;
       pen.strokeStyle = look.ink;
       line(pen, x - 4, y, x, y);
-      // A rim in the paper's colour keeps the text readable over the lines.
+      // Outlined in the colour of the background, the text is readable on the lines.
       pen.strokeStyle = look.paper;
       pen.lineWidth = 3;
       pen.strokeText(text, x - 6, y);
@@ -115,32 +185,42 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
     pen.globalAlpha = 1;
   }
 
+  /** @param {Pen} pen @param {Look} look */
   function drawOne(pen, look) {
-    const meant = lines.find(({ number: one }) => one === facts().hovered);
-    if (!meant) return;
+    const hovered = lines.find((one) => one.number === facts().hovered);
+    if (!hovered) return;
     pen.strokeStyle = look.ink;
     pen.lineWidth = 2.6;
-    trace(pen, meant.points);
+    trace(pen, hovered.points);
   }
 
-  const axisAt = (x) => spots.findIndex((spot) => Math.abs(spot - x) < NEAR);
-  const placeAt = (y) => Math.min(Math.max((foot - y) / (foot - top), 0), 1);
+  const axisAt = (/** @type {number} */ x) => positions.findIndex((position) => Math.abs(position - x) < AXIS_REACH);
+  const placeAt = (/** @type {number} */ y) => Math.min(Math.max((bottom - y) / (bottom - top), 0), 1);
 
-  /** The number of the trial whose line passes nearest to a place, or null. */
+  /** The number of the trial whose line is nearest to a place of the canvas, or null.
+   *
+   * @param {number} x
+   * @param {number} y
+   */
   function nearest(x, y) {
-    const k = spots.findIndex((spot, which) => which + 1 < spots.length && x >= spot && x <= spots[which + 1]);
+    const k = positions.findIndex(
+      (left, which) => which + 1 < positions.length && x >= left && x <= positions[which + 1],
+    );
     if (k < 0) return null;
-    const part = (x - spots[k]) / (spots[k + 1] - spots[k]);
-    let [found, least] = [null, REACH_LINE];
+    const fraction = (x - positions[k]) / (positions[k + 1] - positions[k]);
+    /** @type {number | null} */
+    let closest = null;
+    let least = LINE_REACH;
     for (const { number: one, points } of lines) {
-      if (points[k] == null || points[k + 1] == null) continue;
-      const away = Math.abs(heightAt(points[k] + part * (points[k + 1] - points[k])) - y);
-      if (away < least) [found, least] = [one, away];
+      const [left, right] = [points[k], points[k + 1]];
+      if (left == null || right == null) continue;
+      const distance = Math.abs(heightAt(left + fraction * (right - left)) - y);
+      if (distance < least) [closest, least] = [one, distance];
     }
-    return found;
+    return closest;
   }
 
-  const canvas = layered("parameters of the trials shown, and their result", "calolab-parallel", drawAll, drawOne);
+  const canvas = layered("parameters and results of the displayed trials", "calolab-parallel", drawAll, drawOne);
   const node = canvas.node;
   node.addEventListener("pointerdown", (event) => {
     const k = axisAt(event.offsetX);
@@ -159,12 +239,14 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
   node.addEventListener("pointerup", (event) => {
     if (brushing && Math.abs(brushing.to - brushing.from) <= 3) onbrush(brushing.name, null);
     if (!brushing) {
-      const found = nearest(event.offsetX, event.offsetY);
-      if (found != null) onpick(found);
+      const trial = nearest(event.offsetX, event.offsetY);
+      if (trial != null) onpick(trial);
     }
     brushing = null;
   });
-  node.addEventListener("pointercancel", () => (brushing = null));
+  node.addEventListener("pointercancel", () => {
+    brushing = null;
+  });
   node.addEventListener("pointerleave", () => onhover(null));
   return canvas;
 }

@@ -1,88 +1,96 @@
-// SearchDashboard: the trials of a search as table, learning curves and parallel coordinates, and buttons to steer it.
+// SearchDashboard: the trials of a search as table, learning curves and parallel coordinates, with buttons to control it.
 
-import { number } from "../shared/drawing.js";
-import { armed, assign, button, dropdown, element, logChoice, watch } from "../shared/controls.js";
+/** @import { Keys, RenderContext } from "../shared/types.js" */
+/** @import { KernelTraits } from "./kernel_state.js" */
+/** @import { Point } from "./learning_curves.js" */
+/** @import { Axis } from "./parallel_coordinates.js" */
+/** @import { ViewTraits } from "./trial_views.js" */
+/** @import { Changes, Column, Parameter, Trial } from "./trials.js" */
+
+import { armed, assign, dropdown, element, logChoice, watch } from "../shared/controls.js";
 import { frame, hint } from "../shared/frame.js";
-import { learningCurves } from "./learning_curves.js";
-import { epochsForm } from "./epochs_form.js";
-import { insideBrushes, parallelAxes, parallelCoordinates } from "./parallel_coordinates.js";
-import { answerList, kernelPulse } from "./kernel_pulse.js";
-import { bestTable } from "./best_trials.js";
+import { number } from "../shared/numbers.js";
 import { duration } from "../shared/times.js";
+import { bestTable } from "./best_trials.js";
+import { epochsForm } from "./epochs_form.js";
+import { actionList, kernelState } from "./kernel_state.js";
+import { learningCurves } from "./learning_curves.js";
+import { parallelAxes, parallelCoordinates } from "./parallel_coordinates.js";
+import { trialFilter } from "./trial_filter.js";
 import { keysOf } from "./trial_lines.js";
+import { trialSummary } from "./trial_summary.js";
 import { trialTable } from "./trial_table.js";
 import { trialViews } from "./trial_views.js";
-import {
-  actionsFor,
-  columnsFor,
-  ENDED,
-  matcher,
-  metricsOf,
-  ranking,
-  receiveTrials,
-  setting,
-  sorted,
-  STATUSES,
-} from "./trials.js";
+import { actionsFor, columnsFor, ENDED, metricsOf, ranking, receiveTrials, setting, sorted } from "./trials.js";
 
-const REDRAW = 200; // milliseconds between two redrawings while messages pour in
+/** @typedef {KernelTraits & ViewTraits & {
+ *   title: string,
+ *   direction: string,
+ *   objective: string,
+ *   space: Parameter[],
+ *   requested: number,
+ *   note: string,
+ *   reason: string,
+ *   message: string,
+ *   metric: string,
+ *   log: boolean,
+ *   selected: number[],
+ *   trials: Changes & { serial: number },
+ *   changed: Changes & { serial?: number },
+ * }} Traits
+ */
 
+const REDRAW_INTERVAL = 200; // shortest time between two updates of the display [ms]
+
+/** @param {RenderContext<Traits>} context */
 function render({ model, el }) {
+  /** @type {Map<number, Trial>} */
   let rows = new Map();
   let serial = -1;
-  let columns = [];
+  /** @type {Trial[]} */
   let shown = [];
+  /** @type {Axis[]} */
   let axes = [];
+  /** @type {Trial | null} */
   let best = null;
+  /** @type {number | null} */
   let hovered = null;
+  /** @type {Point | null} */
   let point = null;
+  /** @type {{ sort: string | null, falling: boolean }} */
   let order = { sort: null, falling: false };
+  /** @type {ReturnType<typeof setTimeout> | 0} */
   let pending = 0;
-  const brushes = new Map();
-  const statuses = new Set();
   const objective = model.get("objective");
 
   const state = element("b", { class: "calolab-status" });
   const counts = element("span", { class: "calolab-grow" });
-  const halt = armed({
+  const stopButton = armed({
     label: "Stop search",
     sure: "Really stop all trials?",
-    title: "end the running trials and start no other",
+    title: "stop the running trials and start no others",
     onpress: () => act("stop", null),
   });
-  const headline = element("span", { class: "calolab-grow" });
-  const bestViews = element("span", { class: "calolab-views" });
   const readout = element("output", { class: "calolab-readout" });
   const message = element("pre", { class: "calolab-message", role: "alert" });
-  const chosen = element("div", { class: "calolab-chosen" });
-  const shownCount = element("span");
-  const asking = epochsForm(promote);
-  const answers = answerList(model);
-  const views = trialViews(model, answers);
-  const pulse = kernelPulse(model, () => answers.waiting());
+  const promotion = epochsForm(promote);
+  const actions = actionList(model);
+  const views = trialViews(model, actions);
+  const kernel = kernelState(model, actions.isWaiting);
+  const summary = trialSummary(model, objective, views);
   const ten = bestTable();
-  const filter = element("input", {
-    type: "search",
-    placeholder: "filter: text, or lr<0.001",
-    "aria-label": "filter the trials by text, or by a column as in lr<0.001 or status=failed (key: /)",
-    oninput: () => refresh(),
-  });
-  const clear = button({ label: "Clear filters", title: "show all trials (key: Escape)", onpress: clearAll });
+  const filter = trialFilter(() => refresh(), clearAll);
   const metricList = dropdown({
     label: "curves of",
     title: "metric of the curves",
     onpick: (metric) => assign(model, { metric }),
   });
   const scaleChoice = logChoice(model);
-  const toggles = STATUSES.map((name) => ({
-    name,
-    node: button({ label: name, className: "calolab-toggle", onpress: () => toggle(name) }),
-  }));
   const facts = () => ({
     rows: shown,
     empty: rows.size ? "no trial passes the filters" : "no trial yet",
     axes,
-    brushes,
+    brushes: filter.brushes,
     hovered,
     best: best?.number ?? null,
     metric: model.get("metric"),
@@ -92,9 +100,9 @@ function render({ model, el }) {
   const curves = learningCurves({
     facts,
     onpick: pick,
-    onhover(found) {
-      point = found;
-      hover(found?.number ?? null);
+    onhover(nearest) {
+      point = nearest;
+      hover(nearest?.number ?? null);
     },
   });
   const parallel = parallelCoordinates({
@@ -102,8 +110,8 @@ function render({ model, el }) {
     onpick: pick,
     onhover: hover,
     onbrush(name, brush) {
-      if (brush) brushes.set(name, brush);
-      else brushes.delete(name);
+      if (brush) filter.brushes.set(name, brush);
+      else filter.brushes.delete(name);
       refresh();
     },
   });
@@ -117,52 +125,53 @@ function render({ model, el }) {
     },
   });
 
-  const bar = (...children) => element("div", { class: "calolab-controls" }, ...children);
+  const bar = (/** @type {Node[]} */ ...children) => element("div", { class: "calolab-controls" }, ...children);
+  /** @type {Keys} */
   const keys = {
-    filter: { "/": () => filter.focus() },
+    filter: { "/": () => filter.input.focus() },
     scale: { l: () => assign(model, { log: !model.get("log") }) },
-    "show all": { Escape: () => !(clear.disabled && asking.node.hidden) && clearAll() },
+    "show all": { Escape: () => (filter.isActive() || !promotion.node.hidden) && clearAll() },
   };
   const note =
-    "Drag along an axis to filter, click on it to show all again. A click on a row or a curve selects. " +
+    "Drag along an axis to filter, click on it to show all trials again. A click on a row or a curve selects a trial. " +
     hint("Keys in the table", table.keys);
   const root = frame(
     el,
     { name: "Search dashboard", keys, note },
-    bar(state, counts, halt.node),
-    bar(pulse.node),
+    bar(state, counts, stopButton.node),
+    bar(kernel.node),
     message,
-    bar(headline, bestViews),
+    bar(summary.headline, summary.bestViews),
     views.node,
     bar(metricList.node, scaleChoice.node),
     element("div", { class: "calolab-pair" }, curves.node, parallel.node),
     readout,
-    bar(filter, ...toggles.map(({ node }) => node), clear, shownCount),
-    asking.node,
+    bar(...filter.nodes),
+    promotion.node,
     table.node,
-    answers.node,
-    chosen,
+    actions.node,
+    summary.selection,
     ten.node,
   );
   root.classList.add("calolab-search");
 
-  function receive() {
-    const { serial: now, ...payload } = model.get("trials");
+  function receiveAll() {
+    const { serial: received, ...payload } = model.get("trials");
     rows = new Map();
     receiveTrials(rows, payload);
-    serial = now;
+    serial = received;
     const last = model.get("changed");
-    if (last.serial === serial + 1) take();
+    if (last.serial === serial + 1) receiveChanges();
     else schedule();
   }
 
-  function take() {
-    const { serial: now, ...payload } = model.get("changed");
-    if (now === undefined || now <= serial) return;
-    // One that was missed, for instance while the page was away: ask for all.
-    if (now > serial + 1) return model.send({ type: "all" });
+  function receiveChanges() {
+    const { serial: received, ...payload } = model.get("changed");
+    if (received === undefined || received <= serial) return;
+    // A message was missed, for instance while the page was closed: request all trials.
+    if (received > serial + 1) return model.send({ type: "all" });
     receiveTrials(rows, payload);
-    serial = now;
+    serial = received;
     schedule();
   }
 
@@ -170,25 +179,24 @@ function render({ model, el }) {
     pending ||= setTimeout(() => {
       pending = 0;
       refresh();
-    }, REDRAW);
+    }, REDRAW_INTERVAL);
   }
 
   function refresh() {
     const ranked = ranking(rows, model.get("direction"));
     best = ranked[0] ?? null;
     const space = model.get("space");
-    columns = columnsFor(space, rows, objective);
-    axes = parallelAxes(space, [...rows.values()], objective, model.get("log"));
-    const fits = matcher(filter.value, columns);
-    const passing = [...rows.values()].filter((row) => fits(row) && insideBrushes(row, axes, brushes));
-    const open = passing.filter(({ status }) => !statuses.size || statuses.has(status));
+    const columns = columnsFor(space, rows, objective);
+    const all = [...rows.values()];
+    axes = parallelAxes(space, all, objective, model.get("log"));
+    const passing = filter.apply(all, columns, axes);
     const column = columns.find(({ name }) => name === order.sort);
     const falling = column ? order.falling : model.get("direction") === "maximize";
-    shown = sorted(open, column ?? columns[2], falling);
+    shown = sorted(passing, column ?? columns[2], falling);
     showState();
-    showFilters(passing);
-    showBest(ranked);
-    showChosen();
+    summary.showBest(best, all);
+    ten.show(ranked.slice(0, 10), objective);
+    summary.showSelected(rows);
     table.show({
       rows: shown,
       empty: facts().empty,
@@ -199,9 +207,10 @@ function render({ model, el }) {
       actions: actionsFor,
       disabled: model.get("reason"),
     });
+    const metrics = [...new Set([objective, ...metricsOf(rows)])];
     metricList.show(
       model.get("metric"),
-      [...new Set([objective, ...metricsOf(rows)])].map((name) => [name, name]),
+      metrics.map((name) => [name, name]),
     );
     scaleChoice.show(model.get("log"));
     parallel.node.style.flexBasis = `${Math.max(380, 74 * axes.length)}px`;
@@ -213,143 +222,86 @@ function render({ model, el }) {
     const status = model.get("status");
     const all = [...rows.values()];
     const ended = all.filter((row) => ENDED.includes(row.status)).length;
-    const begun = Math.min(...all.flatMap(({ started }) => started ?? []));
-    const until = ["running", "stopping"].includes(status) ? Date.now() / 1000 : Math.max(...all.flatMap(({ ended: at }) => at ?? []));
-    const time = Number.isFinite(begun) && Number.isFinite(until) ? `, ${duration(until - begun)}` : "";
+    const begin = Math.min(...all.flatMap(({ started }) => started ?? []));
+    const isActive = ["running", "stopping"].includes(status);
+    const end = isActive ? Date.now() / 1000 : Math.max(...all.flatMap(({ ended: time }) => time ?? []));
+    const time = Number.isFinite(begin) && Number.isFinite(end) ? `, ${duration(end - begin)}` : "";
     state.textContent = status;
     state.dataset.status = status;
-    const asked = Math.max(model.get("asked"), all.length);
-    counts.textContent = `${ended} of ${asked} trial${asked === 1 ? "" : "s"} ended${time} · ${model.get("title")}`;
-    const going = all.some((row) => !ENDED.includes(row.status));
-    halt.disable(model.get("reason") || (going ? "" : "no trial is running or queued"));
+    const requested = Math.max(model.get("requested"), all.length);
+    counts.textContent = `${ended} of ${requested} trial${requested === 1 ? "" : "s"} ended${time} · ${model.get("title")}`;
+    const isOpen = all.some((row) => !ENDED.includes(row.status));
+    stopButton.disable(model.get("reason") || (isOpen ? "" : "no trial is running or queued"));
     message.textContent = [model.get("message"), model.get("reason") || model.get("note")].filter(Boolean).join("\n");
     message.hidden = !message.textContent;
   }
 
-  function showFilters(passing) {
-    for (const { name, node } of toggles) {
-      const count = passing.filter(({ status }) => status === name).length;
-      const text = `${name} ${count}`;
-      if (node.textContent !== text) node.textContent = text;
-      node.hidden = !count && !statuses.has(name);
-      node.dataset.status = name;
-      node.setAttribute("aria-pressed", String(statuses.has(name)));
-    }
-    clear.disabled = !(filter.value || statuses.size || brushes.size);
-    shownCount.textContent = clear.disabled ? "" : `${shown.length} of ${rows.size} trials shown`;
-  }
-
-  function showBest(ranked) {
-    if (!best) headline.textContent = noResult();
-    else {
-      const settings = Object.entries(best.parameters).map(([name, value]) => `${name} ${setting(value)}`);
-      const epoch = best.best_epoch == null ? "" : ` at epoch ${best.best_epoch}`;
-      headline.replaceChildren(
-        element("b", { class: "calolab-generated" }, `Best so far: trial ${best.number}`),
-        ` · ${objective} `,
-        element("b", {}, number(best.value, 4)),
-        `${epoch} (${model.get("direction") === "maximize" ? "higher" : "lower"} is better) · ${settings.join(", ")}`,
-      );
-    }
-    views.offer(bestViews, best);
-    ten.show(ranked.slice(0, 10), columns, objective);
-  }
-
-  /** Why there is no best trial. */
-  function noResult() {
-    const all = [...rows.values()];
-    if (!all.length) return "No trial has begun yet.";
-    if (!all.every(({ status }) => ENDED.includes(status))) return "No trial has a result yet.";
-    const kinds = ENDED.map((name) => [all.filter(({ status }) => status === name).length, name]);
-    return `No trial has a result: ${kinds.flatMap(([count, name]) => (count ? `${count} ${name}` : [])).join(", ")}.`;
-  }
-
-  function showChosen() {
-    const selected = model.get("selected").flatMap((one) => rows.get(one) ?? []);
-    const keys = keysOf(model.get("selected"));
-    const lines = selected.slice(-5).map((row) => {
-      const buttons = element("span", { class: "calolab-views" });
-      views.offer(buttons, row);
-      const value = row.value == null ? "no result yet" : `${objective} ${number(row.value, 4)}`;
-      const said = row.error ? element("pre", {}, row.error) : "";
-      const name = element("b", { style: `--calolab-key: ${keys.get(row.number)}` }, `trial ${row.number}`);
-      return element("div", {}, name, ` ${row.status}, ${value} `, buttons, said);
-    });
-    const key = JSON.stringify(selected.map(({ number: one, status, value, error }) => [one, status, value, error]));
-    if (chosen.dataset.key === key) return;
-    chosen.dataset.key = key;
-    chosen.replaceChildren(...lines);
-  }
-
-  function hover(found) {
-    if (found !== point?.number) point = null;
-    const row = rows.get(found);
-    readout.textContent = row ? tell(row) : "";
-    if (hovered === found) return;
-    hovered = found;
+  /** @param {number | null} trial */
+  function hover(trial) {
+    if (trial !== point?.number) point = null;
+    const row = trial == null ? null : rows.get(trial);
+    readout.textContent = row ? description(row) : "";
+    if (hovered === trial) return;
+    hovered = trial;
     curves.hover();
     parallel.hover();
   }
 
-  function tell(row) {
+  /** @param {Trial} row */
+  function description(row) {
     const name = model.get("metric");
     const settings = Object.entries(row.parameters).map(([key, value]) => `${key} ${setting(value)}`);
-    const here = point ? `epoch ${point.epoch}: ${name} ${number(point.value, 4)} · ` : "";
+    const epoch = point ? `epoch ${point.epoch}: ${name} ${number(point.value, 4)} · ` : "";
     const value = row.value == null ? row.status : `best ${number(row.value, 4)} at epoch ${row.best_epoch}`;
-    return `trial ${row.number} · ${here}${value} · ${settings.join(", ")}`;
+    return `trial ${row.number} · ${epoch}${value} · ${settings.join(", ")}`;
   }
 
-  function pick(found) {
-    table.point(found);
+  /** @param {number} trial */
+  function pick(trial) {
+    table.point(trial);
     const selected = model.get("selected");
     assign(model, {
-      selected: selected.includes(found) ? selected.filter((one) => one !== found) : [...selected, found],
+      selected: selected.includes(trial) ? selected.filter((one) => one !== trial) : [...selected, trial],
     });
   }
 
-  function toggle(name) {
-    if (!statuses.delete(name)) statuses.add(name);
-    refresh();
-  }
-
   function clearAll() {
-    filter.value = "";
-    statuses.clear();
-    brushes.clear();
-    asking.close();
-    refresh();
+    promotion.close();
+    filter.clear();
   }
 
+  /** @param {string} action @param {number | null} trial */
   function act(action, trial) {
-    if (action === "promote") return asking.open(trial, rows.get(trial).epochs.length);
+    if (action === "promote" && trial != null) return promotion.open(trial, rows.get(trial)?.epochs.length ?? 0);
     const name = action === "stop" ? "Stop" : "Restart";
-    answers.ask(`${name} ${trial == null ? "the search" : `trial ${trial}`}`, { type: "act", action, trial });
+    actions.request(`${name} ${trial == null ? "the search" : `trial ${trial}`}`, { type: "act", action, trial });
   }
 
+  /** @param {number} trial @param {number} epochs */
   function promote(trial, epochs) {
-    answers.ask(`Promote trial ${trial} to ${epochs} epochs`, { type: "act", action: "promote", trial, epochs });
+    actions.request(`Promote trial ${trial} to ${epochs} epochs`, { type: "act", action: "promote", trial, epochs });
     table.node.focus();
   }
 
   const unwatch = [
-    watch(model, ["trials"], receive),
-    watch(model, ["changed"], take),
+    watch(model, ["trials"], receiveAll),
+    watch(model, ["changed"], receiveChanges),
     watch(model, ["status", "reason", "note", "message", "metric", "log", "selected"], refresh),
     watch(model, ["view"], views.show),
   ];
-  receive();
+  receiveAll();
   refresh();
   views.show();
-  // The times of running trials go on.
+  // The times of running trials advance.
   const ticking = setInterval(() => {
     showState();
     table.redraw();
   }, 1000);
   return () => {
-    unwatch.forEach((end) => end());
+    unwatch.forEach((stopWatching) => stopWatching());
     clearInterval(ticking);
     clearTimeout(pending);
-    [curves, parallel, table, pulse, answers, halt].forEach((part) => part.remove());
+    [curves, parallel, table, kernel, actions, stopButton].forEach((part) => part.remove());
   };
 }
 

@@ -1,4 +1,4 @@
-"""What the browser has to hear of a search's trials: all of them once, afterwards what has changed."""
+"""The trials of a search in the form that is sent to the browser: all of them once, then what has changed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from calolab.widgets.shared.frontend import finite
 
 
 def changes(trials: Iterable, sent: Mapping[int, object] | None = None) -> tuple[dict, dict[int, object]]:
-    """The trials that differ from what was sent, of each only the epochs that are new.
+    """The trials that differ from those already sent, each with its new epochs only.
 
     Args:
         trials: `Trial` records.
-        sent: what this function gave back the last time; by default nothing has been sent.
+        sent: second return value of the previous call; by default nothing has been sent.
 
     Returns:
-        What to send: `rows`, one dictionary per changed trial, in which `first` tells where its new epochs begin and
-        `count` how many there are; `metrics`, names; `curves`, float32 rows of all these new epochs in the order of
-        the trials: epoch, then each metric, NaN where an epoch does not have it. Epochs count from 1, as people do.
-        And what has been sent by now: the trials by number.
+        A dictionary to send, and the trials sent so far by number. The dictionary has `rows`, one dictionary per
+        changed trial, with the index `first` of its first new epoch and the number `count` of new epochs; `metrics`,
+        their names; and `curves`, float32 rows of all new epochs in the order of the trials: the epoch, counted from 1,
+        then each metric, NaN if the epoch does not have it.
     """
     known, rows, epochs = dict(sent or {}), [], []
     for trial in trials:
@@ -37,8 +37,8 @@ def changes(trials: Iterable, sent: Mapping[int, object] | None = None) -> tuple
     return {"rows": rows, "metrics": metrics, "curves": np.array(table, dtype="<f4").tobytes()}, known
 
 
-def describe_space(space: Mapping[str, object]) -> list[dict]:
-    """The parameters of a search space as the browser needs them: a range, logarithmic or not, or the choices."""
+def describe_parameters(space: Mapping[str, object]) -> list[dict]:
+    """The parameters of a search space in JSON form: a range, logarithmic or not, or a list of choices."""
     return [
         {"name": name, "choices": [plain(value) for value in one.values]}
         if hasattr(one, "values")
@@ -48,14 +48,14 @@ def describe_space(space: Mapping[str, object]) -> list[dict]:
 
 
 def plain(value: object) -> float | int | str:
-    """A parameter's value as a number or a text."""
+    """A parameter value as a number or a string."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         return str(value)
     return int(value) if isinstance(value, (int, np.integer)) else float(value)
 
 
 def _first_new(before, now):
-    """Where the epochs begin that have not been sent; a new attempt may have begun anew."""
+    """Index of the first epoch that has not been sent; a new attempt may have restarted from epoch 0."""
     same = zip(before, now)
     return next((k for k, (old, new) in enumerate(same) if old is not new and old != new), min(len(before), len(now)))
 

@@ -1,21 +1,33 @@
-// How trials are told apart in curves and parallel coordinates: the best in orange, the selected in their colours.
+// The lines of trials in curves and parallel coordinates: the best in orange, the selected ones in colours of their own.
 
-import { surface } from "../shared/drawing.js";
+/** @import { Draw, Look, Pen } from "../shared/types.js" */
+/** @import { Trial } from "./trials.js" */
 
-/** A surface in two layers: all trials, painted when they change, and the one under the pointer, painted at each move. */
+import { context, surface } from "../shared/canvas.js";
+
+/** @typedef {{ node: HTMLCanvasElement, redraw: () => void, hover: () => void, remove: () => void }} LayeredSurface */
+
+/** A canvas in two layers: all trials, drawn when they change, and the one at the pointer, drawn at each move.
+ *
+ * @param {string} label
+ * @param {string} className
+ * @param {Draw} drawAll
+ * @param {(pen: Pen, look: Look) => void} drawOne
+ * @returns {LayeredSurface}
+ */
 export function layered(label, className, drawAll, drawOne) {
-  const kept = document.createElement("canvas");
+  const background = document.createElement("canvas");
   let state = "";
   const canvas = surface(label, className, (pen, width, height, look) => {
     const now = [width, height, window.devicePixelRatio, look.ink, look.paper, ...look.series].join();
     if (state !== now) {
-      Object.assign(kept, { width: pen.canvas.width, height: pen.canvas.height });
-      const below = kept.getContext("2d");
+      Object.assign(background, { width: pen.canvas.width, height: pen.canvas.height });
+      const below = context(background);
       below.setTransform(pen.getTransform());
       drawAll(below, width, height, look);
       state = now;
     }
-    pen.drawImage(kept, 0, 0, width, height);
+    pen.drawImage(background, 0, 0, width, height);
     drawOne(pen, look);
   });
   return {
@@ -29,14 +41,24 @@ export function layered(label, className, drawAll, drawOne) {
   };
 }
 
-/** The CSS colour of each selected trial, by number. */
+/** The CSS colour of each selected trial, by number.
+ *
+ * @param {number[]} selected
+ */
 export function keysOf(selected) {
-  return new Map(selected.map((number, k) => [number, `var(--calolab-series-${(k % 5) + 2})`]));
+  return new Map(selected.map((one, k) => [one, `var(--calolab-series-${(k % 5) + 2})`]));
 }
 
-/** Call `stroke(row)` for every row, the plain ones first, with the pen in each row's colour and width. */
+/** Call `stroke(row)` for every row with the colour and width of its line, the marked ones last.
+ *
+ * @template {{ number: number }} T
+ * @param {Pen} pen
+ * @param {T[]} rows
+ * @param {{ best: number | null, selected: number[], look: Look }} marks
+ * @param {(row: T) => void} stroke
+ */
 export function strokeAll(pen, rows, { best, selected, look }, stroke) {
-  const marked = (row) => (row.number === best ? 1 : selected.includes(row.number) ? 2 : 0);
+  const marked = (/** @type {T} */ row) => (row.number === best ? 1 : selected.includes(row.number) ? 2 : 0);
   const order = [...rows].sort((a, b) => marked(a) - marked(b));
   for (const row of order) {
     const place = selected.indexOf(row.number);
@@ -49,8 +71,15 @@ export function strokeAll(pen, rows, { best, selected, look }, stroke) {
   pen.globalAlpha = 1;
 }
 
-/** Words in the middle of an empty drawing, with a rim in the paper's colour over what is there. */
-export function sayEmpty(pen, width, height, look, text) {
+/** A text in the middle of an empty canvas, outlined in the colour of the background.
+ *
+ * @param {Pen} pen
+ * @param {number} width
+ * @param {number} height
+ * @param {Look} look
+ * @param {string} text
+ */
+export function drawEmpty(pen, width, height, look, text) {
   pen.fillStyle = look.faint;
   pen.strokeStyle = look.paper;
   pen.lineWidth = 6;

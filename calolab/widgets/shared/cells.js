@@ -1,23 +1,36 @@
-// Showers in the browser: unpacked from one binary transfer, cut into planes, summed to profiles, drawn as cells.
+// Cells of showers and images: unpacked from a binary transfer, cut into planes, summed to profiles, drawn.
 
-import { axes, clipped } from "./drawing.js";
+/** @import { Axes, CellPanel, ColourScale, Cuts, Grid, Look, Pen, Plane, Scales, Space, Values } from "./types.js" */
+
+import { axes } from "./axes.js";
 import { beyond, drawLines, EMPTY } from "./colours.js";
+import { clipped, last } from "./shapes.js";
 
-/** The float32 numbers of a trait that Python's `frontend.pack` filled. */
+/** The float32 numbers of a trait that was set with Python's `frontend.pack`.
+ *
+ * @param {DataView<ArrayBuffer>} view
+ */
 export async function unpack(view) {
   const bytes = new Blob([view]).stream().pipeThrough(new DecompressionStream("deflate"));
   return new Float32Array(await new Response(bytes).arrayBuffer());
 }
 
-/** How one event falls into planes along an axis: where each begins and how its cells lie.
+/** The float32 numbers of a trait that is not compressed.
  *
- * A plane is {start, columns, rows, columnStep, rowStep, columnAxis, rowAxis}: cell (i, j) of an event stands at
- * start + i * columnStep + j * rowStep, between the edges columns[i], columns[i + 1] and rows[j], rows[j + 1] [mm];
- * with `down` its rows run down.
+ * @param {DataView<ArrayBuffer>} view
+ */
+export function floats(view) {
+  return new Float32Array(view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength));
+}
+
+/** The planes of an event that are perpendicular to an axis.
+ *
+ * @param {Space} space
+ * @param {string} axis
+ * @returns {Cuts}
  */
 export function cut(space, axis) {
-  const last = space.axes.length - 1;
-  const names = space.hasDepth ? space.axes.slice(0, last) : space.axes;
+  const names = space.hasDepth ? space.axes.slice(0, -1) : space.axes;
   if (!space.hasDepth || !space.regular) {
     const planes = space.layers.map(([first, second], k) => {
       const upright = {
@@ -30,7 +43,7 @@ export function cut(space, axis) {
         rowAxis: names[1],
       };
       if (!space.rowsFirst) return upright;
-      // A picture: its columns to the right, its rows down.
+      // An image: columns from left to right, rows from top to bottom.
       return {
         ...upright,
         columns: second,
@@ -42,13 +55,18 @@ export function cut(space, axis) {
         down: true,
       };
     });
-    return { axis: space.hasDepth ? space.axes[last] : null, borders: space.depth ?? [0, 1], planes, summable: false };
+    return {
+      axis: space.hasDepth ? space.axes[space.axes.length - 1] : null,
+      borders: space.depth ?? [0, 1],
+      planes,
+      summable: false,
+    };
   }
-  const edges = [...space.layers[0], space.depth];
+  const edges = [...space.layers[0], space.depth ?? []];
   const sizes = edges.map((border) => border.length - 1);
   const strides = [sizes[1] * sizes[2], sizes[2], 1];
   const along = space.axes.indexOf(axis);
-  // Seen along the beam: x to the right, y up. Seen from the side: the depth to the right.
+  // In a view along the beam, x points to the right and y up; in a side view, the depth points to the right.
   const [columns, rows] = [
     [2, 1],
     [2, 0],
@@ -66,7 +84,11 @@ export function cut(space, axis) {
   return { axis, borders: edges[along], planes, summable: true };
 }
 
-/** The values of a plane as an array over (column, row). */
+/** The values of a plane as an array over (column, row).
+ *
+ * @param {Values} values the event
+ * @param {Plane} plane
+ */
 export function planeValues(values, plane) {
   const [nColumns, nRows] = [plane.columns.length - 1, plane.rows.length - 1];
   const cells = new Float64Array(nColumns * nRows);
@@ -78,19 +100,43 @@ export function planeValues(values, plane) {
   return cells;
 }
 
-/** The sum over all planes, cell by cell. */
+/** The sum over all planes, cell by cell.
+ *
+ * @param {Values} values the event
+ * @param {Plane[]} planes
+ */
 export function projection(values, planes) {
   const sum = new Float64Array((planes[0].columns.length - 1) * (planes[0].rows.length - 1));
-  for (const plane of planes) planeValues(values, plane).forEach((value, k) => (sum[k] += value));
+  for (const plane of planes) {
+    planeValues(values, plane).forEach((value, k) => {
+      sum[k] += value;
+    });
+  }
   return sum;
 }
 
-/** The energy in each plane. */
+/** The sum over each plane.
+ *
+ * @param {Values} values the event
+ * @param {Plane[]} planes
+ */
 export function planeSums(values, planes) {
   return planes.map((plane) => planeValues(values, plane).reduce((sum, value) => sum + value, 0));
 }
 
-/** A panel of cells with axes; `cells` over (column, row); returns the scales and the box for hovering. */
+/** Draw a panel of cells with axes.
+ *
+ * @param {Pen} pen
+ * @param {number} width
+ * @param {number} height
+ * @param {Grid} plane
+ * @param {Values} cells over (column, row)
+ * @param {ColourScale} colours
+ * @param {Axes & { unit: string }} space
+ * @param {Look} look
+ * @param {number[] | null} [marked] column and row of an outlined cell
+ * @returns {CellPanel}
+ */
 export function drawCells(pen, width, height, plane, cells, colours, space, look, marked) {
   const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
   pen.fillStyle = colours.signed ? look.grid : EMPTY;
@@ -98,53 +144,67 @@ export function drawCells(pen, width, height, plane, cells, colours, space, look
   const scales = axes(
     pen,
     box,
-    { low: plane.columns[0], high: plane.columns.at(-1), ...axisLabel(space, plane.columnAxis) },
-    // The rows of a picture run down.
+    { low: plane.columns[0], high: last(plane.columns), ...axisLabel(space, plane.columnAxis) },
     {
-      low: plane.rows.at(plane.down ? -1 : 0),
-      high: plane.rows.at(plane.down ? 0 : -1),
+      low: plane.down ? last(plane.rows) : plane.rows[0],
+      high: plane.down ? plane.rows[0] : last(plane.rows),
       ...axisLabel(space, plane.rowAxis),
     },
     look,
   );
-  // Cells end on whole pixels, so that no seam shows between them.
+  // Cells end on whole pixels, so that there is no gap between them.
   const xs = plane.columns.map((edge) => Math.round(scales.x(edge)));
   const ys = plane.rows.map((edge) => Math.round(scales.y(edge)));
   const nRows = ys.length - 1;
-  const place = (i, j) => [xs[i], Math.min(ys[j], ys[j + 1]), xs[i + 1] - xs[i], Math.abs(ys[j] - ys[j + 1])];
+  /** @type {(i: number, j: number) => [number, number, number, number]} */
+  const rectangle = (i, j) => [xs[i], Math.min(ys[j], ys[j + 1]), xs[i + 1] - xs[i], Math.abs(ys[j] - ys[j + 1])];
   clipped(pen, box, () => {
     cells.forEach((value, k) => {
       const colour = colours.colour(value);
       if (!colour) return;
       pen.fillStyle = colour;
-      pen.fillRect(...place(Math.floor(k / nRows), k % nRows));
+      pen.fillRect(...rectangle(Math.floor(k / nRows), k % nRows));
     });
     drawLines(pen, box, beyond(cells, colours, space.unit), colours, look);
     if (marked) {
-      const [left, up, wide, tall] = place(...marked);
+      const [left, top, wide, tall] = rectangle(marked[0], marked[1]);
       pen.strokeStyle = colours.signed ? "black" : "white";
       pen.lineWidth = 1.5;
-      pen.strokeRect(left + 0.5, up + 0.5, wide - 1, tall - 1);
+      pen.strokeRect(left + 0.5, top + 0.5, wide - 1, tall - 1);
     }
   });
   return { box, ...scales };
 }
 
-/** The cell [column, row] of `plane` under a pixel of a panel drawn by `drawCells`, or null. */
+/** The cell [column, row] at a pixel of a panel drawn by `drawCells`, or null.
+ *
+ * @param {Grid} plane
+ * @param {Scales} scales
+ * @param {number} pixelX
+ * @param {number} pixelY
+ */
 export function cellAt(plane, { x, y }, pixelX, pixelY) {
-  // Where the rows run down, they rise with the pixels.
-  const before = (edge) => (plane.down ? pixelY < y(edge) : pixelY > y(edge));
+  // Pixels count from top to bottom, rows only if `down` is set.
+  const before = (/** @type {number} */ edge) => (plane.down ? pixelY < y(edge) : pixelY > y(edge));
   const column = plane.columns.findIndex((edge, k) => k > 0 && pixelX < x(edge)) - 1;
   const row = plane.rows.findIndex((edge, k) => k > 0 && before(edge)) - 1;
   return column < 0 || row < 0 || pixelX < x(plane.columns[0]) || before(plane.rows[0]) ? null : [column, row];
 }
 
-/** How an axis is written: η for eta. */
+/** The symbol of an axis: η for eta.
+ *
+ * @param {Axes} space
+ * @param {string} name
+ */
 export function axisSymbol(space, name) {
   return space.symbols[space.axes.indexOf(name)];
 }
 
-/** An axis with its unit, as `axes` takes it. */
+/** The label and the unit of an axis.
+ *
+ * @param {Axes} space
+ * @param {string} name
+ */
 export function axisLabel(space, name) {
   return { label: axisSymbol(space, name), unit: space.units[space.axes.indexOf(name)] };
 }

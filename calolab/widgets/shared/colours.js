@@ -1,7 +1,10 @@
-// Colours of cells: scales that the reference sets, of quantities above zero and of signed ones, and what lies beyond them.
-// calolab/plots/scales.py is the same for pictures without JavaScript.
+// Colours of cells: scales that the reference sets, for non-negative and for signed quantities, and values beyond them.
+// calolab/plots/scales.py does the same for pictures without JavaScript.
 
-import { axes, number, plural, scale } from "./drawing.js";
+/** @import { Box, ColourScale, Look, Pen, Values } from "./types.js" */
+
+import { axes, scale } from "./axes.js";
+import { number, plural } from "./numbers.js";
 
 const INFERNO = [
   [0, 0, 4],
@@ -44,42 +47,56 @@ const SIGNED = [
   [178, 24, 43],
   [103, 0, 31],
 ];
-// Empty cells are black; the faintest deposit starts visibly above it.
+// Empty cells are black; the smallest deposit is clearly brighter.
 const FAINTEST = 0.14;
 export const EMPTY = "rgb(0, 0, 4)";
-// A generated sample extends the scale of its reference to at most this multiple.
-const SCALE_REACH = 2;
+// A generated sample extends the scale of its reference by at most this factor.
+const MAX_EXTENSION = 2;
 // Cells beyond the scale.
 const OVER = "#1fd6b5";
 const UNDER = "#8a3ffc";
-// Up to this fraction of its end a signed logarithmic scale is linear.
+// A signed logarithmic scale is linear up to this fraction of its end.
 const LINEAR = 0.01;
-// An end that is a cell's own value may be rounded.
+// The end of a scale is often the value of a cell, up to rounding.
 const ROUNDING = 1 + 1e-6;
 
-/** Upper end of a scale: the largest value of all, but at most twice that of the reference. */
+/** Upper end of a scale: the largest value of all, but at most twice that of the reference.
+ *
+ * @param {number} reference
+ */
 export function scaleTop(reference, others = 0) {
-  if (reference > 0) return Math.min(Math.max(reference, others), SCALE_REACH * reference);
+  if (reference > 0) return Math.min(Math.max(reference, others), MAX_EXTENSION * reference);
   return others > 0 ? others : 1;
 }
 
-function mixed(table, fraction) {
+/** Interpolate in a table of colours.
+ *
+ * @param {number[][]} table
+ * @param {number} fraction
+ */
+function interpolated(table, fraction) {
   const place = Math.min(Math.max(fraction, 0), 1) * (table.length - 1);
   const below = Math.min(Math.floor(place), table.length - 2);
   const channels = table[below].map((c, k) => Math.round(c + (place - below) * (table[below + 1][k] - c)));
   return `rgb(${channels.join(", ")})`;
 }
 
-/** One colour scale for all panels that ends at `high`: {low, high, log, linear, signed, colour(value)}.
+/** One colour scale for all panels that ends at `high`.
  *
- * It begins `decades` below its end, linear at zero, and of a signed quantity at `-high`. An empty cell has no colour.
+ * A logarithmic scale begins `decades` below its end, a linear one at zero, that of a signed quantity at `-high`.
+ *
+ * @param {number} high
+ * @param {boolean} log
+ * @param {{ decades?: number, signed?: boolean }} options
+ * @returns {ColourScale}
  */
 export function colourScale(high, log, { decades = 4, signed = false } = {}) {
   const range = signed
     ? { low: -high, high, linear: log ? LINEAR * high : 0 }
     : { low: log ? high * 10 ** -decades : 0, high, log };
   const fraction = scale(range, 0, 1);
-  const place = (at) => (signed ? mixed(SIGNED, at) : mixed(INFERNO, FAINTEST + (1 - FAINTEST) * Math.max(at, 0)));
+  const place = (/** @type {number} */ at) =>
+    signed ? interpolated(SIGNED, at) : interpolated(INFERNO, FAINTEST + (1 - FAINTEST) * Math.max(at, 0));
   return {
     ...range,
     signed,
@@ -92,7 +109,12 @@ export function colourScale(high, log, { decades = 4, signed = false } = {}) {
   };
 }
 
-/** In words, how many cells lie beyond either end of a colour scale, and how far; empty if none does. */
+/** For each end of a colour scale, the number of cells beyond it and the most extreme value; empty if there are none.
+ *
+ * @param {Values} cells
+ * @param {ColourScale} scale
+ * @param {string} unit
+ */
 export function beyond(cells, { high, signed }, unit) {
   const found = { over: 0, under: 0, most: 0, least: 0 };
   for (const value of cells) {
@@ -102,7 +124,8 @@ export function beyond(cells, { high, signed }, unit) {
     if (value < found.least) found.least = value;
   }
   const lines = [];
-  if (found.over) lines.push(`${plural(found.over, "cell")} above the scale, up to ${number(found.most)} ${unit}`.trim());
+  if (found.over)
+    lines.push(`${plural(found.over, "cell")} above the scale, up to ${number(found.most)} ${unit}`.trim());
   if (found.under)
     lines.push(
       `${plural(found.under, "cell")} ${signed ? "below the scale" : "below zero"}, down to ${number(found.least)} ${unit}`.trim(),
@@ -110,7 +133,10 @@ export function beyond(cells, { high, signed }, unit) {
   return lines;
 }
 
-/** The largest value of some arrays, of a signed quantity the largest size of one. */
+/** The largest value of several arrays, for a signed quantity the largest absolute value.
+ *
+ * @param {(Values | null)[]} arrays
+ */
 export function largest(arrays, signed = false) {
   let high = 0;
   for (const values of arrays) {
@@ -123,23 +149,35 @@ export function largest(arrays, signed = false) {
   return high;
 }
 
-/** The end of a scale for the arrays of one event each, the reference first; an array may be null. */
+/** The end of a scale for the values of one event of each sample, the reference first; an array may be null.
+ *
+ * @param {(Values | null)[]} arrays
+ */
 export function sharedTop(arrays, signed = false) {
   const [first, ...others] = arrays;
   return scaleTop(largest([first], signed), largest(others, signed));
 }
 
-/** The colour bar: horizontal, with its ticks and title; `ends` says whether cells lie {under, over} it. */
-export function drawColourBar(pen, width, height, colours, title, unit, look, ends = {}) {
+/** A horizontal colour bar with ticks and title.
+ *
+ * @param {Pen} pen
+ * @param {number} width
+ * @param {ColourScale} colours
+ * @param {string} title
+ * @param {string} unit
+ * @param {Look} look
+ * @param {{ under?: boolean, over?: boolean }} ends whether there are cells beyond either end
+ */
+export function drawColourBar(pen, width, colours, title, unit, look, ends = {}) {
   const box = { left: 56, top: 2, right: width - 12, bottom: 16 };
   for (let pixel = box.left; pixel < box.right; pixel += 1) {
     pen.fillStyle = colours.place((pixel - box.left) / (box.right - box.left));
     pen.fillRect(pixel, box.top, Math.min(1.5, box.right - pixel), box.bottom - box.top);
   }
   const middle = (box.top + box.bottom) / 2;
-  for (const [shown, colour, from, to] of [
-    [ends.over, OVER, box.right + 1, box.right + 10],
-    [ends.under, UNDER, box.left - 1, box.left - 10],
+  for (const { shown, colour, from, to } of [
+    { shown: ends.over, colour: OVER, from: box.right + 1, to: box.right + 10 },
+    { shown: ends.under, colour: UNDER, from: box.left - 1, to: box.left - 10 },
   ]) {
     if (!shown) continue;
     pen.fillStyle = colour;
@@ -165,7 +203,14 @@ export function drawColourBar(pen, width, height, colours, title, unit, look, en
   pen.stroke();
 }
 
-/** Text in a panel's upper left corner that can be read on any cell. */
+/** Text in the upper left corner of a panel, outlined to be readable on every cell.
+ *
+ * @param {Pen} pen
+ * @param {Box} box
+ * @param {string[]} lines
+ * @param {ColourScale} colours
+ * @param {Look} look
+ */
 export function drawLines(pen, box, lines, colours, look) {
   pen.font = look.font(11);
   pen.textAlign = "left";
@@ -178,9 +223,4 @@ export function drawLines(pen, box, lines, colours, look) {
     pen.strokeText(text, box.left + 5, box.top + 5 + 14 * k, box.right - box.left - 10);
     pen.fillText(text, box.left + 5, box.top + 5 + 14 * k, box.right - box.left - 10);
   });
-}
-
-/** What a widget says of one value: with its unit, if it has one. */
-export function amount(value, unit, digits = 3) {
-  return `${number(value, digits)} ${unit}`.trim();
 }

@@ -1,19 +1,37 @@
-// Sliders, buttons and lists: the controls of every widget, tied to the traits of its Python side.
+// Sliders, buttons and lists, and the connection to the traits of the Python side.
 
-/** An element with attributes and children; `on...` attributes become listeners. */
+/** @import { Attributes, Model } from "./types.js" */
+
+/** An element with attributes and children; `on...` attributes become listeners.
+ *
+ * @template {keyof HTMLElementTagNameMap} K
+ * @param {K} tag
+ * @param {Attributes} attributes
+ * @param {...(Node | string)} children
+ * @returns {HTMLElementTagNameMap[K]}
+ */
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : value);
+    if (typeof value === "function") node.addEventListener(name.slice(2), value);
+    else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : String(value));
   }
   node.append(...children);
   return node;
 }
 
-/** A slider over whole numbers; `describe(value)` is shown beside it and read aloud. */
+/** A slider for integers; `describe(value)` is displayed beside it and is its text for screen readers.
+ *
+ * @param {{
+ *   label: string,
+ *   title?: string,
+ *   describe: (value: number) => string,
+ *   onmove: (value: number) => void,
+ * }} options
+ */
 export function slider({ label, title, describe, onmove }) {
   const shown = element("output", { class: "calolab-value" });
+  /** @type {HTMLInputElement} */
   const input = element("input", {
     type: "range",
     step: 1,
@@ -30,6 +48,7 @@ export function slider({ label, title, describe, onmove }) {
   return {
     node,
     input,
+    /** @param {number} value @param {number} low @param {number} high */
     show(value, low, high) {
       Object.assign(input, { min: low, max: high, value });
       const text = describe(value);
@@ -39,16 +58,23 @@ export function slider({ label, title, describe, onmove }) {
   };
 }
 
-/** One of several: a row of radio buttons; `options` are [value, text] pairs.
+/** A row of radio buttons.
  *
- * The buttons have no common name, so that the arrow keys are the widget's: Tab goes from one to the next, Space and
- * Enter choose.
+ * The buttons have no common name, so that the arrow keys can be used by the widget: Tab moves from one to the next,
+ * Space and Enter select.
+ *
+ * @template T
+ * @param {{ label: string, options: [T, string][], onpick: (value: T) => void }} options
  */
 export function choice({ label, options, onpick }) {
   const inputs = options.map(([value]) => element("input", { type: "radio", onchange: () => pick(value) }));
+  /** @param {T} value */
   function show(value) {
-    inputs.forEach((input, k) => (input.checked = options[k][0] === value));
+    inputs.forEach((input, k) => {
+      input.checked = options[k][0] === value;
+    });
   }
+  /** @param {T} value */
   function pick(value) {
     show(value);
     onpick(value);
@@ -63,10 +89,14 @@ export function choice({ label, options, onpick }) {
   return { node, show };
 }
 
-/** A logarithmic or a linear scale, as the model's `log` says. */
-export function logChoice(model) {
+/** A choice between a logarithmic and a linear scale, for the trait `log`.
+ *
+ * @param {Model<{ log: boolean }>} model
+ * @param {string} label
+ */
+export function logChoice(model, label = "scale") {
   return choice({
-    label: "scale",
+    label,
     options: [
       [true, "log"],
       [false, "linear"],
@@ -75,8 +105,12 @@ export function logChoice(model) {
   });
 }
 
-/** One of many: a list that opens; `show(value, options)` takes the [value, text] pairs to choose from. */
+/** A drop-down list; `show(value, options)` sets its options.
+ *
+ * @param {{ label: string, title?: string, onpick: (value: string) => void }} options
+ */
 export function dropdown({ label, title, onpick }) {
+  /** @type {HTMLSelectElement} */
   const select = element("select", { "aria-label": title ?? label, onchange: () => onpick(select.value) });
   let shown = "";
   const node = element(
@@ -87,8 +121,9 @@ export function dropdown({ label, title, onpick }) {
   );
   return {
     node,
+    /** @param {string} value @param {[string, string][]} options */
     show(value, options) {
-      // An open list would close if its options were made anew.
+      // An open list would close if its options were replaced.
       const key = JSON.stringify(options);
       if (key !== shown)
         select.replaceChildren(...options.map(([option, text]) => element("option", { value: option }, text)));
@@ -98,30 +133,44 @@ export function dropdown({ label, title, onpick }) {
   };
 }
 
-/** Any number of several: a row of check boxes, each with the `key` of its line; `onpick` gets the checked names. */
+/** A row of check boxes, each with the `key` of its line; `onpick` receives the names that are checked.
+ *
+ * @param {{
+ *   label: string,
+ *   options: { name: string, text: string, checked: boolean, key: Node }[],
+ *   onpick: (names: string[]) => void,
+ * }} options
+ */
 export function chips({ label, options, onpick }) {
-  const inputs = options.map(({ checked }) => element("input", { type: "checkbox", checked, onchange: tell }));
-  function tell() {
+  const inputs = options.map(({ checked }) => element("input", { type: "checkbox", checked, onchange: report }));
+  function report() {
     onpick(options.filter((_, k) => inputs[k].checked).map(({ name }) => name));
   }
   const nodes = options.map(({ text, key }, k) => element("label", {}, inputs[k], key, element("span", {}, text)));
   return element("span", { class: "calolab-chips", role: "group", "aria-label": label }, ...nodes);
 }
 
-/** A button. */
+/** A button.
+ *
+ * @param {{ label?: string, title?: string, onpress: () => void, className?: string }} options
+ */
 export function button({ label, title, onpress, className = "" }) {
   return element(
     "button",
     { type: "button", class: `calolab-button ${className}`, title: title ?? false, onclick: onpress },
-    label,
+    label ?? "",
   );
 }
 
-/** A button that asks once more before it acts: a second press within a few seconds does it. */
+/** A button that asks for confirmation: it acts on a second click within five seconds.
+ *
+ * @param {{ label: string, sure: string, title: string, onpress: () => void }} options
+ */
 export function armed({ label, sure, title, onpress }) {
+  /** @type {ReturnType<typeof setTimeout> | 0} */
   let timer = 0;
   const node = button({ label, title, className: "calolab-stop", onpress: press });
-  function calm() {
+  function reset() {
     clearTimeout(timer);
     timer = 0;
     node.textContent = label;
@@ -129,19 +178,22 @@ export function armed({ label, sure, title, onpress }) {
   }
   function press() {
     if (timer) {
-      calm();
+      reset();
       onpress();
       return;
     }
     node.textContent = sure;
     node.dataset.armed = "true";
-    timer = setTimeout(calm, 5000);
+    timer = setTimeout(reset, 5000);
   }
   return {
     node,
-    /** Off with the reason, or on with an empty one. */
+    /** Disable the button for a reason, or enable it if the reason is empty.
+     *
+     * @param {string} reason
+     */
     disable(reason) {
-      if (reason && timer) calm();
+      if (reason && timer) reset();
       node.disabled = Boolean(reason);
       node.title = reason || title;
     },
@@ -149,14 +201,29 @@ export function armed({ label, sure, title, onpress }) {
   };
 }
 
-/** Set traits and tell Python; the page repaints at once, whether or not the kernel is busy. */
+/** Set traits and send them to Python; the page is repainted immediately, also while the kernel is busy.
+ *
+ * @template {object} T
+ * @param {Model<T>} model
+ * @param {Partial<T>} changes
+ */
 export function assign(model, changes) {
-  for (const [name, value] of Object.entries(changes)) model.set(name, value);
+  for (const name of /** @type {(keyof T & string)[]} */ (Object.keys(changes))) {
+    model.set(name, /** @type {T[keyof T & string]} */ (changes[name]));
+  }
   model.save_changes();
 }
 
-/** Call `react` whenever one of the named traits changes, here or in Python; returns how to stop. */
+/** Call `react` whenever one of the named traits changes, here or in Python; returns a function that ends this.
+ *
+ * @template {object} T
+ * @param {Model<T>} model
+ * @param {(keyof T & string)[]} names
+ * @param {() => void} react
+ */
 export function watch(model, names, react) {
   for (const name of names) model.on(`change:${name}`, react);
-  return () => names.forEach((name) => model.off(`change:${name}`, react));
+  return () => {
+    for (const name of names) model.off(`change:${name}`, react);
+  };
 }

@@ -1,17 +1,21 @@
-// The frame of every widget: it holds the keyboard focus, so that keys reach the widget and not the notebook around it.
+// The frame of every widget: it takes the keyboard focus, so that keys are handled by the widget and not by the notebook.
+
+/** @import { Keys } from "./types.js" */
 
 import { element } from "./controls.js";
 
 const CONTROLS = "a[href], button:enabled, input:enabled, select:enabled, textarea:enabled, summary, label, [tabindex]";
-// With Ctrl or Cmd: save, print, find and its next match, side bars and inspector; with Shift, too: save as, command
-// palette, files, the match before. JupyterLab's others may undo, select, merge or run cells.
+// Keys with Ctrl or Cmd that the application handles: save, print, find and next match, side bars and inspector; with
+// Shift: save as, command palette, files, previous match. JupyterLab's other keys may undo, select, merge or run cells.
 const APPLICATION = { plain: [..."spfgbji"], shifted: [..."scfg"] };
+/** @type {Record<string, string>} */
 const SIGNS = { ArrowUp: "↑", ArrowDown: "↓", ArrowLeft: "←", ArrowRight: "→", " ": "Space" };
 
-/** The frame of a widget, inside `el`, with a note at its end that names the keys.
+/** The frame of a widget, with a note at its end that lists the keys.
  *
- * `keys` maps what is changed to the keys that change it and what each of them calls:
- * {scale: {l: toggle}, event: {ArrowUp: next, ArrowDown: previous}}.
+ * @param {HTMLElement} el
+ * @param {{ name: string, keys?: Keys, note?: string }} options
+ * @param {...Node} children
  */
 export function frame(el, { name, keys = {}, note = "" }, ...children) {
   const text = [note, hint("Keys", keys)].filter(Boolean).join(" ");
@@ -28,15 +32,26 @@ export function frame(el, { name, keys = {}, note = "" }, ...children) {
   return node;
 }
 
-/** The keys in words: "Keys: ↑ ↓ event, l scale."; nothing if there are none. */
+/** The keys as text, "Keys: ↑ ↓ event, l scale."; empty if there are none.
+ *
+ * @param {string} title
+ * @param {Keys} keys
+ */
 export function hint(title, keys) {
   const parts = Object.entries(keys).map(
-    ([what, actions]) => `${Object.keys(actions).map((key) => SIGNS[key] ?? key).join(" ")} ${what}`,
+    ([what, actions]) =>
+      `${Object.keys(actions)
+        .map((key) => SIGNS[key] ?? key)
+        .join(" ")} ${what}`,
   );
   return parts.length ? `${title}: ${parts.join(", ")}.` : "";
 }
 
-/** Call what `keys` says when one of them is pressed in `node`; an action that returns false leaves the key unused. */
+/** Call the action of a key that is pressed in `node`; if the action returns false, the key is not considered used.
+ *
+ * @param {HTMLElement} node
+ * @param {Keys} keys
+ */
 export function bindKeys(node, keys) {
   const actions = Object.assign({}, ...Object.values(keys));
   const names = Object.keys(actions);
@@ -48,59 +63,85 @@ export function bindKeys(node, keys) {
   });
 }
 
-const isText = (target) => target.isContentEditable || /^(text|search|number|textarea|email|url|password)$/.test(target.type);
+/** @param {any} target */
+const isText = (target) =>
+  target.isContentEditable || /^(text|search|number|textarea|email|url|password)$/.test(target.type);
 
-/** Whether the control that has the focus uses a key itself: a slider its arrows, a button Enter and Space. */
-function usedByControl({ target, key }) {
-  if (target.tagName === "SELECT") return true; // it is walked through by arrows and letters
+/** Whether the control that has the focus uses a key itself: a slider the arrow keys, a button Enter and Space.
+ *
+ * @param {KeyboardEvent} event
+ */
+function usedByControl(event) {
+  const [target, key] = [/** @type {HTMLInputElement} */ (event.target), event.key];
+  if (target.tagName === "SELECT") return true; // arrow keys and letters select an option
   if (isText(target)) return key !== "Escape";
   if (target.type === "range") return /^(Arrow|Page|Home|End)/.test(key);
   return target.matches("button, summary, a, input") && (key === "Enter" || key === " ");
 }
 
-/** Whether a key is meant for the application around and changes no notebook, as Ctrl-S and Ctrl-Shift-C. */
+/** Whether a key is a command of the application that does not change the notebook, such as Ctrl-S and Ctrl-Shift-C.
+ *
+ * @param {KeyboardEvent} event
+ */
 function isForApplication({ key, ctrlKey, metaKey, altKey, shiftKey }) {
   if (!(ctrlKey || metaKey) || altKey) return false;
   return (shiftKey ? APPLICATION.shifted : APPLICATION.plain).includes(key.toLowerCase());
 }
 
-/** Let no key go on from `node` to the notebook, whose cells it would cut or change; Escape hands the focus back. */
+/** Keep keys from the notebook, where they could cut or change cells; Escape returns the focus to the notebook.
+ *
+ * @param {HTMLElement} node
+ */
 function keepKeys(node) {
   node.addEventListener("keydown", (event) => {
     if (isForApplication(event)) return;
     event.stopPropagation();
     if (event.defaultPrevented) return;
-    // Of radio buttons without a name, Chromium would go on to those of another widget and choose them.
-    if (event.target.type === "radio" && event.key.startsWith("Arrow")) event.preventDefault();
-    if (event.key === "Enter" && /^(checkbox|radio)$/.test(event.target.type)) event.target.click();
-    if (event.key === "Escape" && event.target.tagName !== "SELECT") {
-      const outside = node.parentElement?.closest("[tabindex]");
+    const target = /** @type {HTMLInputElement} */ (event.target);
+    // From radio buttons without a name, Chromium would move to those of another widget and select them.
+    if (target.type === "radio" && event.key.startsWith("Arrow")) event.preventDefault();
+    if (event.key === "Enter" && /^(checkbox|radio)$/.test(target.type)) target.click();
+    if (event.key === "Escape" && target.tagName !== "SELECT") {
+      const outside = /** @type {HTMLElement | null | undefined} */ (node.parentElement?.closest("[tabindex]"));
       if (outside) outside.focus({ preventScroll: true });
-      else document.activeElement?.blur();
+      else if (document.activeElement instanceof HTMLElement) document.activeElement.blur();
     }
   });
 }
 
-/** Take the focus on a click anywhere in `node`, and keep it when the control that has it is taken away or disabled. */
+/** Take the focus on a click anywhere in `node`, and keep it when the control that has it is removed or disabled.
+ *
+ * @param {HTMLElement} node
+ */
 function keepFocus(node) {
   const take = () => node.focus({ preventScroll: true });
+  /** @type {any} */
   let held = null;
+  /** @type {HTMLElement | null} */
   let picking = null;
-  node.addEventListener("pointerdown", ({ target }) => {
+  node.addEventListener("pointerdown", (event) => {
+    const target = /** @type {HTMLElement} */ (event.target);
     picking = target.tagName === "SELECT" ? target : null;
     if (target.closest(CONTROLS) === node) take();
   });
-  // After a choice from a list by the pointer, arrows are the widget's again.
+  // After an option was selected with the pointer, the arrow keys are the widget's again.
   node.addEventListener("change", ({ target }) => target === picking && take());
-  node.addEventListener("keydown", () => (picking = null));
-  node.addEventListener("focusin", ({ target }) => (held = target));
+  node.addEventListener("keydown", () => {
+    picking = null;
+  });
+  node.addEventListener("focusin", ({ target }) => {
+    held = target;
+  });
   node.addEventListener("focusout", ({ relatedTarget }) => {
-    if (!node.contains(relatedTarget)) setTimeout(() => node.contains(document.activeElement) || (held = null));
+    if (node.contains(/** @type {Node | null} */ (relatedTarget))) return;
+    setTimeout(() => {
+      if (!node.contains(document.activeElement)) held = null;
+    });
   });
   const lost = () => held && !(node.contains(held) && !held.disabled && held.checkVisibility());
   const watching = new MutationObserver(() => {
     if (!lost()) return;
-    const away = ![held, document.body].includes(document.activeElement);
+    const away = document.activeElement !== held && document.activeElement !== document.body;
     held = null;
     if (!away) take();
   });

@@ -1,17 +1,17 @@
-"""What the widgets send to the browser: their JavaScript and style, and showers packed for one binary transfer."""
+"""What widgets send to the browser: JavaScript, style sheets, and arrays and descriptions of samples."""
 
 from __future__ import annotations
 
 import math
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from calolab.labels import SYMBOLS, UNITS
-from calolab.samples import Sample, side_names
+from calolab.samples import Sample
 from calolab.spaces import Space
 
 _SHARED_STYLE = Path(__file__).with_name("style.css")
@@ -54,17 +54,17 @@ def style(widget: str | Path) -> str:
 
 
 def pack(*arrays: np.ndarray) -> bytes:
-    """Arrays as float32, one after the other, deflated: showers are mostly zeros and shrink to a few per cent."""
+    """Arrays as little-endian float32, concatenated and compressed by zlib; showers consist mostly of zeros."""
     return zlib.compress(b"".join(np.ascontiguousarray(array, dtype="<f4").tobytes() for array in arrays), 1)
 
 
 def finite(value: float | None) -> float | None:
-    """A number as JSON can hold it: None where it is not finite."""
+    """A number in JSON form: None if it is not finite."""
     return float(value) if value is not None and math.isfinite(value) else None
 
 
 def describe_space(space: Space) -> dict:
-    """A space as the browser needs it: cell edges by layer, borders in depth, where each layer starts in an event."""
+    """A space in JSON form: cell edges of each layer, edges in depth, index of each layer's first cell in an event."""
     layers = space.layers[:1] if space.regular else space.layers
     return {
         "axes": list(space.axes),
@@ -82,7 +82,7 @@ def describe_space(space: Space) -> dict:
 
 
 def describe_events(name: str, sample: Sample) -> dict:
-    """A sample's name, its labels with symbol, unit and values, and the visible energy of each event.
+    """A sample in JSON form: name, labels with symbol, unit and values, and the sum over the cells of each event.
 
     Args:
         name: name of the sample.
@@ -96,33 +96,8 @@ def describe_events(name: str, sample: Sample) -> dict:
 
 
 def describe_labels(labels: Mapping[str, np.ndarray]) -> list[dict]:
-    """Labels as the browser writes them: each with its symbol, unit and values."""
+    """Labels in JSON form: each with its symbol, unit and values."""
     return [
         {"symbol": SYMBOLS.get(name, name), "unit": UNITS.get(name, ""), "values": column.tolist()}
         for name, column in labels.items()
     ]
-
-
-def samples_of(reference: Sample, generated: Sample | None, names: Sequence[str] | None = None) -> dict[str, Sample]:
-    """The given samples under their names (those of `side_names`), the reference first, fit to be shown side by side.
-
-    Args:
-        reference, generated: the samples; `generated` may be None.
-        names: their names.
-
-    Raises:
-        TypeError: if one of them is not a Sample.
-        ValueError: if one has no events, they lie in different spaces, or the names are not two different ones.
-    """
-    given = {"reference": reference} if generated is None else {"reference": reference, "generated": generated}
-    for role, sample in given.items():
-        if not isinstance(sample, Sample):
-            raise TypeError(f"{role} must be a Sample, received {type(sample).__name__}.")
-        if not len(sample):
-            raise ValueError(f"{role} holds no events: there is nothing to show.")
-    if generated is not None and reference.space != generated.space:
-        raise ValueError(
-            f"reference lies in space {reference.space.name!r} and generated in {generated.space.name!r}: "
-            "only samples of one space can be shown side by side."
-        )
-    return dict(zip(side_names(reference, generated, names), given.values()))

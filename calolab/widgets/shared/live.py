@@ -1,4 +1,4 @@
-"""In which thread of the kernel a widget's messages are handled."""
+"""The kernel thread that handles a widget's messages."""
 
 from __future__ import annotations
 
@@ -8,28 +8,49 @@ import anywidget
 class Widget(anywidget.AnyWidget):
     """A widget whose messages are handled in the kernel's main thread, between cells.
 
-    ipykernel 7.4 hands a message to the thread that handled the one before, which may be a subshell's (see
-    `LiveWidget`). Two threads would then change the widget at the same time.
+    By default, ipykernel 7.4 passes a message to the thread that handled the previous one, which may be that of a
+    subshell (see `LiveWidget`). Two threads could then change the widget at the same time.
     """
 
     def open(self):
         """Open the connection to the browser."""
         super().open()
-        self.comm._reply_subshell_for = lambda data, named: None
+        route_messages(self.comm, to_subshell=False)
 
 
 class LiveWidget(anywidget.AnyWidget):
-    """A widget whose clicks Python hears while a cell is at work, where the kernel has subshells.
+    """A widget whose messages are handled while a cell runs, if the kernel has subshells.
 
-    Subshells (ipykernel 7, JupyterLab 4.4) are threads of the kernel that answer widgets beside the running cell. What
-    a subclass does on a click must therefore be safe in a thread. Without subshells clicks wait for the cell's end.
+    Subshells (ipykernel 7, JupyterLab 4.4) are threads of the kernel that handle widget messages in parallel with the
+    running cell. The message handlers of a subclass must therefore be thread-safe. Without subshells, messages are
+    handled when the cell has finished.
     """
 
     def open(self):
         """Open the connection to the browser."""
         super().open()
-        # ipykernel 7.4 hands what the browser sends to the thread that sent last, which is a cell's more often than
-        # not, and waits for that cell. The browser names the subshell itself: that one shall have it.
-        self.comm._reply_subshell_for = lambda data, named: named
-        # Without IPython's events around a message: they would close the figures that the running cell is drawing.
-        self.comm.handle_msg = self._handle_msg
+        route_messages(self.comm, to_subshell=True)
+        handle_without_events(self)
+
+
+def route_messages(comm, *, to_subshell: bool) -> None:
+    """Choose the kernel thread that handles the browser's messages to a comm.
+
+    ipykernel 7.4 asks the private method `comm._reply_subshell_for(data, requested)` for the subshell that handles a
+    message (None: the main thread). Its default is the thread that sent the comm's last message, usually that of a
+    running cell, and the message then waits for the end of this cell. ipykernel before 7.4 does not call the method.
+
+    Args:
+        comm: the widget's comm.
+        to_subshell: whether the subshell that the browser requested handles the message, or else the main thread.
+    """
+    comm._reply_subshell_for = lambda data, requested: requested if to_subshell else None
+
+
+def handle_without_events(widget: anywidget.AnyWidget) -> None:
+    """Call a widget's message handler without triggering IPython's `pre_execute` and `post_execute` events.
+
+    These events would close the figures that the running cell is drawing. `handle_msg` of the comm triggers them and
+    calls the widget's private `_handle_msg`; here it is replaced by the latter.
+    """
+    widget.comm.handle_msg = widget._handle_msg

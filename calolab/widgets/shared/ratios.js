@@ -1,8 +1,21 @@
-// Reference and generated histograms with bands, and their ratio below; what leaves the panel is marked at its border.
+// Reference and generated histograms with bands, and their ratio; values outside the panel are marked at its border.
 
-import { axes, band, clipped, number, steps } from "./drawing.js";
+/** @import { AxisRange, Band, Box, Look, Pen, Role, Scales } from "./types.js" */
 
-/** A histogram line with a band `half` above and below it, in the colours of a `role`. */
+import { axes } from "./axes.js";
+import { number } from "./numbers.js";
+import { band, centres, clipped, highest, steps } from "./shapes.js";
+
+/** The line of a histogram with a band within `half` above and below it, in the colours of a role.
+ *
+ * @param {Pen} pen
+ * @param {number[]} edges
+ * @param {number[]} middle
+ * @param {number[]} half
+ * @param {Scales} at
+ * @param {Look} look
+ * @param {Role} role
+ */
 export function drawBand(pen, edges, middle, half, at, look, role) {
   pen.fillStyle = look[`${role}-fill`];
   band(pen, edges, middle, half, at);
@@ -11,58 +24,109 @@ export function drawBand(pen, edges, middle, half, at, look, role) {
   steps(pen, edges, middle, at);
 }
 
-/** The ratio of generated to reference in `box`; both are {middle, half}, `along` is the horizontal axis. */
+/** The ratio of the generated to the reference histogram.
+ *
+ * @param {Pen} pen
+ * @param {Box} box
+ * @param {AxisRange} along the horizontal axis
+ * @param {number[]} edges
+ * @param {Band} reference
+ * @param {Band} generated
+ * @param {Look} look
+ */
 export function drawRatio(pen, box, along, edges, reference, generated, look, label = "gen. / ref.") {
-  const relative = (values) => values.map((value, k) => value / reference.middle[k]);
+  const relative = (/** @type {number[]} */ values) => values.map((value, k) => value / reference.middle[k]);
   const quotient = relative(generated.middle);
-  const off = quotient.filter((value) => Number.isFinite(value) && Math.abs(value - 1) > 0.5).length;
-  const vast = off > quotient.length / 4;
-  const range = { low: vast ? 0 : 0.5, high: vast ? 2 : 1.5, label, ticks: vast ? [0, 1, 2] : [0.5, 1, 1.5] };
-  const to = axes(pen, box, along, range, look);
+  const outside = quotient.filter((value) => Number.isFinite(value) && Math.abs(value - 1) > 0.5).length;
+  const wide = outside > quotient.length / 4;
+  const range = { low: wide ? 0 : 0.5, high: wide ? 2 : 1.5, label, ticks: wide ? [0, 1, 2] : [0.5, 1, 1.5] };
+  const at = axes(pen, box, along, range, look);
   clipped(pen, box, () => {
     const one = quotient.map(() => 1);
-    drawBand(pen, edges, one, relative(reference.half), to, look, "reference");
-    drawBand(pen, edges, quotient, relative(generated.half), to, look, "generated");
-    // A ratio beyond the panel is marked at its edge, not lost.
+    drawBand(pen, edges, one, relative(reference.half), at, look, "reference");
+    drawBand(pen, edges, quotient, relative(generated.half), at, look, "generated");
+    // Ratios outside the panel are marked at its border.
     pen.fillStyle = look.generated;
+    const middles = centres(edges, at.x);
     quotient.forEach((value, k) => {
-      const middle = (to.x(edges[k]) + to.x(edges[k + 1])) / 2;
-      if (value > range.high) arrow(pen, middle, box.top + 1, 6);
-      if (value < range.low) arrow(pen, middle, box.bottom - 1, -6);
+      if (value > range.high) arrow(pen, middles[k], box.top + 1, 6);
+      if (value < range.low) arrow(pen, middles[k], box.bottom - 1, -6);
     });
   });
 }
 
-/** What stands at a ratio panel. */
+/** The label of a ratio panel.
+ *
+ * @param {string[]} names of the reference and the generated sample
+ */
 export function ratioLabel(names) {
   return ["reference", "real"].includes(names[0]) ? "gen. / ref." : `ratio to ${names[0]}`;
 }
 
-/** Arrows at the upper border of `box` over the `places` (pixels) whose `heights` exceed `high`, and how far they reach. */
+/** Arrows at the upper border of `box` above all places where `heights` exceeds `high`, and the largest height as text.
+ *
+ * @param {Pen} pen
+ * @param {Box} box
+ * @param {number[]} places [pixels]
+ * @param {number[]} heights
+ * @param {number} high
+ * @param {string} name
+ * @param {string} colour
+ * @param {Look} look
+ * @param {{ unit?: string, line?: number }} options
+ */
 export function markBeyond(pen, box, places, heights, high, name, colour, look, { unit = "", line = 0 } = {}) {
   const outside = heights.flatMap((height, k) => (height > high * (1 + 1e-6) ? [k] : []));
   if (!outside.length) return;
   pen.fillStyle = colour;
   for (const k of outside) arrow(pen, places[k], box.top + 1, 6);
-  const most = outside.reduce((found, k) => Math.max(found, heights[k]), 0);
-  outlined(pen, `${name} up to ${number(most)} ${unit}`.trim(), box.left + 6, box.top + 10 + 14 * line, "left", colour, look);
+  const most = highest(outside.map((k) => heights[k]));
+  outlined(
+    pen,
+    `${name} up to ${number(most)} ${unit}`.trim(),
+    box.left + 6,
+    box.top + 10 + 14 * line,
+    "left",
+    colour,
+    look,
+  );
 }
 
-/** Arrows at the ends of the horizontal axis with the fractions of entries that stand in the outermost bins from beyond. */
+/** Arrows at both ends of the horizontal axis with the fractions of entries beyond the edges.
+ *
+ * @param {Pen} pen
+ * @param {Box} box
+ * @param {number[]} edges
+ * @param {(value: number) => number} x
+ * @param {[number, number]} fractions below and above
+ * @param {string} colour
+ * @param {Look} look
+ */
 export function markOverflow(pen, box, edges, x, [below, above], colour, look, line = 0) {
   const height = (box.top + box.bottom) / 2 + 15 * line;
-  const [left, right] = [x(edges[1]) + 4, x(edges.at(-2)) - 4];
+  const [left, right] = [x(edges[1]) + 4, x(edges[edges.length - 2]) - 4];
   if (above >= LEAST_BEYOND) outlined(pen, `${percent(above)} beyond ▸`, right, height, "right", colour, look);
   if (below >= LEAST_BEYOND) outlined(pen, `◂ ${percent(below)} beyond`, left, height, "left", colour, look);
 }
 
-// Smaller fractions beyond the edges are what any sample has in its tails.
+// Smaller fractions beyond the edges are the tails of any sample.
 const LEAST_BEYOND = 0.02;
 
+/** @param {number} fraction */
 function percent(fraction) {
   return `${fraction >= 0.095 ? (100 * fraction).toFixed(0) : Number((100 * fraction).toPrecision(2))} %`;
 }
 
+/** Text with an outline in the colour of the background.
+ *
+ * @param {Pen} pen
+ * @param {string} text
+ * @param {number} x
+ * @param {number} y
+ * @param {CanvasTextAlign} align
+ * @param {string} colour
+ * @param {Look} look
+ */
 function outlined(pen, text, x, y, align, colour, look) {
   pen.font = look.font(11);
   pen.textAlign = align;
@@ -75,6 +139,7 @@ function outlined(pen, text, x, y, align, colour, look) {
   pen.fillText(text, x, y);
 }
 
+/** @param {Pen} pen @param {number} x @param {number} y @param {number} size negative for an arrow that points down */
 function arrow(pen, x, y, size) {
   pen.beginPath();
   pen.moveTo(x, y);

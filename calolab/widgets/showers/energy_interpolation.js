@@ -1,65 +1,96 @@
-// EnergyInterpolation: the shower of one latent vector while the incident energy moves, beside the mean of ten and reference showers.
+// EnergyInterpolation: showers from the same latent vectors at increasing incident energies, beside reference showers.
 
-import { axes, clipped, line, number, steps, surface } from "../shared/drawing.js";
-import { amount, scaleTop } from "../shared/colours.js";
-import { cut, planeSums, unpack } from "../shared/cells.js";
-import { markBeyond } from "../shared/ratios.js";
+/** @import { Cuts, Look, Pen, RenderContext, Role, Scales, Space } from "../shared/types.js" */
+/** @import { Background, SlicingTraits } from "./slicing.js" */
+
+import { axes } from "../shared/axes.js";
+import { surface } from "../shared/canvas.js";
+import { planeSums, unpack } from "../shared/cells.js";
+import { scaleTop } from "../shared/colours.js";
 import { assign, button, choice, element, slider, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
+import { amount, number } from "../shared/numbers.js";
+import { markBeyond } from "../shared/ratios.js";
+import { clipped, highest, last, line, steps } from "../shared/shapes.js";
 import { slicing } from "./slicing.js";
 
+/** @typedef {{ counts: number[], windows: [number, number][], visible: (number | null)[] }} ReferenceMeans */
+
+/** @typedef {SlicingTraits & {
+ *   energy: number,
+ *   latent: number,
+ *   average: boolean,
+ *   about: {
+ *     space: Space,
+ *     energies: number[],
+ *     latents: number,
+ *     visible: number[],
+ *     reference: ReferenceMeans | null,
+ *     names: [string, string],
+ *     tops: { single: [number, number], mean: [number, number] },
+ *     note: string,
+ *   },
+ *   showers: DataView<ArrayBuffer>,
+ * }} Traits
+ */
+
+/** @param {RenderContext<Traits>} context */
 async function render({ model, el }) {
   const { space, energies, latents, visible, reference, names, tops, note } = model.get("about");
   const numbers = await unpack(model.get("showers"));
-  const size = space.starts.at(-1);
-  const shower = (index) => numbers.subarray(index * size, (index + 1) * size);
-  // Latent-major, as `traverse` orders its events; the means of the reference follow after all of them.
-  const generated = (latent, point) => shower(latent * energies.length + point);
-  const referenceMean = (point) => shower(latents * energies.length + point);
+  const size = last(space.starts);
+  const shower = (/** @type {number} */ index) => numbers.subarray(index * size, (index + 1) * size);
+  // Latent-major, as `traverse` orders its events, followed by the means of the reference.
+  const generated = (/** @type {number} */ latent, /** @type {number} */ point) =>
+    shower(latent * energies.length + point);
+  const referenceMean = (/** @type {number} */ point) => shower(latents * energies.length + point);
 
   const everyLatent = Array.from({ length: latents }, (_, latent) => latent);
   const everyPoint = energies.map((_, point) => point);
   const means = everyPoint.map((point) => meanOf(everyLatent.map((latent) => generated(latent, point))));
-  const responses = [
-    ...everyLatent.map((latent) => everyPoint.map((point) => visible[latent * energies.length + point])),
-  ];
+  const responses = everyLatent.map((latent) => everyPoint.map((point) => visible[latent * energies.length + point]));
   const meanResponse = everyPoint.map(
     (point) => responses.reduce((sum, response) => sum + response[point], 0) / latents,
   );
 
   const point = () => nearest(energies, model.get("energy"));
-  const current = (at) => (model.get("average") ? means[at] : generated(model.get("latent"), at));
-  // One scale for the whole traversal, so that a rising energy is seen to rise.
-  const largest = () => scaleTop(...tops[model.get("average") ? "mean" : "single"]);
+  const current = (/** @type {number} */ at) => (model.get("average") ? means[at] : generated(model.get("latent"), at));
+  // One scale for the whole traversal, so that the increase with the energy is visible.
+  const largest = () => scaleTop(...(model.get("average") ? tops.mean : tops.single));
 
-  const sums = new Map();
-  /** Slice energies of all latents at the current energy, kept per axis and point. */
+  /** @type {Map<string, number[][]>} */
+  const cache = new Map();
+  /** Energies of the slices for all latents at the current energy, cached by axis and point.
+   *
+   * @param {Cuts} cuts
+   */
   function latentSums(cuts) {
     const key = `${cuts.axis} ${point()}`;
-    if (!sums.has(key))
-      sums.set(
-        key,
-        everyLatent.map((latent) => planeSums(generated(latent, point()), cuts.planes)),
-      );
-    return sums.get(key);
+    const sums = cache.get(key) ?? everyLatent.map((latent) => planeSums(generated(latent, point()), cuts.planes));
+    cache.set(key, sums);
+    return sums;
   }
-  function behind(pen, cuts, at, look) {
-    pen.strokeStyle = look.generated;
-    pen.globalAlpha = 0.3;
-    pen.lineWidth = 1;
-    for (const one of latentSums(cuts)) {
-      steps(pen, cuts.borders, one, at);
-    }
-    pen.globalAlpha = 1;
-  }
-  behind.highest = (cuts) => Math.max(...latentSums(cuts).flat());
+  /** @type {Background} */
+  const background = {
+    draw(pen, cuts, at, look) {
+      pen.strokeStyle = look.generated;
+      pen.globalAlpha = 0.3;
+      pen.lineWidth = 1;
+      for (const sums of latentSums(cuts)) steps(pen, cuts.borders, sums, at);
+      pen.globalAlpha = 1;
+    },
+    highest: (cuts) => Math.max(...latentSums(cuts).flat()),
+  };
 
   const view = slicing({
     model,
     space,
     largest,
-    behind,
-    sides: [...(reference ? [{ name: names[0], role: "reference" }] : []), { name: names[1], role: "generated" }],
+    background,
+    sides: names.flatMap((name, which) => {
+      const role = /** @type {Role} */ (which ? "generated" : "reference");
+      return which || reference ? [{ name, role }] : [];
+    }),
     showers: () => [
       ...(reference ? [reference.counts[point()] ? referenceMean(point()) : null] : []),
       current(point()),
@@ -71,16 +102,16 @@ async function render({ model, el }) {
     "calolab-strip",
     (pen, width, height, look) => {
       const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
-      const highest = (values) => values.filter(Number.isFinite).reduce((most, value) => Math.max(most, value), 0);
-      const high = 1.08 * scaleTop(highest(reference?.visible ?? []), highest(responses.flat()));
-      const range = { low: energies[0], high: energies.at(-1), label: "incident energy", unit: "GeV" };
+      const references = reference?.visible.map((value) => value ?? NaN) ?? [];
+      const high = 1.08 * scaleTop(highest(references), highest(responses.flat()));
+      const range = { low: energies[0], high: last(energies), label: "incident energy", unit: "GeV" };
       const at = axes(pen, box, range, { low: 0, high, label: "visible", unit: space.unit }, look);
-      const trace = (heights) => {
+      const trace = (/** @type {number[]} */ heights) => {
         pen.beginPath();
-        heights.forEach((height, k) => Number.isFinite(height) && pen.lineTo(at.x(energies[k]), at.y(height)));
+        heights.forEach((value, k) => Number.isFinite(value) && pen.lineTo(at.x(energies[k]), at.y(value)));
         pen.stroke();
       };
-      response.pick = (pixel) => energies[nearest(energies.map(at.x), pixel)];
+      energyAt = (pixel) => energies[nearest(energies.map(at.x), pixel)];
       clipped(pen, box, () => {
         pen.strokeStyle = look.generated;
         pen.lineWidth = 1;
@@ -93,7 +124,7 @@ async function render({ model, el }) {
         markBeyond(pen, box, energies.map(at.x), shown, high, names[1], look.generated, look, { unit: space.unit });
         if (reference) {
           pen.strokeStyle = look.reference;
-          trace(reference.visible.map((value) => value ?? NaN));
+          trace(references);
         }
         pen.strokeStyle = look.faint;
         pen.lineWidth = 1;
@@ -101,11 +132,14 @@ async function render({ model, el }) {
       });
     },
   );
-  const drag = (event) => event.buttons & 1 && assign(model, { energy: response.pick(event.offsetX) });
+  let energyAt = (/** @type {number} */ _pixel) => energies[0];
+  const drag = (/** @type {PointerEvent} */ event) => {
+    if (event.buttons & 1) assign(model, { energy: energyAt(event.offsetX) });
+  };
   response.node.addEventListener("pointerdown", drag);
   response.node.addEventListener("pointermove", drag);
 
-  const go = (change) => () =>
+  const go = (/** @type {number} */ change) => () =>
     assign(model, { energy: energies[Math.min(Math.max(point() + change, 0), energies.length - 1)] });
   const energySlider = slider({
     label: "incident energy",
@@ -128,8 +162,9 @@ async function render({ model, el }) {
     onpick: (average) => assign(model, { average }),
   });
 
+  /** @type {ReturnType<typeof setInterval> | 0} */
   let playing = 0;
-  const play = button({ label: "▶ play", title: "run through the energies (key: p)", onpress: toggle });
+  const play = button({ label: "▶ play", title: "step through all energies (key: p)", onpress: toggle });
   function toggle() {
     if (playing) stop();
     else {
@@ -165,17 +200,17 @@ async function render({ model, el }) {
     energySlider.show(at, 0, energies.length - 1);
     latentSlider.show(model.get("latent"), 0, latents - 1);
     shown.show(average);
-    const seen = average ? meanResponse[at] : responses[model.get("latent")][at];
-    const what = average ? `mean of ${latents} latents` : `latent ${model.get("latent")}`;
-    const facts = [`${what}, E ${number(energies[at])} GeV, visible ${amount(seen, space.unit)}`];
+    const energy = average ? meanResponse[at] : responses[model.get("latent")][at];
+    const selection = average ? `mean of ${latents} latents` : `latent ${model.get("latent")}`;
+    const captions = [`${selection}, E ${number(energies[at])} GeV, visible ${amount(energy, space.unit)}`];
     if (reference) {
       const [low, high] = reference.windows[at];
-      const count = reference.counts[at];
-      const found = count ? `mean of ${count}, visible ${amount(reference.visible[at], space.unit)}` : "no shower";
-      facts.unshift(`${found}, E ${number(low)} to ${number(high)} GeV`);
+      const [count, mean] = [reference.counts[at], reference.visible[at]];
+      const showers = mean == null ? "no shower" : `mean of ${count}, visible ${amount(mean, space.unit)}`;
+      captions.unshift(`${showers}, E ${number(low)} to ${number(high)} GeV`);
     }
     response.redraw();
-    view.show(facts);
+    view.show(captions);
   }
   const unwatch = watch(model, ["energy", "latent", "average"], show);
   show();
@@ -187,14 +222,24 @@ async function render({ model, el }) {
   };
 }
 
+/** @param {Float32Array[]} arrays */
 function meanOf(arrays) {
   const mean = new Float32Array(arrays[0].length);
-  for (const values of arrays) values.forEach((value, k) => (mean[k] += value / arrays.length));
+  for (const values of arrays) {
+    values.forEach((value, k) => {
+      mean[k] += value / arrays.length;
+    });
+  }
   return mean;
 }
 
-function nearest(values, wanted) {
-  return values.reduce((best, value, k) => (Math.abs(value - wanted) < Math.abs(values[best] - wanted) ? k : best), 0);
+/** Index of the value nearest to another one.
+ *
+ * @param {number[]} values
+ * @param {number} target
+ */
+function nearest(values, target) {
+  return values.reduce((best, value, k) => (Math.abs(value - target) < Math.abs(values[best] - target) ? k : best), 0);
 }
 
 export default { render };

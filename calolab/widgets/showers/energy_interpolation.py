@@ -1,4 +1,4 @@
-"""EnergyInterpolation: one latent vector, and the shower that a GAN makes of it while the incident energy moves."""
+"""EnergyInterpolation: showers generated from the same latent vectors at increasing incident energies."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from calolab.widgets.showers.slicing import Slicing, slice_energies
 
 
 class EnergyInterpolation(Slicing, Widget):
-    """A slider through the incident energy: the same latent vectors at every energy, their slices and profiles.
+    """A slider for the incident energy: slices and profiles generated from the same latent vectors at every energy.
 
-    A GAN that has learnt physics moves smoothly along such a traversal; one that has learnt examples by heart jumps.
-    All showers are generated once, here, and reach the browser in one binary transfer; the slider moves without the
-    kernel. The reference sets the scales.
+    If a generator has learnt the dependence on the energy, its showers change smoothly along such a traversal; if it
+    has memorised training examples, they change abruptly. All showers are generated when the widget is made and sent to
+    the browser in one binary transfer; the slider does not need the kernel. The scales are set by the reference.
 
     Args:
-        traverse: `traverse(labels, seed=, latents=) -> Sample`, such as `gan.traverse`: the same latent vectors at
-            each label point, latent-major, with the label `latent`.
+        traverse: `traverse(labels, seed=, latents=) -> Sample`, such as `gan.traverse`: events from the same latent
+            vectors at each label point, latent-major, with the label `latent`.
         energies: lowest and highest incident energy [GeV].
-        reference: showers to compare with, or None: the mean of those whose energy lies around each point is shown.
-        labels: further labels that the GAN asks for, one number each, e.g. `{"theta": 1.57}` [rad].
+        reference: showers to compare with, or None. The mean of the showers with energies near each point is displayed.
+        labels: values of the other conditions of the generator, e.g. `{"theta": 1.57}` [rad].
         points: number of energies, equally spaced.
-        latents: number of latent vectors; the average is over all of them.
+        latents: number of latent vectors; averages are over all of them.
         seed: seed of the latent vectors.
-        names: what the reference and the generated showers are called, by default `("reference", "generated")`.
+        names: names of the reference and of the generated showers, by default `("reference", "generated")`.
 
     Raises:
-        ValueError: for energies that do not rise, fewer than two points or one latent, a `traverse` whose sample does
-            not have latents x points events in that order, or a reference in another space or without the label
-            `energy`.
+        ValueError: if the energies do not increase, `points` is less than 2, `latents` is less than 1, the sample of
+            `traverse` does not have latents x points events in this order, or the reference is in another space or
+            lacks the label `energy`.
     """
 
     _esm = frontend.module(__file__)
@@ -45,7 +45,7 @@ class EnergyInterpolation(Slicing, Widget):
 
     energy = traitlets.Float(help="incident energy [GeV], one of `.energies`").tag(sync=True)
     latent = traitlets.Int(help="index of the latent vector").tag(sync=True)
-    average = traitlets.Bool(False, help="the mean over all latent vectors").tag(sync=True)
+    average = traitlets.Bool(False, help="whether the mean over all latent vectors is displayed").tag(sync=True)
     about = traitlets.Dict(read_only=True).tag(sync=True)
     showers = traitlets.Bytes(read_only=True).tag(sync=True)
 
@@ -69,16 +69,16 @@ class EnergyInterpolation(Slicing, Widget):
             raise ValueError(f"At least 2 points and 1 latent are needed, received {points} and {latents}.")
         self.energies = np.linspace(low, high, points)
         fixed = {name: np.full(points, value) for name, value in (labels or {}).items()}
-        began = time.perf_counter()
+        start = time.perf_counter()
         self.traversal = traverse({"energy": self.energies, **fixed}, seed=seed, latents=latents)
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - start
         _check_order(self.traversal, self.energies, latents)
         space = self.traversal.space
-        sent = [self.traversal.values]
+        arrays = [self.traversal.values]
         self._reference = None
         if reference is not None:
-            self._reference = _means_around(self.energies, reference, space)
-            sent.append(self._reference["means"])
+            self._reference = _reference_means(self.energies, reference, space)
+            arrays.append(self._reference["means"])
         visible = self.traversal.values.reshape(latents, points, -1).sum(axis=2, dtype=float)
         self._visible, self._tops = visible, _tops(self.traversal, latents, reference, self._reference)
         middle = self.traversal.select(np.arange(latents) * points + points // 2)
@@ -95,32 +95,33 @@ class EnergyInterpolation(Slicing, Widget):
             "note": f"{points * latents:,} showers of {latents} latent vectors, generated in {seconds:.3g} s.",
         }
         self.set_trait("about", about)
-        self.set_trait("showers", frontend.pack(*sent))
+        self.set_trait("showers", frontend.pack(*arrays))
         axis = space.axes[-1]
-        # A shower's maximum is where there is most to see; a GAN in training may put its own anywhere.
-        most = sums if reference is None else slice_energies(reference)
-        super().__init__(axis=axis, position=int(most[axis].argmax()), energy=float(self.energies[points // 2]))
+        # At first the slice with the highest mean energy, if possible of the reference: during training, the maximum of
+        # generated showers may be anywhere.
+        profile = (sums if reference is None else slice_energies(reference))[axis]
+        super().__init__(axis=axis, position=int(profile.argmax()), energy=float(self.energies[points // 2]))
 
     @traitlets.validate("energy")
-    def _nearest_point(self, proposal):
-        return float(self.energies[self._point(proposal.value)])
+    def _validate_energy(self, proposal):
+        return float(self.energies[self._point_index(proposal.value)])
 
     @traitlets.validate("latent")
-    def _latent_at_hand(self, proposal):
+    def _validate_latent(self, proposal):
         return within("latent", proposal.value, self.about["latents"])
 
-    def _point(self, energy):
+    def _point_index(self, energy):
         return int(np.abs(self.energies - energy).argmin())
 
     def _repr_png_(self):
-        point, latents = self._point(self.energy), self.about["latents"]
+        point, latents = self._point_index(self.energy), self.about["latents"]
         space, (reference, generated) = self.traversal.space, self._names
         rows = np.arange(latents) if self.average else np.array([self.latent])
-        every = self.traversal.values[np.arange(latents) * len(self.energies) + point]
+        showers = self.traversal.values[np.arange(latents) * len(self.energies) + point]
         label = {"energy": self.energies[[point]]}
-        samples = {generated: Sample(every[rows].mean(axis=0, keepdims=True), label, space)}
-        what = f"mean of {latents} latents" if self.average else f"latent {self.latent}"
-        facts = {generated: _told(what, label["energy"], samples[generated])}
+        samples = {generated: Sample(showers[rows].mean(axis=0, keepdims=True), label, space)}
+        selection = f"mean of {latents} latents" if self.average else f"latent {self.latent}"
+        captions = {generated: _caption(selection, label["energy"], samples[generated])}
         lines = [*self._visible, self._visible.mean(axis=0) if self.average else self._visible[self.latent]]
         response = {"energies": self.energies, "at": self.energy, generated: lines}
         if self._reference:
@@ -129,7 +130,7 @@ class EnergyInterpolation(Slicing, Widget):
                 mean = Sample(self._reference["means"][[point]], label, space)
                 samples = {reference: mean, **samples}
                 count = f"mean of {self._reference['counts'][point]}"
-                facts[reference] = _told(count, self._reference["windows"][point], mean)
+                captions[reference] = _caption(count, self._reference["windows"][point], mean)
         return slices.show(
             samples,
             0,
@@ -138,64 +139,65 @@ class EnergyInterpolation(Slicing, Widget):
             log=self.log,
             signed=False,
             largest=None if self.total else scales.top(*self._tops["mean" if self.average else "single"]),
-            facts=facts,
-            curves={generated: np.array([slices.slice_sums(space, one, self.axis) for one in every])},
+            facts=captions,
+            curves={generated: np.array([slices.slice_sums(space, one, self.axis) for one in showers])},
             response=response,
         )._repr_png_()
 
 
-def _told(what, energies, sample):
-    """What stands over a panel: whose showers, of which incident energy, with which visible energy."""
-    where = " to ".join(f"{energy:.3g}" for energy in energies)
+def _caption(selection, energies, sample):
+    """The caption of a panel: which showers, their incident energy and their visible energy."""
+    incident = " to ".join(f"{energy:.3g}" for energy in energies)
     visible = f"visible {sample.values.sum(dtype=float):.3g} {sample.space.unit}".rstrip()
-    return f"{what}, E {where} GeV, {visible}"
+    return f"{selection}, E {incident} GeV, {visible}"
 
 
 def _tops(traversal, latents, reference, means):
-    """The largest cells of the reference and of the generated showers: of single showers, and of means of several."""
+    """The largest cells of the reference and of the generated showers, of single showers and of means."""
     values = traversal.values
     mean = values.reshape(latents, -1, *values.shape[1:]).mean(axis=0, dtype=float)
-    # The panel of the reference shows a mean also beside a single shower, whose cells are those of single ones.
-    found = {"single": [0.0, float(values.max())], "mean": [0.0, float(mean.max())]}
+    # The reference panel displays a mean also beside a single generated shower, in the scale of single showers.
+    tops = {"single": [0.0, float(values.max())], "mean": [0.0, float(mean.max())]}
     if means is not None and any(means["counts"]):
         low, high = means["windows"][0][0], means["windows"][-1][1]
         column = reference.labels["energy"]
         inside = reference.values[(column >= low) & (column <= high)]
-        found["single"][0], found["mean"][0] = float(inside.max()), float(means["means"].max())
-    return found
+        tops["single"][0], tops["mean"][0] = float(inside.max()), float(means["means"].max())
+    return tops
 
 
 def _check_order(traversal, energies, latents):
-    """Raise ValueError unless the events are the latents, one after the other, each at all energies."""
+    """Raise ValueError unless the events are latent-major: the first latent at all energies, then the next."""
     expected = {"energy": np.tile(energies, latents), "latent": np.repeat(np.arange(latents), len(energies))}
     for name, column in expected.items():
-        found = traversal.labels.get(name)
-        if found is None or found.shape != column.shape or not np.allclose(found, column):
+        received = traversal.labels.get(name)
+        if received is None or received.shape != column.shape or not np.allclose(received, column):
             raise ValueError(
-                f"traverse(labels, seed=, latents={latents}) must return {len(column)} events, all energies of the "
-                f"first latent, then of the next, with the labels 'energy' and 'latent'; its label {name!r} differs."
+                f"traverse(labels, seed=, latents={latents}) must return {len(column)} events with the labels 'energy' "
+                "and 'latent': the first latent vector at all energies, then the next one; its label "
+                f"{name!r} differs."
             )
 
 
-def _means_around(energies, reference, space):
-    """The mean reference shower around each energy: every event counts at the point that is nearest to it."""
+def _reference_means(energies, reference, space):
+    """The mean reference shower near each energy; every event is assigned to the nearest point."""
     if reference.space != space:
         raise ValueError(
-            f"The reference lies in space {reference.space.name!r}, the generated showers in {space.name!r}."
+            f"The reference is in space {reference.space.name!r}, the generated showers in {space.name!r}."
         )
     if "energy" not in reference.labels:
-        raise ValueError(f"The reference needs the label 'energy' [GeV], it has {sorted(reference.labels)}.")
+        raise ValueError(f"The reference needs the label 'energy' [GeV], received {sorted(reference.labels)}.")
     half = (energies[1] - energies[0]) / 2
     column = reference.labels["energy"]
-    around = [np.flatnonzero(np.abs(column - energy) <= half) for energy in energies]
+    nearby = [np.flatnonzero(np.abs(column - energy) <= half) for energy in energies]
     means = np.zeros((len(energies), *space.shape), dtype=np.float32)
-    for mean, chosen in zip(means, around):
-        if len(chosen):
-            mean[:] = reference.values[chosen].mean(axis=0, dtype=float)
+    for mean, indices in zip(means, nearby):
+        if len(indices):
+            mean[:] = reference.values[indices].mean(axis=0, dtype=float)
     visible = means.reshape(len(energies), -1).sum(axis=1, dtype=float)
     return {
         "means": means,
-        "counts": [len(chosen) for chosen in around],
+        "counts": [len(indices) for indices in nearby],
         "windows": [[float(energy - half), float(energy + half)] for energy in energies],
-        "visible": [float(sum_) if len(chosen) else None for sum_, chosen in zip(visible, around)],
+        "visible": [float(energy) if len(indices) else None for energy, indices in zip(visible, nearby)],
     }

@@ -1,13 +1,29 @@
 // ProfileExplorer: mean profiles with bands and ratio, and moments, of the showers in a range of incident energies.
 
-import { axes, clipped, measured, number, plural, steps, surface, withUnit } from "../shared/drawing.js";
-import { scaleTop } from "../shared/colours.js";
-import { drawBand, drawRatio, markBeyond, ratioLabel } from "../shared/ratios.js";
+/** @import { Look, Pen, RenderContext, Role, Space } from "../shared/types.js" */
+/** @import { AxisColumns, Profile } from "./statistics.js" */
+
+import { axes } from "../shared/axes.js";
+import { surface } from "../shared/canvas.js";
 import { axisLabel, axisSymbol, unpack } from "../shared/cells.js";
+import { scaleTop } from "../shared/colours.js";
 import { assign, choice, element, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
+import { measured, number, plural, withUnit } from "../shared/numbers.js";
+import { drawBand, drawRatio, markBeyond, ratioLabel } from "../shared/ratios.js";
+import { binAt, centres, clipped, highest, last, steps } from "../shared/shapes.js";
 import { roundRange, statistics, summary, unfold } from "./statistics.js";
 
+/** @typedef {{
+ *   energy_range: [number, number],
+ *   log: boolean,
+ *   spread: boolean,
+ *   about: { space: Space, profiles: Profile[], samples: { name: string, energies: number[] }[], note: string },
+ *   numbers: DataView<ArrayBuffer>,
+ * }} Traits
+ */
+
+/** @param {RenderContext<Traits>} context */
 async function render({ model, el }) {
   const { space, profiles, samples, note } = model.get("about");
   const numbers = await unpack(model.get("numbers"));
@@ -17,31 +33,39 @@ async function render({ model, el }) {
     samples.map(({ energies }) => energies.length),
   );
   const names = samples.map(({ name }) => name);
-  const roles = ["reference", "generated"];
+  const roles = /** @type {Role[]} */ (["reference", "generated"]);
   const whole = roundRange(samples.flatMap(({ energies }) => energies));
-  let scene = null;
+  let scene = compose();
+  /** The bin at a pixel of each panel, once it has been drawn.
+   *
+   * @type {((pixel: number) => number)[]}
+   */
+  const binsAt = [];
 
   function compose() {
     const [low, high] = model.get("energy_range");
-    const chosen = samples.map(({ energies }) =>
+    const selected = samples.map(({ energies }) =>
       energies.flatMap((energy, event) => (energy >= low && energy <= high ? [event] : [])),
     );
     const shown = profiles.map(({ edges }, axis) =>
-      samples.map((_, which) => statistics(columns[which][axis].profile, edges.length - 1, chosen[which])),
+      samples.map((_, which) => statistics(columns[which].axes[axis].profile, edges.length - 1, selected[which])),
     );
-    scene = { low, high, chosen, shown };
+    return { low, high, selected, shown };
   }
 
   const panels = profiles.map((profile, axis) => {
     const label = `mean profile along ${axisSymbol(space, profile.axis)}${samples.length > 1 ? ` and ratio of ${names[1]} to ${names[0]}` : ""}`;
     const panel = surface(label, "calolab-profile", (pen, width, height, look) =>
-      drawProfile(pen, width, height, look, profile, axis, panel),
+      drawProfile(pen, width, height, look, axis),
     );
-    panel.node.addEventListener("pointermove", (event) => tell(axis, panel.pick(event.offsetX)));
-    panel.node.addEventListener("pointerleave", () => (readout.textContent = ""));
+    panel.node.addEventListener("pointermove", (event) => showBin(axis, binsAt[axis](event.offsetX)));
+    panel.node.addEventListener("pointerleave", () => {
+      readout.textContent = "";
+    });
     return panel;
   });
   const spectrum = surface("incident energies and the chosen range", "calolab-spectrum", drawSpectrum);
+  /** @type {HTMLInputElement[]} */
   const handles = ["lowest", "highest"].map((which, end) =>
     element("input", {
       type: "range",
@@ -50,7 +74,7 @@ async function render({ model, el }) {
       step: 1,
       "aria-label": `${which} incident energy`,
       oninput: () => {
-        const range = [...model.get("energy_range")];
+        const range = /** @type {[number, number]} */ ([...model.get("energy_range")]);
         range[end] = whole.at(Number(handles[end].value));
         if (range[0] > range[1]) range[1 - end] = range[end];
         assign(model, { energy_range: range });
@@ -84,7 +108,7 @@ async function render({ model, el }) {
   };
   frame(
     el,
-    { name: "Profile explorer", keys, note: `${note} Arrows move a range handle once it is clicked.` },
+    { name: "Profile explorer", keys, note: `${note} After a click on a range handle, the arrow keys move it.` },
     element("div", { class: "calolab-controls" }, legend, bandChoice.node, scaleChoice.node),
     element("div", { class: "calolab-panels" }, ...panels.map((panel) => element("figure", {}, panel.node))),
     readout,
@@ -99,26 +123,31 @@ async function render({ model, el }) {
     table,
   );
 
-  /** Half the height of the band at each point: the error of the mean, or the spread of single showers. */
+  /** Half the height of the band in each bin: the error of the mean, or the standard deviation.
+   *
+   * @param {{ spread: number[], error: number[] }} statistics
+   */
   const half = ({ spread, error }) => (model.get("spread") ? spread : error);
 
-  function drawProfile(pen, width, height, look, { axis, edges }, which, panel) {
+  /** @param {Pen} pen @param {number} width @param {number} height @param {Look} look @param {number} which */
+  function drawProfile(pen, width, height, look, which) {
+    const { axis, edges } = profiles[which];
     const shown = scene.shown[which];
     const ratio = samples.length > 1;
     const lower = ratio ? 92 : 0;
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 42 - lower };
-    const along = { low: edges[0], high: edges.at(-1), ...axisLabel(space, axis), bare: ratio };
-    const tops = shown.map((one) => Math.max(0, ...one.mean.map((mean, k) => mean + (half(one)[k] || 0)).filter(Number.isFinite)));
-    const top = scaleTop(...tops);
+    const along = { low: edges[0], high: last(edges), ...axisLabel(space, axis), bare: ratio };
+    const [first, second = 0] = shown.map((one) => highest(one.mean.map((mean, k) => mean + (half(one)[k] || 0))));
+    const top = scaleTop(first, second);
     const vertical = {
       label: "mean per slice",
       unit: space.unit,
       ...(model.get("log") ? { low: top * 1e-4, high: top * 2, log: true } : { low: 0, high: top * 1.06 }),
     };
     const at = axes(pen, box, along, vertical, look);
-    panel.pick = (pixel) => Math.min(Math.max(edges.findIndex((edge) => pixel < at.x(edge)) - 1, 0), edges.length - 2);
+    binsAt[which] = (pixel) => binAt(edges, at.x, pixel);
     clipped(pen, box, () => {
-      const middles = edges.slice(1).map((edge, k) => (at.x(edges[k]) + at.x(edge)) / 2);
+      const middles = centres(edges, at.x);
       shown.forEach((one, k) => {
         drawBand(pen, edges, one.mean, half(one), at, look, roles[k]);
         markBeyond(pen, box, middles, one.mean, vertical.high, names[k], look[roles[k]], look, { unit: space.unit });
@@ -126,22 +155,28 @@ async function render({ model, el }) {
     });
     if (!ratio) return;
     const below = { ...box, top: box.bottom + 10, bottom: box.bottom + 10 + lower - 14 };
-    const [reference, generated] = shown;
-    const sides = [reference, generated].map((one) => ({ middle: one.mean, half: half(one) }));
-    drawRatio(pen, below, { ...along, bare: false }, edges, ...sides, look, ratioLabel(names));
+    const [reference, generated] = shown.map((one) => ({ middle: one.mean, half: half(one) }));
+    drawRatio(pen, below, { ...along, bare: false }, edges, reference, generated, look, ratioLabel(names));
   }
 
-  function tell(axis, bin) {
+  /** Show the means of a bin.
+   *
+   * @param {number} axis
+   * @param {number} bin
+   */
+  function showBin(axis, bin) {
     const { axis: name, edges } = profiles[axis];
     const unit = space.units[space.axes.indexOf(name)];
-    const found = samples.map((sample, which) => {
+    const means = samples.map((sample, which) => {
       const { mean, error } = scene.shown[axis][which];
       return `${sample.name} ${measured(mean[bin], error[bin])} ${space.unit}`.trim();
     });
-    const place = `${axisSymbol(space, name)} = ${bin}: ${number(edges[bin])} to ${number(edges[bin + 1])} ${unit}`.trim();
-    readout.textContent = `${place} · ${found.join(" · ")}`;
+    const place =
+      `${axisSymbol(space, name)} = ${bin}: ${number(edges[bin])} to ${number(edges[bin + 1])} ${unit}`.trim();
+    readout.textContent = `${place} · ${means.join(" · ")}`;
   }
 
+  /** @param {Pen} pen @param {number} width @param {number} height @param {Look} look */
   function drawSpectrum(pen, width, height, look) {
     const box = { left: 58, top: 2, right: width - 12, bottom: height - 40 };
     const nBins = 40;
@@ -171,26 +206,28 @@ async function render({ model, el }) {
   }
 
   function showTable() {
-    const rows = [];
-    profiles.forEach(({ axis, unit }, k) =>
-      rows.push(
-        [`mean ${axisSymbol(space, axis)}`, unit, (which) => columns[which][k].first],
-        [`width in ${axisSymbol(space, axis)}`, unit, (which) => columns[which][k].width],
-      ),
-    );
-    rows.push(["visible energy", space.unit, (which) => columns[which].visible]);
+    const rows = profiles.flatMap(({ axis, unit }, k) => [
+      { name: `mean ${axisSymbol(space, axis)}`, unit, values: columns.map(({ axes }) => axes[k].first) },
+      { name: `width in ${axisSymbol(space, axis)}`, unit, values: columns.map(({ axes }) => axes[k].width) },
+    ]);
+    rows.push({ name: "visible energy", unit: space.unit, values: columns.map(({ visible }) => visible) });
     const compared = samples.length > 1;
     const head = ["", ...samples.map(({ name }) => name), ...(compared ? ["difference", "significance"] : [])];
-    const lines = rows.map(([name, unit, column]) => {
-      const found = samples.map((_, which) => summary(column(which), scene.chosen[which]));
-      const cells = found.map(({ mean, error }) => measured(mean, error));
+    const lines = rows.map(({ name, unit, values }) => {
+      const means = values.map((column, which) => summary(column, scene.selected[which]));
+      const cells = means.map(({ mean, error }) => measured(mean, error));
       if (compared) {
-        const difference = found[1].mean - found[0].mean;
-        const error = Math.hypot(found[0].error, found[1].error);
+        const difference = means[1].mean - means[0].mean;
+        const error = Math.hypot(means[0].error, means[1].error);
         const significance = difference / error;
         cells.push(
           measured(difference, error),
-          Number.isFinite(significance) ? `${significance.toFixed(1).replace(/^-0\.0$/, "0.0").replace("-", "−")} σ` : "–",
+          Number.isFinite(significance)
+            ? `${significance
+                .toFixed(1)
+                .replace(/^-0\.0$/, "0.0")
+                .replace("-", "−")} σ`
+            : "–",
         );
       }
       return element(
@@ -204,9 +241,9 @@ async function render({ model, el }) {
   }
 
   function show() {
-    compose();
+    scene = compose();
     handles.forEach((handle, end) => {
-      handle.value = whole.index(end ? scene.high : scene.low);
+      handle.value = String(whole.index(end ? scene.high : scene.low));
       handle.setAttribute("aria-valuetext", `${number(end ? scene.high : scene.low)} GeV`);
     });
     shownRange.textContent = `${number(scene.low)} to ${number(scene.high)} GeV`;
@@ -216,7 +253,7 @@ async function render({ model, el }) {
           "span",
           { class: `calolab-${roles[which]}` },
           element("b", {}, `― ${name}`),
-          ` ${plural(scene.chosen[which].length, "shower")}`,
+          ` ${plural(scene.selected[which].length, "shower")}`,
         ),
       ),
     );

@@ -14,26 +14,27 @@ from calolab.spaces import with_unit
 from calolab.validation.observables import profiles
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import Widget
+from calolab.widgets.shared.side_by_side import first_events
 
 
 class ProfileExplorer(Widget):
     """Mean shower profiles of two samples with statistical bands, their ratio and their moments.
 
-    The profiles of the single showers go to the browser, where the means over the chosen energies are formed: they
-    follow the range handles at once, also while the kernel is busy. Positions and widths are those of
+    The profiles of the individual showers are sent to the browser, which computes the means over the selected energies;
+    they follow the range handles immediately, also while the kernel is busy. Positions and widths are defined as in
     `calolab.validation`.
 
     Args:
         reference: showers with the label `energy` [GeV].
         generated: showers in the same space, or None.
-        events: at most so many events of each are sent to the browser, the first ones.
-        names: what the two are called, e.g. `("Geant4", "GFlash")`; by default the simulations that made them, if they
-            are two different ones, or else `("reference", "generated")`.
+        events: maximum number of events of each sample that are sent to the browser, the first ones.
+        names: names of the two samples, e.g. `("Geant4", "GFlash")`; by default the simulations that produced them, if
+            these differ, or else `("reference", "generated")`.
 
     Raises:
         TypeError: if a sample is not a Sample.
-        ValueError: if a sample is empty or lacks the label, the spaces differ, `events` is below 1, or `names` are not
-            two.
+        ValueError: if a sample is empty or lacks the label, the spaces differ, `events` is less than 1, or `names` are
+            not two different names.
     """
 
     _esm = frontend.module(__file__)
@@ -43,7 +44,7 @@ class ProfileExplorer(Widget):
         traitlets.Float(), traitlets.Float(), help="lowest and highest incident energy [GeV]"
     ).tag(sync=True)
     log = traitlets.Bool(False, help="logarithmic profiles").tag(sync=True)
-    spread = traitlets.Bool(False, help="bands show the spread of showers, not the error of the mean").tag(sync=True)
+    spread = traitlets.Bool(False, help="bands display the spread of showers, not the error of the mean").tag(sync=True)
     about = traitlets.Dict(read_only=True).tag(sync=True)
     numbers = traitlets.Bytes(read_only=True).tag(sync=True)
 
@@ -55,16 +56,12 @@ class ProfileExplorer(Widget):
         events: int = 10_000,
         names: Sequence[str] | None = None,
     ):
-        samples = frontend.samples_of(reference, generated, names)
-        if events < 1:
-            raise ValueError(f"events must be at least 1, received {events}.")
-        for name, sample in samples.items():
+        self._samples, note = first_events(reference, generated, names, events, in_pairs=False)
+        for name, sample in self._samples.items():
             if "energy" not in sample.labels:
                 raise ValueError(f"{name} needs the label 'energy' [GeV], it has {sorted(sample.labels)}.")
-        n_all = max(len(sample) for sample in samples.values())
-        self._samples = {name: sample.select(slice(events)) for name, sample in samples.items()}
         space = reference.space
-        # The depth first: it is what one looks at first. Where layers differ, only the depth has bins of its own.
+        # The longitudinal profile first. If the layers differ, only the depth has common bins.
         axes = [space.axes[-1], *space.axes[:-1]] if space.regular else [space.axes[-1]]
         self._profiles = {
             name: {axis: profiles.profile(sample, axis) for axis in axes} for name, sample in self._samples.items()
@@ -91,7 +88,7 @@ class ProfileExplorer(Widget):
             "samples": [
                 {"name": name, "energies": sample.labels["energy"].tolist()} for name, sample in self._samples.items()
             ],
-            "note": f"The first {events:,} of {n_all:,} events." if events < n_all else "",
+            "note": note,
         }
         self.set_trait("about", about)
         self.set_trait("numbers", frontend.pack(*columns))
@@ -99,7 +96,7 @@ class ProfileExplorer(Widget):
         super().__init__(energy_range=(float(energies.min()), float(energies.max())))
 
     @traitlets.validate("energy_range")
-    def _in_order(self, proposal):
+    def _validate_range(self, proposal):
         low, high = proposal.value
         if low > high:
             raise traitlets.TraitError(f"energy_range must be (low, high) in GeV, received {proposal.value}.")
@@ -109,13 +106,13 @@ class ProfileExplorer(Widget):
         low, high = self.energy_range
         energies = {name: sample.labels["energy"] for name, sample in self._samples.items()}
         inside = {name: (column >= low) & (column <= high) for name, column in energies.items()}
-        chosen = {
+        selected = {
             name: {axis: profile[inside[name]] for axis, profile in by_axis.items()}
             for name, by_axis in self._profiles.items()
         }
         return mean_profiles.show(
             next(iter(self._samples.values())).space,
-            chosen,
+            selected,
             title=f"{low:.4g} to {high:.4g} GeV",
             log=self.log,
             spread=self.spread,
@@ -125,15 +122,15 @@ class ProfileExplorer(Widget):
 
 
 def _moment_table(moments, inside):
-    """Means over the chosen showers with their errors, side by side; of two samples also what they differ by."""
+    """Means over the selected showers with their errors; for two samples also the difference and its significance."""
     names = list(moments)
     head = ["", *names, *(["difference", "significance"] if len(names) > 1 else [])]
     rows = [head]
-    for what in moments[names[0]]:
-        found = [_mean(moments[name][what][inside[name]]) for name in names]
-        row = [what, *(_measured(*one) for one in found)]
+    for quantity in moments[names[0]]:
+        means = [_mean(moments[name][quantity][inside[name]]) for name in names]
+        row = [quantity, *(_measured(*one) for one in means)]
         if len(names) > 1:
-            difference, error = found[1][0] - found[0][0], float(np.hypot(found[0][1], found[1][1]))
+            difference, error = means[1][0] - means[0][0], float(np.hypot(means[0][1], means[1][1]))
             significance = difference / error if error > 0 else float("nan")
             row += [
                 _measured(difference, error),
@@ -144,7 +141,7 @@ def _moment_table(moments, inside):
 
 
 def _mean(values):
-    """Mean and its error over the showers that have a value: an empty one has no position."""
+    """Mean and its error over the showers with a finite value; an empty shower has no position."""
     values = values[np.isfinite(values)]
     if not len(values):
         return float("nan"), float("nan")
@@ -152,7 +149,7 @@ def _mean(values):
 
 
 def _measured(mean, error):
-    """Both to the second digit of the error, as the browser writes them."""
+    """Mean and error to the second significant digit of the error, as in the browser."""
     if not error > 0 or not np.isfinite(mean):
         return f"{mean:.4g}".replace("-", "−") if np.isfinite(mean) else "–"
     decimals = max(1 - int(np.floor(np.log10(error))), 0)

@@ -1,17 +1,29 @@
 // SliceViewer: slices of reference and generated showers side by side.
 
-import { amount } from "../shared/colours.js";
+/** @import { Label, RenderContext, Space } from "../shared/types.js" */
+/** @import { SlicingTraits } from "./slicing.js" */
+
 import { unpack } from "../shared/cells.js";
 import { assign, element, slider, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
+import { amount } from "../shared/numbers.js";
+import { last } from "../shared/shapes.js";
 import { slicing } from "./slicing.js";
 
+/** @typedef {SlicingTraits & {
+ *   event: number,
+ *   about: { space: Space, samples: { name: string, labels: Label[], visible: number[] }[], signed: boolean, note: string },
+ *   showers: DataView<ArrayBuffer>,
+ * }} Traits
+ */
+
+/** @param {RenderContext<Traits>} context */
 async function render({ model, el }) {
   const { space, samples, signed, note } = model.get("about");
   const numbers = await unpack(model.get("showers"));
   const nEvents = samples[0].visible.length;
-  const size = space.starts.at(-1);
-  const shower = (sample, event) =>
+  const size = last(space.starts);
+  const shower = (/** @type {number} */ sample, /** @type {number} */ event) =>
     numbers.subarray((sample * nEvents + event) * size, (sample * nEvents + event + 1) * size);
 
   const view = slicing({
@@ -27,7 +39,7 @@ async function render({ model, el }) {
     describe: (event) => `${event} (0 to ${nEvents - 1})`,
     onmove: (event) => assign(model, { event }),
   });
-  const turn = (change) => () =>
+  const turn = (/** @type {number} */ change) => () =>
     assign(model, { event: Math.min(Math.max(model.get("event") + change, 0), nEvents - 1) });
 
   const keys = { event: { ArrowUp: turn(1), ArrowDown: turn(-1) }, ...view.keys };

@@ -1,4 +1,4 @@
-"""SliceViewer: slices through reference and generated showers, side by side."""
+"""SliceViewer: slices of reference and generated showers, side by side."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from calolab.plots import slices
 from calolab.samples import Sample
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import Widget
+from calolab.widgets.shared.side_by_side import first_events
 from calolab.widgets.shared.traits import within
 from calolab.widgets.showers.slicing import Slicing, slice_energies
 
 
 class SliceViewer(Slicing, Widget):
-    """Showers of two samples side by side, slice by slice, in one colour scale that the reference sets.
+    """Slices of the showers of two samples side by side, in one colour scale that is set by the reference.
 
-    All showers reach the browser in one binary transfer and are drawn there, so the viewer answers while the kernel is
-    busy. Events are shown in pairs: event 3 of `reference` beside event 3 of `generated`. Keys, once it is clicked:
-    left and right move the slice, up and down the event, the axis names turn it, `s` sums all slices, `l` changes the
-    colours.
+    All showers are sent to the browser in one binary transfer and drawn there, so the viewer can be used while the
+    kernel is busy. Events are displayed in pairs: event 3 of `reference` beside event 3 of `generated`. Keys, after a
+    click on the widget: left and right change the slice, up and down the event, the names of the axes the direction,
+    `s` sums all slices, `l` switches between logarithmic and linear colours.
 
     Args:
         reference: showers or images, in any space of at least two axes.
         generated: showers in the same space, or None.
-        events: at most so many events are sent to the browser, the first ones.
-        names: what the two are called, e.g. `("Geant4", "GFlash")`; by default the simulations that made them, if they
-            are two different ones, or else `("reference", "generated")`.
+        events: maximum number of events that are sent to the browser, the first ones.
+        names: names of the two samples, e.g. `("Geant4", "GFlash")`; by default the simulations that produced them, if
+            these differ, or else `("reference", "generated")`.
 
     Raises:
         TypeError: if a sample is not a Sample.
-        ValueError: if a sample is empty, the spaces differ, `events` is below 1, or `names` are not two.
+        ValueError: if a sample is empty, the spaces differ, `events` is less than 1, or `names` are not two different
+            names.
     """
 
     _esm = frontend.module(__file__)
@@ -49,29 +51,25 @@ class SliceViewer(Slicing, Widget):
         events: int = 200,
         names: Sequence[str] | None = None,
     ):
-        samples = frontend.samples_of(reference, generated, names)
-        if events < 1:
-            raise ValueError(f"events must be at least 1, received {events}.")
-        n_all = min(len(sample) for sample in samples.values())
-        self._samples = {name: sample.select(slice(min(events, n_all))) for name, sample in samples.items()}
-        shown = next(iter(self._samples.values()))
-        energies = slice_energies(shown)
-        self._signed = slices.is_signed(shown)
+        self._samples, note = first_events(reference, generated, names, events, in_pairs=True)
+        first_sample = next(iter(self._samples.values()))
+        energies = slice_energies(first_sample)
+        self._signed = slices.is_signed(first_sample)
         self.slices = {name: len(energy) for name, energy in energies.items()}
         about = {
             "space": frontend.describe_space(reference.space),
             "samples": [frontend.describe_events(name, sample) for name, sample in self._samples.items()],
             "signed": self._signed,
-            "note": f"The first {events:,} of {n_all:,} events." if events < n_all else "",
+            "note": note,
         }
         self.set_trait("about", about)
         self.set_trait("showers", frontend.pack(*(sample.values for sample in self._samples.values())))
-        # It opens where the reference is brightest.
+        # At first the slice with the highest mean energy of the reference.
         axis = reference.space.axes[-1]
         super().__init__(axis=axis, position=int(energies[axis].argmax()))
 
     @traitlets.validate("event")
-    def _event_at_hand(self, proposal):
+    def _validate_event(self, proposal):
         return within("event", proposal.value, len(next(iter(self._samples.values()))))
 
     def _repr_png_(self):

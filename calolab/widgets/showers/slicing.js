@@ -1,29 +1,63 @@
-// Slices side by side: panels of cells in one colour scale, with their controls, keys, hover and the energy in each slice.
-// The traits axis, position, log and total belong to it; slicing.py is the Python side.
+// Slices side by side: panels of cells in one colour scale, with controls, keys, readout and the energy of each slice.
+// slicing.py is the Python side.
 
-import { axes, clipped, number, steps, surface } from "../shared/drawing.js";
-import { amount, colourScale, drawColourBar, scaleTop, sharedTop } from "../shared/colours.js";
-import { axisLabel, axisSymbol, cellAt, cut, drawCells, planeSums, planeValues, projection } from "../shared/cells.js";
+/** @import { Cuts, CellPanel, ColourScale, Keys, Look, Model, Pen, Plane, Role, Scales, Space, Values } from "../shared/types.js" */
+
+import { axes } from "../shared/axes.js";
+import { surface } from "../shared/canvas.js";
+import { axisSymbol, cellAt, cut, drawCells, planeSums, planeValues, projection } from "../shared/cells.js";
+import { colourScale, drawColourBar, scaleTop, sharedTop } from "../shared/colours.js";
+import { assign, choice, element, logChoice, slider, watch } from "../shared/controls.js";
+import { amount, number } from "../shared/numbers.js";
 import { markBeyond } from "../shared/ratios.js";
-import { assign, choice, element, slider, watch } from "../shared/controls.js";
+import { centres, clipped, highest, last, steps } from "../shared/shapes.js";
 
-const TRAITS = ["axis", "position", "log", "total"];
-const clamp = (index, length) => Math.min(Math.max(index, 0), length - 1);
+/** @typedef {{ axis: string, position: number, log: boolean, total: boolean }} SlicingTraits */
 
-/** Build the panels. `sides` are {name, role}: what a panel is called, and whether it is the "reference" or "generated".
- * `showers()` returns one array of an event's values per side, or null for a panel with nothing to show; `largest(showers)`
- * the value at the end of the colours; `behind` draws under the lines of the strip of slice energies. The quantity is
- * `signed` where it can be negative.
- *
- * Returns {controls, body, keys, show, remove}: nodes to place and the keys for `frame`; `show(facts)` repaints after
- * `showers` changed and writes a line of facts under each name.
+/** @typedef {{
+ *   cuts: Cuts,
+ *   total: boolean,
+ *   position: number,
+ *   plane: Plane,
+ *   cells: (Values | null)[],
+ *   colours: ColourScale,
+ *   sums: (number[] | null)[],
+ * }} Scene
  */
-export function slicing({ model, space, sides, showers, signed = false, largest = sharedTop, behind = () => {} }) {
-  const turns = space.hasDepth && space.regular;
-  const symbol = (axis) => axisSymbol(space, axis);
-  let scene = null;
+
+/** Draws below the lines of the energies of the slices; `highest` is the largest value that it draws.
+ *
+ * @typedef {{ draw(pen: Pen, cuts: Cuts, at: Scales, look: Look): void, highest(cuts: Cuts): number }} Background
+ */
+
+const TRAITS = /** @type {const} */ (["axis", "position", "log", "total"]);
+const clamp = (/** @type {number} */ index, /** @type {number} */ length) => Math.min(Math.max(index, 0), length - 1);
+
+/** Build the panels.
+ *
+ * Returns nodes to insert and the keys for `frame`; `show(captions)` repaints after `showers` has changed, with a caption
+ * for each panel.
+ *
+ * @param {{
+ *   model: Model<SlicingTraits>,
+ *   space: Space,
+ *   sides: { name: string, role: Role }[],
+ *   showers: () => (Values | null)[],
+ *   signed?: boolean,
+ *   largest?: (showers: (Values | null)[], signed: boolean) => number,
+ *   background?: Background,
+ * }} options `showers()` returns the values of one event for each side, null for an empty panel; `largest(showers)` is the
+ *   end of the colour scale; `signed` tells whether the quantity can be negative
+ */
+export function slicing({ model, space, sides, showers, signed = false, largest = sharedTop, background }) {
+  const hasDirections = space.hasDepth && space.regular;
+  const symbol = (/** @type {string | null} */ axis) => (axis == null ? "" : axisSymbol(space, axis));
+  const unitOf = (/** @type {string | null} */ axis) => (axis == null ? "" : space.units[space.axes.indexOf(axis)]);
+  let scene = compose();
+  /** @type {number[] | null} */
   let hovered = null;
 
+  /** @returns {Scene} */
   function compose() {
     const cuts = cut(space, model.get("axis"));
     const total = model.get("total") && cuts.summable;
@@ -33,20 +67,16 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     const cells = events.map(
       (values) => values && (total ? projection(values, cuts.planes) : planeValues(values, plane)),
     );
-    // The scale holds still while the slider moves: it belongs to the whole event, not to the slice.
-    const colours = colourScale((total ? sharedTop : largest)(total ? cells : events, signed), model.get("log"), { signed });
-    scene = {
-      cuts,
-      total,
-      position,
-      plane,
-      cells,
-      colours,
-      sums: events.map((values) => values && planeSums(values, cuts.planes)),
-    };
+    // The scale is that of the whole event, not of the slice: it does not change while the slider moves.
+    const colours = colourScale((total ? sharedTop : largest)(total ? cells : events, signed), model.get("log"), {
+      signed,
+    });
+    const sums = events.map((values) => values && planeSums(values, cuts.planes));
+    return { cuts, total, position, plane, cells, colours, sums };
   }
 
   const lines = sides.map(() => element("span", {}));
+  /** @type {CellPanel[]} */
   const scales = [];
   const panels = sides.map(({ name }, which) => {
     const panel = surface(`${name}: cells of the slice`, "calolab-panel", (pen, width, height, look) => {
@@ -59,27 +89,32 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     panel.node.addEventListener("pointerleave", () => hover(null));
     return panel;
   });
-  const bar = surface("colour scale", "calolab-bar", (pen, width, height, look) => {
+  const bar = surface("colour scale", "calolab-bar", (pen, width, _, look) => {
     const what = scene.total
       ? `${space.quantity}, summed along ${symbol(scene.cuts.axis)}`
       : `${space.quantity} per cell`;
     const { high, low } = scene.colours;
-    const some = (test) => scene.cells.some((cells) => cells?.some(test));
-    const ends = { over: some((value) => value > high * (1 + 1e-6)), under: some((value) => value < Math.min(low, 0)) };
-    drawColourBar(pen, width, height, scene.colours, what, space.unit, look, ends);
+    const all = scene.cells.flatMap((cells) => Array.from(cells ?? []));
+    const ends = {
+      over: all.some((value) => value > high * (1 + 1e-6)),
+      under: all.some((value) => value < Math.min(low, 0)),
+    };
+    drawColourBar(pen, width, scene.colours, what, space.unit, look, ends);
   });
   const readout = element("output", { class: "calolab-readout" });
   const strip = surface("energy in each slice", "calolab-strip", drawStrip);
+  let sliceAt = (/** @type {number} */ _pixel) => 0;
 
+  /** @param {number[] | null} cell */
   function hover(cell) {
     if (String(cell) === String(hovered)) return;
     hovered = cell;
     panels.forEach((panel) => panel.redraw());
-    tell();
+    showReadout();
   }
 
-  /** What is under the pointer: cell indices, place of the cell's middle, and what each shower has there. */
-  function tell() {
+  /** Show the cell at the pointer: its indices, its centre and its value in each shower. */
+  function showReadout() {
     const { plane, cuts, position, total, cells } = scene;
     const nRows = plane.rows.length - 1;
     if (!hovered || hovered[0] >= plane.columns.length - 1 || hovered[1] >= nRows) {
@@ -89,56 +124,61 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     const [column, row] = hovered;
     const index = { [plane.columnAxis]: column, [plane.rowAxis]: row };
     const edges = { [plane.columnAxis]: plane.columns, [plane.rowAxis]: plane.rows };
-    if (cuts.axis && !total)
-      Object.assign(index, { [cuts.axis]: position }) && Object.assign(edges, { [cuts.axis]: cuts.borders });
+    if (cuts.axis && !total) {
+      index[cuts.axis] = position;
+      edges[cuts.axis] = cuts.borders;
+    }
     const at = space.axes.filter((axis) => axis in index);
     const places = at.map((axis) => {
       const middle = (edges[axis][index[axis]] + edges[axis][index[axis] + 1]) / 2;
-      return `${symbol(axis)} ${amount(middle, space.units[space.axes.indexOf(axis)])}`;
+      return `${symbol(axis)} ${amount(middle, unitOf(axis))}`;
     });
-    const found = sides.map(
-      ({ name }, which) => cells[which] && `${name} ${amount(cells[which][column * nRows + row], space.unit, 4)}`,
-    );
-    readout.textContent = `cell (${at.map((axis) => index[axis]).join(", ")}) · ${places.join(", ")} · ${found.filter(Boolean).join(" · ")}`;
+    const values = sides.map(({ name }, which) => {
+      const shown = cells[which];
+      return shown && `${name} ${amount(shown[column * nRows + row], space.unit, 4)}`;
+    });
+    readout.textContent = `cell (${at.map((axis) => index[axis]).join(", ")}) · ${places.join(", ")} · ${values.filter(Boolean).join(" · ")}`;
   }
 
+  /** @param {Pen} pen @param {number} width @param {number} height @param {Look} look */
   function drawStrip(pen, width, height, look) {
     const { cuts, position, sums, total } = scene;
     const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
-    const highest = (values) => values.reduce((most, value) => Math.max(most, value), 0);
     const [first, ...others] = sums.map((one) => highest(one ?? []));
-    const high = 1.08 * scaleTop(first, Math.max(...others, behind.highest?.(cuts) ?? 0));
-    const depth = { low: cuts.borders[0], high: cuts.borders.at(-1), ...axisLabel(space, cuts.axis) };
+    const high = 1.08 * scaleTop(first, Math.max(...others, background?.highest(cuts) ?? 0));
+    const ends = { low: cuts.borders[0], high: last(cuts.borders) };
+    const depth = { ...ends, label: symbol(cuts.axis), unit: unitOf(cuts.axis) };
     const at = axes(pen, box, depth, { low: 0, high, label: "per slice", unit: space.unit }, look);
-    strip.pick = (pixel) => clamp(cuts.borders.findIndex((edge) => pixel < at.x(edge)) - 1, cuts.planes.length);
+    sliceAt = (pixel) => clamp(cuts.borders.findIndex((edge) => pixel < at.x(edge)) - 1, cuts.planes.length);
     clipped(pen, box, () => {
       if (!total) {
         const [left, right] = [at.x(cuts.borders[position]), at.x(cuts.borders[position + 1])];
         pen.fillStyle = look.grid;
         pen.fillRect(left, box.top, right - left, box.bottom - box.top);
       }
-      behind(pen, cuts, at, look);
-      const middles = cuts.planes.map((_, k) => (at.x(cuts.borders[k]) + at.x(cuts.borders[k + 1])) / 2);
+      background?.draw(pen, cuts, at, look);
+      const middles = centres(cuts.borders, at.x);
       sides.forEach(({ name, role }, which) => {
-        if (!sums[which]) return;
+        const energies = sums[which];
+        if (!energies) return;
         pen.strokeStyle = look[role];
         pen.lineWidth = 2;
-        steps(pen, cuts.borders, sums[which], at);
-        markBeyond(pen, box, middles, sums[which], high, name, look[role], look, { unit: space.unit });
+        steps(pen, cuts.borders, energies, at);
+        markBeyond(pen, box, middles, energies, high, name, look[role], look, { unit: space.unit });
       });
     });
   }
-  const drag = (event) => {
-    if (event.buttons & 1) assign(model, { position: event.offsetX > 0 ? strip.pick(event.offsetX) : 0, total: false });
+  const drag = (/** @type {PointerEvent} */ event) => {
+    if (event.buttons & 1) assign(model, { position: event.offsetX > 0 ? sliceAt(event.offsetX) : 0, total: false });
   };
   strip.node.addEventListener("pointerdown", drag);
   strip.node.addEventListener("pointermove", drag);
 
-  const move = (change) => () =>
+  const move = (/** @type {number} */ change) => () =>
     assign(model, { position: clamp(scene.position + change, scene.cuts.planes.length), total: false });
-  const lay = (axis) => {
+  const view = (/** @type {string} */ axis) => {
     if (axis === model.get("axis")) return;
-    const sums = planeSums(showers().find(Boolean), cut(space, axis).planes);
+    const sums = planeSums(showers().find(Boolean) ?? [], cut(space, axis).planes);
     assign(model, { axis, position: sums.indexOf(Math.max(...sums)) });
   };
   const slicer = slider({
@@ -147,11 +187,15 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     onmove: (position) => assign(model, { position, total: false }),
     describe: (position) => {
       const { axis, borders } = scene.cuts;
-      const place = `${number(borders[position])} to ${amount(borders[position + 1], space.units[space.axes.indexOf(axis)])}`;
+      const place = `${number(borders[position])} to ${amount(borders[position + 1], unitOf(axis))}`;
       return scene.total ? `all along ${symbol(axis)}` : `${symbol(axis)} = ${position}: ${place}`;
     },
   });
-  const along = choice({ label: "along", options: space.axes.map((name) => [name, symbol(name)]), onpick: lay });
+  const along = choice({
+    label: "along",
+    options: space.axes.map((name) => /** @type {[string, string]} */ ([name, symbol(name)])),
+    onpick: view,
+  });
   const what = choice({
     label: "show",
     options: [
@@ -160,31 +204,25 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     ],
     onpick: (total) => assign(model, { total }),
   });
-  const colour = choice({
-    label: "colours",
-    options: [
-      [true, "log"],
-      [false, "linear"],
-    ],
-    onpick: (log) => assign(model, { log }),
-  });
+  const colour = logChoice(model, "colours");
 
   function show() {
-    compose();
+    scene = compose();
     if (space.hasDepth) slicer.show(scene.position, 0, scene.cuts.planes.length - 1);
     along.show(model.get("axis"));
     what.show(scene.total);
     colour.show(model.get("log"));
     [...panels, bar, strip].forEach((canvas) => canvas.redraw());
-    tell();
+    showReadout();
   }
-  const unwatch = watch(model, TRAITS, show);
+  const unwatch = watch(model, [...TRAITS], show);
 
   const slices = { ArrowLeft: move(-1), ArrowRight: move(1), Home: move(-Infinity), End: move(Infinity) };
+  /** @type {Keys} */
   const keys = {
     ...(space.hasDepth && { slice: slices }),
-    ...(turns && {
-      axis: Object.fromEntries(space.axes.map((axis) => [axis, () => lay(axis)])),
+    ...(hasDirections && {
+      axis: Object.fromEntries(space.axes.map((axis) => [axis, () => view(axis)])),
       sum: { s: () => assign(model, { total: !scene.total }) },
     }),
     colours: { l: () => assign(model, { log: !model.get("log") }) },
@@ -195,7 +233,7 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
   });
   const row = element("div", { class: "calolab-controls" }, slicer.node);
   return {
-    controls: turns ? [along.node, what.node, colour.node] : [colour.node],
+    controls: hasDirections ? [along.node, what.node, colour.node] : [colour.node],
     body: [
       element("div", { class: "calolab-panels" }, ...figures),
       bar.node,
@@ -203,8 +241,11 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
       ...(space.hasDepth ? [row, strip.node] : []),
     ],
     keys,
-    show(facts) {
-      facts.forEach((text, which) => (lines[which].textContent = text));
+    /** @param {string[]} captions */
+    show(captions) {
+      captions.forEach((text, which) => {
+        lines[which].textContent = text;
+      });
       show();
     },
     remove() {

@@ -1,4 +1,4 @@
-"""The traits of widgets that show slices: which axis, which slice, which colours; slicing.js is the other half."""
+"""Traits of the widgets that display slices; slicing.js is the JavaScript side."""
 
 from __future__ import annotations
 
@@ -10,36 +10,39 @@ from calolab.widgets.shared.traits import one_of, within
 
 
 class Slicing(traitlets.HasTraits):
-    """Axis, position and colours of a slice, held to what the space has; `slices` is set before the traits are."""
+    """Axis, position and colours of a slice, validated against the space; `slices` must be set before the traits."""
 
-    axis = traitlets.Unicode(help="the axis along which the slices follow each other").tag(sync=True)
+    axis = traitlets.Unicode(help="the axis perpendicular to the slices").tag(sync=True)
     position = traitlets.Int(help="index of the slice along `axis`").tag(sync=True)
     log = traitlets.Bool(True, help="logarithmic colours").tag(sync=True)
-    total = traitlets.Bool(False, help="the sum over all slices instead of one").tag(sync=True)
-    # Number of slices along each axis that can be cut.
+    total = traitlets.Bool(False, help="the sum over all slices instead of a single one").tag(sync=True)
+    # Number of slices along each axis.
     slices: dict[str, int]
 
     @traitlets.validate("axis")
-    def _known_axis(self, proposal):
+    def _validate_axis(self, proposal):
         return one_of("axis", proposal.value, self.slices)
 
     @traitlets.validate("position")
-    def _position_on_axis(self, proposal):
+    def _validate_position(self, proposal):
         return within("position", proposal.value, self.slices[self.axis])
 
     @traitlets.validate("total")
-    def _summable(self, proposal):
+    def _validate_total(self, proposal):
         if proposal.value and len(self.slices) == 1:
-            raise traitlets.TraitError("total=True needs slices of one shape: they differ in this space.")
+            raise traitlets.TraitError("total=True requires slices of the same shape; in this space they differ.")
         return proposal.value
 
     @traitlets.observe("axis")
-    def _keep_on_axis(self, _):
+    def _limit_position(self, _):
         self.position = min(self.position, self.slices[self.axis] - 1)
 
 
 def slice_energies(sample: Sample) -> dict[str, np.ndarray]:
-    """Mean energy in each slice of a sample, for every axis that can be cut: all, or the depth where layers differ."""
+    """Mean of the sum over each slice of a sample, by axis, in units of the space.
+
+    All axes are included, or the depth only if the layers differ from each other; an image without depth has one slice.
+    """
     space = sample.space
     if not space.has_depth:
         return {space.axes[-1]: np.zeros(1)}

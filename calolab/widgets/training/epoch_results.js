@@ -1,25 +1,47 @@
-// What the epochs of a training left: a score with its floor and the best epoch, and an event generated after each.
+// Results of a training's epochs: a score with its floor and the best epoch, and an event generated after each epoch.
 
+/** @import { Axes, Look, Model, Pen } from "../shared/types.js" */
+
+import { axes, ticks } from "../shared/axes.js";
+import { surface } from "../shared/canvas.js";
+import { drawCells, floats } from "../shared/cells.js";
 import { colourScale, scaleTop } from "../shared/colours.js";
-import { axes, clipped, number, surface, ticks } from "../shared/drawing.js";
 import { assign, dropdown, element, slider } from "../shared/controls.js";
-import { dot } from "./loss_chart.js";
-import { drawCells } from "../shared/cells.js";
+import { number } from "../shared/numbers.js";
+import { clipped, dot, last, line } from "../shared/shapes.js";
 
-/** The panels of a model; `showScores()` and `showEvents()` after its traits have changed. */
+/** @typedef {{
+ *   score: string,
+ *   scores: Record<string, (number | null)[]>,
+ *   floors: Record<string, (number | null)[]>,
+ *   score_epochs: number[],
+ *   judged_by: string,
+ *   best_epoch: number | null,
+ *   plane: Axes & { edges: [number[], number[]], rows_first: boolean, note: string, unit: string },
+ *   events: DataView<ArrayBuffer>,
+ *   event_epochs: number[],
+ *   event_epoch: number,
+ *   labels: string,
+ * }} EpochTraits
+ */
+
+/** The panels; `showScores()` and `showEvents()` after the traits have changed.
+ *
+ * @param {Model<EpochTraits>} model
+ */
 export function epochResults(model) {
   const scoring = element("figcaption", {});
   const chart = surface("physics score against epochs", "calolab-scores", drawScores);
   const scoreChoice = dropdown({ label: "score", onpick: (score) => assign(model, { score }) });
   const captions = [element("figcaption", {}), element("figcaption", {})];
   const panels = captions.map((_, k) =>
-    surface(k ? "generated event" : "reference event", "calolab-snapshot", (...place) => drawEvent(k, ...place)),
+    surface(k ? "generated event" : "reference event", "calolab-snapshot", (...canvas) => drawEvent(k, ...canvas)),
   );
   const epochSlider = slider({
     label: "after epoch",
-    title: "the epoch after which the shown event was generated",
+    title: "the epoch after which the displayed event was generated",
     describe: (place) => String(model.get("event_epochs")[place] ?? ""),
-    // At its end it follows the training.
+    // At its end, the slider follows the training.
     onmove: (place) =>
       assign(model, {
         event_epoch: place === model.get("event_epochs").length - 1 ? 0 : model.get("event_epochs")[place],
@@ -29,11 +51,12 @@ export function epochResults(model) {
   const figures = panels.map((panel, k) => element("figure", {}, captions[k], panel.node));
   const root = element("div", { class: "calolab-epochs" }, scores, ...figures);
   const controls = element("div", { class: "calolab-controls" }, scoreChoice.node, epochSlider.node);
+  /** @type {Float32Array[]} */
   let images = [];
 
-  const values = (name) => model.get("scores")[name] ?? [];
-  const floors = (name) => model.get("floors")[name] ?? [];
-  const words = (name) => name.replaceAll("_", " ");
+  const values = (/** @type {string} */ name) => model.get("scores")[name] ?? [];
+  const floors = (/** @type {string} */ name) => model.get("floors")[name] ?? [];
+  const title = (/** @type {string} */ name) => name.replaceAll("_", " ");
 
   function showScores() {
     const [name, epochs] = [model.get("score"), model.get("score_epochs")];
@@ -42,46 +65,54 @@ export function epochResults(model) {
     scoreChoice.node.hidden = names.length < 2;
     scoreChoice.show(
       name,
-      names.map((one) => [one, one === model.get("judged_by") ? `${words(one)} (selects the best epoch)` : words(one)]),
+      names.map((one) => {
+        const note = one === model.get("judged_by") ? " (selects the best epoch)" : "";
+        return [one, `${title(one)}${note}`];
+      }),
     );
     const latest = `latest ${number(values(name).at(-1) ?? NaN)}`;
     const floor = floors(name).at(-1);
     const best = bestOf(name);
     scoring.replaceChildren(
-      element("b", {}, words(name)),
-      [latest, best == null ? "" : `best ${number(values(name)[best])} after epoch ${epochs[best]}`]
+      element("b", {}, title(name)),
+      [latest, best == null ? "" : `best ${number(values(name)[best] ?? NaN)} after epoch ${epochs[best]}`]
         .concat(floor == null ? [] : [`floor ${number(floor)}`])
         .filter(Boolean)
         .join(", "),
     );
-    showWhether();
+    showOrHide();
     chart.redraw();
   }
 
+  /** @param {string} name */
   const bestOf = (name) => {
-    const place = model.get("score_epochs").indexOf(model.get("best_epoch"));
+    const place = model.get("score_epochs").indexOf(model.get("best_epoch") ?? 0);
     return name === model.get("judged_by") && place >= 0 ? place : null;
   };
 
-  function showWhether() {
-    figures.forEach((figure) => (figure.hidden = !model.get("event_epochs").length));
+  function showOrHide() {
+    figures.forEach((figure) => {
+      figure.hidden = !model.get("event_epochs").length;
+    });
     epochSlider.node.hidden = model.get("event_epochs").length < 2;
     root.hidden = scores.hidden && figures[0].hidden;
     controls.hidden = scoreChoice.node.hidden && epochSlider.node.hidden;
   }
 
+  /** @param {Pen} pen @param {number} width @param {number} height @param {Look} look */
   function drawScores(pen, width, height, look) {
     const [name, epochs] = [model.get("score"), model.get("score_epochs")];
-    const [found, floor] = [values(name), floors(name)];
-    const usable = [...found, ...floor].filter(Number.isFinite);
-    if (!usable.length) return;
+    const [scores, floor] = [values(name), floors(name)];
+    const finite = [...scores, ...floor].filter((value) => value != null);
+    if (!finite.length) return;
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
-    const [low, high] = [Math.min(0, ...usable), Math.max(...usable)];
-    const along = { low: Math.max(epochs[0] - 1, 0), high: epochs.at(-1) + 1, label: "epoch" };
-    along.ticks = ticks(along, Math.max(2, Math.round(width / 90))).filter(Number.isInteger);
-    const vertical = { low, high: high + 0.08 * (high - low) || 1, label: words(name) };
+    const [low, high] = [Math.min(0, ...finite), Math.max(...finite)];
+    const range = { low: Math.max(epochs[0] - 1, 0), high: last(epochs) + 1 };
+    const whole = ticks(range, Math.max(2, Math.round(width / 90))).filter(Number.isInteger);
+    const along = { ...range, label: "epoch", ticks: whole };
+    const vertical = { low, high: high + 0.08 * (high - low) || 1, label: title(name) };
     const at = axes(pen, box, along, vertical, look);
-    const trace = (column) => {
+    const trace = (/** @type {(number | null)[]} */ column) => {
       pen.beginPath();
       column.forEach((value, k) => value != null && pen.lineTo(at.x(epochs[k]), at.y(value)));
       pen.stroke();
@@ -90,49 +121,47 @@ export function epochResults(model) {
       pen.strokeStyle = look.reference;
       pen.lineWidth = 1.5;
       pen.setLineDash([6, 4]);
-      // Of a single epoch, too, the floor is a line.
-      const last = floor.findLast((value) => value != null);
-      if (last != null && floor.length === 1) {
-        pen.beginPath();
-        pen.moveTo(box.left, at.y(last));
-        pen.lineTo(box.right, at.y(last));
-        pen.stroke();
-      } else trace(floor);
+      // Also for a single epoch, the floor is a line.
+      const latest = floor.findLast((value) => value != null);
+      if (latest != null && floor.length === 1) line(pen, box.left, at.y(latest), box.right, at.y(latest));
+      else trace(floor);
       pen.setLineDash([]);
-      if (last != null) {
+      if (latest != null) {
+        const isBelow = at.y(latest) > box.top + 24;
         pen.fillStyle = look.reference;
         pen.font = look.font(11);
         pen.textAlign = "left";
-        pen.textBaseline = at.y(last) > box.top + 24 ? "bottom" : "top";
-        pen.fillText("floor: real against real", box.left + 6, at.y(last) + (at.y(last) > box.top + 24 ? -3 : 4));
+        pen.textBaseline = isBelow ? "bottom" : "top";
+        pen.fillText("floor: real against real", box.left + 6, at.y(latest) + (isBelow ? -3 : 4));
       }
       pen.strokeStyle = look.generated;
       pen.fillStyle = look.generated;
       pen.lineWidth = 2;
-      trace(found);
-      found.forEach((value, k) => value != null && dot(pen, at.x(epochs[k]), at.y(value), found.length < 40 ? 3 : 1.5));
+      trace(scores);
+      const radius = scores.length < 40 ? 3 : 1.5;
+      scores.forEach((value, k) => value != null && dot(pen, at.x(epochs[k]), at.y(value), radius));
       const best = bestOf(name);
-      if (best != null) {
+      const score = best == null ? null : scores[best];
+      if (best != null && score != null) {
         pen.lineWidth = 2;
         pen.beginPath();
-        pen.arc(at.x(epochs[best]), at.y(found[best]), 7, 0, 2 * Math.PI);
+        pen.arc(at.x(epochs[best]), at.y(score), 7, 0, 2 * Math.PI);
         pen.stroke();
       }
     });
   }
 
   function showEvents() {
-    const bytes = model.get("events");
-    const all = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    const all = floats(model.get("events"));
     const edges = model.get("plane").edges;
     const size = edges ? (edges[0].length - 1) * (edges[1].length - 1) : 1;
     images = Array.from({ length: all.length / size }, (_, k) => all.subarray(k * size, (k + 1) * size));
     const epochs = model.get("event_epochs");
-    const chosen = epochs.indexOf(model.get("event_epoch"));
-    const place = chosen < 0 ? epochs.length - 1 : chosen;
+    const selected = epochs.indexOf(model.get("event_epoch"));
+    const place = selected < 0 ? epochs.length - 1 : selected;
     epochSlider.show(place, 0, epochs.length - 1);
     images = images.length ? [images[0], images[place + 1]] : [];
-    const facts = (cells) => {
+    const caption = (/** @type {Float32Array} */ cells) => {
       const { note, unit } = model.get("plane");
       const total = cells.reduce((sum, value) => sum + value, 0);
       return [unit ? `${note ? "" : "sum "}${number(total)} ${unit}` : "", note].filter(Boolean).join(", ");
@@ -141,24 +170,28 @@ export function epochResults(model) {
       captions[0].replaceChildren(element("b", { class: "calolab-reference" }, "reference"), model.get("labels"));
       captions[1].replaceChildren(
         element("b", { class: "calolab-generated" }, `generated after epoch ${epochs[place]}`),
-        "same noise in every epoch",
+        "same latent vector in every epoch",
       );
-      images.forEach((cells, k) => captions[k].append(element("br"), facts(cells)));
+      images.forEach((cells, k) => captions[k].append(element("br"), caption(cells)));
     }
-    showWhether();
+    showOrHide();
     panels.forEach((panel) => panel.redraw());
   }
 
+  /** @param {number} which @param {Pen} pen @param {number} width @param {number} height @param {Look} look */
   function drawEvent(which, pen, width, height, look) {
     const cells = images[which];
     if (!cells) return;
     const space = model.get("plane");
-    // One scale for both, which the reference sets. Only maps have negative cells, and no decades to show.
+    // One scale for both, set by the reference. Negative cells occur in maps only, which need no logarithmic scale.
     const signed = Math.min(...images[0]) < 0;
-    const [reference, generated] = images.map((one) => Math.max(...(signed ? one.map(Math.abs) : one)));
+    const [reference, generated] = images.map((one) =>
+      Math.max(...(signed ? one.map((value) => Math.abs(value)) : one)),
+    );
     const colours = colourScale(scaleTop(reference, generated), !signed, { signed });
     const [[columns, rows], [columnAxis, rowAxis]] = [space.edges, space.axes];
-    drawCells(pen, width, height, { columns, rows, columnAxis, rowAxis, down: space.rows_first }, cells, colours, space, look);
+    const grid = { columns, rows, columnAxis, rowAxis, down: space.rows_first };
+    drawCells(pen, width, height, grid, cells, colours, space, look);
   }
 
   return {

@@ -1,37 +1,70 @@
-// The losses of a training step by step, each with a colour and a dash of its own, and the legend that chooses them.
+// The losses of a training at each step, each with its colour and dash, and the legend that selects them.
 
-import { axes, clipped, fineTicks, line, number, surface, ticks } from "../shared/drawing.js";
+/** @import { Look, Model, Pen } from "../shared/types.js" */
+
+import { axes, fineTicks, ticks } from "../shared/axes.js";
+import { surface } from "../shared/canvas.js";
+import { floats } from "../shared/cells.js";
 import { assign, chips, element, logChoice } from "../shared/controls.js";
+import { number } from "../shared/numbers.js";
+import { clipped, dot, line } from "../shared/shapes.js";
 
-/** The losses of a model; `show()` after its traits have changed. */
+/** The fields of `plots.training.Style`.
+ *
+ * @typedef {{ name: string, text: string, group: string, colour: number, dash: number }} Style
+ */
+
+/** @typedef {{
+ *   losses: DataView<ArrayBuffer>,
+ *   styles: Style[],
+ *   dashes: number[][],
+ *   shown: string[],
+ *   log: boolean,
+ *   steps_per_point: number,
+ * }} LossTraits
+ */
+
+/** The chart of the losses with its legend; `show()` after the traits have changed.
+ *
+ * @param {Model<LossTraits>} model
+ */
 export function lossChart(model) {
   const legend = element("div", { class: "calolab-legends", role: "group", "aria-label": "losses" });
   const readout = element("output", { class: "calolab-readout" });
   const chart = surface("losses against training steps", "calolab-profile calolab-losses", drawLosses);
   const scaleChoice = logChoice(model);
+  /** Step and losses of each point.
+   *
+   * @type {number[][]}
+   */
   let rows = [];
+  /** @type {number | null} */
   let hovered = null;
-  let pick = null;
+  /** The point at a pixel, once the chart has been drawn.
+   *
+   * @type {((pixel: number) => number) | null}
+   */
+  let pointAt = null;
   let listed = "";
 
-  chart.node.addEventListener("pointermove", (event) => hover(rows.length && pick ? pick(event.offsetX) : null));
+  chart.node.addEventListener("pointermove", (event) => hover(rows.length && pointAt ? pointAt(event.offsetX) : null));
   chart.node.addEventListener("pointerleave", () => hover(null));
 
-  function hover(place) {
-    hovered = place;
+  /** @param {number | null} point */
+  function hover(point) {
+    hovered = point;
     chart.redraw();
-    tell();
+    showReadout();
   }
 
-  const drawn = () =>
+  const drawnLosses = () =>
     model
       .get("styles")
       .flatMap((style, k) => (model.get("shown").includes(style.name) ? [{ ...style, column: k + 1 }] : []));
 
-  /** Read the model's losses again. */
+  /** Display the current losses. */
   function show() {
-    const bytes = model.get("losses");
-    const numbers = new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.byteLength));
+    const numbers = floats(model.get("losses"));
     const width = model.get("styles").length + 1;
     rows = Array.from({ length: numbers.length / width }, (_, k) =>
       Array.from(numbers.subarray(k * width, (k + 1) * width)),
@@ -39,10 +72,10 @@ export function lossChart(model) {
     scaleChoice.show(model.get("log"));
     showLegend();
     chart.redraw();
-    tell();
+    showReadout();
   }
 
-  // Replaced only when it changes: a box that is replaced between press and release would miss the click.
+  // Replaced only if it has changed: a check box that is replaced between press and release would miss the click.
   function showLegend() {
     const [styles, shown] = [model.get("styles"), model.get("shown")];
     const key = JSON.stringify([styles, shown]);
@@ -73,9 +106,14 @@ export function lossChart(model) {
     );
   }
 
-  const thickness = ({ dash }) => (dash === 0 ? 2.2 : 1.7);
-  const dashOf = (style) => model.get("dashes")[style.dash].map((length) => length * thickness(style));
+  const thickness = (/** @type {Style} */ { dash }) => (dash === 0 ? 2.2 : 1.7);
+  const dashOf = (/** @type {Style} */ style) =>
+    model.get("dashes")[style.dash].map((length) => length * thickness(style));
 
+  /** The line of a loss in the legend.
+   *
+   * @param {Style} style
+   */
   function keyLine(style) {
     const node = element("span", { "aria-hidden": "true", style: "display: contents" });
     const dash = dashOf(style).join(" ");
@@ -85,21 +123,21 @@ export function lossChart(model) {
     return node;
   }
 
+  /** @param {Pen} pen @param {number} width @param {number} height @param {Look} look */
   function drawLosses(pen, width, height, look) {
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
     const log = model.get("log");
-    const usable = (value) => Number.isFinite(value) && (!log || value > 0);
-    const values = drawn()
+    const isDrawable = (/** @type {number} */ value) => Number.isFinite(value) && (!log || value > 0);
+    const values = drawnLosses()
       .flatMap(({ column }) => rows.map((row) => row[column]))
-      .filter(usable);
-    pick = null;
+      .filter(isDrawable);
+    pointAt = null;
     if (!values.length) {
       pen.fillStyle = look.faint;
       pen.font = look.font(13);
       pen.textAlign = "center";
-      const negative = rows.length && drawn().length;
-      const words = negative ? "no positive value: choose the linear scale" : "choose a loss above";
-      pen.fillText(rows.length ? words : "no step done yet", width / 2, height / 2);
+      const reason = drawnLosses().length ? "no positive value: select the linear scale" : "select a loss above";
+      pen.fillText(rows.length ? reason : "no step completed yet", width / 2, height / 2);
       return;
     }
     const [low, high] = values.reduce(
@@ -109,17 +147,23 @@ export function lossChart(model) {
     const vertical = log
       ? { low: low / 1.3, high: high * 1.3, log }
       : { low: Math.min(0, low * 1.06), high: Math.max(high * 1.06, 0) || 1 };
-    const along = { low: 0, high: Math.max(rows.at(-1)[0], 2) };
+    const along = { low: 0, high: Math.max(rows[rows.length - 1][0], 2) };
     const whole = ticks(along, Math.max(2, Math.round(width / 90))).filter(Number.isInteger);
-    const at = axes(pen, box, { ...along, label: stepText(), ticks: whole }, { ...vertical, label: "loss", ticks: fineTicks(vertical) }, look);
-    pick = (pixel) =>
+    const at = axes(
+      pen,
+      box,
+      { ...along, label: stepText(), ticks: whole },
+      { ...vertical, label: "loss", ticks: fineTicks(vertical) },
+      look,
+    );
+    pointAt = (pixel) =>
       rows.reduce(
         (best, row, k) => (Math.abs(at.x(row[0]) - pixel) < Math.abs(at.x(rows[best][0]) - pixel) ? k : best),
         0,
       );
     clipped(pen, box, () => {
-      for (const style of drawn()) {
-        const points = rows.filter((row) => usable(row[style.column]));
+      for (const style of drawnLosses()) {
+        const points = rows.filter((row) => isDrawable(row[style.column]));
         pen.strokeStyle = look.series[style.colour];
         pen.fillStyle = look.series[style.colour];
         pen.lineWidth = thickness(style);
@@ -128,24 +172,29 @@ export function lossChart(model) {
         for (const row of points) pen.lineTo(at.x(row[0]), at.y(row[style.column]));
         pen.stroke();
         pen.setLineDash([]);
-        // Few points are marked: a line needs two.
+        // A few points are drawn as markers, too: a single one has no line.
         if (points.length < 30) points.forEach((row) => dot(pen, at.x(row[0]), at.y(row[style.column]), 3));
       }
-      if (hovered != null && rows[hovered]) {
+      const row = hovered == null ? null : rows[hovered];
+      if (row) {
         pen.strokeStyle = look.faint;
         pen.lineWidth = 1;
-        line(pen, at.x(rows[hovered][0]), box.top, at.x(rows[hovered][0]), box.bottom);
+        line(pen, at.x(row[0]), box.top, at.x(row[0]), box.bottom);
       }
     });
   }
 
   const stepText = () =>
-    model.get("bucket") > 1 ? `training step (each point: mean of ${model.get("bucket")} steps)` : "training step";
+    model.get("steps_per_point") > 1
+      ? `training step (each point: mean of ${model.get("steps_per_point")} steps)`
+      : "training step";
 
-  function tell() {
+  function showReadout() {
     const row = hovered == null ? null : rows[hovered];
-    const found = row && drawn().map(({ name, column }) => `${name.replaceAll("_", " ")} ${number(row[column], 4)}`);
-    readout.textContent = row ? `step ${number(row[0], 6)} · ${found.join(" · ")}` : "";
+    const values = row
+      ? drawnLosses().map(({ name, column }) => `${name.replaceAll("_", " ")} ${number(row[column], 4)}`)
+      : [];
+    readout.textContent = row ? `step ${number(row[0], 6)} · ${values.join(" · ")}` : "";
   }
 
   return {
@@ -153,11 +202,4 @@ export function lossChart(model) {
     show,
     remove: chart.remove,
   };
-}
-
-/** A filled circle. */
-export function dot(pen, x, y, radius) {
-  pen.beginPath();
-  pen.arc(x, y, radius, 0, 2 * Math.PI);
-  pen.fill();
 }

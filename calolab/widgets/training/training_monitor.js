@@ -1,30 +1,55 @@
-// TrainingMonitor: a bar for each rank, the losses step by step, what each epoch left, and a Stop button.
+// TrainingMonitor: a progress bar for each rank, the losses of each step, the results of each epoch, and a Stop button.
 
-import { number } from "../shared/drawing.js";
+/** @import { RenderContext } from "../shared/types.js" */
+/** @import { EpochTraits } from "./epoch_results.js" */
+/** @import { LossTraits } from "./loss_chart.js" */
+
 import { assign, button, element, watch } from "../shared/controls.js";
-import { epochResults } from "./epoch_results.js";
 import { frame } from "../shared/frame.js";
-import { lossChart } from "./loss_chart.js";
+import { number } from "../shared/numbers.js";
 import { clock, duration } from "../shared/times.js";
+import { epochResults } from "./epoch_results.js";
+import { lossChart } from "./loss_chart.js";
 
-const QUIET = 20_000; // milliseconds without a word from the kernel after which the monitor says so
+/** @typedef {{
+ *   rank: number,
+ *   epoch: number,
+ *   epochs: number,
+ *   step: number,
+ *   steps: number,
+ *   samples_per_second: number,
+ * }} Progress
+ */
 
+/** @typedef {EpochTraits & LossTraits & {
+ *   status: string,
+ *   message: string,
+ *   noun: string,
+ *   ranks: Progress[],
+ *   elapsed: number,
+ *   remaining: number | null,
+ * }} Traits
+ */
+
+const SILENCE = 20_000; // time without an update from the kernel after which the monitor displays this [ms]
+
+/** @param {RenderContext<Traits>} context */
 function render({ model, el }) {
   const state = element("b", { class: "calolab-status" });
   const pace = element("span", { class: "calolab-grow", role: "timer" });
   const stop = button({
     label: "Stop",
-    title: "stop all ranks after their running step",
+    title: "stop all ranks after the current step",
     className: "calolab-stop",
-    onpress: halt,
+    onpress: requestStop,
   });
   const bars = element("div", { class: "calolab-bars" });
   const message = element("pre", { class: "calolab-message", role: "alert" });
   const losses = lossChart(model);
   const epochs = epochResults(model);
-  let heard = Date.now();
-  let told = Date.now(); // when the time left was told
-  let asked = false; // whether Stop was pressed; the kernel may hear it later
+  let received = Date.now(); // time of the last update
+  let estimated = Date.now(); // time of the last estimate of the remaining time
+  let requested = false; // whether Stop was pressed; the kernel may receive it later
 
   frame(
     el,
@@ -36,8 +61,8 @@ function render({ model, el }) {
     ...epochs.nodes,
   );
 
-  function halt() {
-    asked = true;
+  function requestStop() {
+    requested = true;
     showState();
     model.send({ type: "stop" });
   }
@@ -69,16 +94,16 @@ function render({ model, el }) {
     );
   }
 
-  // Between kernel updates the browser advances the clock.
+  // Between updates from the kernel, the browser advances the clock.
   function showClock() {
     const status = model.get("status");
     const running = ["running", "stopping"].includes(status);
-    const silent = running && Date.now() - heard > QUIET;
-    const elapsed = model.get("elapsed") + (running ? (Date.now() - heard) / 1000 : 0);
+    const silent = running && Date.now() - received > SILENCE;
+    const elapsed = model.get("elapsed") + (running ? (Date.now() - received) / 1000 : 0);
     pace.textContent = [
       duration(elapsed),
       status === "running" ? expected() : "",
-      silent ? `nothing heard from the kernel since ${clock(heard / 1000)}` : "",
+      silent ? `no update from the kernel since ${clock(received / 1000)}` : "",
     ]
       .filter(Boolean)
       .join(", ");
@@ -89,37 +114,37 @@ function render({ model, el }) {
     const [first, remaining] = [model.get("ranks")[0], model.get("remaining")];
     if (!first) return "preparing: the first step also compiles the networks";
     if (first.epoch + 1 >= first.epochs && first.step + 1 >= first.steps) return "finishing";
-    if (remaining == null) return "estimating the time left";
-    return `about ${duration(remaining - (Date.now() - told) / 1000)} left`;
+    if (remaining == null) return "estimating the remaining time";
+    return `about ${duration(remaining - (Date.now() - estimated) / 1000)} left`;
   }
 
   function showState() {
     const status = model.get("status");
     state.textContent = status;
     state.dataset.status = status;
-    asked &&= status === "running";
-    stop.disabled = asked || status !== "running";
-    stop.textContent = asked || status === "stopping" ? "Stopping …" : "Stop";
+    requested &&= status === "running";
+    stop.disabled = requested || status !== "running";
+    stop.textContent = requested || status === "stopping" ? "Stopping …" : "Stop";
     message.textContent = model.get("message");
     message.hidden = !message.textContent;
     showBars();
     showClock();
   }
 
-  function hear() {
-    heard = Date.now();
+  function update() {
+    received = Date.now();
     showState();
   }
 
-  function hearTimeLeft() {
-    told = Date.now();
+  function updateRemaining() {
+    estimated = Date.now();
     showClock();
   }
 
   const timer = setInterval(showClock, 500);
   const unwatch = [
-    watch(model, ["status", "ranks", "message", "elapsed", "noun"], hear),
-    watch(model, ["remaining"], hearTimeLeft),
+    watch(model, ["status", "ranks", "message", "elapsed", "noun"], update),
+    watch(model, ["remaining"], updateRemaining),
     watch(model, ["losses", "styles", "shown", "log"], losses.show),
     watch(model, ["scores", "floors", "score", "score_epochs", "best_epoch", "judged_by"], epochs.showScores),
     watch(model, ["events", "event_epochs", "event_epoch", "labels", "plane"], epochs.showEvents),
@@ -130,7 +155,7 @@ function render({ model, el }) {
   epochs.showEvents();
   return () => {
     clearInterval(timer);
-    unwatch.forEach((end) => end());
+    unwatch.forEach((stopWatching) => stopWatching());
     losses.remove();
     epochs.remove();
   };

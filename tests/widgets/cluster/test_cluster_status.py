@@ -1,4 +1,4 @@
-"""ClusterStatus over real engines: what they do and use, Restart and Stop."""
+"""ClusterStatus with real engines: their state, memory and load, Restart and Stop."""
 
 import threading
 
@@ -30,14 +30,14 @@ def shown(engines):
     wait_for(lambda: not threads())
 
 
-def test_it_shows_engines_and_what_they_use(engines, shown):
+def test_it_displays_engines_with_memory_and_load(engines, shown):
     assert (shown.name, shown.state, shown.launcher, shown.size) == ("watched", "running", "local", 1)
     (engine,) = shown.engines
     assert (engine["id"], engine["rank"], engine["state"]) == (engines.ids[0], 0, "idle")
     assert engine["host"] and 1e7 < engine["memory"] < 1e11 and engine["load"] < 1.5
 
 
-def test_a_busy_engine_is_shown_busy_and_not_disturbed(engines, shown, tmp_path):
+def test_a_busy_engine_is_displayed_as_busy_and_not_interrupted(engines, shown, tmp_path):
     def work(signal):
         import os
 
@@ -63,27 +63,27 @@ def test_restart_gives_new_engines(engines, shown):
 
     before = engines.client[:].apply_sync(process)
     shown._handle_custom_msg({"type": "restart"}, [])
-    # A second click meanwhile does nothing more.
+    # A second click meanwhile is ignored.
     shown._handle_custom_msg({"type": "stop"}, [])
-    assert shown.doing == "restart"
-    wait_for(lambda: not shown.doing)
-    assert shown.message == "" and shown.done.startswith("restarted in")
+    assert shown.action == "restart"
+    wait_for(lambda: not shown.action)
+    assert shown.message == "" and shown.result.startswith("restarted in")
     assert engines.client[:].apply_sync(process) != before
     wait_for(lambda: shown.state == "running" and len(shown.engines) == 1)
 
 
-def test_stop_stops_it_and_a_failure_is_told(engines, shown):
+def test_stop_stops_it_and_a_failure_is_displayed(engines, shown):
     shown._handle_custom_msg({"type": "stop"}, [])
-    wait_for(lambda: not shown.doing)
-    assert shown.done.startswith("Stopped cluster 'watched'")
+    wait_for(lambda: not shown.action)
+    assert shown.result.startswith("Stopped cluster 'watched'")
     wait_for(lambda: shown.state == "not running")
     assert cluster.status("watched").state == "not running" and shown.engines == []
     shown._handle_custom_msg({"type": "restart"}, [])
     wait_for(lambda: shown.message)
     assert "restart failed: RuntimeError: No cluster 'watched' is running" in shown.message
-    # The next look at the cluster leaves it there.
-    looked = shown.looked
-    wait_for(lambda: shown.looked > looked)
+    # The next update does not clear it.
+    updated = shown.updated
+    wait_for(lambda: shown.updated > updated)
     assert shown.message.startswith("restart failed")
 
 

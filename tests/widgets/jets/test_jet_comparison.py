@@ -31,7 +31,7 @@ def test_histograms_are_those_of_the_jets(real, generated):
         assert np.allclose(shown[role]["contents"], counts / 40) and shown[role]["contents"][0] > 0
         assert np.allclose(shown[role]["errors"], np.sqrt(counts) / 40)
     masses = variable(widget, "summed_mass")
-    # The event without jets stays, with mass zero, in the first bin.
+    # The event without jets is included in the first bin, with mass zero.
     inside = found["reference"].summed_mass < masses["edges"][1]
     assert masses["reference"]["contents"][0] == pytest.approx(inside.mean()) and inside[0]
     assert all(sum(one[role]["contents"]) == pytest.approx(1) for one in (shown, masses) for role in found)
@@ -100,7 +100,7 @@ def test_generated_pileup_is_compared_with_real_pileup(real, generated):
     assert set(widget.distributions["events"]) == {"reference", "alone"} and widget.scene["names"] == ["reference"]
 
 
-def test_what_was_clustered_is_kept(real, generated):
+def test_clustered_events_are_kept(real, generated):
     calls = []
 
     def counted(events, mu, seed):
@@ -178,8 +178,8 @@ def test_a_bad_generator_does_not_hide_the_real_events(real, factor):
         span = own["edges"][-1] - own["edges"][0]
         assert np.diff(shown["edges"]) == pytest.approx(np.diff(own["edges"])[0])
         assert span <= shown["edges"][-1] - shown["edges"][0] <= 2 * span
-        # Of the generated events nothing is lost: what lies beyond is counted and stands in the last bin.
-        values = widget._known[widget._views["generated"]].columns[name]
+        # No generated event is lost: those beyond the edges are counted and included in the last bin.
+        values = widget._clustered[widget._views["generated"]].columns[name]
         outside = np.mean(values > shown["edges"][-1])
         assert shown["generated"]["beyond"] == pytest.approx([0, outside])
         assert shown["generated"]["contents"][-1] >= outside and sum(shown["generated"]["contents"]) == pytest.approx(1)
@@ -206,16 +206,16 @@ def test_it_says_how_many_events_have_images(real, generated):
     assert np.frombuffer(zlib.decompress(widget.pictures), "<f4").size == 2 * 40 * 64 * 64
 
 
-def test_what_is_kept_is_bounded(real, monkeypatch):
-    monkeypatch.setattr("calolab.widgets.jets.jet_comparison.KEPT", 3)
+def test_the_number_of_clustered_sets_is_bounded(real, monkeypatch):
+    monkeypatch.setattr("calolab.widgets.jets.clustered_views.MAX_VIEWS", 3)
     widget = JetComparison(real, pileup=make_pileup, mus=range(0, 101, 20))
     widget.pileup = "real"
     for mu in (20, 40, 60, 80, 100):
         widget.mu = mu
-    assert len(widget._known) == 3 and widget.scene["choice"]["mu"] == 100
+    assert len(widget._clustered) == 3 and widget.scene["choice"]["mu"] == 100
 
 
-def test_a_source_that_fails_later_is_told_in_the_widget(real):
+def test_an_error_of_a_source_is_displayed_in_the_widget(real):
     def broken(events, mu, seed):
         if mu == 200:
             raise RuntimeError("out of memory")
@@ -229,7 +229,7 @@ def test_a_source_that_fails_later_is_told_in_the_widget(real):
     assert widget.message == "" and widget.distributions["choice"]["mu"] == 20
 
 
-def test_a_picture_is_left_for_pages_without_javascript(real, generated):
+def test_a_picture_represents_it_on_pages_without_javascript(real, generated):
     widget = JetComparison(real, generated, pileup=make_pileup, mus=[20])
     widget.pileup, widget.event = "real", 3
     assert widget._repr_png_()[0].startswith(b"\x89PNG")
@@ -270,17 +270,17 @@ def elsewhere(events=3):
         (lambda r: JetComparison(r, pileup=3), TypeError, "must be a function"),
         (lambda r: JetComparison(r, pileup=lambda n, mu, seed: elsewhere(n)), ValueError, "the real pile-up lies in"),
         (lambda r: JetComparison(r, pileup=lambda n, mu, seed: r), ValueError, "holds 40 events where 1 were expected"),
-        (lambda r: JetComparison(r, mus=[20, 10]), ValueError, "numbers from 0 on that rise"),
+        (lambda r: JetComparison(r, mus=[20, 10]), ValueError, "numbers of at least 0 in increasing order"),
         (lambda r: JetComparison(r, events=0), ValueError, "events must be at least 1"),
         (lambda r: JetComparison(r, images=0), ValueError, "images must be at least 1, received 0"),
         (lambda r: JetComparison(r, radius=-1), ValueError, "radius must be positive"),
     ],
 )
-def test_what_cannot_be_shown_is_refused(real, make, kind, message):
+def test_invalid_arguments_are_rejected(real, make, kind, message):
     with pytest.raises(kind, match=message):
         make(real)
 
 
-def test_showers_are_no_event_images(make_sample):
+def test_showers_are_rejected(make_sample):
     with pytest.raises(ValueError, match="images in eta and phi"):
         JetComparison(make_sample())

@@ -1,4 +1,4 @@
-"""JetComparison in a running kernel: first answers at once, the rest later, neighbours made ready."""
+"""JetComparison in an event loop: the first events immediately, the others later, neighbouring mu in advance."""
 
 import asyncio
 
@@ -20,8 +20,8 @@ async def settled(widget, steps=400):
     raise AssertionError(widget.distributions["events"])
 
 
-def test_in_a_running_loop_the_first_answer_comes_before_the_rest(real, generated, monkeypatch):
-    monkeypatch.setattr("calolab.widgets.jets.jet_comparison.PATIENCE", 0)
+def test_in_an_event_loop_the_first_events_are_displayed_before_the_others(real, generated, monkeypatch):
+    monkeypatch.setattr("calolab.widgets.jets.jet_comparison.FIRST_RESPONSE", 0)
 
     async def live():
         widget = JetComparison(make_events(200), make_events(200, seed=5))
@@ -40,7 +40,7 @@ def test_in_a_running_loop_the_first_answer_comes_before_the_rest(real, generate
         assert one.get("ks") == other.get("ks")
 
 
-def test_of_several_steps_of_mu_the_last_is_shown_and_its_neighbours_are_made_ready(real, generated):
+def test_of_several_steps_of_mu_the_last_is_displayed_and_its_neighbours_are_clustered_in_advance(real, generated):
     asked = []
 
     def counted(events, mu, seed):
@@ -53,26 +53,26 @@ def test_of_several_steps_of_mu_the_last_is_shown_and_its_neighbours_are_made_re
         asked.clear()
         for mu in (40, 60, 80, 100):
             widget.mu = mu
-        # Nothing was computed while the slider was drawn.
+        # Nothing was computed while the slider was moved.
         assert asked == [] and widget.scene["choice"]["mu"] != 100
         await settled(widget)
         assert {mu for mu, _ in asked} <= {100.0, 120.0, 80.0}
         for _ in range(400):
             await asyncio.sleep(0.02)
-            if widget._ahead() is None:
+            if widget._next_neighbour() is None:
                 break
         assert {mu for mu, _ in asked} == {60.0, 80.0, 100.0, 120.0, 140.0}
         known = len(asked)
         widget.mu = 120
-        # At once, all images included, and without the source.
+        # Immediately, with all images and without a call of the source.
         assert len(asked) == known and widget.scene["choice"]["mu"] == 120 and widget.scene["events"] == IMAGES
         widget.close()
 
     asyncio.run(live())
 
 
-def test_the_first_events_come_first_and_the_event_that_is_looked_at_stays(monkeypatch):
-    monkeypatch.setattr("calolab.widgets.jets.jet_comparison.PATIENCE", 0)
+def test_the_first_events_are_sent_first_and_the_displayed_event_stays(monkeypatch):
+    monkeypatch.setattr("calolab.widgets.jets.jet_comparison.FIRST_RESPONSE", 0)
     sent = []
 
     async def live():
@@ -86,11 +86,11 @@ def test_the_first_events_come_first_and_the_event_that_is_looked_at_stays(monke
         widget.close()
 
     asyncio.run(live())
-    # The images go once for an answer at once and once when all are there.
+    # The images are sent once for the first response and once when all are complete.
     assert sent == [(FIRST, IMAGES), (IMAGES, IMAGES)]
 
 
-def test_a_cell_that_chooses_and_shows_leaves_a_picture_of_its_choice(real, generated):
+def test_the_picture_of_a_cell_that_changes_the_choice_is_that_of_the_new_choice(real, generated):
     async def live():
         widget = JetComparison(real, generated, pileup=make_pileup, mus=[20, 200])
         widget.pileup, widget.mu = "real", 200

@@ -15,7 +15,7 @@ from tests.helpers import wait_for
 
 
 class Search:
-    """Trials with the interface of a `Search`; it notes who asks for what."""
+    """Trials with the interface of a `Search`; it records the calls."""
 
     metric, direction, folder, note = "ks_comb", "minimize", Path("scan"), ""
     space = {"lr": Real(1e-5, 1e-2, log=True), "optimizer": Choice("adam", "nadam")}
@@ -82,11 +82,11 @@ def make_dashboard():
 
 
 def ask(dashboard, **content):
-    """Click, and wait for the answer."""
-    known = len(dashboard.answers)
+    """Click, and wait for the result."""
+    known = len(dashboard.actions)
     dashboard._handle_custom_msg({"id": f"click {known}", **content}, [])
-    wait_for(lambda: len(dashboard.answers) > known)
-    return dashboard.answers[-1]
+    wait_for(lambda: len(dashboard.actions) > known)
+    return dashboard.actions[-1]
 
 
 def test_it_opens_with_the_whole_history(make_dashboard):
@@ -95,7 +95,7 @@ def test_it_opens_with_the_whole_history(make_dashboard):
     assert [row["number"] for row in state["rows"]] == list(range(40))
     assert {row["count"] for row in state["rows"]} == {5} and len(state["curves"]) == 40 * 5 * 2 * 4
     assert (dashboard.objective, dashboard.metric, dashboard.title) == ("ks_comb", "ks_comb", "scan")
-    assert dashboard.asked == 6
+    assert dashboard.requested == 6
     assert [one["name"] for one in dashboard.space] == ["lr", "optimizer"]
 
 
@@ -111,7 +111,7 @@ def test_the_thread_sends_only_what_has_changed(make_dashboard):
     assert [row["number"] for row in dashboard.changed["rows"]] == [7]
     sent = {key: value for key, value in dashboard.changed.items() if key != "curves"}
     assert len(json.dumps(sent)) < 1000 and len(dashboard.changed["curves"]) == 8
-    # Who opens the page later gets everything at once, and knows up to where.
+    # A page that is opened later gets all trials and the serial number of the latest change.
     state = dashboard.get_state("trials")["trials"]
     assert state["serial"] == serial + 1 and state["rows"][7]["count"] == 4
 
@@ -123,7 +123,7 @@ def test_the_thread_follows_the_search_and_ends_with_the_widget(make_dashboard):
     wait_for(lambda: dashboard.changed)
     search.status = "finished"
     wait_for(lambda: dashboard.status == "finished")
-    # It goes on: a finished search can be promoted.
+    # The thread continues: trials of a finished search can be promoted.
     assert len(watchers()) == 1
     dashboard.close()
     wait_for(lambda: not watchers())
@@ -132,30 +132,30 @@ def test_the_thread_follows_the_search_and_ends_with_the_widget(make_dashboard):
 def test_clicks_call_the_search_outside_the_main_thread(make_dashboard):
     search = Search()
     dashboard = make_dashboard(search)
-    answer = ask(dashboard, type="act", action="stop", trial=1)
-    assert (answer["asked"], answer["told"], answer["failed"]) == ("Stop trial 1", "trial 1 is stopped", False)
-    answer = ask(dashboard, type="act", action="restart", trial=2)
-    assert answer["asked"] == "Restart trial 2"
-    answer = ask(dashboard, type="act", action="stop", trial=None)
-    assert answer["asked"] == "Stop the search"
+    action = ask(dashboard, type="act", action="stop", trial=1)
+    assert (action["request"], action["result"], action["failed"]) == ("Stop trial 1", "trial 1 is stopped", False)
+    action = ask(dashboard, type="act", action="restart", trial=2)
+    assert action["request"] == "Restart trial 2"
+    action = ask(dashboard, type="act", action="stop", trial=None)
+    assert action["request"] == "Stop the search"
     assert search.calls == [("stop", 1, False), ("restart", 2, False), ("stop", None, False)]
     assert {trial.status for trial in search.trials} == {"stopped"}
 
 
-def test_what_goes_wrong_is_told(make_dashboard):
+def test_errors_are_displayed(make_dashboard):
     dashboard = make_dashboard(Search())
-    answer = ask(dashboard, type="act", action="promote", trial=0, epochs=2)
-    assert answer["failed"] and answer["asked"] == "Promote trial 0 to 2 epochs"
-    assert answer["told"] == "ValueError: Trial 0 has had 2 epochs."
+    action = ask(dashboard, type="act", action="promote", trial=0, epochs=2)
+    assert action["failed"] and action["request"] == "Promote trial 0 to 2 epochs"
+    assert action["result"] == "ValueError: Trial 0 has had 2 epochs."
     assert ask(dashboard, type="act", action="stop", trial=77)["failed"]
 
 
-def test_a_history_cannot_be_steered(make_dashboard):
+def test_a_history_cannot_be_controlled(make_dashboard):
     search = Search(engines=None)
     dashboard = make_dashboard(search)
     assert dashboard.reason.startswith("Read only")
-    answer = ask(dashboard, type="act", action="stop", trial=1)
-    assert answer["failed"] and "without engines" in answer["told"]
+    action = ask(dashboard, type="act", action="stop", trial=1)
+    assert action["failed"] and "without engines" in action["result"]
     assert search.calls == []
 
 
@@ -164,8 +164,8 @@ def test_unknown_messages_do_nothing(make_dashboard):
     dashboard = make_dashboard(search, {"picture": lambda gan, trial: None})
     for content in ({}, {"type": "act", "action": "gan"}, {"type": "view", "view": "other"}):
         dashboard._handle_custom_msg({"id": "x", "trial": 0, **content}, [])
-    assert [thread.name for thread in threading.enumerate() if "click" in thread.name] == []
-    assert (search.calls, dashboard.answers, dashboard.view) == ([], [], {})
+    assert [thread.name for thread in threading.enumerate() if "action" in thread.name] == []
+    assert (search.calls, dashboard.actions, dashboard.view) == ([], [], {})
 
 
 def test_a_view_gets_the_gan_of_the_trial_and_its_figure_is_shown(make_dashboard):
@@ -199,9 +199,9 @@ def test_views_may_be_widgets_and_tables(make_dashboard, make_sample):
     assert viewers[0].comm is None and dashboard.view["widget"] == viewers[1].model_id
     ask(dashboard, type="view", view="table", trial=1)
     assert viewers[1].comm is None and "<table" in dashboard.view["html"]
-    answer = ask(dashboard, type="view", view="no", trial=1)
-    assert answer["failed"] and "must give a widget, a figure" in answer["told"]
-    # What was open stays.
+    action = ask(dashboard, type="view", view="no", trial=1)
+    assert action["failed"] and "must return a widget, a figure" in action["result"]
+    # The open view remains.
     assert dashboard.view["kind"] == "html"
 
 
@@ -213,7 +213,7 @@ def test_a_view_ends_with_the_dashboard(make_dashboard, make_sample):
     wait_for(lambda: viewer.comm is None)
 
 
-def test_a_search_that_cannot_be_read_is_told_until_it_can(make_dashboard):
+def test_a_search_that_cannot_be_read_is_reported_until_it_can(make_dashboard):
     search = Search()
     dashboard = make_dashboard(search)
     trials, search.trials = search.trials, None
@@ -238,7 +238,7 @@ def test_waiting_leaves_the_kernel_free(make_dashboard):
     assert dashboard.status == "finished"
 
 
-def test_it_leaves_a_table_for_pages_without_javascript(make_dashboard):
+def test_a_table_represents_it_on_pages_without_javascript(make_dashboard):
     assert ">ks_<wbr>comb</th>" in make_dashboard(Search())._repr_html_()
 
 

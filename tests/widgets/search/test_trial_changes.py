@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from calolab.search.space import Choice, Integer, Real
 from calolab.search.trials import Trial
-from calolab.widgets.search.trial_changes import changes, describe_space, plain
+from calolab.widgets.search.trial_changes import changes, describe_parameters, plain
 
 
 def trial(number=0, values=(), **facts):
@@ -22,7 +22,7 @@ def table(message):
 
 
 def receive(store, message):
-    """What the browser does with a message, in Python."""
+    """Python version of what the browser does with a message."""
     lines = table(message).tolist()
     for row in message["rows"]:
         kept = store.get(row["number"], {}).get("curve", [])[: row["first"]]
@@ -33,7 +33,7 @@ def receive(store, message):
     assert lines == []
 
 
-def test_all_trials_come_first_and_then_what_has_changed():
+def test_all_trials_are_sent_first_and_then_the_changes():
     trials = [trial(k, [9.0, 8.0]) for k in range(1000)]
     message, sent = changes(trials)
     assert [row["number"] for row in message["rows"]] == list(range(1000))
@@ -43,7 +43,7 @@ def test_all_trials_come_first_and_then_what_has_changed():
     message, sent = changes(trials, sent)
     (row,) = message["rows"]
     assert (row["number"], row["first"], row["count"], row["value"]) == (7, 2, 1, 7.0)
-    # Epochs count from 1 where people read them.
+    # Displayed epochs are counted from 1.
     assert row["best_epoch"] == 3 and table(message).tolist() == [[3, 7, 3.5]]
 
 
@@ -55,7 +55,7 @@ def test_a_new_attempt_is_sent_from_its_beginning():
     assert (message["rows"][0]["first"], message["rows"][0]["count"]) == (0, 2)
 
 
-def test_an_epoch_that_is_said_again_is_sent_again():
+def test_an_epoch_that_has_changed_is_sent_again():
     before = trial(0, [9.0, 8.0])
     _, sent = changes([before])
     after = replace(before, epochs=(before.epochs[0], {**before.epochs[1], "generator": 0.5}))
@@ -65,7 +65,7 @@ def test_an_epoch_that_is_said_again_is_sent_again():
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.lists(st.floats(1, 100, width=32), max_size=5)), max_size=12))
-def test_the_browser_ends_with_what_the_search_has(steps):
+def test_the_browser_reconstructs_all_trials(steps):
     trials, store, sent = {}, {}, {}
     for number, values in steps:
         trials[number] = trial(number, values, status=f"attempt {len(values)}")
@@ -78,7 +78,7 @@ def test_the_browser_ends_with_what_the_search_has(steps):
     assert store == expected
 
 
-def test_what_is_no_number_leaves_a_gap():
+def test_values_that_are_not_numbers_leave_a_gap():
     odd = replace(
         trial(), epochs=({"epoch": 0, "a": None, "b": "text", "c": math.inf}, {"epoch": 1, "a": 2}), value=math.inf
     )
@@ -87,15 +87,15 @@ def test_what_is_no_number_leaves_a_gap():
     assert message["rows"][0]["value"] is None
 
 
-def test_parameters_become_numbers_or_texts():
+def test_parameters_become_numbers_or_strings():
     values = [True, None, "adam", np.float32(0.5), np.int64(3), (1, 2)]
     assert [plain(value) for value in values] == ["True", "None", "adam", 0.5, 3, "(1, 2)"]
     assert [type(plain(value)) for value in values[3:5]] == [float, int]
 
 
-def test_a_space_is_described():
+def test_parameters_of_a_space_are_described():
     space = {"lr": Real(1e-5, 1e-2, log=True), "n": Integer(1, 9), "optimizer": Choice("adam", None)}
-    assert describe_space(space) == [
+    assert describe_parameters(space) == [
         {"name": "lr", "low": 1e-5, "high": 1e-2, "log": True},
         {"name": "n", "low": 1, "high": 9, "log": False},
         {"name": "optimizer", "choices": ["adam", "None"]},

@@ -78,14 +78,3 @@ def test_space_reaches_the_browser_with_all_its_cells(name):
     depths = len(received["depth"]) - 1
     assert sum(sizes) * (depths if received["regular"] else 1) == space.n_cells == received["starts"][-1]
     assert received["depth"] == space.edges("z").tolist()
-
-
-def test_only_samples_of_one_space_stand_side_by_side(make_sample):
-    one = make_sample()
-    assert list(frontend.samples_of(one, one)) == ["reference", "generated"]
-    with pytest.raises(ValueError, match="'clic-ecal' and generated in 'calogan'"):
-        frontend.samples_of(one, make_sample("calogan"))
-    with pytest.raises(ValueError, match="generated holds no events"):
-        frontend.samples_of(one, one.select(slice(0)))
-    with pytest.raises(TypeError, match="reference must be a Sample, received ndarray"):
-        frontend.samples_of(one.values, None)

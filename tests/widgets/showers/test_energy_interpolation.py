@@ -82,12 +82,12 @@ def test_further_labels_are_held_fixed(traverse):
     assert widget.traversal.labels["theta"].tolist() == [1.5] * 6
 
 
-def test_a_traverse_in_another_order_is_refused(traverse):
+def test_a_traverse_in_another_order_is_rejected(traverse):
     def point_major(labels, seed, latents):
         sample = traverse(labels, seed, latents)
         return sample.select(np.arange(len(sample)).reshape(latents, -1).T.ravel())
 
-    with pytest.raises(ValueError, match="6 events, all energies of the first latent.*label 'energy' differs"):
+    with pytest.raises(ValueError, match="6 events with the labels .*; its label 'energy' differs"):
         EnergyInterpolation(point_major, points=3, latents=2)
 
 
@@ -99,11 +99,11 @@ def test_a_traverse_in_another_order_is_refused(traverse):
         ({"latents": 0}, "received 19 and 0"),
     ],
 )
-def test_what_cannot_be_traversed_is_refused(traverse, settings, message):
+def test_invalid_arguments_are_rejected(traverse, settings, message):
     with pytest.raises(ValueError, match=message):
         EnergyInterpolation(traverse, **settings)
 
 
-def test_a_reference_elsewhere_is_refused(traverse, make_sample):
-    with pytest.raises(ValueError, match="lies in space 'calogan'"):
+def test_a_reference_in_another_space_is_rejected(traverse, make_sample):
+    with pytest.raises(ValueError, match="is in space 'calogan'"):
         EnergyInterpolation(traverse, points=3, latents=1, reference=make_sample("calogan"))

@@ -58,7 +58,7 @@ def test_a_position_beyond_the_new_axis_moves_to_its_end(make_sample):
 
 def test_layers_of_different_cells_are_not_summed(make_sample):
     viewer = SliceViewer(make_sample("calogan", events=1))
-    with pytest.raises(traitlets.TraitError, match="slices of one shape"):
+    with pytest.raises(traitlets.TraitError, match="slices of the same shape"):
         viewer.total = True
     viewer = SliceViewer(make_sample(events=1))
     viewer.total = True

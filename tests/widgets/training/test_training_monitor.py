@@ -12,12 +12,14 @@ from hypothesis import strategies as st
 from calolab import spaces
 from calolab.training.history import Progress
 from calolab.widgets import TrainingMonitor
-from calolab.widgets.training.training_monitor import EVENTS, Clock, Pace, curve
+from calolab.widgets.training.estimates import ElapsedTime, RemainingTime
+from calolab.widgets.training.loss_curves import loss_curves
+from calolab.widgets.training.training_monitor import MAX_EVENTS
 from tests.helpers import wait_for
 
 
 class Run:
-    """A run at a step of its choosing, with a TrainingRun's interface."""
+    """A run with the interface of a TrainingRun, advanced step by step."""
 
     def __init__(self, ranks=2):
         self.status, self.ranks, self.losses, self.progress, self.failure = "running", ranks, [], [], None
@@ -56,7 +58,7 @@ def run():
     wait_for(lambda: not watchers())
 
 
-def test_a_thread_brings_ranks_losses_and_time(run):
+def test_a_thread_updates_ranks_losses_and_time(run):
     monitor = TrainingMonitor(run, interval=0.01)
     assert (monitor.ranks, monitor.loss_names, monitor.remaining) == ([], [], None)
     for _ in range(3):
@@ -86,41 +88,41 @@ def test_the_clock_runs_between_steps_and_stops_with_the_run(run):
 
 
 def test_the_clock_of_a_run_that_has_ended_shows_its_last_step():
-    assert Clock().elapsed(61.5, ended=True) == 61.5
+    assert ElapsedTime().measure(61.5, ended=True) == 61.5
 
 
-def test_the_time_left_waits_for_two_steps_after_the_first_and_for_two_again_on_other_ranks():
+def test_the_remaining_time_needs_two_steps_after_the_first_also_after_a_restart():
     def at(step, time, ranks=2):
-        return pace.time_left(Progress(0, step // 10, 3, step % 10, 10, {}, 50.0, time), ranks)
+        return remaining_time.estimate(Progress(0, step // 10, 3, step % 10, 10, {}, 50.0, time), ranks)
 
-    pace = Pace()
+    remaining_time = RemainingTime()
     # One minute of tracing, then a second per step.
     assert [at(0, 60.0), at(0, 60.0), at(1, 61.0)] == [None, None, None]
     assert at(2, 62.0) == pytest.approx(27)
-    # Engines were lost: the ranks go on from the last checkpoint, and compile again.
+    # Engines were lost: the ranks resume from the last checkpoint and compile again.
     assert [at(3, 200.0, ranks=1), at(4, 202.0, ranks=1)] == [None, None]
     assert at(5, 204.0, ranks=1) == pytest.approx(48)
     assert at(1, 300.0, ranks=1) is None
 
 
-def test_a_time_limit_bounds_the_time_left_from_the_first_step_on():
-    pace, at = Pace(), Progress(0, 0, 3, 0, 10, {}, 50.0, 60.0, time_limit=70.0)
-    assert pace.time_left(at, 1) == 10
+def test_a_time_limit_bounds_the_remaining_time_from_the_first_step_on():
+    remaining_time, at = RemainingTime(), Progress(0, 0, 3, 0, 10, {}, 50.0, 60.0, time_limit=70.0)
+    assert remaining_time.estimate(at, 1) == 10
     for step in range(1, 4):
-        left = pace.time_left(replace(at, step=step, time=60.0 + step), 1)
+        left = remaining_time.estimate(replace(at, step=step, time=60.0 + step), 1)
     assert left == 7  # not the 26 s that the other steps would take
-    left = pace.time_left(replace(at, epoch=2, step=9, time=69.0), 1)
+    left = remaining_time.estimate(replace(at, epoch=2, step=9, time=69.0), 1)
     assert left == 0
 
 
-def test_the_pace_is_that_of_the_last_two_epochs():
-    pace = Pace()
+def test_the_remaining_time_follows_from_the_last_two_epochs():
+    remaining_time = RemainingTime()
     for n in range(100):  # one second per step, then three
-        left = pace.time_left(Progress(0, n // 10, 20, n % 10, 10, {}, 50.0, float(n if n < 50 else 3 * n)), 1)
+        left = remaining_time.estimate(Progress(0, n // 10, 20, n % 10, 10, {}, 50.0, float(n if n < 50 else 3 * n)), 1)
     assert left == pytest.approx(3 * 100)
 
 
-def test_scores_and_events_of_the_epochs_are_shown_and_the_best_is_marked(run):
+def test_scores_and_events_of_the_epochs_are_sent_with_the_best_epoch(run):
     run.judged_by = "ks_comb"
     monitor = TrainingMonitor(run, interval=0.05)
     assert (monitor.score, monitor.event_epochs, monitor.best_epoch) == ("", [], None)
@@ -138,7 +140,7 @@ def test_scores_and_events_of_the_epochs_are_shown_and_the_best_is_marked(run):
     assert images[:, 0, 0].tolist() == [-1, 0, 1, 2, 3] and monitor.event_epochs == [1, 2, 3, 4]
     assert monitor.plane["axes"] == ["z", "y"] and monitor.plane["note"] == "sum along x"
     assert monitor._repr_png_()[0].startswith(b"\x89PNG")
-    # An elastic training may do an epoch once more.
+    # An elastic training may repeat an epoch.
     run.epochs = [*run.epochs[:3], {**run.epochs[3], "event": np.full((25, 25), 7, np.float32)}]
     monitor.refresh()
     assert np.frombuffer(monitor.events, "<f4")[-1] == 7
@@ -158,15 +160,15 @@ def test_the_reference_stays_while_an_elastic_run_starts_again(run):
 
 def test_of_many_epochs_events_are_kept_evenly_with_the_last(run):
     monitor = TrainingMonitor(run, interval=0.05)
-    for _ in range(3 * EVENTS - 1):
+    for _ in range(3 * MAX_EVENTS - 1):
         run.end_epoch()
     monitor.refresh()
-    assert monitor.event_epochs == [*range(1, 3 * EVENTS - 1, 3), 3 * EVENTS - 1]
+    assert monitor.event_epochs == [*range(1, 3 * MAX_EVENTS - 1, 3), 3 * MAX_EVENTS - 1]
     assert len(monitor.events) == 4 * 625 * (1 + len(monitor.event_epochs))
-    assert monitor.score == ""  # nothing judged these epochs
+    assert monitor.score == ""  # these epochs have no scores
 
 
-def test_a_run_that_tells_nothing_of_its_epochs_is_shown_without(run):
+def test_a_run_without_results_of_its_epochs_is_displayed_without_them(run):
     plain = SimpleNamespace(status="finished", progress=[], losses=[])
     monitor = TrainingMonitor(plain, interval=0.05)
     assert (monitor.noun, monitor.plane, monitor.score_epochs) == ("events", {}, [])
@@ -195,7 +197,7 @@ def test_the_button_stops_the_run(run):
     assert (run.status, monitor.status) == ("stopping", "stopping")
 
 
-def test_a_failure_is_told(run):
+def test_a_failure_is_reported(run):
     monitor = TrainingMonitor(run, interval=0.01)
     run.wait = None  # it would set the weights of the GAN, from the monitor's thread
     run.failure, run.status = RuntimeError("rank 1 lost its engine"), "failed"
@@ -204,12 +206,12 @@ def test_a_failure_is_told(run):
     assert monitor._repr_png_()[0].startswith(b"\x89PNG")
 
 
-def test_a_run_that_cannot_be_read_is_told(run):
+def test_a_run_that_cannot_be_read_is_reported_until_it_can(run):
     monitor = TrainingMonitor(run, interval=0.01)
     run.progress = [SimpleNamespace(rank=0)]
-    wait_for(lambda: monitor.message)
-    assert monitor.message.startswith("The monitor cannot read the run any more: ")
-    wait_for(lambda: not watchers())
+    wait_for(lambda: monitor.message.startswith("The run cannot be read: AttributeError"))
+    run.step()
+    wait_for(lambda: monitor.message == "" and len(monitor.ranks) == 2)
 
 
 def test_waiting_leaves_the_kernel_free(run):
@@ -228,9 +230,9 @@ def test_waiting_leaves_the_kernel_free(run):
 @given(st.integers(0, 3000), st.integers(1, 700))
 def test_curves_are_short_and_keep_the_mean(steps, points):
     losses = [{"epoch": 0, "step": n, "generator": float(n)} for n in range(steps)]
-    names, table, bucket = curve(losses, points)
+    names, table, steps_per_point = loss_curves(losses, points)
     assert len(table) <= points
-    assert len(table) == steps // bucket
+    assert len(table) == steps // steps_per_point
     if len(table):
         assert names == ["generator"]
         # Loss n belongs to step n + 1, and so do their means.

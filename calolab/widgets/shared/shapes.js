@@ -1,0 +1,114 @@
+// Lines, histograms and markers.
+
+/** @import { Box, Pen, Scales, Values } from "./types.js" */
+
+/** @param {Pen} pen @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 */
+export function line(pen, x1, y1, x2, y2) {
+  pen.beginPath();
+  pen.moveTo(x1, y1);
+  pen.lineTo(x2, y2);
+  pen.stroke();
+}
+
+/** A filled circle.
+ *
+ * @param {Pen} pen
+ * @param {number} x
+ * @param {number} y
+ * @param {number} radius
+ */
+export function dot(pen, x, y, radius) {
+  pen.beginPath();
+  pen.arc(x, y, radius, 0, 2 * Math.PI);
+  pen.fill();
+}
+
+/** Draw inside `box` only.
+ *
+ * @param {Pen} pen
+ * @param {Box} box
+ * @param {() => void} draw
+ */
+export function clipped(pen, box, draw) {
+  pen.save();
+  pen.beginPath();
+  pen.rect(box.left, box.top, box.right - box.left, box.bottom - box.top);
+  pen.clip();
+  draw();
+  pen.restore();
+}
+
+/** Draw `values` as the line of a histogram; a value that is not finite leaves a gap.
+ *
+ * @param {Pen} pen
+ * @param {number[]} edges
+ * @param {number[]} values
+ * @param {Scales} scales
+ */
+export function steps(pen, edges, values, { x, y }) {
+  pen.beginPath();
+  let joined = false;
+  values.forEach((value, k) => {
+    if (Number.isFinite(value)) {
+      if (joined) pen.lineTo(x(edges[k]), y(value));
+      else pen.moveTo(x(edges[k]), y(value));
+      pen.lineTo(x(edges[k + 1]), y(value));
+    }
+    joined = Number.isFinite(value);
+  });
+  pen.stroke();
+}
+
+/** Fill the area within `half` above and below the line of a histogram.
+ *
+ * @param {Pen} pen
+ * @param {number[]} edges
+ * @param {number[]} middle
+ * @param {number[]} half
+ * @param {Scales} scales
+ */
+export function band(pen, edges, middle, half, { x, y }) {
+  middle.forEach((value, k) => {
+    if (!Number.isFinite(value + half[k])) return;
+    // Whole pixels, so that there is no gap between neighbouring bins.
+    const [left, right] = [Math.round(x(edges[k])), Math.round(x(edges[k + 1]))];
+    pen.fillRect(left, y(value + half[k]), right - left, y(value - half[k]) - y(value + half[k]));
+  });
+}
+
+/** The centres of bins [pixels].
+ *
+ * @param {number[]} edges
+ * @param {(value: number) => number} x
+ */
+export function centres(edges, x) {
+  return edges.slice(1).map((edge, k) => (x(edges[k]) + x(edge)) / 2);
+}
+
+/** The bin at a pixel; the first or the last one beyond the edges.
+ *
+ * @param {number[]} edges
+ * @param {(value: number) => number} x
+ * @param {number} pixel
+ */
+export function binAt(edges, x, pixel) {
+  return Math.min(Math.max(edges.findIndex((edge) => pixel < x(edge)) - 1, 0), edges.length - 2);
+}
+
+/** The largest value, at least 0.
+ *
+ * @param {Iterable<number>} values
+ */
+export function highest(values) {
+  let most = 0;
+  for (const value of values) if (value > most) most = value;
+  return most;
+}
+
+/** The last of several values.
+ *
+ * @param {number[]} values
+ */
+export function last(values) {
+  return values[values.length - 1];
+}
