@@ -1,4 +1,4 @@
-"""A running JupyterLab and Debian's Chromium: open a notebook, run it, look at it, and note every request and error."""
+"""A running JupyterLab and Debian's Chromium: open, run and inspect a notebook, recording all requests and errors."""
 
 import base64
 import json
@@ -23,12 +23,12 @@ CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 FLAGS = [
     *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
     *("--disable-sync", "--no-first-run", "--disable-smooth-scrolling"),
-    # Whatever asks for another machine gets no address: an offline computer.
+    # No name of another machine is resolved, as on an offline computer.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 ]
-# The kernel of the notebook that JupyterLab shows, in its page's JavaScript.
+# JavaScript for the kernel of the notebook that is open in JupyterLab.
 KERNEL = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel"
-# JupyterLab's own chatter is off, and every cell stays in the page, wherever the page is scrolled to.
+# No notifications of JupyterLab; all cells remain in the page when it is scrolled.
 SETTINGS = {
     "@jupyterlab/apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "@jupyterlab/notebook-extension/tracker": {"windowingMode": "none"},
@@ -37,7 +37,7 @@ SETTINGS = {
 
 @dataclass(frozen=True)
 class Server:
-    """A Jupyter server on this machine, and the folder whose notebooks it shows."""
+    """A Jupyter server on this machine, and the folder of its notebooks."""
 
     url: str
     folder: Path
@@ -45,7 +45,7 @@ class Server:
 
 @dataclass
 class Page:
-    """An open page: its Playwright page, the errors on its console and the requests that would leave the machine."""
+    """An open page: its Playwright page, the errors on its console and the requests to other machines."""
 
     page: object
     errors: list[str] = field(default_factory=list)
@@ -54,16 +54,16 @@ class Page:
     def __post_init__(self):
         self.page.on("console", lambda message: message.type == "error" and self.errors.append(message.text))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.page.context.on("request", lambda asked: is_outside(asked.url) and self.outside.append(asked.url))
-        self.page.on("websocket", lambda asked: is_outside(asked.url) and self.outside.append(asked.url))
+        self.page.context.on("request", lambda request: is_outside(request.url) and self.outside.append(request.url))
+        self.page.on("websocket", lambda request: is_outside(request.url) and self.outside.append(request.url))
 
     def screenshot(self, path: Path) -> Path:
-        """Save what the page shows as a PNG."""
+        """Save a screenshot of the page as PNG."""
         self.page.screenshot(path=path)
         return path
 
     def check_quiet(self) -> None:
-        """Fail if the console has shown an error or a request would have left the machine."""
+        """Fail if there was an error on the console or a request to another machine."""
         assert self.outside == []
         assert self.errors == []
 
@@ -75,7 +75,7 @@ class Notebook(Page):
     path: Path = None
 
     def run_all(self, timeout: float = 60) -> list:
-        """Run all cells, wait at most `timeout` seconds for the last one; returns the cells with their outputs."""
+        """Run all cells, wait at most `timeout` seconds for the last one, and return the cells with their outputs."""
         self.page.evaluate(
             """() => {
                 window.ran = undefined;
@@ -88,11 +88,11 @@ class Notebook(Page):
         return self.cells()
 
     def start(self, code: str) -> None:
-        """Send code to the kernel and do not wait for it."""
+        """Send code to the kernel without waiting for it."""
         self.page.evaluate(f"(code) => {{ {KERNEL}.requestExecute({{ code }}); }}", code)
 
     def run(self, code: str) -> str:
-        """Run code in the notebook's kernel, after what runs there now; returns what it printed."""
+        """Run code in the notebook's kernel, after what is running there, and return its printed output."""
         answer = self.page.evaluate(
             """async (code) => {
                 const future = KERNEL.requestExecute({ code });
@@ -110,11 +110,11 @@ class Notebook(Page):
         return answer["printed"].strip()
 
     def read(self, expression: str):
-        """The value that an expression has in the notebook's kernel."""
+        """The value of an expression in the notebook's kernel."""
         return json.loads(self.run(f"import json; print(json.dumps({expression}))"))
 
     def becomes(self, expression: str, value, seconds: float = 20) -> bool:
-        """Whether Python comes to hold a value: a widget's changes reach it one message after the other."""
+        """Whether an expression in Python takes a value; the changes of a widget are received one message after the other."""
         deadline = time.monotonic() + seconds
         while (found := self.read(expression)) != value:
             if time.monotonic() > deadline:
@@ -123,20 +123,20 @@ class Notebook(Page):
         return True
 
     def is_busy(self) -> bool:
-        """Whether the kernel is at work."""
+        """Whether the kernel is busy."""
         return self.page.evaluate(f"{KERNEL}.status") == "busy"
 
     def wait_until_idle(self, timeout: float = 60) -> None:
-        """Wait until the kernel has nothing left to do."""
+        """Wait until the kernel is idle."""
         self.page.wait_for_function(f"{KERNEL}.status === 'idle'", timeout=1000 * timeout)
 
     def cells(self) -> list:
-        """The notebook's cells as they stand in the page now, with their outputs."""
+        """The notebook's cells as they are in the page now, with their outputs."""
         content = self.page.evaluate("JSON.stringify(window.jupyterapp.shell.currentWidget.content.model.toJSON())")
         return nbformat.reads(content, as_version=4).cells
 
     def failures(self) -> list[str]:
-        """What went wrong in the cells: the end of each traceback."""
+        """The errors of the cells: the last line of each traceback."""
         outputs = [output for cell in self.cells() for output in cell.get("outputs", [])]
         return ["\n".join(o.traceback)[-3000:] for o in outputs if o.output_type == "error"]
 
@@ -147,25 +147,25 @@ class Notebook(Page):
 
 
 def is_outside(url: str) -> bool:
-    """Whether a request would leave this machine."""
+    """Whether a request is for another machine."""
     return re.match(r"(https?|wss?)://(?!127\.0\.0\.1[:/])", url) is not None
 
 
 def own_folders(folder: Path) -> dict[str, str]:
-    """The environment of a Jupyter process that reads and writes nothing of the user's."""
+    """The environment of a Jupyter process with folders of its own instead of the user's."""
     names = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "MPLCONFIGDIR")
     return {**os.environ, **{name: str(folder / name.lower()) for name in names}}
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def wait_until_it_answers(process: subprocess.Popen, url: str, log: Path, seconds: float = 60) -> None:
-    """Return when `url` answers; fail with the server's own words if it ends or stays silent."""
+def wait_for_server(process: subprocess.Popen, url: str, log: Path, seconds: float = 60) -> None:
+    """Return when `url` responds; fail with the server's log if it ends or does not respond in time."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -178,11 +178,11 @@ def wait_until_it_answers(process: subprocess.Popen, url: str, log: Path, second
 
 @contextmanager
 def serving(command: list[str], url: str, log: Path, **settings):
-    """Run a server inside a `with` block; it and its kernels end with the block."""
+    """Run a server in a `with` block; it ends with its kernels at the end of the block."""
     with log.open("w") as output:
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, **settings)
     try:
-        wait_until_it_answers(process, url, log)
+        wait_for_server(process, url, log)
         yield
     finally:
         process.terminate()
@@ -195,7 +195,7 @@ def serving(command: list[str], url: str, log: Path, **settings):
 
 @pytest.fixture(scope="session")
 def playwright():
-    """Playwright's module, where it and Debian's Chromium are installed."""
+    """The module of Playwright, if it and Debian's Chromium are installed."""
     module = pytest.importorskip("playwright.sync_api", reason="the extra `test` is not installed: no playwright")
     if not Path(CHROMIUM).exists():
         pytest.skip("no Chromium on this machine: apt-get install chromium")
@@ -215,7 +215,7 @@ def browser(playwright):
 
 @contextmanager
 def running_lab(home: Path, **variables: str):
-    """A JupyterLab with folders of its own inside a `with` block, and these environment variables: a `Server`."""
+    """Run a JupyterLab with folders of its own and these environment variables in a `with` block: a `Server`."""
     folder = home / "notebooks"
     folder.mkdir()
     for name, content in SETTINGS.items():
@@ -244,7 +244,7 @@ def lab(playwright, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def voila(playwright, tmp_path_factory):
-    """A running Voila with calolab's template, straight from the checkout, and folders of its own: a `Server`."""
+    """A running Voila with calolab's template from the checkout and folders of its own: a `Server`."""
     pytest.importorskip("voila", reason="the extra `test` is not installed: no voila")
     home = tmp_path_factory.mktemp("voila")
     folder = home / "notebooks"
@@ -263,7 +263,7 @@ def voila(playwright, tmp_path_factory):
 
 
 def write_notebook(path: Path, cells: list[str]) -> None:
-    """Write a notebook of code cells that Python runs."""
+    """Write a notebook of Python cells."""
     made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code) for code in cells])
     made.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
     nbformat.write(made, path)
@@ -323,7 +323,7 @@ def open_notebook(lab, browser):
         context.close()
 
 
-# A widget without JupyterLab: its own JavaScript and style in an empty page, its traits as Python has them now.
+# A widget without JupyterLab: its JavaScript and style in an empty page, with the current traits of its Python side.
 ALONE = """async ({ source, style, state, buffers, theme }) => {
     const traits = { ...state };
     for (const [name, text] of Object.entries(buffers))
@@ -341,10 +341,10 @@ ALONE = """async ({ source, style, state, buffers, theme }) => {
     window.sent = [];
     window.model = {
         get: (name) => traits[name],
-        set(name, value) { traits[name] = value; (listeners[`change:${name}`] ?? []).forEach((hear) => hear()); },
+        set(name, value) { traits[name] = value; (listeners[`change:${name}`] ?? []).forEach((react) => react()); },
         save_changes() {},
-        on: (name, hear) => (listeners[name] ??= []).push(hear),
-        off: (name, hear) => (listeners[name] = (listeners[name] ?? []).filter((one) => one !== hear)),
+        on: (name, react) => (listeners[name] ??= []).push(react),
+        off: (name, react) => (listeners[name] = (listeners[name] ?? []).filter((one) => one !== react)),
         send: (message) => window.sent.push(message),
     };
     const url = URL.createObjectURL(new Blob([source], { type: "text/javascript" }));

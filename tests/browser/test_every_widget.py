@@ -1,4 +1,4 @@
-"""Every widget in JupyterLab in Chromium: keys pressed anywhere in it stay in it, and it shows what little there is."""
+"""Every widget in JupyterLab in Chromium: it handles the keys pressed in it, and displays little or no data."""
 
 import re
 
@@ -46,9 +46,9 @@ def crossings(n, mu, seed):
     values = random.exponential(4.0, (n, *detector.shape)) * (random.random((n, *detector.shape)) < 0.02)
     return Sample(values.astype(np.float32), {"mu": np.full(n, mu)}, detector)
 
-def history(name, *trials, asked=6):
-    "A search as its store keeps it, without engines; each trial is a status and the values of its epochs."
-    settings = {"space": space.to_dict({"lr": space.Real(1e-5, 1e-2, log=True)}), "trials": asked}
+def history(name, *trials, requested=6):
+    "A stored search without engines; each trial is a status and the values of its epochs."
+    settings = {"space": space.to_dict({"lr": space.Real(1e-5, 1e-2, log=True)}), "trials": requested}
     store = TrialStore(name, {**settings, "metric": "ks_comb", "direction": "minimize", "stopped": False})
     for number, (status, *values) in enumerate(trials):
         times = {} if status == "queued" else {"started": 1.76e9, "ended": 1.76e9 + 60}
@@ -63,7 +63,7 @@ def history(name, *trials, asked=6):
     return Search(store)
 
 def run(steps):
-    "A training that stands still."
+    "A training without progress."
     losses = [{"epoch": 0, "step": k, "discriminator": 9.0 / (k + 1), "generator": 5.0} for k in range(steps)]
     progress = [Progress(0, 0, 2, steps - 1, 10, losses[-1], 50.0, 2.0 * steps)] if steps else []
     return SimpleNamespace(status="running", losses=losses, progress=progress, stop=lambda: None)
@@ -78,7 +78,7 @@ SHOWN = {
     " ('finished', 4.0)))",
     "Cluster status": "widgets.ClusterStatus('nobody')",
 }
-# What a widget shows when there is nothing yet, one thing, or nothing but failures: the widget and words that it says.
+# Widgets without data, with a single item or with failures only, and texts that they display.
 SPARSE = {
     "search without a trial": ("history('s0')", ["0 of 6 trials ended", "No trial has begun yet.", "no trial yet"]),
     "search with a queued trial": ("history('s1', ('queued',))", ["No trial has a result yet.", "0 of 6 trials ended"]),
@@ -88,7 +88,7 @@ SPARSE = {
     ),
     "search with failures": (
         "history('s3', ('failed',), ('failed',))",
-        ["No trial has a result: 2 failed.", "no trial has ended an epoch", "2 of 6 trials ended"],
+        ["No trial has a result: 2 failed.", "no trial has completed an epoch", "2 of 6 trials ended"],
     ),
     "search with equal results": ("history('s4', ('finished', 2.0), ('finished', 2.0))", ["Best so far: trial 0"]),
     "search with nulls": ("history('s5', ('finished', 0.0))", ["no value of ks_comb above 0: select the linear scale"]),
@@ -109,12 +109,12 @@ KINDS = {
     "one latent": "EnergyInterpolation",
     "one event": "JetComparison",
 }
-# JupyterLab's own keys that change a notebook in command mode, whether or not a widget uses them.
+# Keys of JupyterLab that change a notebook in command mode.
 OWN = [*"abcvxddzmry1", "Enter", "Shift+Enter", "Alt+Enter", "Shift+M", "Shift+L"]
 OWN += ["Control+z", "Control+Shift+Z", "Control+a", "Control+Shift+M", "Control+Enter"]
-# Of these, and of a widget's, those that a control may treat in another way than the widget around it.
+# Keys that a control may handle differently from the widget around it.
 ON_CONTROLS = ["a", "Enter", "Shift+Enter", "Space", "ArrowUp", "ArrowDown", "Control+a", "Control+Shift+M"]
-# The kinds of controls that can be used; buttons act.
+# The kinds of enabled controls, without buttons, which would act.
 CONTROLS = """(section) => {
     const all = [...section.querySelectorAll("input:enabled, select, summary, [tabindex]")];
     return [...new Set(all.filter((node) => node.checkVisibility()).map((node) => node.type ?? node.tagName))];
@@ -124,7 +124,7 @@ FOCUS = """(section, kind) => {
     all.find((node) => node.checkVisibility() && (node.type ?? node.tagName) === kind)?.focus();
 }"""
 INSIDE = "(section) => section.contains(document.activeElement)"
-# Places that belong to the widget itself: one point for each kind of element where it can be seen, but for buttons.
+# Points of the widget: one on each kind of visible element except buttons.
 REGIONS = """(section) => {
     const { left, top } = section.getBoundingClientRect();
     const found = { margin: [left + 1, top + 1] };
@@ -140,8 +140,8 @@ REGIONS = """(section) => {
     }
     return found;
 }"""
-# JupyterLab itself scrolls a little later to the cell that has been given the focus.
-STAND = """async (section) => {
+# JupyterLab scrolls a little later to the cell that has the focus.
+SCROLL = """async (section) => {
     const frame = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
     for (let top = null; top !== section.getBoundingClientRect().top; await frame()) {
         section.scrollIntoView({ block: "start" });
@@ -156,9 +156,9 @@ STATE = """() => {
 }"""
 
 
-# Remembers with each canvas the words that were painted on it.
+# Stores the texts drawn on each canvas.
 PAINTED = """() => {
-    window.outside = []; // words of which little or nothing is seen
+    window.outside = []; // texts outside their canvas
     const pen = CanvasRenderingContext2D.prototype;
     const { fillText, drawImage } = pen;
     pen.fillText = function (text, ...rest) {
@@ -166,7 +166,7 @@ PAINTED = """() => {
         const [x, y] = rest;
         const at = this.getTransform().transformPoint({ x, y });
         const inside = at.x >= 0 && at.y >= 0 && at.x <= this.canvas.width && at.y <= this.canvas.height;
-        // The number of a jet may lie outside with a part of its circle.
+        // The number of a jet at the edge may be outside.
         if (!inside && /[a-z]/i.test(text)) window.outside.push(text);
         return fillText.call(this, text, ...rest);
     };
@@ -202,19 +202,19 @@ def widget(notebook, name):
     cell = 1 + [*SHOWN, *SPARSE].index(name)
     section = notebook.page.locator(".jp-Notebook-cell").nth(cell).locator("section.calolab")
     section.wait_for()
-    section.evaluate(STAND)
+    section.evaluate(SCROLL)
     return section
 
 
 def advertised(section):
-    """The keys that a widget and its parts say they obey."""
+    """The keys that a widget and its parts declare."""
     texts = section.evaluate(
         "(node) => [node, ...node.querySelectorAll('*')].map((one) => one.getAttribute('aria-keyshortcuts') ?? '')"
     )
     return [key.replace("Space", " ") for text in texts for key in text.split()]
 
 
-# These two come first: pressing all keys changes what the widgets show.
+# These two are first because pressing all keys changes what the widgets display.
 def test_after_a_click_on_a_choice_arrows_are_the_widgets(notebook):
     section, page = widget(notebook, "Slice viewer"), notebook.page
     log, linear = (section.get_by_label(name, exact=True) for name in ("log", "linear"))
@@ -222,9 +222,9 @@ def test_after_a_click_on_a_choice_arrows_are_the_widgets(notebook):
     linear.click()
     before = int(position.input_value())
     page.keyboard.press("ArrowRight" if before < 24 else "ArrowLeft")
-    wait_for(lambda: abs(int(position.input_value()) - before) == 1, 10)  # it is painted with the next frame
+    wait_for(lambda: abs(int(position.input_value()) - before) == 1, 10)  # it is drawn in the next frame
     assert linear.is_checked() and not log.is_checked()
-    # By the keyboard alone: Tab goes from one choice to the next, Space and Enter select.
+    # With the keyboard only: Tab moves from one choice to the next, Space and Enter select.
     page.keyboard.press("Shift+Tab")
     page.keyboard.press("Space")
     assert log.is_checked() and not linear.is_checked()
@@ -247,9 +247,9 @@ def test_after_a_click_on_a_check_box_keys_are_the_widgets(notebook):
 
 
 @pytest.mark.parametrize("name", SHOWN)
-def test_no_key_that_is_pressed_in_a_widget_reaches_the_notebook(notebook, name):
+def test_no_key_pressed_in_a_widget_reaches_the_notebook(notebook, name):
     section, page = widget(notebook, name), notebook.page
-    # The last one may move the focus into a field of text.
+    # The last one may move the focus to a text field.
     keys = sorted({*advertised(section)} - {"Escape"}, key=lambda key: (key == "/", key))
     before = page.evaluate(STATE)
 
@@ -260,24 +260,24 @@ def test_no_key_that_is_pressed_in_a_widget_reaches_the_notebook(notebook, name)
         if page.evaluate(STATE) != before:
             pytest.fail(f"a key pressed on {where} changed the notebook: {page.evaluate(STATE)[:2000]}")
 
-    # Wherever it is clicked it takes the keys.
+    # After a click anywhere, it handles the keys.
     places, clicked = [*section.evaluate(REGIONS)], 0
     assert {"margin", "DIV calolab-note"} < set(places)
     for place in places:
-        # A click may scroll the page, and change what the widget shows.
+        # A click may scroll the page and change what the widget displays.
         at = widget(notebook, name).evaluate(REGIONS).get(place)
         if at is not None:
             clicked += 1
             page.mouse.click(*at)
             press(place, "a")
     assert clicked > len(places) - 4
-    # What it does with them depends on the control that has the focus.
+    # The effect of a key depends on the control that has the focus.
     section.evaluate("(node) => node.focus()")
     press("the widget", *OWN, *keys)
     for kind in section.evaluate(CONTROLS):
         section.evaluate(FOCUS, kind)
         press(kind, *ON_CONTROLS)
-    # Where there is nothing else for it to do, such as clearing filters, Escape hands the keys back to the notebook.
+    # If Escape has no other effect, such as clearing filters, it returns the focus to the notebook.
     section.evaluate("(node) => node.focus()")
     page.keyboard.press("Escape")
     if section.evaluate(INSIDE):
@@ -285,7 +285,7 @@ def test_no_key_that_is_pressed_in_a_widget_reaches_the_notebook(notebook, name)
     assert page.evaluate("document.activeElement.classList.contains('jp-Cell')")
 
 
-def test_arrows_on_a_choice_leave_the_choices_of_other_widgets_alone(notebook):
+def test_arrow_keys_on_a_choice_do_not_change_those_of_other_widgets(notebook):
     section, page = widget(notebook, "Training monitor"), notebook.page
     checked = "[...document.querySelectorAll('.jp-Notebook input[type=radio]')].map((node) => node.checked)"
     before = page.evaluate(checked)
@@ -305,19 +305,19 @@ def test_ctrl_s_saves_the_notebook_from_within_a_widget(notebook):
     page.wait_for_function("!window.jupyterapp.shell.currentWidget.content.model.dirty")
 
 
-def test_a_control_that_goes_leaves_its_focus_to_the_widget(notebook):
+def test_the_widget_takes_the_focus_of_a_control_that_is_disabled(notebook):
     section, page = widget(notebook, "Search dashboard"), notebook.page
     section.get_by_role("searchbox").fill("finished")
     clear = section.get_by_role("button", name="Clear filters")
     clear.focus()
-    page.keyboard.press("Enter")  # it has nothing more to clear, and is disabled
+    page.keyboard.press("Enter")  # there is nothing more to clear: it is disabled
     page.wait_for_function("document.activeElement.matches('section.calolab')")
     page.keyboard.press("/")
     assert section.get_by_role("searchbox").evaluate("(node) => node === document.activeElement")
 
 
 @pytest.mark.parametrize("state", SPARSE)
-def test_little_to_show_is_said_in_words(notebook, state):
+def test_little_or_no_data_is_described_in_words(notebook, state):
     words = widget(notebook, state).evaluate(WORDS)
     for expected in SPARSE[state][1]:
         assert expected in words
@@ -326,6 +326,6 @@ def test_little_to_show_is_said_in_words(notebook, state):
     notebook.check_quiet()
 
 
-def test_the_search_dashboard_counts_the_trials_that_were_asked_for(notebook):
+def test_the_search_dashboard_counts_the_requested_trials(notebook):
     section = widget(notebook, "Search dashboard")
     assert "3 of 6 trials ended" in section.inner_text()

@@ -1,4 +1,4 @@
-"""JetComparison in JupyterLab in Chromium: painted, moved by controls and keys, answered by Python, quiet, offline."""
+"""JetComparison in JupyterLab in Chromium: drawing, controls, keys and responses of Python; no errors, offline."""
 
 import time
 
@@ -67,7 +67,7 @@ def notebook(open_notebook):
 
 @pytest.fixture
 def section(notebook):
-    """The widget as it opens."""
+    """The widget after opening."""
     notebook.run(
         "comparison.sample, comparison.mass_point, comparison.pileup = 'RPV', 'all', 'none'\n"
         "comparison.mu, comparison.signal, comparison.event, comparison.log = 20, 'generated', 0, True"
@@ -95,7 +95,7 @@ def test_every_message_is_handled_in_the_main_thread(notebook, section):
 
 
 def answered(notebook):
-    """Wait until the histograms are those of the choice and of all events."""
+    """Wait until the histograms are those of the current choice with all events."""
     notebook.wait_until_idle()
     notebook.page.locator("section.calolab[aria-busy='false']").first.wait_for()
     deadline = time.monotonic() + 60
@@ -110,7 +110,7 @@ def all_pixels(section):
 
 
 def blue(picture):
-    """How many pixels have the colour of the circles."""
+    """Number of pixels in the colour of the circles."""
     return int(np.sum(np.all(np.abs(picture.astype(int) - (86, 180, 233)) < 12, axis=2)))
 
 
@@ -130,7 +130,7 @@ def test_it_opens_with_two_images_and_four_histograms(notebook, section):
     )
 
 
-def test_circles_stand_around_the_jets(notebook, section):
+def test_circles_are_drawn_around_the_jets(notebook, section):
     image = section.locator("canvas.calolab-event").first
     numbers = notebook.read("[len(jets) for jets in comparison.scene['jets'][0]]")
     most, fewest = int(np.argmax(numbers)), int(np.argmin(numbers))
@@ -142,7 +142,7 @@ def test_circles_stand_around_the_jets(notebook, section):
     assert numbers[most] > numbers[fewest] > 0 and drawn[1] > drawn[0] > 100
 
 
-def test_events_turn_over_while_the_kernel_is_busy(notebook, section):
+def test_the_event_can_be_changed_while_the_kernel_is_busy(notebook, section):
     image = section.locator("canvas.calolab-event").first
     before = pixels(image)
     image.click()
@@ -174,7 +174,7 @@ def test_pileup_and_mu_change_images_and_histograms(notebook, section):
     assert all((a != b).any() for a, b in zip(first, all_pixels(section)))
 
 
-def test_keys_go_through_pileup_mass_points_and_mu(notebook, section):
+def test_keys_change_pileup_mass_point_and_mu(notebook, section):
     section.locator("canvas.calolab-event").first.click()
     for key in "pmm":
         notebook.page.keyboard.press(key)
@@ -186,21 +186,21 @@ def test_keys_go_through_pileup_mass_points_and_mu(notebook, section):
     assert "m(g̃) 1800" in section.locator("figcaption").first.inner_text()
 
 
-def test_lists_choose_sample_and_mass_point(notebook, section):
+def test_lists_select_sample_and_mass_point(notebook, section):
     section.get_by_label("mass point").select_option("1800, 850")
     assert notebook.becomes("comparison.distributions['events']['reference']", 60)
     section.get_by_label("sample", exact=True).select_option("soft")
     answered(notebook)
     assert notebook.becomes("[comparison.sample, comparison.mass_point]", ["soft", "700, 850"])
-    # This sample has nothing generated: its image and what compares disappear.
+    # This sample has no generated events: their image and the comparison are hidden.
     assert [figure.is_visible() for figure in section.locator("figure").all()] == [True, False, True, True, True, True]
     assert "KS" not in section.locator("figcaption").nth(2).inner_text()
-    # In a list, arrows and letters are the list's own.
+    # In a list, arrow keys and letters select an option.
     section.get_by_label("sample", exact=True).press("p")
     assert notebook.becomes("comparison.pileup", "none")
 
 
-def test_it_tells_what_is_under_the_pointer(notebook, section):
+def test_it_displays_values_at_the_pointer(notebook, section):
     eta, phi, pt, mass = notebook.read("[comparison.scene['jets'][0][0][0][k] for k in (1, 2, 0, 3)]")
     image = section.locator("canvas.calolab-event").first
     place = image.bounding_box()
@@ -214,7 +214,7 @@ def test_it_tells_what_is_under_the_pointer(notebook, section):
     assert "jets · fraction of events: real" in section.locator(".calolab-readout").inner_text()
 
 
-def test_a_failing_source_is_told(notebook, section):
+def test_an_error_of_a_source_is_displayed(notebook, section):
     notebook.run("comparison.pileup, comparison.mu = 'generated', 200")
     alert = section.get_by_role("alert")
     alert.wait_for()
@@ -227,12 +227,12 @@ def test_a_failing_source_is_told(notebook, section):
     assert notebook.becomes("comparison.distributions['choice']['signal']", "real")
 
 
-def test_the_reach_of_the_event_slider_is_told(notebook, section):
+def test_the_range_of_the_event_slider_is_displayed(notebook, section):
     assert section.get_by_text("images of the first 32 of 120 events, histograms of all").is_visible()
     assert section.get_by_text("0 (0 to 31)").is_visible()
 
 
-def test_a_bad_generator_leaves_the_panels_and_the_real_events_fill_them(notebook, section):
+def test_with_a_bad_generator_the_real_events_still_fill_the_panels(notebook, section):
     other = notebook.page.locator("section.calolab[aria-label='Jet comparison']").last
     other.scroll_into_view_if_needed()
     assert "― Pythia 120 events" in other.locator(".calolab-legend").inner_text()
@@ -240,11 +240,11 @@ def test_a_bad_generator_leaves_the_panels_and_the_real_events_fill_them(noteboo
         "Pythia",
         "GFlash",
     ]
-    # Pixels beyond the scale have a colour of their own; the real ones keep theirs.
+    # Pixels beyond the scale have a colour of their own; those of the real events do not change.
     real, generated = (pixels(canvas).astype(int) for canvas in other.locator("canvas.calolab-event").all())
     beyond = [np.sum(np.all(np.abs(picture - (31, 214, 181)) < 4, axis=2)) for picture in (real, generated)]
     assert beyond[0] == 0 and beyond[1] > 500
-    # The summed mass of the real events: their grey bins are no narrow peak, and high enough to read.
+    # The summed mass of the real events: the grey bins are not a narrow peak, and high enough to read.
     picture = pixels(other.locator("canvas.calolab-histogram").nth(1)).astype(int)
     filled = (np.ptp(picture, axis=2) == 0) & (picture[:, :, 0] > 190) & (picture[:, :, 0] < 245)
     upper = filled[: int(0.6 * len(picture))]
@@ -268,7 +268,7 @@ def test_a_dark_theme_repaints_it(notebook, section):
     notebook.page.wait_for_function("document.body.dataset.jpThemeLight === 'true'")
 
 
-def test_it_leaves_a_picture_for_pages_without_javascript(notebook):
+def test_a_picture_represents_it_on_pages_without_javascript(notebook):
     outputs = [output for cell in notebook.cells() for output in cell.outputs if "data" in output]
     assert len(outputs) == 2
     assert all({"image/png", "application/vnd.jupyter.widget-view+json"} <= set(output.data) for output in outputs)

@@ -1,4 +1,4 @@
-"""Notebook 00 from top to bottom in JupyterLab in Chromium: engines, Horovod, Geant4 and all widgets, really."""
+"""Notebook 00 from top to bottom in JupyterLab in Chromium: with engines, Horovod, Geant4 and all widgets."""
 
 import re
 from pathlib import Path
@@ -26,7 +26,7 @@ def test_every_cell_runs_and_nothing_leaves_the_machine(notebook):
     notebook.check_quiet()
 
 
-def test_the_summary_holds_eleven_measured_lines(notebook):
+def test_the_summary_has_eleven_measured_lines(notebook):
     (summary,) = [cell for cell in notebook.cells() if "summary" in cell.metadata.get("tags", [])]
     lines = "".join(output.text for output in summary.outputs).strip().splitlines()
     assert len(lines) == 11
@@ -34,7 +34,7 @@ def test_the_summary_holds_eleven_measured_lines(notebook):
     assert "nan" not in "".join(lines)
 
 
-def test_every_widget_leaves_a_picture(notebook):
+def test_every_widget_has_a_picture(notebook):
     outputs = [output.data for cell in notebook.cells() for output in cell.get("outputs", []) if "data" in output]
     shown = [data for data in outputs if "application/vnd.jupyter.widget-view+json" in data]
     assert len(shown) == len(WIDGETS) + 1  # the monitor is shown once more at the end of the training
@@ -49,7 +49,7 @@ def test_its_page_is_light_and_described_and_nothing_is_shown_in_red(notebook):
 
 
 @pytest.mark.parametrize("name", WIDGETS)
-def test_the_widget_is_painted(notebook, name):
+def test_the_widget_is_drawn(notebook, name):
     section = notebook.page.locator(f"section.calolab[aria-label='{name}']").first
     section.scroll_into_view_if_needed()
     canvas = section.locator("canvas").first
@@ -63,9 +63,9 @@ def test_the_widget_is_painted(notebook, name):
     assert painted > 5
 
 
-def test_the_monitor_saw_the_training_to_its_end(notebook):
+def test_the_monitor_followed_the_training_to_its_end(notebook):
     said = notebook.run("print(monitor.status, len(monitor.ranks), run.status, len(run.losses) == history.steps > 0)")
-    # By its last step or by its time limit: which of them depends on the machine.
+    # At its last step or at its time limit, depending on the machine.
     assert said in ("finished 2 finished True", "stopped 2 stopped True")
 
 

@@ -1,4 +1,4 @@
-"""A saved notebook opened again after its kernel has ended shows its widgets, where our settings are in force."""
+"""With our settings, a saved notebook displays its widgets when it is opened again without its kernel."""
 
 import json
 import secrets
@@ -9,7 +9,7 @@ from tests.browser.conftest import Notebook, running_lab, write_notebook
 
 ROOT = Path(__file__).parents[2]
 SETTINGS = Path(widgets.__file__).parent / "lab"
-# A viewer of one event: what it takes to show a widget again.
+# A viewer of one event, whose saved state is measured.
 VIEWER = """
 import numpy as np
 from calolab import Sample, spaces, widgets
@@ -46,10 +46,10 @@ def test_widgets_come_back_without_the_kernel_that_made_them(playwright, browser
 
         content = json.loads(path.read_text())
         state = content["metadata"]["widgets"]["application/vnd.jupyter.widget-state+json"]["state"]
-        # The widget's code and style, some 60 kB, and what it shows: nothing twice, and no other widget.
+        # The code and style of the widget, some 60 kB, and its data: nothing twice, and no other widget.
         assert len([one for one in state.values() if one["model_module"] == "anywidget"]) == 1
         assert 30_000 < len(json.dumps(state)) < 150_000
-        # The kernel that made it has ended: nothing but the file knows the widget.
+        # The kernel that made it has ended: the state is in the file only.
         context = browser.new_context(viewport={"width": 1200, "height": 1000})
         page = context.new_page()
         page.goto(server.url.format(path=f"/workspaces/{secrets.token_hex(4)}/tree/{path.name}"))

@@ -1,4 +1,4 @@
-"""SearchDashboard over a real search on two engines, in JupyterLab in Chromium: followed, filtered, steered."""
+"""SearchDashboard with a search on two engines, in JupyterLab in Chromium: display, filters, control."""
 
 import re
 
@@ -50,7 +50,7 @@ def profile(gan, trial):
     return figure
 
 def failing(gan, trial):
-    raise RuntimeError("no jets to be seen")
+    raise RuntimeError("no jets found")
 
 views = {"Slice viewer": slices, "Profile": profile, "Jet plots": failing}
 dashboard = widgets.SearchDashboard(search, views, interval=0.2)
@@ -83,7 +83,7 @@ def section(notebook):
 
 
 def numbers(section):
-    """The trials in the table, in its order."""
+    """The trials in the order of the table."""
     return [int(row.get_attribute("data-trial")) for row in section.locator("tr[data-trial]").all()]
 
 
@@ -92,11 +92,11 @@ def row(section, number):
 
 
 def shows(section, number, status):
-    """Wait until a trial's row says so."""
+    """Wait until a trial has a status in the table."""
     row(section, number).locator(f"td:has-text('{status}')").wait_for()
 
 
-def test_it_shows_all_trials_the_best_and_all_their_scores(notebook, section):
+def test_it_displays_all_trials_the_best_one_and_all_scores(notebook, section):
     best = notebook.read("min((t for t in search.trials if t.status == 'finished'), key=lambda t: t.value).number")
     shows(section, best, "finished")
     shows(section, 0, "running")
@@ -131,7 +131,7 @@ def test_it_sorts_and_filters(notebook, section):
     field.fill(f"lr<={rates[by_rate[2]]}")
     section.get_by_text("3 of 6 trials shown", exact=True).wait_for()
     assert set(numbers(section)) == set(by_rate[:3])
-    # Letters in the field are no keys of the widget, and Escape shows all again.
+    # Letters in the field are not keys of the widget; Escape displays all trials again.
     field.fill("")
     field.type("l")
     assert notebook.read("dashboard.log")
@@ -147,7 +147,7 @@ def test_brushing_an_axis_filters_table_and_curves(notebook, section):
     parallel, curves = (section.locator(f"canvas.calolab-{name}") for name in ("parallel", "curves"))
     before = pixels(curves)
     place = parallel.bounding_box()
-    # The first axis is lr, from 10⁻⁵ at its foot to 10⁻² at its top: the lower half of the decades.
+    # The first axis is lr, from 10⁻⁵ at its lower end to 10⁻² at its upper end: the lower half of the decades.
     foot, top = place["height"] - 14, 28
     middle = (foot + top) / 2
     notebook.page.mouse.move(place["x"] + 52, place["y"] + foot)
@@ -164,26 +164,26 @@ def test_brushing_an_axis_filters_table_and_curves(notebook, section):
     assert len(numbers(section)) == 6
 
 
-def test_curves_tell_their_trial_and_select_it(notebook, section):
+def test_curves_display_their_trial_and_select_it(notebook, section):
     curves = section.locator("canvas.calolab-curves")
     place = curves.bounding_box()
-    tell = section.locator("output.calolab-readout")
+    readout = section.locator("output.calolab-readout")
     for height in range(20, 240, 12):
         curves.hover(position={"x": place["width"] * 0.7, "y": height})
-        if tell.inner_text():
+        if readout.inner_text():
             break
-    found = int(re.match(r"trial (\d) · epoch \d+: ks_comb ", tell.inner_text())[1])
+    found = int(re.match(r"trial (\d) · epoch \d+: ks_comb ", readout.inner_text())[1])
     curves.click(position={"x": place["width"] * 0.7, "y": height})
     assert notebook.becomes("dashboard.selected", [found])
     assert row(section, found).get_attribute("aria-selected") == "true"
-    # The same by the keyboard: the table's current row.
+    # The same with the keyboard: the current row of the table.
     table = section.locator(".calolab-trials")
     table.focus()
     notebook.page.keyboard.press("Enter")
     assert notebook.becomes("dashboard.selected", [])
 
 
-def test_buttons_follow_the_state(section):
+def test_the_buttons_of_a_trial_depend_on_its_status(section):
     labels = {
         number: [button.inner_text() for button in row(section, number).get_by_role("button").all()]
         for number in (0, 1, 3)
@@ -191,7 +191,7 @@ def test_buttons_follow_the_state(section):
     assert labels == {0: ["Stop"], 1: ["Restart", "Promote"], 3: ["Restart"]}
 
 
-def test_promote_trains_a_trial_on(notebook, section):
+def test_promote_continues_a_trial(notebook, section):
     row(section, 1).get_by_role("button", name="Promote").click()
     field = section.get_by_role("spinbutton")
     assert field.input_value() == "200"
@@ -199,7 +199,7 @@ def test_promote_trains_a_trial_on(notebook, section):
     field.press("Enter")
     section.get_by_text("Promote trial 1 to 105 epochs: trial 1 is").wait_for()
     assert notebook.becomes("[len(search.trial(1).epochs), search.trial(1).status]", [105, "finished"])
-    # It went on from where it was.
+    # It continued from its last epoch.
     assert [*range(105)] == notebook.read("[epoch['epoch'] for epoch in search.trial(1).epochs]")
     row(section, 1).locator("td:has-text('105')").first.wait_for()
 
@@ -226,7 +226,7 @@ def test_stop_is_clicked_while_the_kernel_is_busy(notebook, section):
     assert notebook.read("[search.trial(0).status, list(engines.ids)]") == ["stopped", before]
 
 
-def test_clicks_leave_the_figures_of_a_running_cell_alone(notebook, section):
+def test_clicks_do_not_affect_the_figures_of_a_running_cell(notebook, section):
     notebook.start(
         "import matplotlib.pyplot as plt; drawn = plt.figure(); time.sleep(4); kept = plt.fignum_exists(drawn.number)"
     )
@@ -241,7 +241,7 @@ def test_clicks_leave_the_figures_of_a_running_cell_alone(notebook, section):
 def test_a_kernel_that_does_not_answer_is_displayed_and_the_page_can_be_used(notebook, section):
     row(section, 0).get_by_role("button", name="Restart").click()
     shows(section, 0, "running")
-    # A loop inside one call into C holds all threads of the kernel back.
+    # A loop in a single call of C code blocks all threads of the kernel.
     notebook.start("import re; re.match(r'(a+)+$', 'a' * 27 + 'b')")
     section.locator(".calolab-kernel[data-state=busy], .calolab-kernel[data-state=silent]").wait_for(timeout=15_000)
     assert re.search(r"since \d\d:\d\d:\d\d", section.locator(".calolab-kernel").inner_text())
@@ -251,8 +251,8 @@ def test_a_kernel_that_does_not_answer_is_displayed_and_the_page_can_be_used(not
     section.locator(".calolab-kernel[data-state=live]").wait_for()
 
 
-def test_one_click_shows_the_best_model(notebook, section):
-    # The training above makes no networks: put some where its best epoch would have left them.
+def test_one_click_displays_the_best_model(notebook, section):
+    # The training function makes no networks: save some where those of the best epoch would be.
     notebook.run(
         "from calolab.search.trials import trial_folder\n"
         "models.build('3dgan', spaces.space('clic-ecal')).save(trial_folder(search.folder, search.best.number) / "
@@ -272,7 +272,7 @@ def test_one_click_shows_the_best_model(notebook, section):
     section.get_by_role("button", name="Slice viewer").first.click()
     viewer.wait_for(timeout=60_000)
     section.get_by_role("button", name="Jet plots").first.click()
-    section.get_by_text("RuntimeError: no jets to be seen").wait_for()
+    section.get_by_text("RuntimeError: no jets found").wait_for()
     section.get_by_role("button", name="Close").click()
     viewer.wait_for(state="detached")
 
@@ -285,7 +285,7 @@ def test_the_search_is_stopped_by_two_clicks(notebook, section):
     assert section.get_by_role("button", name="Stop search").is_disabled()
 
 
-def test_a_reattached_search_shows_its_history_and_cannot_be_steered(notebook, section):
+def test_a_reattached_search_displays_its_history_and_cannot_be_controlled(notebook, section):
     notebook.run("past = widgets.SearchDashboard(search.reattach('scan'))\nfrom IPython.display import display")
     notebook.page.evaluate("window.jupyterapp.commands.execute('notebook:move-cursor-down')")
     before = {number: row(section, number).inner_text() for number in range(6)}
@@ -305,14 +305,14 @@ def test_a_reattached_search_shows_its_history_and_cannot_be_steered(notebook, s
     assert all(button.is_disabled() for button in found.locator("tr[data-trial] button").all())
 
 
-def test_cluster_status_shows_the_engines_and_stops_them(notebook):
+def test_cluster_status_displays_the_engines_and_stops_them(notebook):
     found = notebook.page.locator("section.calolab[aria-label='Cluster status']")
     found.scroll_into_view_if_needed()
     found.get_by_text("cluster dashboard: 2 of 2 engines, local").wait_for()
     assert found.locator("tbody tr").count() == 2
     found.get_by_role("button", name="Stop").click()
     found.get_by_role("button", name="Really stop?").click()
-    # A look at the cluster may have begun before the controller went, and waits for its answer first.
+    # An update may have begun before the controller ended, and waits for its answer first.
     found.locator("b.calolab-status:has-text('not running')").wait_for(timeout=90_000)
     assert notebook.read("cluster.status('dashboard').state") == "not running"
     notebook.check_quiet()

@@ -1,4 +1,4 @@
-"""TrainingMonitor in Chromium, without JupyterLab: what it shows before, while and after a training runs."""
+"""TrainingMonitor in Chromium, without JupyterLab: the display before, during and after a training."""
 
 import base64
 import inspect
@@ -20,7 +20,7 @@ THIRTEEN = [
     *("fake_auxiliary", "fake_ecal", "generator_generation", "generator_auxiliary", "generator_ecal"),
     "generator_empty",
 ]
-# What a canvas writes, from now on.
+# Records the texts that the canvases draw after a change of scale.
 LISTEN = """() => {
     window.written = [];
     const write = CanvasRenderingContext2D.prototype.fillText;
@@ -34,7 +34,7 @@ LISTEN = """() => {
 
 
 class Run:
-    """A run that follows a script, with a TrainingRun's interface."""
+    """A run with the interface of a TrainingRun, advanced by the test."""
 
     def __init__(self, space="clic-ecal"):
         self.status, self.losses, self.progress, self.epochs, self.example = "running", [], [], [], {}
@@ -60,7 +60,7 @@ class Run:
 
 @pytest.fixture
 def watch(show_alone):
-    """A function that shows a run as it is after each of some changes, and returns the page."""
+    """A function that displays a run after each of several changes, and returns the page."""
     runs = []
 
     def show(run, *changes):
@@ -104,17 +104,17 @@ def test_numbers_that_round_up_take_the_next_unit(browser):
     assert numbers == ["999", "1000", "−1000", "100", "0.0100", "100000", "0.500"]
 
 
-def test_before_the_first_step_it_says_what_takes_so_long_and_the_clock_runs(watch):
+def test_before_the_first_step_it_displays_the_reason_for_the_delay_and_the_clock_runs(watch):
     page = watch(Run())
     timer = page.get_by_role("timer")
     assert re.fullmatch(r"\d s, preparing: the first step also compiles the networks", timer.inner_text())
     before = timer.inner_text()
-    # Without a word from the kernel.
+    # Without a message from the kernel.
     page.wait_for_function("(before) => document.querySelector('[role=timer]').textContent !== before", arg=before)
     assert page.get_by_role("slider").count() == 0
 
 
-def test_after_one_step_each_loss_is_a_marker_at_step_1_and_the_time_left_is_estimated(watch):
+def test_after_one_step_each_loss_is_a_marker_at_step_1_and_the_remaining_time_is_being_estimated(watch):
     run = Run()
     page = watch(run, lambda: run.go(1))
     # The clock runs while the page opens.
@@ -127,7 +127,7 @@ def test_after_one_step_each_loss_is_a_marker_at_step_1_and_the_time_left_is_est
     assert steps == ["0", "1", "2"]
 
 
-def test_the_time_left_leaves_out_the_first_step(watch):
+def test_the_remaining_time_does_not_include_the_first_step(watch):
     run = Run()
     page = watch(run, lambda: run.go(1), lambda: run.go(1), lambda: run.go(9))
     # 189 steps of two seconds; the first took 95 s.
@@ -137,7 +137,7 @@ def test_the_time_left_leaves_out_the_first_step(watch):
 @pytest.mark.parametrize(
     "space, noun", [("whole-detector", "events"), ("jet-image", "images"), ("convergence", "maps")]
 )
-def test_events_are_called_what_they_are(watch, space, noun):
+def test_events_are_called_by_their_name_in_the_space(watch, space, noun):
     run = Run(space)
     page = watch(run, lambda: run.go(11))
     assert page.get_by_text(f"51.4 {noun}/s").count() == 2
@@ -145,7 +145,7 @@ def test_events_are_called_what_they_are(watch, space, noun):
     assert len(np.unique(pixels(page.locator("canvas.calolab-snapshot").last).reshape(-1, 3), axis=0)) > 5
 
 
-def test_no_two_of_thirteen_losses_look_alike_and_each_can_be_chosen(watch):
+def test_thirteen_losses_have_different_lines_and_each_can_be_selected(watch):
     run = Run()
     page = watch(run, lambda: run.go(30))
     keys = page.locator(".calolab-legends svg line").evaluate_all(
@@ -154,7 +154,7 @@ def test_no_two_of_thirteen_losses_look_alike_and_each_can_be_chosen(watch):
     assert len(keys) == len(set(keys)) == 13
     page.get_by_role("group", name="losses of the generator").get_by_label("auxiliary").check()
     assert page.evaluate("window.model.get('shown')") == ["discriminator", "generator", "generator_auxiliary"]
-    # A box stays the same while losses come in: one that is replaced between press and release misses the click.
+    # Check boxes are not replaced while losses are added: one that is replaced between press and release misses the click.
     page.evaluate("window.box = document.querySelectorAll('.calolab-legends input')[3]")
     page.evaluate("window.model.set('losses', window.model.get('losses'))")
     assert page.evaluate("window.box.isConnected")
@@ -170,7 +170,7 @@ def test_scores_are_shown_with_their_floor_and_the_best_epoch(watch):
     assert {"floor: real against real", "ks comb", "epoch"} <= set(written)
 
 
-def test_the_event_of_an_earlier_epoch_can_be_chosen_beside_the_reference(watch):
+def test_the_event_of_an_earlier_epoch_can_be_displayed_beside_the_reference(watch):
     run = Run()
     page = watch(run, lambda: run.go(55))
     captions = page.locator(".calolab-epochs figcaption")
@@ -193,7 +193,7 @@ def test_without_a_physics_score_events_are_shown_alone(watch):
     assert page.locator("canvas.calolab-snapshot").count() == 2
 
 
-def test_a_run_that_ended_has_no_clock_that_runs(watch):
+def test_the_clock_of_a_run_that_has_ended_does_not_advance(watch):
     run = Run()
 
     def fail():
@@ -207,7 +207,7 @@ def test_a_run_that_ended_has_no_clock_that_runs(watch):
     assert page.get_by_role("timer").inner_text() == before == "1 min 57 s"
 
 
-def test_stop_stays_pressed_until_the_kernel_has_heard_it(watch):
+def test_stop_remains_disabled_until_the_kernel_has_received_it(watch):
     run = Run()
     page = watch(run, lambda: run.go(1))
     stop = page.locator(".calolab-stop")

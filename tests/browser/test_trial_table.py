@@ -19,7 +19,7 @@ SPACE = {
     "ecal_weight": Real(0.01, 1.0, log=True),
     "optimizer": Choice("adam", "rmsprop"),
 }
-# Cells that lie partly under the column of buttons, of those in sight.
+# Visible cells that are partly covered by the column of buttons.
 CUT = """() => {
     const cut = [];
     for (const line of document.querySelectorAll(".calolab-trials tr[data-trial], .calolab-trials thead tr")) {
@@ -31,7 +31,7 @@ CUT = """() => {
     }
     return cut;
 }"""
-# What can be read of cells that lie partly under the first column or the buttons: 0.410 would read 410.
+# Readable text of cells that are partly covered by the first column or the buttons: 0.410 could be read as 410.
 HALF = """() => [...document.querySelectorAll(".calolab-trials :is(thead tr, tr[data-trial])")].flatMap((line) => {
     const edges = [line.cells[0].getBoundingClientRect().right, [...line.cells].at(-1).getBoundingClientRect().left];
     return [...line.cells].slice(1).filter((cell) => {
@@ -40,7 +40,7 @@ HALF = """() => [...document.querySelectorAll(".calolab-trials :is(thead tr, tr[
         return edges.some((edge) => left < edge - 1 && right > edge + 1) && color !== "rgba(0, 0, 0, 0)";
     }).map((cell) => cell.textContent);
 })"""
-# Buttons of rows whose words do not fit: cut, or beyond the edge of their column.
+# Buttons of rows whose text does not fit: cut off, or beyond the edge of their column.
 SHORTENED = """() => [...document.querySelectorAll(".calolab-trials td.calolab-acts button")].filter((button) => {
     const column = button.parentElement.getBoundingClientRect();
     return button.scrollWidth > button.clientWidth || button.getBoundingClientRect().right > column.right;
@@ -49,7 +49,7 @@ SHORTENED = """() => [...document.querySelectorAll(".calolab-trials td.calolab-a
 
 @pytest.fixture
 def page(show_alone, tmp_path):
-    """A page with the dashboard of eleven trials over eight parameters."""
+    """A page with the dashboard of eleven trials with eight parameters."""
     random = np.random.default_rng(3)
     settings = {"space": to_dict(SPACE), "trials": 11, "metric": "ks_comb", "direction": "minimize", "stopped": False}
     store = TrialStore(tmp_path / "wide", settings)
@@ -71,12 +71,12 @@ def page(show_alone, tmp_path):
     shown.check_quiet()
 
 
-def test_no_cell_lies_partly_under_the_buttons_and_clicks_lead_to_the_others(page):
+def test_no_cell_is_partly_covered_by_the_buttons_and_clicks_scroll_to_the_others(page):
     table, more = page.locator(".calolab-trials"), page.locator("th.calolab-acts button")
     table.locator("tr[data-trial]").first.wait_for()
     for width in (700, 1000, 1200):
         page.set_viewport_size({"width": width, "height": 1200})
-        # Measured and painted again in the next frames.
+        # Measured and drawn again in the next frames.
         page.evaluate("new Promise((done) => setTimeout(done, 100))")
         assert page.evaluate(CUT) == [], width
         assert page.evaluate(SHORTENED) == [], width
@@ -98,7 +98,7 @@ def test_no_cell_lies_partly_under_the_buttons_and_clicks_lead_to_the_others(pag
         more.wait_for()
 
 
-def test_a_row_stays_under_the_pointer_when_the_dashboard_tells_of_it(page):
+def test_a_row_stays_at_the_pointer_when_the_dashboard_describes_it(page):
     for width in (700, 1000):
         page.set_viewport_size({"width": width, "height": 1200})
         page.mouse.move(5, 5)

@@ -53,7 +53,7 @@ RUN = """
 from calolab.training.history import Progress
 
 class Run:
-    "What TrainingMonitor asks of a TrainingRun; here the steps only take time."
+    "The interface of a TrainingRun that TrainingMonitor uses; the steps only take time."
     def __init__(self):
         self.status, self.progress, self.losses = "running", [], []
         threading.Thread(target=self.go, daemon=True).start()
@@ -98,7 +98,7 @@ def notebook(open_notebook):
 
 @pytest.fixture(autouse=True)
 def nothing_goes_wrong(notebook):
-    """No test leaves an error on the console or asks another machine for anything."""
+    """No test leaves an error on the console or sends a request to another machine."""
     yield
     notebook.check_quiet()
 
@@ -111,7 +111,7 @@ def widget(notebook, name, which=0):
 
 
 def colours(canvas):
-    """How many colours the page shows where a canvas is."""
+    """Number of colours in the area of a canvas."""
     picture = np.asarray(Image.open(io.BytesIO(canvas.screenshot())).convert("RGB"))
     return len(np.unique(picture.reshape(-1, 3), axis=0))
 
@@ -129,7 +129,7 @@ def test_slice_viewer_follows_its_slider(notebook):
     assert notebook.becomes("viewer.position", position + 1)
 
 
-def test_slice_viewer_obeys_keys_and_python(notebook):
+def test_slice_viewer_follows_keys_and_python(notebook):
     section = widget(notebook, "Slice viewer")
     panel = section.locator("canvas.calolab-panel").first
     panel.click()
@@ -147,7 +147,7 @@ def test_slice_viewer_obeys_keys_and_python(notebook):
     assert notebook.becomes("viewer.log", True)
 
 
-def test_slice_viewer_tells_what_a_cell_holds(notebook):
+def test_slice_viewer_displays_the_value_of_a_cell(notebook):
     section = widget(notebook, "Slice viewer")
     notebook.run("viewer.axis, viewer.position, viewer.event, viewer.total = 'z', 10, 3, False")
     panel = section.locator("canvas.calolab-panel").last
@@ -165,7 +165,7 @@ def test_slice_viewer_tells_what_a_cell_holds(notebook):
     assert max(cells) > 0
 
 
-def test_slice_viewer_lives_while_the_kernel_is_busy(notebook):
+def test_slice_viewer_can_be_used_while_the_kernel_is_busy(notebook):
     section = widget(notebook, "Slice viewer")
     panel = section.locator("canvas.calolab-panel").first
     notebook.run("viewer.axis, viewer.position = 'z', 5")
@@ -179,7 +179,7 @@ def test_slice_viewer_lives_while_the_kernel_is_busy(notebook):
     assert notebook.becomes("viewer.position", 6)
 
 
-def test_maps_are_drawn_on_both_sides_of_zero_and_rows_run_down(notebook):
+def test_maps_have_signed_colours_and_rows_from_top_to_bottom(notebook):
     section = widget(notebook, "Slice viewer", 1)
     panel = section.locator("canvas.calolab-panel")
     picture = pixels(panel).astype(int)
@@ -244,7 +244,7 @@ def test_energy_interpolation_follows_its_slider(notebook):
     assert float(re.search(r"visible ([\d.]+) GeV", shown).group(1)) == pytest.approx(mean, rel=0.01)
 
 
-def test_training_monitor_moves_on_while_the_kernel_is_busy(notebook):
+def test_training_monitor_is_refreshed_while_the_kernel_is_busy(notebook):
     section = widget(notebook, "Training monitor")
     chart = section.locator("canvas.calolab-profile")
     assert section.get_by_role("progressbar").count() == 2
@@ -270,7 +270,7 @@ def test_training_monitor_stops_the_run_that_a_cell_waits_for(notebook):
     assert notebook.read("[monitor.status, steps == len(monitor._run.losses)]") == ["stopped", True]
 
 
-def test_every_widget_leaves_a_picture_for_pages_without_javascript(notebook):
+def test_a_picture_represents_every_widget_on_pages_without_javascript(notebook):
     outputs = [output for cell in notebook.cells() for output in cell.outputs if "data" in output]
     kinds = [set(output.data) for output in outputs]
     assert len(kinds) == 5
@@ -281,7 +281,7 @@ def test_every_widget_leaves_a_picture_for_pages_without_javascript(notebook):
 
 
 def number(text):
-    """Read back what drawing.js's `number` wrote."""
+    """Read a number written by `number` of numbers.js."""
     power = re.fullmatch(r"(.*)×10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
     if power is None:
         return float(text.replace("−", "-"))

@@ -29,5 +29,5 @@ def real():
 
 @pytest.fixture(scope="module")
 def generated():
-    """Others, of jets with more energy."""
+    """Events with jets of higher energy."""
     return make_events(seed=2, energy=500.0)

@@ -162,7 +162,7 @@ export function sorted(rows, column, falling) {
 
 const COMPARISON = /^([^<>=]+)(<=|>=|<|>|=)(.+)$/;
 
-/** A function that tells whether a row contains every word of `text`; words like lr<0.001 or n_filters=64 compare a column.
+/** A predicate: whether a row contains every word of `text`; words like lr<0.001 or n_filters=64 compare a column.
  *
  * @param {string} text
  * @param {Column[]} columns

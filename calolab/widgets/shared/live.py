@@ -36,9 +36,10 @@ class LiveWidget(anywidget.AnyWidget):
 def route_messages(comm, *, to_subshell: bool) -> None:
     """Choose the kernel thread that handles the browser's messages to a comm.
 
-    ipykernel 7.4 asks the private method `comm._reply_subshell_for(data, requested)` for the subshell that handles a
-    message (None: the main thread). Its default is the thread that sent the comm's last message, usually that of a
-    running cell, and the message then waits for the end of this cell. ipykernel before 7.4 does not call the method.
+    ipykernel 7.4 calls the private method `comm._reply_subshell_for(data, requested)`, which returns the subshell that
+    handles a message (None: the main thread). Its default is the thread that sent the comm's last message,
+    usually that of a running cell, and the message then waits for the end of this cell. ipykernel before 7.4 does not
+    call the method.
 
     Args:
         comm: the widget's comm.

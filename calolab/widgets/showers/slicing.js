@@ -47,7 +47,7 @@ const clamp = (/** @type {number} */ index, /** @type {number} */ length) => Mat
  *   largest?: (showers: (Values | null)[], signed: boolean) => number,
  *   background?: Background,
  * }} options `showers()` returns the values of one event for each side, null for an empty panel; `largest(showers)` is the
- *   end of the colour scale; `signed` tells whether the quantity can be negative
+ *   end of the colour scale; `signed` is whether the quantity can be negative
  */
 export function slicing({ model, space, sides, showers, signed = false, largest = sharedTop, background }) {
   const hasDirections = space.hasDepth && space.regular;

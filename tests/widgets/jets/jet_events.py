@@ -9,7 +9,7 @@ SPACE = spaces.space("whole-detector")
 
 
 def make_events(events=40, seed=1, jets_per_event=3, energy=400.0, labels=True):
-    """Events of a few clusters of energy; the first of them is empty."""
+    """Events with a few clusters of energy; the first event is empty."""
     random = np.random.default_rng(seed)
     values = np.zeros((events, *SPACE.shape), np.float32)
     for value in values[1:]:

@@ -61,7 +61,7 @@ def test_the_browser_gets_images_and_jets_of_the_first_events(real, generated):
     assert np.allclose(widget.scene["jets"][0][5], expected)
 
 
-def test_pileup_is_added_to_both_and_shown_beside_events_alone(real, generated):
+def test_pileup_is_added_to_both_samples_and_compared_with_events_alone(real, generated):
     widget = JetComparison(real, generated, pileup=make_pileup, mus=[0, 20, 200])
     alone = variable(widget, "summed_mass")["reference"]["contents"]
     widget.pileup, widget.mu = "real", 199.0
@@ -73,7 +73,7 @@ def test_pileup_is_added_to_both_and_shown_beside_events_alone(real, generated):
     received = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, IMAGES, -1)
     added = received - [s.values[:IMAGES].reshape(IMAGES, -1) for s in (real, generated)]
     assert np.all(added >= -1e-3) and np.all(added.sum(axis=2) > 100)
-    # Each gets pile-up of its own.
+    # Each sample has its own pile-up.
     assert not np.allclose(added[0], added[1])
     widget.mu = 0
     assert set(widget.distributions["events"]) == {"reference", "generated"}
@@ -81,10 +81,10 @@ def test_pileup_is_added_to_both_and_shown_beside_events_alone(real, generated):
 
 
 def test_generated_pileup_is_compared_with_real_pileup(real, generated):
-    asked = []
+    calls = []
 
     def generate(events, mu, seed):
-        asked.append((events, mu))
+        calls.append((events, mu))
         return make_pileup(events, 3 * mu, seed)
 
     widget = JetComparison(real, generated, pileup=make_pileup, generated_pileup=generate, mus=[100])
@@ -94,9 +94,9 @@ def test_generated_pileup_is_compared_with_real_pileup(real, generated):
     second = np.frombuffer(zlib.decompress(widget.pictures), dtype="<f4").reshape(2, IMAGES, -1)
     assert np.array_equal(first[0], second[0]) and not np.array_equal(first[1], second[1])
     assert np.all(second[1] >= real.values[:IMAGES].reshape(IMAGES, -1) - 1e-3)
-    assert second[1].sum() > second[0].sum() and set(asked[1:]) == {(8, 100), (16, 100)}
+    assert second[1].sum() > second[0].sum() and set(calls[1:]) == {(8, 100), (16, 100)}
     widget.pileup = "real"
-    # Real events under real pile-up are the reference: nothing is left to compare.
+    # Real events with real pile-up are the reference: there is nothing else to compare.
     assert set(widget.distributions["events"]) == {"reference", "alone"} and widget.scene["names"] == ["reference"]
 
 
@@ -121,7 +121,7 @@ def test_mass_points_are_those_of_the_labels(real, generated):
     widget = JetComparison(both, concatenate([generated, other_mass(generated)]), events=40)
     assert widget.about["points"] == {"events": ["all", "1400, 850", "1800, 850"]}
     assert widget.mass_point == "all" and widget.distributions["events"]["reference"] == 40
-    # All mass points, not only the first: both samples' first event is empty.
+    # All mass points, not only the first.
     assert widget.scene["labels"][0][0]["values"] == [1400.0] * 20 + [1800.0] * 12
     widget.mass_point = "1800, 850"
     assert widget.distributions["events"]["reference"] == 40
@@ -142,16 +142,16 @@ def test_direct_decays_have_one_mass(real):
 
 
 def test_a_conditional_generator_gets_the_labels_of_the_point(real):
-    asked = []
+    calls = []
 
     def generate(labels, seed):
-        asked.append(labels)
+        calls.append(labels)
         return Sample(make_events(len(labels["gluino_mass"]), seed).values, labels, SPACE)
 
     widget = JetComparison(concatenate([real, other_mass(real)]), generate)
     widget.mass_point = "1800, 850"
-    assert [len(labels["gluino_mass"]) for labels in asked] == [8, 64, 8, 8, 32]
-    assert set(asked[-1]["gluino_mass"]) == {1800.0} and widget.distributions["events"]["generated"] == 40
+    assert [len(labels["gluino_mass"]) for labels in calls] == [8, 64, 8, 8, 32]
+    assert set(calls[-1]["gluino_mass"]) == {1800.0} and widget.distributions["events"]["generated"] == 40
 
 
 def test_samples_have_mass_points_of_their_own(real, generated):
@@ -160,7 +160,7 @@ def test_samples_have_mass_points_of_their_own(real, generated):
     widget.mass_point = "1800, 850"
     widget.sample = "QCD"
     assert widget.mass_point == "all" and widget.distributions["choice"]["sample"] == "QCD"
-    # The same events on both sides.
+    # The same events in both samples.
     assert variable(widget, "jet_pt")["ks"] == 0
     with pytest.raises(traitlets.TraitError, match="sample must be one of"):
         widget.sample = "ttbar"
@@ -197,7 +197,7 @@ def test_samples_have_names_of_their_own(real, generated):
         JetComparison(real, generated, names=("one", "one"))
 
 
-def test_it_says_how_many_events_have_images(real, generated):
+def test_the_number_of_events_with_images_is_sent(real, generated):
     widget = JetComparison(real, generated)
     assert [widget.scene[name] for name in ("events", "images", "of")] == [IMAGES, IMAGES, 40]
     widget = JetComparison(real, generated, images=100)

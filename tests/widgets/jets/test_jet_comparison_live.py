@@ -41,31 +41,31 @@ def test_in_an_event_loop_the_first_events_are_displayed_before_the_others(real,
 
 
 def test_of_several_steps_of_mu_the_last_is_displayed_and_its_neighbours_are_clustered_in_advance(real, generated):
-    asked = []
+    calls = []
 
     def counted(events, mu, seed):
-        asked.append((mu, events))
+        calls.append((mu, events))
         return make_pileup(events, mu, seed)
 
     async def live():
         widget = JetComparison(real, generated, pileup=counted, mus=range(0, 201, 20))
         widget.pileup = "real"
-        asked.clear()
+        calls.clear()
         for mu in (40, 60, 80, 100):
             widget.mu = mu
         # Nothing was computed while the slider was moved.
-        assert asked == [] and widget.scene["choice"]["mu"] != 100
+        assert calls == [] and widget.scene["choice"]["mu"] != 100
         await settled(widget)
-        assert {mu for mu, _ in asked} <= {100.0, 120.0, 80.0}
+        assert {mu for mu, _ in calls} <= {100.0, 120.0, 80.0}
         for _ in range(400):
             await asyncio.sleep(0.02)
             if widget._next_neighbour() is None:
                 break
-        assert {mu for mu, _ in asked} == {60.0, 80.0, 100.0, 120.0, 140.0}
-        known = len(asked)
+        assert {mu for mu, _ in calls} == {60.0, 80.0, 100.0, 120.0, 140.0}
+        known = len(calls)
         widget.mu = 120
         # Immediately, with all images and without a call of the source.
-        assert len(asked) == known and widget.scene["choice"]["mu"] == 120 and widget.scene["events"] == IMAGES
+        assert len(calls) == known and widget.scene["choice"]["mu"] == 120 and widget.scene["events"] == IMAGES
         widget.close()
 
     asyncio.run(live())

@@ -168,7 +168,7 @@ def test_unknown_messages_do_nothing(make_dashboard):
     assert (search.calls, dashboard.actions, dashboard.view) == ([], [], {})
 
 
-def test_a_view_gets_the_gan_of_the_trial_and_its_figure_is_shown(make_dashboard):
+def test_a_view_receives_the_gan_of_the_trial_and_its_figure_is_displayed(make_dashboard):
     seen = []
 
     def view(gan, trial):
@@ -205,7 +205,7 @@ def test_views_may_be_widgets_and_tables(make_dashboard, make_sample):
     assert dashboard.view["kind"] == "html"
 
 
-def test_a_view_ends_with_the_dashboard(make_dashboard, make_sample):
+def test_a_view_is_closed_with_the_dashboard(make_dashboard, make_sample):
     viewer = SliceViewer(make_sample())
     dashboard = make_dashboard(Search(), {"slices": lambda *_: viewer})
     ask(dashboard, type="view", view="slices", trial=0)
@@ -242,7 +242,7 @@ def test_a_table_represents_it_on_pages_without_javascript(make_dashboard):
     assert ">ks_<wbr>comb</th>" in make_dashboard(Search())._repr_html_()
 
 
-def test_wrong_arguments_are_refused():
+def test_invalid_arguments_are_rejected():
     with pytest.raises(TypeError, match="view 'jets' must be a function"):
         SearchDashboard(Search(), {"jets": Figure()})
     with pytest.raises(ValueError, match="interval must be positive"):

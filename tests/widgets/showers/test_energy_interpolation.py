@@ -10,7 +10,7 @@ from calolab.widgets import EnergyInterpolation
 
 @pytest.fixture
 def traverse(make_sample):
-    """The same few showers, scaled with the energy: what a very simple GAN would do."""
+    """The same few showers, scaled with the energy, as from a very simple GAN."""
     base = make_sample(events=3)
 
     def traverse(labels, seed, latents):
@@ -22,7 +22,7 @@ def traverse(make_sample):
     return traverse
 
 
-def test_the_whole_traversal_travels_once(traverse):
+def test_the_whole_traversal_is_sent_once(traverse):
     widget = EnergyInterpolation(traverse, energies=(10, 100), points=4, latents=3)
     assert widget.energies.tolist() == [10, 40, 70, 100]
     received = np.frombuffer(zlib.decompress(widget.showers), dtype="<f4")
@@ -30,7 +30,7 @@ def test_the_whole_traversal_travels_once(traverse):
     assert [name for name, value in widget.get_state().items() if isinstance(value, bytes)] == ["showers"]
 
 
-def test_the_energy_goes_to_the_nearest_point(traverse):
+def test_the_energy_is_set_to_the_nearest_point(traverse):
     widget = EnergyInterpolation(traverse, points=4, latents=1)
     widget.energy = 52.0
     assert widget.energy == 40.0
@@ -38,7 +38,7 @@ def test_the_energy_goes_to_the_nearest_point(traverse):
         widget.latent = 1
 
 
-def test_every_reference_shower_counts_at_its_nearest_energy(traverse, make_sample):
+def test_every_reference_shower_is_assigned_to_the_nearest_energy(traverse, make_sample):
     reference = make_sample(events=40, seed=3)
     widget = EnergyInterpolation(traverse, points=4, latents=1, reference=reference)
     column = reference.labels["energy"]
@@ -49,7 +49,7 @@ def test_every_reference_shower_counts_at_its_nearest_energy(traverse, make_samp
         assert mean == pytest.approx(reference.values[nearest == point].mean(axis=0), abs=1e-6)
 
 
-def test_energies_without_a_reference_shower_are_left_open(traverse, make_sample):
+def test_energies_without_a_reference_shower_have_no_mean(traverse, make_sample):
     reference = make_sample(events=40, seed=3)
     low = reference.select(reference.labels["energy"] < 30)
     widget = EnergyInterpolation(traverse, points=4, latents=2, reference=low)
@@ -77,7 +77,7 @@ def test_the_reference_sets_the_colours(traverse, make_sample, factor):
     assert widget._repr_png_()[0].startswith(b"\x89PNG")
 
 
-def test_further_labels_are_held_fixed(traverse):
+def test_other_labels_are_constant(traverse):
     widget = EnergyInterpolation(traverse, points=3, latents=2, labels={"theta": 1.5})
     assert widget.traversal.labels["theta"].tolist() == [1.5] * 6
 

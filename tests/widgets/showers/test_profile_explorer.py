@@ -25,13 +25,13 @@ def test_profiles_and_moments_are_those_of_the_validation(make_sample):
     assert received[start:] == pytest.approx(sample.values.sum(axis=(1, 2, 3)), rel=1e-5)
 
 
-def test_where_layers_differ_the_depth_remains(make_sample):
+def test_if_layers_differ_only_the_depth_has_a_profile(make_sample):
     explorer = ProfileExplorer(make_sample("calogan"))
     assert [one["axis"] for one in explorer.about["profiles"]] == ["z"]
     assert explorer._repr_png_()[0].startswith(b"\x89PNG")
 
 
-def test_the_range_holds_all_showers_at_first(make_sample):
+def test_the_range_initially_contains_all_showers(make_sample):
     reference, generated = make_sample(seed=1), make_sample(seed=2)
     explorer = ProfileExplorer(reference, generated)
     energies = np.concatenate([reference.labels["energy"], generated.labels["energy"]])
@@ -40,7 +40,7 @@ def test_the_range_holds_all_showers_at_first(make_sample):
         explorer.energy_range = (50.0, 20.0)
 
 
-def test_its_picture_survives_an_empty_range_and_a_single_shower(make_sample):
+def test_its_picture_can_be_drawn_for_an_empty_range_and_a_single_shower(make_sample):
     sample = make_sample()
     explorer = ProfileExplorer(sample, sample)
     lowest = np.sort(sample.labels["energy"])[:2]
@@ -49,7 +49,7 @@ def test_its_picture_survives_an_empty_range_and_a_single_shower(make_sample):
         assert explorer._repr_png_()[0].startswith(b"\x89PNG")
 
 
-def test_its_picture_has_all_that_the_page_has(make_sample, monkeypatch):
+def test_its_picture_has_the_same_contents_as_the_page(make_sample, monkeypatch):
     shown = {}
 
     def kept(*positional, **named):
@@ -69,18 +69,18 @@ def test_its_picture_has_all_that_the_page_has(make_sample, monkeypatch):
         error = visible.std(ddof=1) / np.sqrt(len(visible))
         decimals = 1 - int(np.floor(np.log10(error)))
         assert f"{visible.mean():.{decimals}f} ± {error:.{decimals}f}" in texts
-    # The band is the spread of showers, as chosen.
+    # The band is the spread of showers, as selected.
     band = next(patch for patch in shown["figure"].axes[0].patches if patch.get_fill())
     profile = profiles.profile(samples[0], "z")[samples[0].labels["energy"] <= 90]
     values, _, baseline = band.get_data()
     assert (values - baseline) / 2 == pytest.approx(profile.std(axis=0, ddof=1))
 
 
-def test_samples_without_energies_are_refused(make_sample):
+def test_samples_without_energies_are_rejected(make_sample):
     sample = make_sample()
     with pytest.raises(ValueError, match=r"generated needs the label 'energy' \[GeV\], it has \['mass'\]"):
         ProfileExplorer(sample, Sample(sample.values, {"mass": np.ones(6)}, sample.space))
 
 
-def test_more_events_than_are_sent_are_named(make_sample):
+def test_a_note_says_how_many_events_are_sent(make_sample):
     assert ProfileExplorer(make_sample(events=5), events=2).about["note"] == "The first 2 of 5 events."

@@ -11,7 +11,7 @@ from calolab.spaces import Layer, Space, pad_edges
 from calolab.widgets import SliceViewer
 
 
-def test_all_showers_travel_exactly_and_once(make_sample):
+def test_all_showers_are_sent_exactly_and_once(make_sample):
     reference, generated = make_sample(seed=1), make_sample(seed=2)
     viewer = SliceViewer(reference, generated)
     received = np.frombuffer(zlib.decompress(viewer.showers), dtype="<f4").reshape(2, 6, *reference.space.shape)
@@ -20,7 +20,7 @@ def test_all_showers_travel_exactly_and_once(make_sample):
     assert len(viewer.showers) < 0.2 * (reference.values.nbytes + generated.values.nbytes)
 
 
-def test_more_events_than_are_sent_are_named(make_sample):
+def test_a_note_says_how_many_events_are_sent(make_sample):
     viewer = SliceViewer(make_sample(events=6), make_sample(events=5), events=3)
     assert viewer.about["note"] == "The first 3 of 5 events."
     assert [len(sample["visible"]) for sample in viewer.about["samples"]] == [3, 3]
@@ -35,7 +35,7 @@ def test_it_opens_at_the_brightest_layer(make_sample):
 
 
 @pytest.mark.parametrize("name", ["clic-ecal", "clic-ecal-51", "calogan"])
-def test_traits_keep_to_what_the_space_has(make_sample, name):
+def test_traits_are_validated_against_the_space(make_sample, name):
     sample = make_sample(name, events=2)
     viewer = SliceViewer(sample)
     last = len(sample.space.layers) - 1
@@ -73,7 +73,7 @@ def test_images_without_depth_are_one_slice():
     assert viewer._repr_png_()[0].startswith(b"\x89PNG")
 
 
-def test_maps_are_signed_and_lie_as_pictures():
+def test_maps_are_signed_and_have_rows_first():
     space = spaces.space("convergence")
     values = np.random.default_rng(1).normal(0, 0.02, (2, *space.shape))
     viewer = SliceViewer(Sample(values, {"redshift": [1.0, 1.0]}, space))
@@ -81,7 +81,7 @@ def test_maps_are_signed_and_lie_as_pictures():
     assert viewer._repr_png_()[0].startswith(b"\x89PNG")
 
 
-def test_energies_are_not_signed_whatever_a_generator_makes(make_sample):
+def test_energies_are_not_signed_even_if_generated_ones_are_negative(make_sample):
     reference = make_sample()
     below = Sample(reference.values - 1e-3, reference.labels, reference.space)
     assert not SliceViewer(reference, below).about["signed"]
@@ -101,6 +101,6 @@ def test_axes_have_symbols(make_sample):
     assert (space["axes"], space["symbols"]) == (["eta", "phi", "z"], ["η", "φ", "z"])
 
 
-def test_no_event_is_too_few(make_sample):
+def test_at_least_one_event_is_required(make_sample):
     with pytest.raises(ValueError, match="events must be at least 1, received 0"):
         SliceViewer(make_sample(), events=0)

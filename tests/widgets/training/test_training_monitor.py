@@ -30,7 +30,7 @@ class Run:
         n = len(self.losses)
         losses = {"discriminator": 9.0 - n, "generator": 20.0 - n, "real_auxiliary": 30.0}
         self.losses.append({"epoch": n // 4, "step": n % 4, **losses})
-        # The first step takes a minute more.
+        # The first step takes one minute longer.
         self.progress = [Progress(rank, n // 4, 2, n % 4, 4, losses, 50.0, 60 + 2.0 * n) for rank in range(self.ranks)]
 
     def end_epoch(self, **scores):
@@ -69,7 +69,7 @@ def test_a_thread_updates_ranks_losses_and_time(run):
     table = np.frombuffer(monitor.losses, dtype="<f4").reshape(3, 4)
     assert table.tolist() == [[1, 9, 20, 30], [2, 8, 19, 30], [3, 7, 18, 30]]
     assert monitor.noun == "showers"
-    # Two seconds a step, five of eight steps left; the first step, which compiles, does not count.
+    # Two seconds per step, five of eight steps remaining; the first step, which compiles, is not included.
     assert monitor.remaining == pytest.approx(10)
 
 
@@ -133,7 +133,7 @@ def test_scores_and_events_of_the_epochs_are_sent_with_the_best_epoch(run):
     assert monitor.score_epochs == [1, 2, 3, 4]
     assert monitor.scores == {"ks_comb": [9, 4, 4, None]} and monitor.floors == {"ks_comb": [2, 2, 2, 2]}
     json.dumps(monitor.scores, allow_nan=False)
-    # As the training selects it: the first of equals.
+    # As in the training, the first of equal values.
     assert (monitor.score, monitor.best_epoch) == ("ks_comb", 2)
     assert monitor.labels == "E 34.25 GeV"
     images = np.frombuffer(monitor.events, "<f4").reshape(5, 25, 25)
@@ -146,7 +146,7 @@ def test_scores_and_events_of_the_epochs_are_sent_with_the_best_epoch(run):
     assert np.frombuffer(monitor.events, "<f4")[-1] == 7
 
 
-def test_the_reference_stays_while_an_elastic_run_starts_again(run):
+def test_the_reference_is_kept_while_an_elastic_run_restarts(run):
     monitor = TrainingMonitor(run, interval=0.05)
     run.step()
     run.end_epoch()
@@ -235,7 +235,7 @@ def test_curves_are_short_and_keep_the_mean(steps, points):
     assert len(table) == steps // steps_per_point
     if len(table):
         assert names == ["generator"]
-        # Loss n belongs to step n + 1, and so do their means.
+        # Loss n belongs to step n + 1; the same is true of means.
         assert np.allclose(table[:, 0], table[:, 1] + 1)
 
 
