@@ -114,7 +114,7 @@ class Notebook(Page):
         return json.loads(self.run(f"import json; print(json.dumps({expression}))"))
 
     def becomes(self, expression: str, value, seconds: float = 20) -> bool:
-        """Whether an expression in Python takes a value; the changes of a widget are received one message after the other."""
+        """Whether an expression in Python takes a value; a widget sends its changes one after the other."""
         deadline = time.monotonic() + seconds
         while (found := self.read(expression)) != value:
             if time.monotonic() > deadline:

@@ -154,7 +154,7 @@ def test_thirteen_losses_have_different_lines_and_each_can_be_selected(watch):
     assert len(keys) == len(set(keys)) == 13
     page.get_by_role("group", name="losses of the generator").get_by_label("auxiliary").check()
     assert page.evaluate("window.model.get('shown')") == ["discriminator", "generator", "generator_auxiliary"]
-    # Check boxes are not replaced while losses are added: one that is replaced between press and release misses the click.
+    # Check boxes are not replaced while losses are added: one replaced between press and release misses the click.
     page.evaluate("window.box = document.querySelectorAll('.calolab-legends input')[3]")
     page.evaluate("window.model.set('losses', window.model.get('losses'))")
     assert page.evaluate("window.box.isConnected")
