@@ -17,6 +17,7 @@ from calolab.widgets.jets.event_sources import ALL, Sources, View
 from calolab.widgets.jets.histograms import VARIABLES, histogram
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import Widget
+from calolab.widgets.shared.side_by_side import is_generator
 from calolab.widgets.shared.traits import one_of, within
 
 # In an event loop, the first response has one piece of events of each kind, and more until this time has passed [s].
@@ -47,8 +48,8 @@ class JetComparison(Widget):
     Args:
         real: images in eta and phi: a sample, or several samples of one space by name. Their labels `gluino_mass` and
             `neutralino_mass` [GeV] define the mass points.
-        generated: for some or all of the names a sample, or `generate(labels, seed=) -> Sample`, such as
-            `gan.generate`, which is called with the labels of the real events at the selected mass point; or None.
+        generated: for some or all of the names a sample; a `Generator`, or a function `generate(labels, seed=) ->
+            Sample`, which is called with the labels of the real events at the selected mass point; or None.
         pileup: `(events, mu, seed) -> Sample`, images of real pile-up, such as `library.images`; or None.
         generated_pileup: the same for generated pile-up; or None.
         mus: mean numbers of pile-up collisions that the slider offers, in increasing order.
@@ -86,7 +87,7 @@ class JetComparison(Widget):
     def __init__(
         self,
         real: Sample | Mapping[str, Sample],
-        generated: Sample | Callable | Mapping[str, Sample | Callable] | None = None,
+        generated=None,
         *,
         pileup: Callable | None = None,
         generated_pileup: Callable | None = None,
@@ -108,9 +109,10 @@ class JetComparison(Widget):
         real = dict(real) if isinstance(real, Mapping) else {"events": real}
         if not isinstance(generated, Mapping):
             generated = {} if generated is None else {next(iter(real), "events"): generated}
+        generated = {name: one.generate if is_generator(one) else one for name, one in generated.items()}
         pileups = {"real": pileup, "generated": generated_pileup}
         pileups = {kind: source for kind, source in pileups.items() if source is not None}
-        self._sources = Sources(real, dict(generated), pileups, events, seed, clustering)
+        self._sources = Sources(real, generated, pileups, events, seed, clustering)
         self._points = {name: list(self._sources.points(name)) for name in real}
         self._clustered = ClusteredViews(self._sources, images)
         self._choice_number, self._views, self._edges = 0, {}, {}

@@ -158,7 +158,9 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     const buttons = element("td", { class: "calolab-acts" });
     const line = element("tr", {
       role: "row",
-      onclick: (event) => event.target.closest("button") || pick(number),
+      onclick: (/** @type {MouseEvent} */ { target }) => {
+        if (!(/** @type {Element} */ (target).closest("button"))) pick(number);
+      },
       onpointerenter: () => onhover(number),
       onpointerleave: () => onhover(null),
     });

@@ -64,7 +64,7 @@ export function trialViews(model, actions) {
       const source = URL.createObjectURL(new Blob([image], { type: "image/png" }));
       body.append(element("img", { src: source, alt: title, onload: () => URL.revokeObjectURL(source) }));
     }
-    if (kind !== "widget") return;
+    if (kind !== "widget" || !widget) return;
     const child = await model.widget_manager.create_view(await model.widget_manager.get_model(widget), {});
     if (current === opened) body.append(child.el);
   }

@@ -13,7 +13,7 @@
 export function element(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
-    if (typeof value === "function") node.addEventListener(name.slice(2), value);
+    if (typeof value === "function") node.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
     else if (value !== false && value != null) node.setAttribute(name, value === true ? "" : String(value));
   }
   node.append(...children);

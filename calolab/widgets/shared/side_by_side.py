@@ -8,33 +8,46 @@ from calolab.samples import Sample, side_names
 
 
 def first_events(
-    reference: Sample, generated: Sample | None, names: Sequence[str] | None, events: int, *, in_pairs: bool
+    reference: Sample, generated, names: Sequence[str] | None, events: int, *, in_pairs: bool, seed: int = 0
 ) -> tuple[dict[str, Sample], str]:
     """The first events of one or two samples.
 
     Args:
         reference: a sample.
-        generated: a sample in the same space, or None.
+        generated: a sample in the same space; a `Generator`, which generates events with the labels of the reference;
+            or None.
         names: names of the two samples, or None for those of `calolab.samples.side_names`.
         events: maximum number of events of each sample.
         in_pairs: whether event k of one sample is displayed beside event k of the other; both are then cut to the
             length of the shorter one.
+        seed: seed of a generator.
 
     Returns:
         The samples by name, the reference first, and a note if events were left out, or an empty string.
 
     Raises:
         TypeError: if one of them is not a Sample.
-        ValueError: if one has no events, their spaces differ, `events` is less than 1, or the names are not two
-            different names.
+        ValueError: if one has no events, their spaces differ, `events` is less than 1, the reference lacks a label that
+            the generator needs, or the names are not two different names.
     """
-    samples = named_samples(reference, generated, names)
     if events < 1:
         raise ValueError(f"events must be at least 1, received {events}.")
-    lengths = [len(sample) for sample in samples.values()]
-    available = min(lengths) if in_pairs else max(lengths)
+    if is_generator(generated):
+        named_samples(reference, None)
+        available = len(reference)
+        reference = reference.select(slice(events))
+        samples = named_samples(reference, generated.generate(reference.labels, seed=seed), names)
+    else:
+        samples = named_samples(reference, generated, names)
+        lengths = [len(sample) for sample in samples.values()]
+        available = min(lengths) if in_pairs else max(lengths)
     note = f"The first {events:,} of {available:,} events." if events < available else ""
     return {name: sample.select(slice(min(events, available))) for name, sample in samples.items()}, note
+
+
+def is_generator(source: object) -> bool:
+    """Whether an object generates events by `generate(labels, seed=)`, as a `Generator` does."""
+    return callable(getattr(source, "generate", None))
 
 
 def named_samples(reference: Sample, generated: Sample | None, names: Sequence[str] | None = None) -> dict[str, Sample]:

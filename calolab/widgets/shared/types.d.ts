@@ -1,19 +1,22 @@
 // Types of the widgets' JavaScript, for `make javascript`; not sent to the browser.
 
 /** The traits of a widget's Python side; T maps their names to the types of their values. */
-export interface Model<T extends object = Record<string, any>> {
+export interface Model<T extends object> {
   get<K extends keyof T & string>(name: K): T[K];
   set<K extends keyof T & string>(name: K, value: T[K]): void;
   save_changes(): void;
   send(content: object): void;
-  on(event: string, react: (...values: any[]) => void): void;
-  off(event: string, react: (...values: any[]) => void): void;
-  /** ipywidgets' manager, which makes the view of another widget. */
-  widget_manager: any;
+  on(event: string, react: (...values: never[]) => void): void;
+  off(event: string, react: (...values: never[]) => void): void;
+  /** The manager of ipywidgets, which makes the view of another widget. */
+  widget_manager: {
+    get_model(id: string): Promise<object>;
+    create_view(model: object, options: object): Promise<{ el: HTMLElement }>;
+  };
 }
 
 /** What anywidget passes to `render`, which returns a function that removes the widget. */
-export interface RenderContext<T extends object = Record<string, any>> {
+export interface RenderContext<T extends object> {
   model: Model<T>;
   el: HTMLElement;
 }
@@ -154,4 +157,4 @@ export interface CellPanel extends Scales {
 /** Actions by key, by what they change: {event: {ArrowUp: next, ArrowDown: previous}}. */
 export type Keys = Record<string, Record<string, () => unknown>>;
 
-export type Attributes = Record<string, string | number | boolean | null | undefined | ((event: any) => unknown)>;
+export type Attributes = Record<string, string | number | boolean | null | undefined | ((event: never) => unknown)>;

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import traitlets
@@ -24,8 +24,8 @@ class EnergyInterpolation(Slicing, Widget):
     the browser in one binary transfer; the slider does not need the kernel. The scales are set by the reference.
 
     Args:
-        traverse: `traverse(labels, seed=, latents=) -> Sample`, such as `gan.traverse`: events from the same latent
-            vectors at each label point, latent-major, with the label `latent`.
+        generator: a `Generator`, or a function `traverse(labels, seed=, latents=) -> Sample` that returns events from
+            the same latent vectors at each label point, latent-major, with the label `latent`.
         energies: lowest and highest incident energy [GeV].
         reference: showers to compare with, or None. The mean of the showers with energies near each point is displayed.
         labels: values of the other conditions of the generator, e.g. `{"theta": 1.57}` [rad].
@@ -51,7 +51,7 @@ class EnergyInterpolation(Slicing, Widget):
 
     def __init__(
         self,
-        traverse: Callable[..., Sample],
+        generator,
         energies: tuple[float, float] = (10, 100),
         reference: Sample | None = None,
         *,
@@ -70,6 +70,7 @@ class EnergyInterpolation(Slicing, Widget):
         self.energies = np.linspace(low, high, points)
         fixed = {name: np.full(points, value) for name, value in (labels or {}).items()}
         start = time.perf_counter()
+        traverse = getattr(generator, "traverse", generator)
         self.traversal = traverse({"energy": self.energies, **fixed}, seed=seed, latents=latents)
         seconds = time.perf_counter() - start
         _check_order(self.traversal, self.energies, latents)

@@ -26,15 +26,17 @@ class ProfileExplorer(Widget):
 
     Args:
         reference: showers with the label `energy` [GeV].
-        generated: showers in the same space, or None.
+        generated: showers in the same space; a `Generator`, which generates showers with the labels of the reference;
+            or None.
         events: maximum number of events of each sample that are sent to the browser, the first ones.
         names: names of the two samples, e.g. `("Geant4", "GFlash")`; by default the simulations that produced them, if
             these differ, or else `("reference", "generated")`.
+        seed: seed of a generator.
 
     Raises:
         TypeError: if a sample is not a Sample.
-        ValueError: if a sample is empty or lacks the label, the spaces differ, `events` is less than 1, or `names` are
-            not two different names.
+        ValueError: if a sample is empty or lacks the label, the spaces differ, `events` is less than 1, the reference
+            lacks a label that the generator needs, or `names` are not two different names.
     """
 
     _esm = frontend.module(__file__)
@@ -51,12 +53,13 @@ class ProfileExplorer(Widget):
     def __init__(
         self,
         reference: Sample,
-        generated: Sample | None = None,
+        generated=None,
         *,
         events: int = 10_000,
         names: Sequence[str] | None = None,
+        seed: int = 0,
     ):
-        self._samples, note = first_events(reference, generated, names, events, in_pairs=False)
+        self._samples, note = first_events(reference, generated, names, events, seed=seed, in_pairs=False)
         for name, sample in self._samples.items():
             if "energy" not in sample.labels:
                 raise ValueError(f"{name} needs the label 'energy' [GeV], it has {sorted(sample.labels)}.")

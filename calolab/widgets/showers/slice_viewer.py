@@ -25,15 +25,17 @@ class SliceViewer(Slicing, Widget):
 
     Args:
         reference: showers or images, in any space of at least two axes.
-        generated: showers in the same space, or None.
+        generated: showers in the same space; a `Generator`, which generates showers with the labels of the reference;
+            or None.
         events: maximum number of events that are sent to the browser, the first ones.
         names: names of the two samples, e.g. `("Geant4", "GFlash")`; by default the simulations that produced them, if
             these differ, or else `("reference", "generated")`.
+        seed: seed of a generator.
 
     Raises:
         TypeError: if a sample is not a Sample.
-        ValueError: if a sample is empty, the spaces differ, `events` is less than 1, or `names` are not two different
-            names.
+        ValueError: if a sample is empty, the spaces differ, `events` is less than 1, the reference lacks a label that
+            the generator needs, or `names` are not two different names.
     """
 
     _esm = frontend.module(__file__)
@@ -46,12 +48,13 @@ class SliceViewer(Slicing, Widget):
     def __init__(
         self,
         reference: Sample,
-        generated: Sample | None = None,
+        generated=None,
         *,
         events: int = 200,
         names: Sequence[str] | None = None,
+        seed: int = 0,
     ):
-        self._samples, note = first_events(reference, generated, names, events, in_pairs=True)
+        self._samples, note = first_events(reference, generated, names, events, seed=seed, in_pairs=True)
         first_sample = next(iter(self._samples.values()))
         energies = slice_energies(first_sample)
         self._signed = slices.is_signed(first_sample)

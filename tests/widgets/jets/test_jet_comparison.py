@@ -1,4 +1,5 @@
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -148,7 +149,7 @@ def test_a_conditional_generator_gets_the_labels_of_the_point(real):
         calls.append(labels)
         return Sample(make_events(len(labels["gluino_mass"]), seed).values, labels, SPACE)
 
-    widget = JetComparison(concatenate([real, other_mass(real)]), generate)
+    widget = JetComparison(concatenate([real, other_mass(real)]), SimpleNamespace(generate=generate))
     widget.mass_point = "1800, 850"
     assert [len(labels["gluino_mass"]) for labels in calls] == [8, 64, 8, 8, 32]
     assert set(calls[-1]["gluino_mass"]) == {1800.0} and widget.distributions["events"]["generated"] == 40

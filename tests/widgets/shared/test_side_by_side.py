@@ -1,5 +1,8 @@
+import numpy as np
 import pytest
 
+from calolab.samples import Sample
+from calolab.widgets import ProfileExplorer, SliceViewer
 from calolab.widgets.shared import side_by_side
 
 
@@ -22,3 +25,30 @@ def test_pairs_are_cut_to_the_shorter_sample_and_others_are_not(make_sample):
     assert ([len(sample) for sample in whole.values()], note) == ([6, 5], "")
     cut, note = side_by_side.first_events(*samples, None, 5, in_pairs=False)
     assert ([len(sample) for sample in cut.values()], note) == ([5, 5], "The first 5 of 6 events.")
+
+
+class Doubling:
+    """A generator with the interface of `Generator`: twice the reference's showers."""
+
+    def __init__(self, reference):
+        self.reference, self.received = reference, []
+
+    def generate(self, labels, seed):
+        self.received.append((labels["energy"].tolist(), seed))
+        sample = self.reference.select(slice(len(labels["energy"])))
+        return Sample(2 * sample.values, {"energy": labels["energy"]}, sample.space)
+
+
+def test_a_generator_is_called_with_the_labels_of_the_first_events(make_sample):
+    reference = make_sample(events=6)
+    generator = Doubling(reference)
+    samples, note = side_by_side.first_events(reference, generator, None, 4, in_pairs=True, seed=3)
+    assert generator.received == [(reference.labels["energy"][:4].tolist(), 3)]
+    assert np.array_equal(samples["generated"].values, 2 * samples["reference"].values)
+    assert note == "The first 4 of 6 events."
+    for widget in (SliceViewer, ProfileExplorer):
+        shown = widget(reference, generator, events=4, seed=5)
+        assert shown.about["note"] == note and generator.received[-1][1] == 5
+        assert shown._repr_png_()[0].startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="reference has no events"):
+        SliceViewer(reference.select(slice(0)), generator)

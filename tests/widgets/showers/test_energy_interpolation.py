@@ -1,4 +1,5 @@
 import zlib
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -107,3 +108,9 @@ def test_invalid_arguments_are_rejected(traverse, settings, message):
 def test_a_reference_in_another_space_is_rejected(traverse, make_sample):
     with pytest.raises(ValueError, match="is in space 'calogan'"):
         EnergyInterpolation(traverse, points=3, latents=1, reference=make_sample("calogan"))
+
+
+def test_a_generator_is_traversed(traverse):
+    generator = SimpleNamespace(traverse=traverse)
+    by_generator, by_function = (EnergyInterpolation(one, points=3, latents=2) for one in (generator, traverse))
+    assert np.array_equal(by_generator.traversal.values, by_function.traversal.values)
