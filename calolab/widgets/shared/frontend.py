@@ -17,9 +17,12 @@ from calolab.spaces import Space
 _SHARED_STYLE = Path(__file__).with_name("style.css")
 _IMPORT = re.compile(r'^import \{[^}]*\} from "(\.\.?/[\w/]+\.js)";\n', re.MULTILINE)
 
+# Comments that fill whole lines; saved notebooks contain the code of their widgets.
+_COMMENT = re.compile(r"^[ \t]*(?://[^\n]*|/\*(?:(?!\*/).)*\*/)[ \t]*\n", re.MULTILINE | re.DOTALL)
+
 
 def module(widget: str | Path) -> str:
-    """The JavaScript of a widget and of all files that it imports, as one module.
+    """The JavaScript of a widget and of all files that it imports, as one module without comments.
 
     anywidget sends a widget's code to the browser as one string, which cannot import neighbouring files. Each imported
     file is therefore put in front of it, once, in the order of first import.
@@ -35,7 +38,7 @@ def module(widget: str | Path) -> str:
             imported = (path.parent / needed).resolve()
             if imported not in parts:
                 add(imported)
-        parts[path] = _IMPORT.sub("", source)
+        parts[path] = _COMMENT.sub("", _IMPORT.sub("", source)).lstrip("\n")
 
     start = Path(widget).with_suffix(".js").resolve()
     add(start)

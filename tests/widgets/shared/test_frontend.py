@@ -60,8 +60,24 @@ def test_style_is_the_shared_one_and_the_widgets_own(widget):
 
 def test_every_javascript_file_reaches_the_browser():
     bundles = "\n".join(frontend.module(inspect.getfile(widget)) for widget in WIDGETS)
-    unused = [str(path) for path in FOLDER.rglob("*.js") if path.read_text().splitlines()[0] not in bundles]
-    assert unused == []
+    declarations = {
+        path.name: re.findall(r"^(?:export )?((?:async )?(?:function|const) \w+)", path.read_text(), re.MULTILINE)
+        for path in FOLDER.rglob("*.js")
+    }
+    assert {name for name, found in declarations.items() if not found} == set()
+    assert {name for name, found in declarations.items() if not all(one in bundles for one in found)} == set()
+
+
+def test_comments_are_not_sent(tmp_path):
+    (tmp_path / "one.js").write_text('// What it is.\nimport { two } from "./two.js";\n\nexport default { two };\n')
+    (tmp_path / "two.js").write_text(
+        "/** Doc.\n *\n * @type {string}\n */\nexport const two = /** @type {string} */ (read());\n"
+        "/** @type {number} */\nconst three = 3; // kept\nconst url = `\n  http://four`;\n"
+    )
+    assert frontend.module(tmp_path / "one.py") == (
+        "const two = /** @type {string} */ (read());\nconst three = 3; // kept\nconst url = `\n  http://four`;\n"
+        "\nexport default { two };\n"
+    )
 
 
 @given(st.lists(arrays(np.float32, (3, 2), elements=st.floats(-1e6, 1e6, width=32)), min_size=1, max_size=4))
