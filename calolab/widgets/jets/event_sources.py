@@ -1,4 +1,4 @@
-"""The events that JetComparison shows: real or generated, by mass point, alone or under pile-up, and their jets."""
+"""The events of JetComparison: real or generated, by mass point, with or without pile-up, and their jets."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.spaces import Space
 
-# Events clustered at first: few enough for an answer at once, also under the pile-up of 200 collisions.
-FIRST = 8
-# Events clustered at a time after that: few enough that a piece keeps the kernel busy for a fraction of a second only,
-# and enough that the overhead of a call counts little. Pile-up, overlaid event by event, takes most of the time.
-PIECE = {"piled": 16, "alone": 64}
+# Number of events in the first piece: few enough for an immediate response, also with 200 pile-up collisions.
+FIRST_PIECE = 8
+# Number of events in the following pieces: few enough that a piece takes a fraction of a second, and enough that the
+# overhead of a call is negligible. Most of the time is spent on pile-up, which is overlaid event by event.
+PIECE = {"with pile-up": 16, "alone": 64}
 MASSES = ("gluino_mass", "neutralino_mass")
 ALL = "all"
 
 
 @dataclass(frozen=True)
 class View:
-    """One set of events: a sample's name, its mass point, whether its events and its pile-up are real or generated."""
+    """A set of events: the name of a sample, its mass point, and whether events and pile-up are real or generated."""
 
     sample: str
     point: str = ALL
@@ -32,25 +32,25 @@ class View:
     mu: float = 0.0
 
     @property
-    def is_piled(self) -> bool:
-        """Whether there is pile-up on its events."""
+    def has_pileup(self) -> bool:
+        """Whether pile-up is added to its events."""
         return self.pileup != "none" and self.mu > 0
 
 
 @dataclass(frozen=True, eq=False)
 class Sources:
-    """Where events and pile-up come from, checked to fit each other.
+    """The sources of events and pile-up, checked to be compatible.
 
     Args:
-        real: samples of one space with axes eta and phi under their names.
-        generated: under some of these names a sample, or `generate(labels, seed=) -> Sample`.
-        pileup: `"real"` and `"generated"` sources, `(events, mu, seed) -> Sample`; may be empty.
-        events: at most so many events of each are clustered, spread over all there are.
-        seed: of what is generated and of the pile-up.
-        clustering: arguments for `jets.cluster`.
+        real: samples of one space with axes eta and phi, by name.
+        generated: for some of these names a sample, or `generate(labels, seed=) -> Sample`.
+        pileup: functions `(events, mu, seed) -> Sample` for `"real"` and `"generated"` pile-up; may be empty.
+        events: maximum number of events of each sample that are clustered, evenly distributed over the sample.
+        seed: seed of generated events and of pile-up.
+        clustering: arguments of `jets.cluster`.
 
     Raises:
-        TypeError, ValueError: where something does not fit; see `JetComparison`.
+        TypeError, ValueError: if sources are not compatible; see `JetComparison`.
     """
 
     real: Mapping[str, Sample]
@@ -73,7 +73,7 @@ class Sources:
                     f"received {type(source).__name__}."
                 )
         if "generated" in self.pileup and "real" not in self.pileup:
-            raise ValueError("generated_pileup= is compared with real pile-up: give pileup=, too.")
+            raise ValueError("generated_pileup= is compared with real pile-up: pileup= is required, too.")
 
     @property
     def space(self) -> Space:
@@ -81,13 +81,13 @@ class Sources:
         return next(iter(self.real.values())).space
 
     def points(self, name: str) -> dict[str, np.ndarray]:
-        """The mass points of a real sample, with masks of their events; `"all"` comes first if there are several."""
+        """Boolean masks of a real sample's events by mass point; `"all"` is the first if there are several."""
         if name not in self._points:
             self._points[name] = mass_points(self.real[name])
         return self._points[name]
 
     def signal(self, view: View) -> Sample | Callable | None:
-        """The events of a view without pile-up, a function that makes them, or None if there are none."""
+        """The events of a view without pile-up, a function that generates them, or None if there are none."""
         key = (view.sample, view.point, view.signal)
         if key not in self._signals:
             source = self.real[view.sample] if view.signal == "real" else self.generated.get(view.sample)
@@ -99,7 +99,7 @@ class Sources:
         return self._signals[key]
 
     def count(self, view: View) -> int:
-        """How many events of a view can be clustered."""
+        """Number of events of a view that can be clustered."""
         source = self.signal(view)
         if source is None:
             return 0
@@ -107,52 +107,52 @@ class Sources:
         return len(like)
 
     def piece(self, view: View, start: int) -> Sample:
-        """The next events from `start` on, at most `FIRST` at first and then `PIECE`, with their pile-up.
+        """The events from `start` on with their pile-up, at most `FIRST_PIECE` or `PIECE` of them.
 
         Args:
-            view: the view.
+            view: the set of events.
             start: index of the first event.
         """
-        size = PIECE["piled" if view.is_piled else "alone"] if start else FIRST
-        chosen = slice(start, min(start + size, self.count(view)))
+        size = PIECE["with pile-up" if view.has_pileup else "alone"] if start else FIRST_PIECE
+        selected = slice(start, min(start + size, self.count(view)))
         source = self.signal(view)
         if not isinstance(source, Sample):
-            labels = self.signal(replace(view, signal="real")).select(chosen).labels
-            made = source(labels, seed=self._seed(view, start, 0))
-            source = _like(made, f"generated={view.sample!r}", self.space, chosen.stop - chosen.start)
+            labels = self.signal(replace(view, signal="real")).select(selected).labels
+            generated = source(labels, seed=self._seed(view, start, 0))
+            source = _checked(generated, f"generated={view.sample!r}", self.space, selected.stop - selected.start)
         else:
-            source = source.select(chosen)
-        if not view.is_piled:
+            source = source.select(selected)
+        if not view.has_pileup:
             return source
-        laid = self.pile_up(view.pileup, len(source), view.mu, self._seed(view, start, 1))
-        return replace(source, values=source.values + laid.values)
+        pileup = self.pile_up(view.pileup, len(source), view.mu, self._seed(view, start, 1))
+        return replace(source, values=source.values + pileup.values)
 
     def pile_up(self, kind: str, events: int, mu: float, seed: int) -> Sample:
-        """Pile-up from a source, checked to fit the events.
+        """Pile-up from a source, checked to be compatible with the events.
 
         Args:
-            kind: name of the source.
+            kind: `"real"` or `"generated"`.
             events: number of events.
-            mu: mean number of collisions per crossing.
-            seed: seed of the draw.
+            mu: mean number of collisions.
+            seed: seed of the pile-up.
         """
-        return _like(self.pileup[kind](events, mu, seed), f"the {kind} pile-up", self.space, events)
+        return _checked(self.pileup[kind](events, mu, seed), f"the {kind} pile-up", self.space, events)
 
     def _some(self, sample, index):
-        """At most `events` of the indexed events, spread over all of them; None if there are none."""
+        """At most `events` of the indexed events, evenly distributed; None if there are none."""
         if len(index) > self.events:
             index = index[np.arange(self.events) * len(index) // self.events]
         return sample.select(index) if len(index) else None
 
-    def _seed(self, view, start, what):
-        # Real and generated events get pile-up of their own: two samples, as two runs would be.
-        words = [self.seed, what, start, view.signal == "generated", view.pileup == "generated"]
+    def _seed(self, view, start, purpose):
+        # Real and generated events have different pile-up, as two independent samples.
+        words = [self.seed, purpose, start, view.signal == "generated", view.pileup == "generated"]
         return int(np.random.SeedSequence([int(word) for word in words]).generate_state(1)[0] >> 1)
 
 
 @dataclass(eq=False)
 class Clustered:
-    """What is known of a view so far: `columns` by variable, and the first events' values, labels and jets."""
+    """The clustered events of a view: `columns` by variable, and images, labels and jets of the first events."""
 
     total: int
     images: np.ndarray
@@ -162,54 +162,54 @@ class Clustered:
     done: int = 0
 
     def owners(self, name: str) -> np.ndarray:
-        """Which event each value of a column belongs to."""
-        every = np.arange(self.done)
-        return np.repeat(every, self.columns["multiplicity"].astype(int)) if name == "jet_pt" else every
+        """Index of the event to which each value of a column belongs."""
+        events = np.arange(self.done)
+        return np.repeat(events, self.columns["multiplicity"].astype(int)) if name == "jet_pt" else events
 
 
-def cluster_more(found: Clustered | None, sources: Sources, view: View, images: int) -> Clustered:
-    """Cluster the next piece of a view, or the first; the first `images` events are kept with their jets.
+def cluster_more(clustered: Clustered | None, sources: Sources, view: View, images: int) -> Clustered:
+    """Cluster the next piece of a view, or the first one.
 
     Args:
-        found: the jets found so far, or None.
-        sources: the sources of events.
-        view: the view.
-        images: number of events of which images are kept.
+        clustered: the events clustered so far, or None.
+        sources: where the events come from.
+        view: the set of events.
+        images: number of first events that are kept with their jets.
     """
-    found = found or Clustered(sources.count(view), np.zeros((0, *sources.space.shape), np.float32))
-    piece = sources.piece(view, found.done)
-    made = jets.cluster(piece, **sources.clustering)
-    wanted = min(images - len(found.images), len(piece))
-    if wanted > 0:
-        flat = np.column_stack([made.flat(name) for name in ("pt", "eta", "phi", "mass")])
-        rows = np.split(flat, np.cumsum(made.multiplicity)[:-1])
-        found.images = np.concatenate([found.images, piece.values[:wanted]])
-        found.jets = [*found.jets, *(one.tolist() for one in rows[:wanted])]
-        found.labels = _appended(found.labels, {name: column[:wanted] for name, column in piece.labels.items()})
+    clustered = clustered or Clustered(sources.count(view), np.zeros((0, *sources.space.shape), np.float32))
+    piece = sources.piece(view, clustered.done)
+    found = jets.cluster(piece, **sources.clustering)
+    kept = min(images - len(clustered.images), len(piece))
+    if kept > 0:
+        flat = np.column_stack([found.flat(name) for name in ("pt", "eta", "phi", "mass")])
+        rows = np.split(flat, np.cumsum(found.multiplicity)[:-1])
+        clustered.images = np.concatenate([clustered.images, piece.values[:kept]])
+        clustered.jets = [*clustered.jets, *(one.tolist() for one in rows[:kept])]
+        clustered.labels = _appended(clustered.labels, {name: column[:kept] for name, column in piece.labels.items()})
     # One number per event, or per jet.
-    found.columns = _appended(found.columns, observed(made))
-    found.done += len(piece)
-    return found
+    clustered.columns = _appended(clustered.columns, observables(found))
+    clustered.done += len(piece)
+    return clustered
 
 
 def _appended(columns, more):
     return {name: np.concatenate([columns[name], column]) if columns else column for name, column in more.items()}
 
 
-def observed(made: jets.Jets) -> dict[str, np.ndarray]:
-    """What is shown of jets: one number per event, for an event without jets 0; the pt of every jet."""
+def observables(found: jets.Jets) -> dict[str, np.ndarray]:
+    """The displayed observables: one number per event, 0 for an event without jets; for `jet_pt` one per jet."""
     return {
-        "multiplicity": made.multiplicity.astype(float),
-        "summed_mass": made.summed_mass,
-        "leading_mass": np.nan_to_num(made.leading("mass")[:, 0]),
-        "jet_pt": made.flat("pt"),
+        "multiplicity": found.multiplicity.astype(float),
+        "summed_mass": found.summed_mass,
+        "leading_mass": np.nan_to_num(found.leading("mass")[:, 0]),
+        "jet_pt": found.flat("pt"),
     }
 
 
 def mass_points(sample: Sample) -> dict[str, np.ndarray]:
-    """Boolean masks of the events by mass point, e.g. `"1400, 850"`; only `"all"` without mass labels."""
+    """Boolean masks of the events by mass point, e.g. `"1400, 850"`; only `"all"` if there are no mass labels."""
     everything = {ALL: np.ones(len(sample), dtype=bool)}
-    names = _mass_names(sample)
+    names = _mass_labels(sample)
     if not names:
         return everything
     columns = np.column_stack([sample.labels[name] for name in names])
@@ -218,9 +218,9 @@ def mass_points(sample: Sample) -> dict[str, np.ndarray]:
 
 
 def _at(sample, point):
-    """Which events have a mass point; all if there is one only, or the sample knows no masses."""
+    """Mask of the events at a mass point; all events if there is only one, or no mass labels."""
     points = mass_points(sample)
-    if point == ALL or not _mass_names(sample):
+    if point == ALL or not _mass_labels(sample):
         return np.ones(len(sample), dtype=bool)
     return points.get(point, np.zeros(len(sample), dtype=bool))
 
@@ -229,7 +229,7 @@ def _text(point):
     return ", ".join(f"{mass:g}" for mass in point)
 
 
-def _mass_names(sample):
+def _mass_labels(sample):
     return [name for name in MASSES if name in sample.labels]
 
 
@@ -241,14 +241,14 @@ def _check_real(real):
         if not isinstance(sample, Sample):
             raise TypeError(f"real[{name!r}] must be a Sample, received {type(sample).__name__}.")
         if not len(sample):
-            raise ValueError(f"real[{name!r}] holds no events: there is nothing to show.")
+            raise ValueError(f"real[{name!r}] has no events: there is nothing to display.")
         if sample.space.axes != ("eta", "phi") or sample.space.has_depth:
             raise ValueError(
-                f"real[{name!r}] must hold images in eta and phi, such as 'whole-detector'; it lies in "
+                f"real[{name!r}] must be images in eta and phi, such as 'whole-detector'; its space is "
                 f"{sample.space.name!r} with the axes {', '.join(sample.space.axes)}."
             )
         if sample.space != first.space:
-            raise ValueError(f"All samples must lie in one space: {name!r} lies in {sample.space.name!r}.")
+            raise ValueError(f"All samples must be in one space: {name!r} is in {sample.space.name!r}.")
 
 
 def _check_generated(name, source, real):
@@ -256,34 +256,34 @@ def _check_generated(name, source, real):
     if not isinstance(source, Sample):
         if not callable(source):
             raise TypeError(
-                f"generated[{name!r}] must be a Sample or a function (labels, seed=) -> Sample, such as gan.generate; "
+                f"generated[{name!r}] must be a Sample, a Generator or a function (labels, seed=) -> Sample; "
                 f"received {type(source).__name__}."
             )
         if not real[name].labels:
             raise ValueError(
-                f"generated[{name!r}] is a function of labels, and real[{name!r}] has no labels: give a Sample that "
-                "was generated before."
+                f"generated[{name!r}] is a function of labels, and real[{name!r}] has no labels: pass a Sample of "
+                "generated events."
             )
         return
     if not len(source):
-        raise ValueError(f"generated[{name!r}] holds no events: there is nothing to compare.")
-    _like(source, f"generated[{name!r}]", real[name].space, len(source))
-    if len(mass_points(real[name])) > 1 and not set(_mass_names(real[name])) <= set(source.labels):
+        raise ValueError(f"generated[{name!r}] has no events: there is nothing to compare.")
+    _checked(source, f"generated[{name!r}]", real[name].space, len(source))
+    if len(mass_points(real[name])) > 1 and not set(_mass_labels(real[name])) <= set(source.labels):
         raise ValueError(
-            f"real[{name!r}] holds several mass points, and generated[{name!r}] does not tell its own: it needs the "
-            f"labels {', '.join(_mass_names(real[name]))}, it has {', '.join(sorted(source.labels)) or 'none'}."
+            f"real[{name!r}] has several mass points; generated[{name!r}] needs the labels "
+            f"{', '.join(_mass_labels(real[name]))}, received {', '.join(sorted(source.labels)) or 'none'}."
         )
 
 
-def _like(made, what, space, events):
-    """The sample, if it lies in the space and holds so many events."""
-    if not isinstance(made, Sample):
-        raise TypeError(f"{what} must be or make a Sample, received {type(made).__name__}.")
-    if made.space != space:
+def _checked(sample, name, space, events):
+    """The sample, if it is in the space and has the expected number of events."""
+    if not isinstance(sample, Sample):
+        raise TypeError(f"{name} must be or return a Sample, received {type(sample).__name__}.")
+    if sample.space != space:
         raise ValueError(
-            f"{what} lies in space {made.space.name!r}, the real events in {space.name!r}: only events of one space "
-            "can be compared."
+            f"{name} is in space {sample.space.name!r}, the real events in {space.name!r}: only events of one "
+            "space can be compared."
         )
-    if len(made) != events:
-        raise ValueError(f"{what} holds {len(made)} events where {events} were expected.")
-    return made
+    if len(sample) != events:
+        raise ValueError(f"{name} must have {events} events, received {len(sample)}.")
+    return sample

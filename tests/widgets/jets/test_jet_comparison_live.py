@@ -3,7 +3,7 @@
 import asyncio
 
 from calolab.widgets import JetComparison
-from calolab.widgets.jets.event_sources import FIRST
+from calolab.widgets.jets.event_sources import FIRST_PIECE
 from tests.widgets.jets.jet_events import make_events, make_pileup
 
 IMAGES = 32
@@ -34,7 +34,7 @@ def test_in_an_event_loop_the_first_events_are_displayed_before_the_others(real,
 
     first, last = asyncio.run(live())
     at_once = JetComparison(make_events(200), make_events(200, seed=5)).distributions
-    assert first == {"reference": FIRST, "generated": FIRST}
+    assert first == {"reference": FIRST_PIECE, "generated": FIRST_PIECE}
     assert last["events"] == at_once["events"] == {"reference": 200, "generated": 200}
     for one, other in zip(last["variables"], at_once["variables"]):
         assert one.get("ks") == other.get("ks")
@@ -87,7 +87,7 @@ def test_the_first_events_are_sent_first_and_the_displayed_event_stays(monkeypat
 
     asyncio.run(live())
     # The images are sent once for the first response and once when all are complete.
-    assert sent == [(FIRST, IMAGES), (IMAGES, IMAGES)]
+    assert sent == [(FIRST_PIECE, IMAGES), (IMAGES, IMAGES)]
 
 
 def test_the_picture_of_a_cell_that_changes_the_choice_is_that_of_the_new_choice(real, generated):
