@@ -189,7 +189,7 @@ explorer
 # What has the GAN learned about energy? Here the random numbers are the same at all energies, and only the energy changes.
 
 # %%
-interpolation = cl.widgets.EnergyInterpolation(gan.traverse, energies=energies, reference=test)
+interpolation = cl.widgets.EnergyInterpolation(gan, energies=energies, reference=test)
 interpolation
 
 # %% [markdown]

@@ -261,7 +261,7 @@ f"simulated: {rise:.0f} +- {rise_error:.0f} GeV, generated: {added:.0f} +- {adde
 # Select a mass point and an event. The GAN generates events on demand.
 
 # %%
-comparison = cl.widgets.JetComparison(test, gan.generate)
+comparison = cl.widgets.JetComparison(test, gan)
 comparison
 
 # %% [markdown]

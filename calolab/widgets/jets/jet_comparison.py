@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import traitlets
 
+from calolab.generators import Generator
 from calolab.plots import jet_board, scales
 from calolab.samples import Sample, side_names
 from calolab.widgets.jets.clustered_views import ClusteredViews
@@ -17,7 +18,6 @@ from calolab.widgets.jets.event_sources import ALL, Sources, View
 from calolab.widgets.jets.histograms import VARIABLES, histogram
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import Widget
-from calolab.widgets.shared.side_by_side import is_generator
 from calolab.widgets.shared.traits import one_of, within
 
 # In an event loop, the first response has one piece of events of each kind, and more until this time has passed [s].
@@ -29,6 +29,8 @@ YIELD_TIME = 0.02
 # Number of steps of mu in each direction that are clustered in advance while the kernel is idle.
 NEIGHBOURS = 2
 CHOICE = ("sample", "mass_point", "signal", "pileup", "mu")
+
+Source = Sample | Generator | Callable[..., Sample]
 
 
 class JetComparison(Widget):
@@ -87,7 +89,7 @@ class JetComparison(Widget):
     def __init__(
         self,
         real: Sample | Mapping[str, Sample],
-        generated=None,
+        generated: Source | Mapping[str, Source] | None = None,
         *,
         pileup: Callable | None = None,
         generated_pileup: Callable | None = None,
@@ -109,7 +111,7 @@ class JetComparison(Widget):
         real = dict(real) if isinstance(real, Mapping) else {"events": real}
         if not isinstance(generated, Mapping):
             generated = {} if generated is None else {next(iter(real), "events"): generated}
-        generated = {name: one.generate if is_generator(one) else one for name, one in generated.items()}
+        generated = {name: one.generate if isinstance(one, Generator) else one for name, one in generated.items()}
         pileups = {"real": pileup, "generated": generated_pileup}
         pileups = {kind: source for kind, source in pileups.items() if source is not None}
         self._sources = Sources(real, generated, pileups, events, seed, clustering)

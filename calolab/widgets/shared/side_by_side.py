@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from calolab.generators import Generator
 from calolab.samples import Sample, side_names
 
 
 def first_events(
-    reference: Sample, generated, names: Sequence[str] | None, events: int, *, in_pairs: bool, seed: int = 0
+    reference: Sample,
+    generated: Sample | Generator | None,
+    names: Sequence[str] | None,
+    events: int,
+    *,
+    in_pairs: bool,
+    seed: int = 0,
 ) -> tuple[dict[str, Sample], str]:
     """The first events of one or two samples.
 
@@ -32,7 +39,7 @@ def first_events(
     """
     if events < 1:
         raise ValueError(f"events must be at least 1, received {events}.")
-    if is_generator(generated):
+    if isinstance(generated, Generator):
         named_samples(reference, None)
         available = len(reference)
         reference = reference.select(slice(events))
@@ -43,11 +50,6 @@ def first_events(
         available = min(lengths) if in_pairs else max(lengths)
     note = f"The first {events:,} of {available:,} events." if events < available else ""
     return {name: sample.select(slice(min(events, available))) for name, sample in samples.items()}, note
-
-
-def is_generator(source: object) -> bool:
-    """Whether an object generates events by `generate(labels, seed=)`, as a `Generator` does."""
-    return callable(getattr(source, "generate", None))
 
 
 def named_samples(reference: Sample, generated: Sample | None, names: Sequence[str] | None = None) -> dict[str, Sample]:

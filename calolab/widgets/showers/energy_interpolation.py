@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import traitlets
 
+from calolab.generators import Generator
 from calolab.plots import scales, slices
 from calolab.samples import Sample, side_names
 from calolab.widgets.shared import frontend
@@ -35,6 +36,7 @@ class EnergyInterpolation(Slicing, Widget):
         names: names of the reference and of the generated showers, by default `("reference", "generated")`.
 
     Raises:
+        TypeError: if the generator is neither a Generator nor callable.
         ValueError: if the energies do not increase, `points` is less than 2, `latents` is less than 1, the sample of
             `traverse` does not have latents x points events in this order, or the reference is in another space or
             lacks the label `energy`.
@@ -51,7 +53,7 @@ class EnergyInterpolation(Slicing, Widget):
 
     def __init__(
         self,
-        generator,
+        generator: Generator | Callable[..., Sample],
         energies: tuple[float, float] = (10, 100),
         reference: Sample | None = None,
         *,
@@ -61,6 +63,9 @@ class EnergyInterpolation(Slicing, Widget):
         seed: int = 0,
         names: Sequence[str] | None = None,
     ):
+        traverse = generator.traverse if isinstance(generator, Generator) else generator
+        if not callable(traverse):
+            raise TypeError(f"generator must be a Generator or a function, received {type(generator).__name__}.")
         self._names = side_names(None, None, names)
         low, high = energies
         if not 0 < low < high:
@@ -70,7 +75,6 @@ class EnergyInterpolation(Slicing, Widget):
         self.energies = np.linspace(low, high, points)
         fixed = {name: np.full(points, value) for name, value in (labels or {}).items()}
         start = time.perf_counter()
-        traverse = getattr(generator, "traverse", generator)
         self.traversal = traverse({"energy": self.energies, **fixed}, seed=seed, latents=latents)
         seconds = time.perf_counter() - start
         _check_order(self.traversal, self.energies, latents)

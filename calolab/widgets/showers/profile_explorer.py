@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import traitlets
 
+from calolab.generators import Generator
 from calolab.labels import SYMBOLS
 from calolab.plots import mean_profiles
 from calolab.samples import Sample
@@ -53,7 +54,7 @@ class ProfileExplorer(Widget):
     def __init__(
         self,
         reference: Sample,
-        generated=None,
+        generated: Sample | Generator | None = None,
         *,
         events: int = 10_000,
         names: Sequence[str] | None = None,

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import traitlets
 
+from calolab.generators import Generator
 from calolab.plots import slices
 from calolab.samples import Sample
 from calolab.widgets.shared import frontend
@@ -48,7 +49,7 @@ class SliceViewer(Slicing, Widget):
     def __init__(
         self,
         reference: Sample,
-        generated=None,
+        generated: Sample | Generator | None = None,
         *,
         events: int = 200,
         names: Sequence[str] | None = None,

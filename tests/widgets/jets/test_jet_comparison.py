@@ -1,5 +1,4 @@
 import zlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -7,6 +6,7 @@ import traitlets
 from scipy.stats import ks_2samp
 
 from calolab import jets, spaces
+from calolab.generators import Generator
 from calolab.samples import Sample, concatenate
 from calolab.widgets import JetComparison
 from calolab.widgets.jets.event_sources import mass_points
@@ -149,10 +149,21 @@ def test_a_conditional_generator_gets_the_labels_of_the_point(real):
         calls.append(labels)
         return Sample(make_events(len(labels["gluino_mass"]), seed).values, labels, SPACE)
 
-    widget = JetComparison(concatenate([real, other_mass(real)]), SimpleNamespace(generate=generate))
+    widget = JetComparison(concatenate([real, other_mass(real)]), generate)
     widget.mass_point = "1800, 850"
     assert [len(labels["gluino_mass"]) for labels in calls] == [8, 64, 8, 8, 32]
     assert set(calls[-1]["gluino_mass"]) == {1800.0} and widget.distributions["events"]["generated"] == 40
+
+
+def test_a_generator_can_be_compared(real):
+    conditions = ("gluino_mass", "neutralino_mass")
+
+    def run(inputs):
+        return make_events(len(inputs["latent"])).values
+
+    widget = JetComparison(real, Generator("toy", SPACE, run, latent_size=2, conditions=conditions))
+    assert widget.distributions["events"] == {"reference": 40, "generated": 40}
+    assert widget.scene["labels"][0] == widget.scene["labels"][1]
 
 
 def test_samples_have_mass_points_of_their_own(real, generated):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calolab.samples import Sample
+from calolab.generators import Generator
 from calolab.widgets import ProfileExplorer, SliceViewer
 from calolab.widgets.shared import side_by_side
 
@@ -27,28 +27,23 @@ def test_pairs_are_cut_to_the_shorter_sample_and_others_are_not(make_sample):
     assert ([len(sample) for sample in cut.values()], note) == ([5, 5], "The first 5 of 6 events.")
 
 
-class Doubling:
-    """A generator with the interface of `Generator`: twice the reference's showers."""
-
-    def __init__(self, reference):
-        self.reference, self.received = reference, []
-
-    def generate(self, labels, seed):
-        self.received.append((labels["energy"].tolist(), seed))
-        sample = self.reference.select(slice(len(labels["energy"])))
-        return Sample(2 * sample.values, {"energy": labels["energy"]}, sample.space)
-
-
 def test_a_generator_is_called_with_the_labels_of_the_first_events(make_sample):
     reference = make_sample(events=6)
-    generator = Doubling(reference)
+    batches = []
+
+    def run(inputs):
+        batches.append(inputs["energy"][:, 0])
+        return np.broadcast_to(inputs["energy"][:, :, None, None], (len(inputs["energy"]), *reference.space.shape))
+
+    generator = Generator("toy", reference.space, run, latent_size=2)
     samples, note = side_by_side.first_events(reference, generator, None, 4, in_pairs=True, seed=3)
-    assert generator.received == [(reference.labels["energy"][:4].tolist(), 3)]
-    assert np.array_equal(samples["generated"].values, 2 * samples["reference"].values)
-    assert note == "The first 4 of 6 events."
+    energies = reference.labels["energy"][:4]
+    assert np.allclose(batches[0], energies) and note == "The first 4 of 6 events."
+    assert np.allclose(samples["generated"].values[:, 0, 0, 0], energies)
+    assert samples["generated"].origin["seed"] == 3
     for widget in (SliceViewer, ProfileExplorer):
         shown = widget(reference, generator, events=4, seed=5)
-        assert shown.about["note"] == note and generator.received[-1][1] == 5
+        assert shown.about["note"] == note and shown._samples["generated"].origin["seed"] == 5
         assert shown._repr_png_()[0].startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="reference has no events"):
         SliceViewer(reference.select(slice(0)), generator)

@@ -1,10 +1,10 @@
 import zlib
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import traitlets
 
+from calolab.generators import Generator
 from calolab.samples import Sample
 from calolab.widgets import EnergyInterpolation
 
@@ -110,7 +110,16 @@ def test_a_reference_in_another_space_is_rejected(traverse, make_sample):
         EnergyInterpolation(traverse, points=3, latents=1, reference=make_sample("calogan"))
 
 
-def test_a_generator_is_traversed(traverse):
-    generator = SimpleNamespace(traverse=traverse)
-    by_generator, by_function = (EnergyInterpolation(one, points=3, latents=2) for one in (generator, traverse))
-    assert np.array_equal(by_generator.traversal.values, by_function.traversal.values)
+def test_a_generator_is_traversed(make_sample):
+    reference = make_sample()
+
+    def run(inputs):
+        return np.ones((len(inputs["latent"]), *reference.space.shape)) * inputs["energy"][:, :, None, None]
+
+    widget = EnergyInterpolation(Generator("toy", reference.space, run, latent_size=2), points=3, latents=2)
+    assert np.allclose(widget.traversal.values[:, 0, 0, 0], [10, 55, 100, 10, 55, 100])
+
+
+def test_a_sample_cannot_be_traversed(make_sample):
+    with pytest.raises(TypeError, match="must be a Generator or a function, received Sample"):
+        EnergyInterpolation(make_sample())
