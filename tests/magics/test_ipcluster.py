@@ -1,4 +1,4 @@
-"""`%ipcluster` in a real IPython shell: it parses, calls, returns, and says what is wrong."""
+"""`%ipcluster` in a real IPython shell: it parses lines, calls functions, returns values, and reports mistakes."""
 
 import os
 import shutil
@@ -7,7 +7,7 @@ import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
-from calolab import cluster, distributed
+from calolab import cluster
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_the_verbs_call_one_function_and_return_its_value(shell, capsys):
 def test_every_word_of_start_reaches_the_function(shell, monkeypatch):
     """The grammar of an HPC centre's own `%ipcluster`, as far as it goes."""
     asked = {}
-    monkeypatch.setattr(distributed, "start", lambda **options: asked.update(options))
+    monkeypatch.setattr(cluster, "start", lambda **options: asked.update(options))
     words = "-n 32 --engines slurm -N 8 -c 4 -q interactive -A m1 -t 30:00 -C gpu --option=--gres=gpu:1 --option=--mail"
     shell.run_line_magic("ipcluster", f"start {words} -m gcc/12 --module openmpi --conda physics --hosts a,b")
     assert asked == {
