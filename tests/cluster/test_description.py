@@ -21,8 +21,8 @@ def one():
     [
         ("[]", "a JSON list"),
         ("3", "a JSON int"),
-        ("{}", "without a record 'cluster'"),
-        ('{"cluster": []}', "without a record 'cluster'"),
+        ("{}", "without the entry 'cluster'"),
+        ('{"cluster": []}', "without the entry 'cluster'"),
         ('{"cluster": {"launcher": "local"}}', "'cluster_id' is 'missing'"),
         ("", "no JSON"),
         ("\udcff", "codec"),
