@@ -16,11 +16,12 @@ import numpy as np
 from calolab import cpu
 from calolab.files import complete, remove_abandoned, unreadable
 from calolab.models import GAN
+from calolab.scores import Score
 from calolab.training.recipe import Recipe
 from calolab.training.state import TrainingState, check_state
 
 FORMAT = "calolab-checkpoint"
-VERSION = 2  # 1: the state was called "standing", and the CPU was not recorded
+VERSION = 2  # 1: the state was called "standing", its scores were numbers, and the CPU was not recorded
 FILE = "checkpoint.npz"
 BEST = "best.npz"
 PREVIOUS = "previous.npz"
@@ -188,7 +189,7 @@ def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.nda
             f"{path}: a checkpoint of version {version}; this calolab reads up to version {VERSION}. Update calolab."
         )
     if version == 1:
-        header["state"] = header.pop("standing", None)
+        header["state"] = _from_version_1(header.pop("standing", None))
     for part, needed in (("settings", ("batch_size", "ranks")), ("state", ("epoch", "step", "passes"))):
         content = header.get(part)
         if not isinstance(content, dict):
@@ -205,6 +206,19 @@ def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.nda
     except ValueError as error:
         raise _damaged(path, str(error)) from error
     return header, arrays
+
+
+def _from_version_1(state: object) -> object:
+    """The state of a checkpoint of version 1; what is not valid is left to `check_state`."""
+    if not isinstance(state, dict) or not isinstance(state.get("history"), list):
+        return state
+    history = [
+        {**epoch, "scores": {name: Score(name, value).to_dict() for name, value in epoch["scores"].items()}}
+        if isinstance(epoch, dict) and "scores" in epoch
+        else epoch
+        for epoch in state["history"]
+    ]
+    return {**state, "history": history}
 
 
 def _has_wrong_checksum(path: Path) -> bool:

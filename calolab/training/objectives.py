@@ -3,6 +3,7 @@
 An adversarial objective is defined by the losses of a score, the discriminator's head `generation`, or by a distance
 between batches of the discriminator's features. An objective without a discriminator, such as a likelihood or flow
 matching, has a loss for each network that learns. TensorFlow loads with the first loss: a `Recipe` needs only names.
+An entry that a notebook adds to the table is known in its own process only, not on engines.
 """
 
 from __future__ import annotations

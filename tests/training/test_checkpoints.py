@@ -226,8 +226,11 @@ def test_a_checkpoint_older_than_an_entry_of_the_recipe_is_resumed(tmp_path):
 
 
 def test_a_checkpoint_of_version_1_is_resumed(tmp_path):
-    """It has the state under the name standing, and no CPU."""
+    """It has the state under the name standing, scores that are plain numbers, and no CPU."""
     old = {"format": checkpoints.FORMAT, "version": 1, "settings": SETTINGS}
-    written(tmp_path, lambda right: old | {"standing": {"epoch": 3, "step": 0, "passes": 0}})
-    assert checkpoints.load(tmp_path, SETTINGS, ARRAYS)[0].epoch == 3
+    history = [{**HISTORY, "scores": {"ks_comb": 2.5}}, HISTORY]
+    written(tmp_path, lambda right: old | {"standing": {"epoch": 3, "step": 0, "passes": 0, "history": history}})
+    state, _ = checkpoints.load(tmp_path, SETTINGS, ARRAYS)
+    assert state.epoch == 3 and state.history[1] == HISTORY
+    assert state.history[0]["scores"] == {"ks_comb": {"value": 2.5, "direction": "lower"}}
     assert checkpoints.read_header(tmp_path)["state"]["epoch"] == 3
