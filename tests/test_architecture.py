@@ -165,12 +165,7 @@ def levels(package):
     return found, sorted(modules - found.keys())
 
 
-UNTANGLING = pytest.mark.xfail(reason="trainer, resumption and timing import each other until training is folded")
-
-
-@pytest.mark.parametrize(
-    "package", [pytest.param(name, marks=[UNTANGLING] if name == "training" else []) for name in PACKAGES]
-)
+@pytest.mark.parametrize("package", PACKAGES)
 def test_packages_are_shallow_and_without_cycles(package):
     found, cyclic = levels(package)
     assert cyclic == [], f"these modules import each other, or one that does: {cyclic}"
