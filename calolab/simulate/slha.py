@@ -63,7 +63,7 @@ def spectrum(gluino_mass: float, neutralino_mass: float | None = None) -> str:
     Raises:
         ValueError: if a mass is out of range, or the mass difference is too small.
 
-    >>> print(spectrum(1400, 850)[:13])
+    >>> print(spectrum(1400, 850)[:12])
     BLOCK SPINFO
     """
     check_masses(gluino_mass, neutralino_mass)
