@@ -81,7 +81,7 @@ def test_a_zip_archive_of_a_supported_file(tmp_path):
     path = tmp_path / "download.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("data/events.h5", b"\x89HDF")
-    with pytest.raises(ValueError, match=r"holds data/events.h5. Unpack it first, with unzip"):
+    with pytest.raises(ValueError, match=r"contains data/events.h5. Unpack it with unzip"):
         datasets.load(path)
 
 
@@ -124,7 +124,7 @@ def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", denied)  # root may read everything
-    with pytest.raises(PermissionError, match=r"events\.h5: may not be read by this user"):
+    with pytest.raises(PermissionError, match=r"events\.h5: this user has no permission to read it"):
         container(path)
 
 

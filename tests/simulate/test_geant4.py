@@ -193,7 +193,7 @@ def test_a_material_that_geant4_lacks_is_an_error():
 
 def test_official_physics_needs_the_official_data(monkeypatch):
     monkeypatch.delenv("GEANT4_DATA_DIR", raising=False)
-    with pytest.raises(ValueError, match=r"'FTFP_BERT' needs Geant4's official data.*GEANT4_DATA_DIR"):
+    with pytest.raises(ValueError, match=r"'FTFP_BERT' needs the official data.*GEANT4_DATA_DIR"):
         simulate.showers("clic-ecal", 2, 10, seed=1, physics="FTFP_BERT")
 
 

@@ -195,5 +195,5 @@ def test_bad_windows_and_classes_are_refused():
         steps.jet_images(jets_of(event()), signal=2)
     with pytest.raises(ValueError, match=r"mass=.*\(low, high\) in GeV"):
         steps.jet_images(jets_of(event()), mass=(100, 60))
-    with pytest.raises(ValueError, match="'whole-detector' holds tower energy"):
+    with pytest.raises(ValueError, match="'whole-detector' is for tower energy"):
         steps.jet_images(jets_of(event()), space="whole-detector")

@@ -115,10 +115,10 @@ def test_same_seed_same_maps_and_a_longer_run_begins_alike(seed, events, more):
         ({"sigma": -1.0}, "sigma expects positive"),
         ({"shift": np.nan}, "shift expects positive"),
         ({"space": "whole-detector"}, "axes in degrees, such as 'convergence'"),
-        ({"space": "clic-ecal"}, "axes are in degrees"),
+        ({"space": "clic-ecal"}, "axes in degrees"),
         ({"spectrum": ([100, 50], [1, 1])}, "increasing positive multipoles"),
         ({"spectrum": ([50, 100], [1, 0])}, "spectrum expects positive"),
-        ({"spectrum": lambda multipole: -multipole}, "not negative"),
+        ({"spectrum": lambda multipole: -multipole}, "non-negative"),
     ],
 )
 def test_what_is_no_sky(options, message):

@@ -42,10 +42,10 @@ def test_the_masses_are_read_back(gluino, fraction):
     [
         ((1400, 1500), "1500 GeV.*lighter than the gluino .1400 GeV"),
         ((1400, 1400), "1400 GeV.*lighter than the gluino .1400 GeV"),
-        ((1400, 1395), "1395 GeV.*at least 10 GeV below the gluino .1400 GeV"),
+        ((1400, 1395), "1395 GeV.*at least 10 GeV lighter than the gluino .1400 GeV"),
         ((0,), "from 50 to 6000 GeV.*received 0"),
         ((-1400,), "received -1400"),
-        ((7000,), "out of reach.*received 7000"),
+        ((7000,), "cannot be produced at 13 TeV.*received 7000"),
         ((np.nan,), "received nan"),
         ((1400, 0), "at least 10 GeV.*received 0"),
         ((1400, -850), "received -850"),
@@ -84,7 +84,7 @@ def test_other_peoples_spectra_are_understood():
     ],
 )
 def test_a_spectrum_without_masses_or_decays_is_refused(text):
-    with pytest.raises(ValueError, match="The spectrum in slha= must give"):
+    with pytest.raises(ValueError, match="The spectrum in slha= must (be|contain)"):
         slha.masses(text)
 
 
@@ -111,12 +111,12 @@ def test_complete_spectra_have_all_blocks():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        (without(slha.spectrum(1400), "MODSEL"), "^own.spc lacks BLOCK MODSEL"),
+        (without(slha.spectrum(1400), "MODSEL"), "^own.spc has no BLOCK MODSEL"),
         (without(slha.spectrum(1400), "STOPMIX"), "lacks the blocks STOPMIX or USQMIX, .*gluinos; .*it has SBOTMIX"),
         # What SPheno writes: MODSEL and the mixings of all flavours, but no CKM matrix.
         (
             with_entry(without(without(slha.spectrum(1400), "STOPMIX"), "SBOTMIX"), 6, 1) + SQUARKS,
-            r"lacks the blocks VCKMIN, .*\(MODSEL 6 = 1, flavour violation of quarks\); of such blocks it has DSQMIX, "
+            r"lacks the blocks VCKMIN, .*\(MODSEL 6 = 1, flavour violation of quarks\); of these blocks it has DSQMIX, "
             "USQMIX.*set this entry to 0",
         ),
         (with_entry(slha.spectrum(1400), 6, 3), "lacks the blocks VCKMIN, USQMIX, DSQMIX, .*it has SBOTMIX, STOPMIX"),
@@ -138,10 +138,13 @@ def test_a_neutralino_that_does_not_decay_is_told():
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ("\n \n", "own.spc must give a spectrum .* it is empty"),
-        ("<gdml>\n</gdml>\n", "no BLOCK and no DECAY in it, it begins with '<gdml>"),
+        ("\n \n", "own.spc must be a spectrum .* it is empty"),
+        ("<gdml>\n</gdml>\n", "no BLOCK and no DECAY, it begins with '<gdml>"),
         (slha.spectrum(1400, 850).replace("1000022  850", "1000022  1500"), "heavier than .*found 1400 and 1500 GeV"),
-        (slha.spectrum(1400).replace("1000001  10000.0", "1000001  NaN"), "BLOCK MASS, those of 1000001 are none"),
+        (
+            slha.spectrum(1400).replace("1000001  10000.0", "1000001  NaN"),
+            "BLOCK MASS; the masses of 1000001 are not numbers",
+        ),
     ],
 )
 def test_what_is_no_spectrum_or_an_impossible_one_is_refused_with_its_file(text, words):
