@@ -10,7 +10,8 @@ from tests.helpers import pixels, wait_for
 ENGINES = """
 import time
 
-from calolab import distributed, models, spaces, widgets
+import calolab as cl
+from calolab import cluster, models, spaces, widgets
 from calolab.search import Choice, Real
 
 engines = cluster.start(2, "local", name="dashboard", cores=1)
@@ -34,7 +35,7 @@ def train(trial):
         done.write_text(str(epoch + 1))
 
 space = {"lr": Real(1e-5, 1e-2, log=True), "n_filters": Choice(16, 32, 64)}
-search = search.start(engines, train, space, folder="scan", trials=6, epochs=100, method="random", seed=3)
+search = cl.search.start(engines, train, space, folder="scan", trials=6, epochs=100, method="random", seed=3)
 while any(trial.status in ("queued", "running") for trial in search.trials[1:]) or len(search.trials) < 6:
     time.sleep(0.1)
 """
@@ -286,7 +287,7 @@ def test_the_search_is_stopped_by_two_clicks(notebook, section):
 
 
 def test_a_reattached_search_displays_its_history_and_cannot_be_controlled(notebook, section):
-    notebook.run("past = widgets.SearchDashboard(search.reattach('scan'))\nfrom IPython.display import display")
+    notebook.run("past = widgets.SearchDashboard(cl.search.reattach('scan'))\nfrom IPython.display import display")
     notebook.page.evaluate("window.jupyterapp.commands.execute('notebook:move-cursor-down')")
     before = {number: row(section, number).inner_text() for number in range(6)}
     notebook.run("dashboard.close()")
