@@ -152,7 +152,8 @@ def test_an_interrupted_fit_keeps_its_checkpoint(tmp_path):
 
 
 def test_a_notebook_shows_the_line_and_other_errors_are_pythons(monkeypatch):
-    monkeypatch.delattr(builtins, "__IPYTHON__", raising=False)  # as tests of magics leave it
+    monkeypatch.delattr(builtins, "__IPYTHON__", raising=False)  # a shell in tests of magics leaves both
+    monkeypatch.delattr(sys, "ps1", raising=False)
     monkeypatch.setattr(sys, "excepthook", sys.__excepthook__)
     prepare()
     assert sys.excepthook is not sys.__excepthook__

@@ -58,7 +58,7 @@ def test_engines_that_outlive_a_failed_one_are_interrupted_and_then_given_up(qui
     call = calls.Call(client, (3, 4, 5), [answer("a", 1), answer("b", error="ValueError"), answer("c")], 0.2)
     began = time.monotonic()
     follow_for(call, 5)
-    assert time.monotonic() - began > 0.2 and call.follow()  # not before, and long before the 5 s
+    assert time.monotonic() - began > 0.2 and call.follow()  # not before
     assert set(client.received) == {(signal.SIGINT, (5,))} and 2 <= len(client.received) <= 5
     failure = call.failure()
     assert (failure.died, failure.busy, failure.engine, failure.kind) == (
