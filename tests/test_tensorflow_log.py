@@ -94,7 +94,7 @@ def test_crashes_and_errors_are_seen(clean, tmp_path, loading, seen, unseen):
     """A package named tensorflow that behaves as specified, because TensorFlow itself does not fail on request."""
     package = tmp_path / "site" / "tensorflow"
     package.mkdir(parents=True)
-    (package / "__init__.py").write_text(f"import os\n{loading}\n")
+    (package / "__init__.py").write_text(f"import os\nfrom logging import getLogger as get_logger\n{loading}\n")
     code = "import os, calolab, tensorflow; os.write(2, b'E0000 after it\\n'); raise ValueError('later')"
     done = run(code, env={**os.environ, "PYTHONPATH": str(package.parent)})
     assert done.returncode
