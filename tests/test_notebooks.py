@@ -18,7 +18,7 @@ NOTEBOOKS = sorted(path.stem for path in (ROOT / "notebooks").glob("[0-9]*.ipynb
 # Runs in JupyterLab, in tests/browser.
 ELSEWHERE = {"00_from_engines_to_showers"}
 PAGE = 3_000_000  # maximum size of an HTML page with its pictures [bytes]
-# Clicks each view of each dashboard like a browser, and waits for the answers.
+# Clicks each view of each dashboard like a browser, and waits for the results.
 CLICKS = """
 import asyncio, calolab
 for dashboard in {one for one in [*globals().values()] if isinstance(one, calolab.widgets.SearchDashboard)}:
@@ -26,11 +26,11 @@ for dashboard in {one for one in [*globals().values()] if isinstance(one, calola
         trial = min((one for one in dashboard._search.trials if one.value is not None), key=lambda one: one.value)
         content = {"type": "view", "id": view, "view": view, "trial": trial.number}
         dashboard._handle_custom_msg(content, [])
-        while view not in [answer["id"] for answer in dashboard.answers]:
+        while view not in [action["id"] for action in dashboard.actions]:
             await asyncio.sleep(0.1)
-    print("views:", [[answer["id"], answer["told"]] for answer in dashboard.answers])
+    print("views:", [[action["id"], action["result"]] for action in dashboard.actions])
 """
-VIEWS = {"21_hyperparameter_search": "views: [['Jets', 'shown above'], ['Events', 'shown above']]\n"}
+VIEWS = {"21_hyperparameter_search": "views: [['Jets', 'displayed above'], ['Events', 'displayed above']]\n"}
 
 
 @pytest.mark.parametrize("name", [name for name in NOTEBOOKS if name not in ELSEWHERE])
