@@ -152,8 +152,8 @@ def load(path: str | os.PathLike) -> GAN:
     """
     with gan_file.opened(path) as (archive, header):
         networks = {name: _read_network(archive, header.member(name, gan_file.KERAS)) for name in header.networks}
-        for name, (holder, layer) in header.parts.items():
-            networks[name] = networks[holder].get_layer(layer)
+        for name in header.parts:
+            networks[name] = _shared(name, networks, header.parts)
         if header.version == 1:
             _from_version_1(networks["discriminator"])
         return GAN(
@@ -192,10 +192,18 @@ def _parts(networks: Mapping[str, keras.Model]) -> dict[str, tuple[str, str]]:
     found = {}
     for name, network in networks.items():
         for holder, whole in networks.items():
-            if holder not in found and whole is not network and any(layer is network for layer in whole.layers):
+            if whole is not network and any(layer is network for layer in whole.layers):
                 found[name] = (holder, network.name)
                 break
     return found
+
+
+def _shared(name: str, networks: Mapping[str, keras.Model], parts: Mapping[str, tuple[str, str]]) -> keras.Model:
+    """A network that is a layer of another one, which may itself be a layer of a third one."""
+    if name not in parts:
+        return networks[name]
+    holder, layer = parts[name]
+    return _shared(holder, networks, parts).get_layer(layer)
 
 
 def _from_version_1(discriminator: keras.Model) -> None:

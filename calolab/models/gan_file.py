@@ -224,10 +224,10 @@ def add_network(path: str | os.PathLike, network: str, kind: str, file: str | os
         FileNotFoundError, ValueError, OSError, MemoryError: as `opened`, or if the file is of an earlier version.
     """
     with opened(path) as (archive, header):
-        if header.version < 3:
-            raise ValueError(f"its version is {header.version}; load it and save it again first")
         name = f"{network}.{kind}"
         content = {one: archive.read(one) for one in archive.namelist() if one not in (HEADER, name)}
+    if header.version < 3:
+        raise ValueError(f"{path}: its version is {header.version}; load it and save it again first.")
     networks = {**header.networks, network: {**header.networks.get(network, {}), kind: name}}
     content[name] = Path(file).read_bytes()
     members = {one: partial(_write_bytes, held) for one, held in content.items()}

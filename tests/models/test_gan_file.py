@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import zipfile
+from itertools import permutations
 
 import keras
 import numpy as np
@@ -52,8 +53,9 @@ def test_a_file_of_version_2_is_read(tmp_path):
     energies = {"energy": [10.0, 20.0]}
     loaded = models.load(path)
     np.testing.assert_array_equal(loaded.generate(energies, seed=1).values, gan.generate(energies, seed=1).values)
-    with pytest.raises(ValueError, match=r"old\.gan: .*version is 2; load it and save it again"):
+    with pytest.raises(ValueError, match=r"old\.gan: .*version is 2; load it and save it again") as refused:
         gan_file.add_network(path, "generator", "numpy", path)
+    assert "damaged" not in str(refused.value)
 
 
 def test_layers_are_found_that_were_in_other_modules_when_a_file_was_written(tmp_path):
@@ -116,3 +118,24 @@ def test_a_network_that_is_a_layer_of_another_shares_its_weights_after_loading(t
     np.testing.assert_allclose(loaded.generate({"energy": [10.0]}, seed=1).values, before + 1, rtol=1e-5)
     with pytest.raises(ValueError, match="'staged' has no discriminator, only core, generator, encoder"):
         _ = gan.discriminator
+
+
+@pytest.mark.parametrize("order", list(permutations(("outer", "core", "generator"))), ids="-".join)
+def test_networks_in_networks_share_their_weights_after_loading_in_any_order(order, tmp_path):
+    latent, energy = keras.Input((6,), name="latent"), keras.Input((1,), name="energy")
+    hidden, vector = keras.Input((64,)), keras.Input((7,))
+    core = keras.Model(hidden, layers.Dense(64)(hidden), name="core")
+    outer = keras.Model(vector, core(layers.Dense(64)(vector)), name="outer")
+    values = layers.Reshape((4, 4, 4, 1))(outer(layers.Concatenate()([latent, energy])))
+    networks = {"core": core, "outer": outer, "generator": keras.Model({"latent": latent, "energy": energy}, values)}
+    gan = GAN("staged", SPACE, networks={name: networks[name] for name in order}, latent_size=6)
+    gan.save(tmp_path / "staged.gan")
+    with zipfile.ZipFile(tmp_path / "staged.gan") as archive:
+        assert set(archive.namelist()) == {"gan.json", "generator.keras"}
+    loaded = models.load(tmp_path / "staged.gan")
+    assert set(loaded.networks) == set(networks)
+    assert loaded.networks["outer"].get_layer("core") is loaded.networks["core"]
+    before = loaded.generate({"energy": [10.0]}, seed=1).values
+    np.testing.assert_array_equal(before, gan.generate({"energy": [10.0]}, seed=1).values)
+    loaded.networks["core"].weights[1].assign(np.ones(64))
+    np.testing.assert_allclose(loaded.generate({"energy": [10.0]}, seed=1).values, before + 1, rtol=1e-5)
