@@ -42,7 +42,7 @@ class StepTimer:
     @property
     def averaged_bytes(self) -> tuple[int, ...]:
         """Bytes that each pass averages over the ranks, in the order of a step's passes, once they have run."""
-        kinds = self._run.recipe.passes
+        kinds = self._run.recipe.passes_in(self._state.epoch)
         return tuple(self._stamped.sizes[list(dict.fromkeys(kinds)).index(kind)] for kind in kinds)
 
     def take(self, steps: int, batch_size: int | None = None) -> np.ndarray:

@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from calolab.training import Recipe, TrainingRequest, fit
+from calolab.training import Recipe, Stage, TrainingRequest, fit
 from calolab.training.ranks import Alone
 from calolab.training.timing import StepTimer, timed_averages
 
@@ -67,6 +67,15 @@ def test_bytes_are_reported_for_every_pass(timed, tiny_gan):
         for network in ("generator", "discriminator")
     }
     assert first == second > sizes["generator"] and min(real, fake) > sizes["discriminator"]
+
+
+def test_the_passes_of_a_training_in_stages_are_those_of_its_first_stage(tiny_gan, tiny_sample):
+    recipe = Recipe(stages=(Stage(("discriminator",), 1), Stage(("generator",))))
+    timer = StepTimer(tiny_gan(), tiny_sample(16), TrainingRequest(epochs=2, batch_size=8, recipe=recipe))
+    assert timer.take(3).shape == (3, 2 + 2 * len(("real", "fake")))  # more than an epoch
+    real, fake = timer.averaged_bytes
+    discriminator = sum(4 * int(np.prod(v.shape)) for v in tiny_gan().discriminator.trainable_variables)
+    assert min(real, fake) > discriminator
 
 
 def test_averages_are_timed():
