@@ -160,7 +160,7 @@ def apply(patch: Path, source: Path) -> None:
     Raises:
         BuildError: if the source is not the one that the patch was made for.
     """
-    # What stands before the first "--- a/" is the reason.
+    # The text before the first "--- a/" gives the reason.
     for section in re.split(r"^--- a/", patch.read_text(), flags=re.MULTILINE)[1:]:
         name = section.partition("\n")[0].strip()
         lines = (source / name).read_text().splitlines(keepends=True)

@@ -64,12 +64,19 @@ class _Finder:
             execute = spec.loader.exec_module
 
             def load(module):
+                handled = _has_handlers()
                 with stderr_in_log():
                     execute(module)
-                    _log_python_warnings(module.get_logger())
+                    if not handled:
+                        _log_python_warnings(module.get_logger())
 
             spec.loader.exec_module = load
         return spec
+
+
+def _has_handlers() -> bool:
+    """Whether the user has decided what happens to messages of the logger `tensorflow`, or of all loggers."""
+    return logging.getLogger("tensorflow").hasHandlers()
 
 
 def _log_python_warnings(logger: logging.Logger) -> None:

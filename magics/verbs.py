@@ -50,7 +50,7 @@ def read(line: str, top: VerbParser) -> cluster.Text | dict:
         UsageError: for an invalid line, with the nearest verb.
     """
     try:
-        words = shlex.split(line)
+        words = shlex.split(line, comments=True)
     except ValueError as error:
         raise UsageError(f"{top.prog}: {error} in {line!r}") from error
     verbs = top.verbs.choices

@@ -59,7 +59,7 @@ def searchers(searched):
 
 @pytest.fixture(autouse=True)
 def engines_survive(request):
-    """An engine that dies in a test which does not kill it fails that test, with its last words, and no other."""
+    """An engine that dies in a test which does not kill it fails that test, with the end of its log, and no other."""
     yield
     for name in {"two", "by_mpi", "either"} & {*request.fixturenames}:
         engines = request.getfixturevalue(name)

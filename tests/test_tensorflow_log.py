@@ -65,6 +65,13 @@ def test_warnings_of_its_python_code_are_in_the_log(clean):
     assert "triggered tf.function retracing" in Path(done.stdout.strip()).read_text()
 
 
+def test_the_users_handlers_stay(clean):
+    code = "import logging; logging.basicConfig(format='mine: %(message)s')\n" + RETRACING
+    done = run(code, check=True)
+    assert "mine: 5 out of the last 5 calls" in done.stderr
+    assert "retracing" not in Path(done.stdout.strip()).read_text()
+
+
 def test_the_users_log_level_wins(clean, monkeypatch):
     monkeypatch.setenv(tensorflow_log.LEVEL, "0")
     done = run("import calolab, tensorflow; print(calolab.tensorflow_log.path().exists())", check=True)

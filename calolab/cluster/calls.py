@@ -46,6 +46,11 @@ class Failure:
     error: RemoteError | None = None
     original: bool = False
 
+    def __str__(self):
+        if self.died:
+            return f"{in_words(self.died)} died"
+        return f"{in_words(self.busy)} did not answer" if self.error is None else str(self.error)
+
     @property
     def kind(self) -> str:
         """Name of the error's class on the engine."""
@@ -60,7 +65,7 @@ class CallFailed(RuntimeError):
     """
 
     def __init__(self, failure: Failure):
-        super().__init__(str(failure.error or "engines died or did not answer"))
+        super().__init__(str(failure))
         self.failure = failure
 
 
@@ -191,6 +196,11 @@ class Call:
                     self._results[engine] = answer.get()
                 except RemoteError as error:
                     self._errors[engine] = error
+
+
+def in_words(ids: Sequence[int]) -> str:
+    """Engines by their ids: "engine 1", "engines 1, 2"."""
+    return f"engine{'s' * (len(ids) > 1)} {', '.join(map(str, ids))}"
 
 
 def send(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 from calolab.cluster import time_limits
+from calolab.cluster.description import name_of
 
 _held: dict[Path, TextIO] = {}  # locked files, by cluster file
 
@@ -63,7 +64,7 @@ def without_clients(path: Path):
 
 def lock_file(path: Path) -> Path:
     """The file on which the clients of a cluster hold a lock."""
-    return path.with_name(path.name.replace("cluster-", "calolab-").replace(".json", ".lock"))
+    return path.with_name(f"calolab-{name_of(path)}.lock")
 
 
 def _in_place(file: TextIO, path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from pathlib import Path
 
@@ -70,6 +71,16 @@ def path_of(name: str) -> Path:
             f"'-'; received {shown!r}."
         )
     return Path(EngineCluster(cluster_id=name, parent=None, load_profile=False).cluster_file)
+
+
+def name_of(path: Path) -> str:
+    """The name of the cluster that a file describes."""
+    return path.stem.removeprefix("cluster-")
+
+
+def is_elsewhere(content: dict) -> bool:
+    """Whether a cluster runs on another machine."""
+    return content["cluster"]["host"] != socket.gethostname()
 
 
 def files() -> list[Path]:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-# Run as `python -c RUN command...`, as the file may lie elsewhere on that machine; nothing of calolab is imported.
+# Run as `python -c RUN command...`, as the file may have another path on that machine; nothing of calolab is imported.
 RUN = (
     "import importlib.util, os, runpy; "
     "folder = importlib.util.find_spec('calolab').submodule_search_locations[0]; "

@@ -21,7 +21,8 @@ from time import monotonic
 import ipyparallel
 
 from calolab.cluster import calls, clients, hub, launchers, processes, slurm, time_limits, waiting
-from calolab.cluster.states import Text, elsewhere, known, logs, names
+from calolab.cluster.description import EngineCluster, is_elsewhere
+from calolab.cluster.states import Text, known, logs, names
 from calolab.interrupts import stopping
 from calolab.names import check_name
 
@@ -136,7 +137,7 @@ def start(
     hosts = (hosts,) if isinstance(hosts, str) else tuple(hosts)
     path = processes.path_of(name)
     content, note = processes.read(path), ""
-    if content is not None and ("controller" in content or elsewhere(content)):
+    if content is not None and ("controller" in content or is_elsewhere(content)):
         return _already_running(name, content, n, engines)
     launcher, reason = (engines, "") if engines else launchers.choose_launcher()
     launchers.check_request(launcher, request, hosts)
@@ -164,9 +165,7 @@ def start(
             raise RuntimeError(f"Cluster {name!r} did not start: {error}\n{tails}") from error
         raise
     note = f"started in {monotonic() - begun:.1f} s{reason}{note}"
-    _attached[path] = Engines(
-        name, launcher, started.n, started.cores, started.controller_ip, client, note, started.controller.pid
-    )
+    _attached[path] = _record(started, client, note)
     return _attached[path]
 
 
@@ -184,17 +183,8 @@ def attach(name: str = "calolab") -> Engines:
         controller = content["controller"]["state"]["pid"]
         if path not in _attached or _attached[path].controller != controller:
             _disconnect(path)
-            about, client = content["cluster"], processes.connect(processes.load(path))
-            _attached[path] = Engines(
-                name,
-                about["launcher"],
-                about["n"],
-                about["cores"],
-                about["controller_ip"],
-                client,
-                "attached",
-                controller,
-            )
+            loaded = processes.load(path)
+            _attached[path] = _record(loaded, processes.connect(loaded), "attached")
     except BaseException:
         clients.release(path)
         raise
@@ -214,15 +204,11 @@ def restart(name: str | Engines = "calolab", timeout: float | None = None) -> En
     """
     engines = attach(_name(name))
     path, begun, timeout = processes.path_of(engines.name), monotonic(), timeout or _start_limit(engines.launcher)
-    try:
+    with _with_logs(engines.name):
         with processes.uninterrupted():
             cluster = processes.stop_engines(path)
         calls.wait_until_gone(engines.client, engines.ids, timeout)  # with MPI, the new engines get the same ids
-        with processes.uninterrupted():
-            processes.start_engines(cluster)
-        waiting.wait_for(engines.client, path, cluster.n, timeout)
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
+        _start_more(engines, cluster.n, cluster.n, timeout)
     return _changed(engines, cluster.n, f"restarted in {monotonic() - begun:.1f} s")
 
 
@@ -257,46 +243,35 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
     if by_mpi and surplus:
         note = f"all engines by {engines.launcher} restart as fresh processes when their number changes"
         return _changed(restart(engines, timeout), n, f"scaled in {monotonic() - begun:.1f} s; {note}")
-    try:
+    with _with_logs(engines.name):
         calls.kill(engines.client, idle[:surplus], timeout)
         if n > len(alive):
-            with processes.uninterrupted():
-                processes.start_engines(processes.load(path), n - len(alive))
-            waiting.wait_for(engines.client, path, n, timeout)
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
+            _start_more(engines, n - len(alive), n, timeout)
     return _changed(engines, n, f"scaled from {len(alive)} in {monotonic() - begun:.1f} s")
 
 
 @_one_at_a_time
-def replace(
-    engines: str | Engines, ids: Sequence[int], timeout: float = time_limits.ENGINES_REPLACED_WITHIN
-) -> Engines:
+def replace(engines: str | Engines, ids: Sequence[int], timeout: float | None = None) -> Engines:
     """Kill engines, whatever they do, and start as many new ones; with MPI, all restart.
 
     Args:
         engines: the cluster.
         ids: which of its engines; those that have already died count, too.
-        timeout: seconds for the old engines to end, and for the new ones to start.
+        timeout: seconds for the old engines to end, and for the new ones to start; by default 30.
 
     Raises:
         RuntimeError: if no such cluster runs, or the new engines do not start; includes the end of their log.
     """
-    engines = attach(_name(engines))
+    engines, timeout = attach(_name(engines)), timeout or time_limits.ENGINES_REPLACED_WITHIN
     path, begun = processes.path_of(engines.name), monotonic()
     killed = ", ".join(map(str, sorted(ids)))
     if engines.launcher in launchers.BY_MPI:
         fresh = restart(engines, timeout)
         return _changed(fresh, fresh.size, f"all engines by {engines.launcher} restarted to replace {killed}")
-    try:
+    with _with_logs(engines.name):
         calls.kill(engines.client, ids, timeout)
-        wanted = len(engines) + len(set(ids))
-        with processes.uninterrupted():
-            processes.start_engines(processes.load(path), len(set(ids)))
-        waiting.wait_for(engines.client, path, wanted, timeout)
+        _start_more(engines, len(set(ids)), len(engines) + len(set(ids)), timeout)
         processes.settle_jobs(path)
-    except RuntimeError as error:
-        raise RuntimeError(f"{error}\n{logs(engines.name)}") from error
     return _changed(engines, engines.size, f"replaced {killed} in {monotonic() - begun:.1f} s")
 
 
@@ -307,7 +282,7 @@ def stop(name: str | Engines = "calolab") -> Text:
     content = processes.read(path)
     if content is None:
         return Text(f"No cluster {name!r} is running. {known()}".rstrip())
-    if elsewhere(content):
+    if is_elsewhere(content):
         return Text(f"Cluster {name!r} runs on {content['cluster']['host']}: stop it there.")
     _disconnect(path)
     with processes.uninterrupted():
@@ -354,8 +329,8 @@ def _already_running(name: str, content: dict, n: int | None, launcher: str | No
         )
     path = processes.path_of(name)
     before, engines = _attached.get(path), attach(name)
-    known = before is not None and before.client is engines.client
-    note = "was already running" if known else "was already running, attached to it"
+    same = before is not None and before.client is engines.client
+    note = "was already running" if same else "was already running, attached to it"
     if len(engines) < engines.size:
         note += f"; {engines.size - len(engines)} of engines have died: `%ipcluster restart` starts all again"
     _attached[path] = dataclasses.replace(engines, note=note)
@@ -371,17 +346,39 @@ def _running(name: str) -> dict:
     content = processes.read(processes.path_of(name))
     if content is None or "controller" not in content:
         raise RuntimeError(f"No cluster {name!r} is running. {known()}".rstrip())
-    if elsewhere(content):
+    if is_elsewhere(content):
         raise RuntimeError(
             f"Cluster {name!r} runs on {content['cluster']['host']}: use it there, or take another name."
         )
     return content
 
 
+@contextlib.contextmanager
+def _with_logs(name: str) -> Iterator[None]:
+    """Inside the block, a RuntimeError gets the end of the cluster's logs."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}\n{logs(name)}") from error
+
+
+def _start_more(engines: Engines, more: int, total: int, timeout: float) -> None:
+    """Start more engines and wait until there are so many in total."""
+    path = processes.path_of(engines.name)
+    with processes.uninterrupted():
+        processes.start_engines(processes.load(path), more)
+    waiting.wait_for(engines.client, path, total, timeout)
+
+
 def _disconnect(path: Path) -> None:
     """Close this process's client of a cluster, if it has one."""
-    if known := _attached.pop(path, None):
-        known.client.close(linger=int(1000 * time_limits.LINGER))
+    if attached := _attached.pop(path, None):
+        attached.client.close(linger=int(1000 * time_limits.LINGER))
+
+
+def _record(cluster: EngineCluster, client: ipyparallel.Client, note: str) -> Engines:
+    about = (cluster.cluster_id, cluster.launcher, cluster.n, cluster.cores, cluster.controller_ip)
+    return Engines(*about, client, note, cluster.controller.pid)
 
 
 def _changed(engines: Engines, size: int, note: str) -> Engines:

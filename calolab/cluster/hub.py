@@ -18,16 +18,17 @@ import ipyparallel
 import zmq
 
 from calolab.cluster import time_limits
+from calolab.cluster.description import name_of
 
 
 @contextlib.contextmanager
 def observer(path: Path) -> Iterator[ipyparallel.Client]:
-    """A client to ask questions with, beside those of the users.
+    """A separate client for queries.
 
     Args:
         path: of the cluster's file.
     """
-    connection = path.with_name(path.name.replace("cluster-", "ipcontroller-").replace(".json", "-client.json"))
+    connection = path.with_name(f"ipcontroller-{name_of(path)}-client.json")
     # In a context of its own: no socket may be left that tries to reach a dead controller forever.
     context, clients = zmq.Context(), []
 

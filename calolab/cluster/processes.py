@@ -29,7 +29,7 @@ import zmq
 
 from calolab import cpu, tensorflow_log
 from calolab.cluster import calls, clients, hub, slurm, time_limits, unattended
-from calolab.cluster.description import OWNER, EngineCluster, Unreadable, content_of, files
+from calolab.cluster.description import OWNER, EngineCluster, Unreadable, content_of, files, is_elsewhere, name_of
 from calolab.cluster.description import path_of as path_of
 from calolab.cluster.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
 from calolab.cluster.machine import own_address
@@ -68,7 +68,7 @@ def read(path: Path) -> dict | None:
         Unreadable: if it does not describe a cluster that calolab has started.
     """
     content = content_of(path)
-    if content is None or content["cluster"]["host"] != socket.gethostname():
+    if content is None or is_elsewhere(content):
         return content
     find = partial(_find, content["cluster"])
     if not find(content.get("controller", {}).get("state", {}).get("pid"), "ipyparallel.controller"):
@@ -277,7 +277,7 @@ def launched(content: dict, parts: tuple[str, ...]) -> list[psutil.Process]:
     return [process for pid in pids if (process := _find(content["cluster"], pid, "ipyparallel")) is not None]
 
 
-def end(targets: list[psutil.Process], timeout: float = time_limits.PROCESSES_END_WITHIN) -> None:
+def end(targets: list[psutil.Process], timeout: float | None = None) -> None:
     """Terminate processes; kill them and their children if they still run after `timeout` seconds.
 
     Children are not terminated: an engine's nanny ends by itself once it has reported the engine's end to the hub. If
@@ -287,6 +287,7 @@ def end(targets: list[psutil.Process], timeout: float = time_limits.PROCESSES_EN
         targets: the processes.
         timeout: time for them to end by themselves [s].
     """
+    timeout = timeout or time_limits.PROCESSES_END_WITHIN
     family = list(targets)
     for process in targets:
         with contextlib.suppress(psutil.NoSuchProcess):
@@ -324,7 +325,7 @@ def log_files(path: Path) -> list[Path]:
 
 def _is_log(path: Path) -> re.Pattern:
     """A pattern for the names of a cluster's logs."""
-    name = re.escape(path.stem.removeprefix("cluster-"))
+    name = re.escape(name_of(path))
     return re.compile(rf"(ipcontroller|ipengine|watchdog)-{name}-\d+(-\d+)*\.log")
 
 
@@ -335,7 +336,7 @@ def job_ids(content: dict) -> list[str]:
 
 def _remove_files(path: Path) -> None:
     """Remove all files of a cluster, last the one that describes it."""
-    name = path.stem.removeprefix("cluster-")
+    name = name_of(path)
     connections = [path.with_name(f"ipcontroller-{name}-{side}.json") for side in ("client", "engine")]
     engines = path.parents[1] / "log" / f"engines{name}.json"
     with contextlib.suppress(Unreadable):

@@ -175,17 +175,17 @@ def submit(script: str, environment: Mapping[str, str]) -> str:
     return _ask("sbatch", "--parsable", input=script, env=outside | dict(environment)).strip().partition(";")[0]
 
 
-def cancel(number: str, timeout: float = time_limits.SLURM_CANCELS_WITHIN) -> None:
+def cancel(number: str) -> None:
     """Cancel a job and wait until it has ended; Slurm gives its processes some seconds to end.
 
     Args:
         number: number of the job.
-        timeout: maximum time until it has ended [s].
 
     Raises:
-        RuntimeError: if it has not ended after `timeout` seconds, or Slurm does not answer.
+        RuntimeError: if it has not ended after 45 s, or Slurm does not answer.
     """
-    deadline, asked = clock.monotonic() + timeout, False
+    timeout, asked = time_limits.SLURM_CANCELS_WITHIN, False
+    deadline = clock.monotonic() + timeout
     while not (found := jobs([number])[0]).ended:
         if not asked:
             _ask("scancel", number)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
@@ -11,8 +10,8 @@ from types import MappingProxyType
 
 import ipyparallel
 
-from calolab.cluster import hub, processes, slurm, unattended
-from calolab.cluster.description import NAME, Unreadable, files, is_foreign
+from calolab.cluster import calls, hub, processes, slurm, unattended
+from calolab.cluster.description import NAME, Unreadable, files, is_elsewhere, is_foreign, name_of
 from calolab.tables import Table
 
 
@@ -109,7 +108,7 @@ def status(name: str = "calolab") -> Status:
         return Status(name, "not running", note=known())
     about = content["cluster"]
     found = Status(name, f"on {about['host']}", about["launcher"], about["n"], note="Use it there.")
-    if elsewhere(content):
+    if is_elsewhere(content):
         return found
     if "controller" not in content:
         return replace(found, state="broken", note="Its controller has died: stop it, then start it again.")
@@ -143,7 +142,7 @@ def status(name: str = "calolab") -> Status:
 
 def clusters() -> list[Status]:
     """The states of all clusters of this IPython profile, including those whose file is damaged."""
-    found = [path.stem.removeprefix("cluster-") for path in files() if not is_foreign(path)]
+    found = [name_of(path) for path in files() if not is_foreign(path)]
     return [status(name) for name in found if NAME.fullmatch(name)]
 
 
@@ -161,24 +160,19 @@ def logs(name: str = "calolab", lines: int = 20) -> Text:
     return Text("\n".join(parts) or f"Cluster {name!r} has no logs. {known()}".rstrip())
 
 
-def elsewhere(content: dict) -> bool:
-    """Whether a cluster runs on another machine."""
-    return content["cluster"]["host"] != socket.gethostname()
-
-
 def controller_died(name: str) -> bool:
     """Whether a cluster has stopped, or its controller on this machine has died."""
     content = processes.read(processes.path_of(name))
-    return content is None or (content["cluster"]["host"] == socket.gethostname() and "controller" not in content)
+    return content is None or ("controller" not in content and not is_elsewhere(content))
 
 
 def names(owner: str | None = None) -> list[str]:
     """Names of the clusters of this profile, or of those of one owner, as for `processes.paths`."""
-    return [path.stem.removeprefix("cluster-") for path in processes.paths(owner)]
+    return [name_of(path) for path in processes.paths(owner)]
 
 
 def _names_of(ids: list[int]) -> str:
-    return f"Engine{'s' * (len(ids) > 1)} {', '.join(map(str, ids))} do{'es' * (len(ids) == 1)}"
+    return f"{calls.in_words(ids).capitalize()} do{'es' * (len(ids) == 1)}"
 
 
 def known() -> str:

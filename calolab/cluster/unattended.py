@@ -21,6 +21,7 @@ import psutil
 from ipyparallel.error import RemoteError
 
 from calolab.cluster import calls, hub, on_engine, time_limits
+from calolab.cluster.description import name_of
 from calolab.files import complete, host_id
 
 
@@ -59,7 +60,7 @@ class UnattendedTraining:
 
     def outlook(self, idle: float) -> str:
         """What happens to it without its client, in words; `idle` in seconds."""
-        who = f"training without a client on engine{'s' * (len(self.engines) > 1)} {', '.join(map(str, self.engines))}"
+        who = f"training without a client on {calls.in_words(self.engines)}"
         if self.elastic:
             return f"elastic {who}, runs to its end; resume=True continues from {self.checkpoints}"
         if self.checkpoints is not None:
@@ -77,7 +78,7 @@ def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder
         folder: of its checkpoints; None without.
         elastic: whether it continues when engines die.
     """
-    file = path.with_name(f"calolab-{_name(path)}-run-{secrets.token_hex(8)}.json")
+    file = path.with_name(f"calolab-{name_of(path)}-run-{secrets.token_hex(8)}.json")
     client = (host_id(), os.getpid(), _begun(os.getpid()))
     _write(file, UnattendedTraining(tuple(engines), tuple(messages), folder, elastic, *client))
     return file
@@ -85,7 +86,7 @@ def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder
 
 def files(path: Path) -> list[Path]:
     """The files of a cluster's trainings."""
-    pattern = re.compile(rf"calolab-{re.escape(_name(path))}-run-[0-9a-f]{{16}}\.json")
+    pattern = re.compile(rf"calolab-{re.escape(name_of(path))}-run-[0-9a-f]{{16}}\.json")
     return sorted(file for file in path.parent.glob("calolab-*.json") if pattern.fullmatch(file.name))
 
 
@@ -159,10 +160,6 @@ def _begun(pid: int) -> float:
     if not stat.exists():
         return psutil.Process(pid).create_time()
     return float(stat.read_text().rpartition(")")[2].split()[19])
-
-
-def _name(path: Path) -> str:
-    return path.stem.removeprefix("cluster-")
 
 
 def _write(file: Path, training: UnattendedTraining) -> None:

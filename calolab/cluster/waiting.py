@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import ipyparallel
@@ -38,13 +37,9 @@ def wait_for(client: ipyparallel.Client, path: Path, n: int, timeout: float) -> 
         if time.monotonic() > deadline:
             registered = f"{len(client.ids)} of {n} engines registered within {timeout:g} s"
             if waiting := [job for job in jobs if not job.ended]:
-                registered += f"; {_and(waiting)}"
+                registered += f"; {', '.join(map(str, waiting))}"
             raise RuntimeError(
                 f"{registered}. If they wait in a queue, give a longer timeout=; if they run elsewhere, they must "
                 f"reach address={content['cluster']['controller_ip']!r}."
             )
         time.sleep(0.05)
-
-
-def _and(jobs: Sequence[slurm.Job]) -> str:
-    return ", ".join(map(str, jobs))

@@ -10,7 +10,6 @@ __all__ = ["ElasticRun", "Interruption", "TrainingFailed", "TrainingRun", "fit",
 _NOW = {
     "ClusterStatus": "cluster.Status",
     "cluster": "cluster.running",
-    "dask": "distributed.start_dask",
     "reattach_search": "search.reattach",
     "replace_engines": "cluster.replace",
     "scaling_report": "scaling.report",

@@ -19,7 +19,7 @@ from calolab.interrupts import postponed
 from calolab.samples import Sample, steps_per_epoch
 from calolab.training.request import PhysicsScore, TrainingRequest, check_data, takes_request
 
-PASSED = 1e-3  # seconds: stands for a time limit that has passed; the training then ends after one step
+PASSED = 1e-3  # seconds: used when the time limit has already passed; the training then ends after one step
 
 
 @dataclass(frozen=True, eq=False)

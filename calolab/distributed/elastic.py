@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from calolab.cluster import hub, launchers, states, time_limits
+from calolab.cluster import calls, hub, launchers, states, time_limits
 from calolab.cluster.engines import changing, restart
 from calolab.distributed.runs import (
     TrainingFailed,
@@ -42,8 +42,8 @@ class Interruption:
     epoch: int
 
     def __str__(self):
-        what = [f"lost engine{'s' * (len(self.lost) > 1)} {', '.join(map(str, self.lost))}"] if self.lost else []
-        what += [f"engine{'s' * (len(self.joined) > 1)} {', '.join(map(str, self.joined))} joined"] * bool(self.joined)
+        what = [f"lost {calls.in_words(self.lost)}"] if self.lost else []
+        what += [f"{calls.in_words(self.joined)} joined"] * bool(self.joined)
         what = " and ".join(what) or "ranks lost their connection"
         return f"{what}, {self.ranks_before} → {self.ranks_after} ranks after epoch {self.epoch}"
 

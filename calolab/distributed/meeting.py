@@ -188,7 +188,8 @@ def engine_facts(engines: Engines, ids: Sequence[int]) -> list[EngineFacts]:
             raise RuntimeError(
                 f"calolab does not work on the engines ({error}): they need the same environment as this notebook."
             ) from error
-        raise RuntimeError(f"Engines {', '.join(map(str, ids))} do not answer: see `%ipcluster logs`.") from error
+        silent = (*error.failure.died, *error.failure.busy) or ids
+        raise RuntimeError(f"Engines {', '.join(map(str, silent))} do not answer: see `%ipcluster logs`.") from error
 
 
 def check_versions(ids: Sequence[int], facts: Sequence[EngineFacts]) -> None:

@@ -29,7 +29,10 @@ _open: list[Rendezvous] = []  # on rank 0's engine, from `open_all` until the ra
 class _Handler(BaseHTTPRequestHandler):
     """Horovod's protocol: PUT and GET of `/scope/key`, 404 for a missing value, DELETE when a rank is done."""
 
-    timeout = time_limits.RENDEZVOUS_ANSWERS_WITHIN
+    @property
+    def timeout(self):
+        """Seconds after which `setup` lets the socket give up."""
+        return time_limits.RENDEZVOUS_ANSWERS_WITHIN
 
     def do_PUT(self):
         length = int(self.headers.get("Content-Length", -1))

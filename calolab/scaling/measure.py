@@ -84,7 +84,7 @@ def report(
         points=tuple(points),
         network=last["network"],
         averages=last["averages"],
-        passes=recipe.passes,
+        passes=recipe.passes_in(0),
         sizes=last["sizes"],
         jitter=last["jitter"],
         notes=_notes(engines, last["machines"], steps, rounds),
@@ -220,14 +220,10 @@ def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, 
     try:
         return calls.gather(engines.client, ids, function, given, timeout=timeout)
     except calls.CallFailed as error:
-        failure, reason = error.failure, str(error)
-        if failure.died:
-            reason = f"engine {', '.join(map(str, failure.died))} died"
-        elif failure.error is None:
-            reason = f"engine {', '.join(map(str, failure.busy))} did not answer within {timeout:g} s"
+        within = "" if error.failure.died or error.failure.error else f" within {timeout:g} s"
         raise RuntimeError(
-            f"The measurement failed: {reason}. See `%ipcluster logs`; `%ipcluster restart` brings all engines of "
-            f"{engines.name!r} back."
+            f"The measurement failed: {error}{within}. See `%ipcluster logs`; `%ipcluster restart` brings all "
+            f"engines of {engines.name!r} back."
         ) from error
 
 

@@ -61,8 +61,8 @@ class Attempt:
             return None
         failure, outcomes = self.call.failure(), self.call.results
         if failure is not None and failure.busy:
-            who = f"engine{'s' * (len(failure.busy) > 1)} {', '.join(map(str, failure.busy))}"
-            error = f"{who} did not answer within {time_limits.REPLACE_AFTER:g} s and is replaced."
+            who, limit = calls.in_words(failure.busy), time_limits.REPLACE_AFTER
+            error = f"{who} did not answer within {limit:g} s and is replaced."
             return Ending("stopped" if self.reason else "lost", error, replace=failure.busy)
         lines = tuple(line for outcome in outcomes.values() for line in outcome["lines"])
         exhausted = tuple(engine for engine, outcome in outcomes.items() if outcome["exhausted"])
@@ -84,8 +84,7 @@ class Attempt:
 def _explain(failure: calls.Failure, lines: tuple[dict, ...]) -> Ending:
     """The ending of an attempt on whose engines the call itself failed."""
     if failure.died:
-        died = f"engine{'s' * (len(failure.died) > 1)} {', '.join(map(str, failure.died))} died."
-        return Ending("lost", died, lines=lines)
+        return Ending("lost", f"{failure}.", lines=lines)
     if failure.kind == "NotShipped":
         return Ending("new", lines=lines)
     if failure.kind == "KeyError":  # from the hub of another cluster

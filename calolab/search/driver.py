@@ -309,6 +309,8 @@ class SearchDriver:
         try:
             facts = [self._pool.facts[one] for one in ids]
             meetings = arrange_meetings(self.engines, ids, facts)[0]
+        except calls.CallFailed:  # an engine that has just died: the trial is tried again
+            raise
         except RuntimeError as error:
             self.store.put(replace(trial, status="failed", error=str(error), ended=time.time()))
             return

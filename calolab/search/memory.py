@@ -20,10 +20,6 @@ from calolab.cluster import time_limits
 SLACK = 2**30  # bytes that allocators may reserve without using them
 
 
-class MemoryExceeded(RuntimeError):
-    """A trial has used more memory than allowed."""
-
-
 class MemoryLimit:
     """In a `with` block, limits the memory of this process.
 

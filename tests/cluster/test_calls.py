@@ -15,7 +15,7 @@ from tests.helpers import wait_for
 
 
 class Client:
-    """Engines 3, 4 and 5, which take note of the signals that they receive."""
+    """Engines 3, 4 and 5, which record the signals that they receive."""
 
     def __init__(self):
         self.ids, self.received, self.purged = [3, 4, 5], [], []

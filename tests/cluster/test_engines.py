@@ -303,6 +303,14 @@ def sleep_deaf(seconds):
     time.sleep(seconds)
 
 
+def test_a_clusters_name_may_contain_the_prefix_of_its_file():
+    with cluster.running(1, name="my-cluster-2", cores=1) as engines:
+        assert cluster.status("my-cluster-2").state == "running"
+        assert len(cluster.scale(2, engines)) == 2
+    assert cluster.status("my-cluster-2").state == "not running"
+    assert not list(processes.path_of("my-cluster-2").parent.glob("*my-*"))
+
+
 def test_an_engine_without_heartbeat_is_silent_and_so_is_its_cluster(one):
     pid = cluster.status("one").engines[0].pid
     os.kill(pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""Time limits have a reason each, are used, and stand in one module."""
+"""Time limits have a reason each, are used, and are defined in one module."""
 
 import ast
 from pathlib import Path
@@ -31,5 +31,21 @@ def test_time_limits_are_read_from_their_module_where_tests_can_change_them():
             for target in node.targets
             if isinstance(target, ast.Name)
         ]
+        frozen = [
+            default
+            for node in ast.walk(tree)
+            if isinstance(node, ast.FunctionDef)
+            for default in (*node.args.defaults, *filter(None, node.args.kw_defaults))
+        ]
+        frozen += [
+            node.value
+            for c in ast.walk(tree)
+            if isinstance(c, ast.ClassDef)
+            for node in c.body
+            if isinstance(node, ast.Assign)
+        ]
+        assert not [one for one in frozen if "time_limits." in ast.unparse(one)], (
+            f"{path} reads a limit when it is imported"
+        )
         ends = ("_AFTER", "_WITHIN", "_EVERY", "PATIENCE", "_LAGS")
         assert path == SOURCE or not [name for name in own if name.endswith(ends)], path

@@ -310,3 +310,9 @@ def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
     events = [one["event"] for one in run.epochs]
     assert {event.shape for event in events} == {plane_of(gan.space).shape} and not np.array_equal(events[0], events[2])
     assert run.example["event"].shape == events[0].shape and list(run.example["labels"]) == ["energy"]
+
+
+def test_names_that_have_moved_say_where_they_are():
+    for name in distributed._NOW:
+        with pytest.raises(AttributeError, match=f"calolab.distributed.{name} is now calolab"):
+            getattr(distributed, name)

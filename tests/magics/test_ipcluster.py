@@ -1,13 +1,17 @@
 """`%ipcluster` in a real IPython shell: it parses lines, calls functions, returns values, and reports mistakes."""
 
 import os
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 from IPython.core.error import UsageError
 from IPython.core.interactiveshell import InteractiveShell
 
 from calolab import cluster
+from calolab_magics.ipcluster import parser
+from calolab_magics.verbs import read
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +120,14 @@ def test_each_verb_has_its_help(shell):
 def test_mistakes_are_usage_errors(shell, line, message):
     with pytest.raises(UsageError, match=message):
         shell.run_line_magic("ipcluster", line)
+
+
+def test_a_comment_after_the_options_is_ignored_as_in_readme():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    (line,) = re.findall(r"= %ipcluster (start .*)", readme)
+    assert "#" in line
+    options = read(line, parser())
+    assert (options["n"], options["engines"]) == (4, None)
 
 
 def test_the_magics_are_installed_under_their_own_name():

@@ -125,7 +125,7 @@ def test_the_faster_rank_waits_for_the_slower_one(two, on_all, meetings, events,
     assert np.all(got >= had.max(axis=0)), "no rank has the average before all have their gradients"
     compute, waiting, allreduce = measure.split(np.array([first, second]), ("here", "here"))
     assert waiting == pytest.approx((had[1] - had[0]).sum(axis=1).mean() / 2)
-    # The stamps tell all of the time but what it takes to begin.
+    # The time stamps cover everything except the start.
     assert 0.8 * seconds < 3 * (compute + waiting + allreduce) <= seconds
 
 

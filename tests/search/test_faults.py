@@ -8,8 +8,9 @@ import time
 import pytest
 
 from calolab import cluster, search
-from calolab.cluster import hub, processes, time_limits
-from calolab.search import Choice
+from calolab.cluster import calls, hub, processes, time_limits
+from calolab.distributed import meeting
+from calolab.search import Choice, driver
 from tests.helpers import wait_for
 
 GIBIBYTE = 2**30
@@ -78,6 +79,19 @@ def test_a_trial_whose_engine_dies_continues_from_its_checkpoint(run, searchers)
     assert trial.error.startswith("Attempt 1: engine ") and trial.error.endswith(" died.")
     assert [epoch["epoch"] for epoch in trial.epochs] == [0, 1, 2, 3]
     assert len(searchers) == 1 and searchers.ids == trial.engines
+
+
+def test_a_trial_waits_where_an_engine_dies_just_before_it_begins(run, searchers, monkeypatch):
+    failures = [calls.CallFailed(calls.Failure(died=(searchers.ids[0],)))]
+
+    def arrange(*arguments):
+        if failures:
+            raise failures.pop()
+        return meeting.arrange_meetings(*arguments)
+
+    monkeypatch.setattr(driver, "arrange_meetings", arrange)
+    trial = run("usual").trial(0)
+    assert not failures and (trial.status, trial.attempts) == ("finished", 1)
 
 
 def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searchers, monkeypatch):
