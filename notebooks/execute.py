@@ -148,7 +148,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("notebook", type=Path)
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the results (default: out)")
-    parser.add_argument("--timeout", type=float, default=None, help="maximum time per cell in seconds (default: no limit)")
+    parser.add_argument(
+        "--timeout", type=float, default=None, help="maximum time per cell in seconds (default: no limit)"
+    )
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True, exist_ok=True)
 

@@ -1,6 +1,6 @@
 """Draws `overview.png`, the picture of README: one shower and a comparison of GFlash with Geant4.
 
-    .venv/bin/python docs/images/overview.py
+Run it with `.venv/bin/python docs/images/overview.py`.
 """
 
 from io import BytesIO
