@@ -37,6 +37,7 @@ LABELS = {
     "theta": Label("θ", "rad"),
     "phi": Label("φ", "rad"),
     "eta": Label("η"),
+    "alpha": Label("α", "rad"),
     "mtheta": Label("θ measured", "rad"),
     "gluino_mass": Label("m(g̃)", "GeV", **_POSITIVE),
     "neutralino_mass": Label("m(χ̃)", "GeV", **_POSITIVE),

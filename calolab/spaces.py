@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from html import escape
 from itertools import pairwise
+from os import PathLike
+from pathlib import Path
 
 import numpy as np
 
+from calolab import calochallenge
+from calolab.calochallenge import LayerBinning
 from calolab.labels import SYMBOLS
 from calolab.names import check_name
 
@@ -246,14 +250,14 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def pad_edges(n_cells: int, size: float) -> tuple[float, ...]:
-    """Edges of equal cells, centred on zero.
+    """Edges of equal cells whose middle is at zero.
 
     Args:
         n_cells: number of cells.
-        size: of a cell, in any unit.
+        size: width of a cell, in any unit.
 
     Returns:
-        `n_cells + 1` edges in that unit.
+        `n_cells + 1` edges in the same unit.
     """
     return tuple((np.arange(n_cells + 1) - n_cells / 2) * size)
 
@@ -300,6 +304,43 @@ def _calogan() -> Space:
     return Space("calogan", ("eta", "phi", "z"), ("mm", "mm", "mm"), tuple(layers))
 
 
+def _cylinder(name: str, layers: Sequence[LayerBinning], thickness: float, unit: str) -> Space:
+    """Cells in alpha and r around the direction of the incident particle, in adjacent layers of equal thickness."""
+    stacked = [Layer(layer.edges, (i * thickness, (i + 1) * thickness)) for i, layer in enumerate(layers)]
+    return Space(name, ("alpha", "r", "z"), ("rad", "mm", unit), tuple(stacked))
+
+
+def _calochallenge(data_set: str) -> Space:
+    """The cells of a data set of the CaloChallenge; the depths of data set 1 are not published and given in layers."""
+    depth = (calochallenge.LAYER_DEPTH, "mm") if data_set in ("2", "3") else (1.0, "layer")
+    return _cylinder(f"calochallenge-{data_set}", calochallenge.BINNINGS[data_set], *depth)
+
+
+def _par04(name: str, data_set: str) -> Space:
+    """A mesh of Geant4's example Par04, with the deposits in silicon, which the CaloChallenge divides by 0.033."""
+    return _cylinder(name, calochallenge.BINNINGS[data_set], calochallenge.LAYER_DEPTH, "mm")
+
+
+def from_xml(path: str | PathLike, particle: str | None = None) -> Space:
+    """The space of a binning file of the CaloChallenge (arXiv:2410.21611): cells in alpha and r around the particle.
+
+    Args:
+        path: the XML file, e.g. `binning_dataset_2.xml`.
+        particle: name of the particle in it, e.g. `"photon"`; may be None if it describes only one.
+
+    Returns:
+        The named space with this binning, e.g. `calochallenge-2`, or one named after the file, whose depths are in
+        layers because the file does not contain them.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not such a file, contains a document type declaration, or lacks the particle.
+    """
+    layers = calochallenge.read_xml(path, particle)
+    known = next((name for name, binning in calochallenge.BINNINGS.items() if binning == layers), None)
+    return space(f"calochallenge-{known}") if known else _cylinder(Path(path).stem, layers, 1.0, "layer")
+
+
 def _image(name: str, axes: tuple, units: tuple, edges: tuple, quantity: str, unit: str) -> Space:
     """A plain image: one layer without depth."""
     return Space(name, axes, units, (Layer(edges),), quantity, unit)
@@ -327,6 +368,8 @@ _BUILDERS = {
     "clic-ecal": lambda: _clic_ecal("clic-ecal", 25),
     "clic-ecal-51": lambda: _clic_ecal("clic-ecal-51", 51),
     "calogan": _calogan,
+    **{f"calochallenge-{name}": partial(_calochallenge, name) for name in calochallenge.BINNINGS},
+    **{f"par04{end}": partial(_par04, f"par04{end}", of) for end, of in (("", "3"), ("-low", "2"))},
     "whole-detector": _whole_detector,
     "jet-image": _jet_image,
     "convergence": _convergence,

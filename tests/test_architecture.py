@@ -23,6 +23,7 @@ LAYER_0 = [
     "names",
     "labels",
     "scores",
+    "calochallenge",
     "spaces",
     "samples",
     "particles",
