@@ -198,9 +198,20 @@ def cluster(
         for piece in _pieces(particles)
     ]
     columns = ak.to_packed(ak.concatenate(pieces))
-    how = f"{algorithm} R = {radius:g}, pt > {minimum_pt:g} GeV, |η| < {maximum_eta:g}"
-    origin = {**source.origin, "jets": how}
+    origin = {**source.origin, "jets": described(algorithm, radius, minimum_pt, maximum_eta)}
     return Jets(columns, source.labels, origin, float(radius))
+
+
+def described(algorithm: str, radius: float, minimum_pt: float, maximum_eta: float) -> str:
+    """How jets were found, in words; jets are compared only with jets for which the words are the same.
+
+    Args:
+        algorithm, radius, minimum_pt, maximum_eta: as for `cluster`.
+
+    >>> described("antikt", 0.4, 30, 2.5)
+    'antikt R = 0.4, pt > 30 GeV, |η| < 2.5'
+    """
+    return f"{algorithm} R = {radius:g}, pt > {minimum_pt:g} GeV, |η| < {maximum_eta:g}"
 
 
 def trim(jets: Jets, subjet_radius: float = 0.3, fraction: float = 0.05) -> Jets:

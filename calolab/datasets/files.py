@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -12,9 +11,9 @@ from calolab import memory
 from calolab.datasets import layouts, saving
 from calolab.datasets.inspection import inspect
 from calolab.datasets.layouts import CONTAINERS, ECAL, Layout
+from calolab.datasets.matching import find
 from calolab.datasets.signatures import container
 from calolab.datasets.streaming import EventStream
-from calolab.names import nearest
 from calolab.samples import Sample
 from calolab.spaces import Space
 
@@ -77,7 +76,7 @@ def _open(
 ) -> EventStream:
     """A stream; `admit` may reject the number of events in a file before any array of that length is read."""
     files, space_found, origins = [], None, []
-    for path in _find(paths):
+    for path in find(paths):
         kind = container(path)
         if kind not in ("hdf5", "npz"):
             raise ValueError(
@@ -144,7 +143,7 @@ def load(
     """
     if events is not None and events < 1:
         raise ValueError(f"load(events=) expects at least one event, received {events}.")
-    found = _find(paths)
+    found = find(paths)
     kinds = {container(path) for path in found}
     if len(kinds) > 1 and not kinds <= {"hdf5", "npz"}:
         raise ValueError(f"Expected files of one kind, received {', '.join(CONTAINERS[k][0] for k in sorted(kinds))}.")
@@ -249,24 +248,3 @@ def save(
     else:
         saving.write_images(path, sample, chosen)
     return path
-
-
-def _find(paths: Paths) -> list[Path]:
-    """The files that match paths and patterns, each once."""
-    found = []
-    for entry in [paths] if isinstance(paths, str | os.PathLike) else list(paths):
-        path = Path(entry).expanduser()
-        there = path.is_symlink() or path.exists()
-        matches = [path] if there else [Path(match) for match in sorted(glob.glob(str(path), recursive=True))]
-        if not matches:
-            beside = sorted(file.name for file in path.parent.glob("*")) if path.parent.is_dir() else []
-            hint = nearest(path.name, beside)
-            raise FileNotFoundError(f"No file matches {str(entry)!r} in {path.parent.absolute()}.{hint}")
-        found += matches
-    if not found:
-        raise FileNotFoundError("Expected at least one path, received an empty list.")
-    places = [path.resolve() for path in found]
-    twice = sorted({str(path) for path, place in zip(found, places) if places.count(place) > 1})
-    if twice:
-        raise ValueError(f"Named more than once, so that its events would count twice: {', '.join(twice)}.")
-    return found
