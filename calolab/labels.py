@@ -53,15 +53,25 @@ UNITS = {name: label.unit for name, label in LABELS.items() if label.unit}
 _ORDERED = (("gluino_mass", "neutralino_mass"),)
 
 
+def check_finite(columns: Mapping[str, np.ndarray]) -> None:
+    """Raise ValueError unless all values of all labels are finite.
+
+    Args:
+        columns: an array for each label.
+    """
+    for name, column in columns.items():
+        if not np.all(np.isfinite(column)):
+            raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
+
+
 def check_labels(columns: Mapping[str, np.ndarray]) -> None:
     """Raise ValueError unless all labels have finite and possible values that fit each other.
 
     Args:
         columns: an array of shape `(event,)` for each label.
     """
+    check_finite(columns)
     for name, column in columns.items():
-        if not np.all(np.isfinite(column)):
-            raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
         label = LABELS.get(name, Label())
         impossible = column[~label.is_possible(column)]
         if len(impossible):
@@ -71,6 +81,6 @@ def check_labels(columns: Mapping[str, np.ndarray]) -> None:
             wrong = columns[lighter] >= columns[heavier]
             if np.any(wrong):
                 raise ValueError(
-                    f"{heavier!r} must be larger than {lighter!r}, since the one particle decays to the other; "
-                    f"received {columns[heavier][wrong][0]} and {columns[lighter][wrong][0]} GeV."
+                    f"{heavier!r} must be larger than {lighter!r}, because the heavier particle decays to the lighter "
+                    f"one; received {columns[heavier][wrong][0]} and {columns[lighter][wrong][0]} GeV."
                 )

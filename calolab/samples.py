@@ -9,7 +9,7 @@ from itertools import accumulate, cycle, islice
 
 import numpy as np
 
-from calolab.labels import UNITS
+from calolab.labels import UNITS, check_finite
 from calolab.spaces import Space
 from calolab.tables import Table
 
@@ -47,8 +47,7 @@ class Sample:
         for name, column in labels.items():
             if column.shape != (len(values),):
                 raise ValueError(f"Label {name!r} must have shape ({len(values)},), received {column.shape}.")
-            if not np.all(np.isfinite(column)):
-                raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
+        check_finite(labels)
         # One cell that is not finite makes the sum not finite; this needs no boolean array of the sample's size.
         if values.size and not np.isfinite(np.sum(values, dtype=np.float64)):
             bad = [i for i, event in enumerate(values) if not np.all(np.isfinite(event))]

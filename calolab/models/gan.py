@@ -16,6 +16,7 @@ from calolab.generators import Generator
 from calolab.labels import UNITS
 from calolab.models import gan_file
 from calolab.models import layers as _registered  # noqa: F401  (Keras finds the layers that files may hold)
+from calolab.spaces import with_unit
 from calolab.tables import Html, Table
 
 
@@ -47,8 +48,8 @@ class GAN(Generator):
     value_scale: float = field(default=1.0, kw_only=True)
 
     def __post_init__(self):
+        super().__post_init__()
         object.__setattr__(self, "networks", dict(self.networks))
-        object.__setattr__(self, "conditions", tuple(self.conditions))
         if "generator" not in self.networks:
             raise ValueError(f"A GAN needs the network 'generator', received {', '.join(self.networks) or 'none'}.")
         object.__setattr__(self, "run", self._predict)
@@ -127,10 +128,10 @@ class GAN(Generator):
         return f"GAN({self.architecture!r} in {self.space.name!r}, conditions {self.conditions}, parameters: {sizes})"
 
     def _repr_html_(self):
-        units = {name: f" [{UNITS[name]}]" if name in UNITS else "" for name in self.conditions}
+        conditions = ", ".join(with_unit(name, UNITS.get(name, "")) for name in self.conditions)
         rows = [
             ("space", Html(self.space._repr_html_(), repr(self.space))),
-            ("conditions", ", ".join(f"{name}{unit}" for name, unit in units.items()) or "none"),
+            ("conditions", conditions or "none"),
             ("latent size", self.latent_size),
             *((name, f"{network.count_params():,} parameters") for name, network in self.networks.items()),
             ("training", f"{self.epochs} epochs"),

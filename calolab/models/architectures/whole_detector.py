@@ -40,7 +40,7 @@ def build(
     spectral_norm: bool = False,
     periodic: bool = False,
 ) -> GAN:
-    """Build a DCGAN of whole events; `build_rpv`, `build_conditional_rpv` and `build_pileup` set the first arguments.
+    """Build a DCGAN of whole events; the `build` of each of `ARCHITECTURES` sets the first two arguments.
 
     The initial weights are PyTorch's, uniform up to the inverse square root of the fan-in. `periodic` is not published:
     those networks pad phi with zeros like eta, and the angles of their jets are the least accurate of all observables.
@@ -108,13 +108,6 @@ def build(
     )
 
 
-build_rpv = partial(build, "rpv", ())
-build_conditional_rpv = partial(build, "conditional-rpv", ("gluino_mass", "neutralino_mass"))
-# At mu = 200 a forward pixel has a mean energy of about 10 GeV; only the rare jets among the collisions deposit some
-# hundred GeV in one pixel.
-build_pileup = partial(build, "pileup", ("mu",), image_norm=500.0)
-
-
 def _generator(latent_size, conditions, filters, image_norm, threshold, power, style) -> keras.Model:
     inputs = {"latent": keras.Input((latent_size,), name="latent"), **_inputs(conditions)}
     vector = [inputs["latent"], *(_scaled(name, inputs[name]) for name in conditions)]
@@ -158,27 +151,27 @@ def _nonlinear(settings) -> str:
     )
 
 
-def _architecture(name, builder, conditions, parameters) -> Architecture:
+def _architecture(name, conditions, parameters, **settings) -> Architecture:
     return Architecture(
         name=name,
-        build=builder,
+        build=partial(build, name, conditions, **settings),
         space="whole-detector",
         conditions=conditions,
         heads={},
         recipe={**dcgan.RECIPE, "threshold": 0.5},
         citation="EPJ Web Conf. 214 (2019) 09005",
         parameters=parameters,
+        batch_size=64,
         nonlinear=_nonlinear,
     )
 
 
 ARCHITECTURES = (
-    _architecture("rpv", build_rpv, (), {"generator": 304_320, "discriminator": 175_232}),
+    _architecture("rpv", (), {"generator": 304_320, "discriminator": 175_232}),
     _architecture(
-        "conditional-rpv",
-        build_conditional_rpv,
-        ("gluino_mass", "neutralino_mass"),
-        {"generator": 308_416, "discriminator": 175_744},
+        "conditional-rpv", ("gluino_mass", "neutralino_mass"), {"generator": 308_416, "discriminator": 175_744}
     ),
-    _architecture("pileup", build_pileup, ("mu",), {"generator": 306_368, "discriminator": 175_488}),
+    # At mu = 200 a forward pixel has a mean energy of about 10 GeV; only the rare jets among the collisions deposit
+    # some hundred GeV in one pixel.
+    _architecture("pileup", ("mu",), {"generator": 306_368, "discriminator": 175_488}, image_norm=500.0),
 )
