@@ -100,8 +100,7 @@ def fit(
     if ranks is not None and not 1 <= ranks <= len(ids):
         raise ValueError(f"ranks expects 1 to {len(ids)}, the engines that are alive; received {ranks}.")
     ids = ids[:ranks]
-    check_data(gan, data)
-    columns = {name: np.asarray(data.labels[name]) for name in gan.conditions}
+    labels = check_data(gan, data)
     steps_per_epoch(len(data), request.batch_size, len(ids), request.global_batch)  # refuses too few events
     folder = None if request.checkpoints is None else str(Path(request.checkpoints).absolute())
     global_batch = request.global_batch
@@ -125,7 +124,7 @@ def fit(
             "progress": progress,
             "judged_by": "" if physics_score is None else physics_score.by,
             "elastic": elastic,
-            "labels": {name: [float(column.min()), float(column.max())] for name, column in columns.items()},
+            "labels": {name: [float(column.min()), float(column.max())] for name, column in labels.items()},
         },
     )
     start = partial(_start, training)

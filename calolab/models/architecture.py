@@ -47,6 +47,8 @@ class Architecture:
         recipe: the published recipe, as arguments of `training.Recipe`.
         citation: the paper, e.g. `"arXiv:1912.06794"`.
         parameters: number of parameters by network, with the default settings.
+        batch_size: events per batch with which it was trained in its paper; None if that is unknown. `training.fit`
+            takes 128 for all models unless told otherwise.
         nonlinear: from the model's settings to the reason why its discriminator does not process values linearly near
             zero, in words; an empty string if it does, as a gradient penalty requires.
     """
@@ -59,6 +61,7 @@ class Architecture:
     recipe: Mapping[str, object]
     citation: str
     parameters: Mapping[str, int]
+    batch_size: int | None = None
     nonlinear: Callable[[Mapping[str, object]], str] = field(default=_always_linear)
 
 

@@ -30,6 +30,11 @@ def find(name: str) -> Architecture:
     return found[name]
 
 
+def get(name: str) -> Architecture | None:
+    """As `find`, but None for an unknown name, such as that of a model which a notebook defines."""
+    return _all().get(name)
+
+
 def build(name: str, space: Space | str, *, seed: int = 0, **settings) -> GAN:
     """Build an untrained GAN of a named architecture for a space.
 
@@ -53,12 +58,11 @@ def heads(architecture: str) -> dict[str, Head]:
     """Heads that the discriminator of an architecture may have, by name.
 
     Args:
-        architecture: name of any architecture. One that is not in the registry, such as that of a model which a
-            notebook defines, may have the heads of all that are.
+        architecture: name of any architecture. One that is not in the registry may have the heads of all that are.
     """
     found = _all()
-    every = {name: head for one in found.values() for name, head in one.heads.items()}
-    return {**every, **(found[architecture].heads if architecture in found else {})}
+    records = [found[architecture]] if architecture in found else found.values()
+    return {name: head for record in records for name, head in record.heads.items()}
 
 
 def _all() -> dict[str, Architecture]:

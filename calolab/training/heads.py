@@ -56,10 +56,10 @@ def heads_of(gan: GAN, recipe: Recipe) -> dict[str, Head]:
     return {name: known[name] for name in sorted(found - {"generation"})}
 
 
-def targets(
+def head_targets(
     heads: Mapping[str, Head], names, real: np.ndarray, labels: Mapping[str, np.ndarray], total
 ) -> dict[str, np.ndarray]:
-    """The right answers of each head, float32 of shape `(event, 1)`.
+    """The target of each head, float32 of shape `(event, 1)`.
 
     Args:
         heads: the heads apart from `generation`.
@@ -68,22 +68,22 @@ def targets(
         labels: the events' labels, each of shape `(event,)`.
         total: function without arguments that returns the events' total deposited energy [GeV], shape `(event,)`.
     """
-    answers = {name: real if name == "generation" else heads[name].target(labels, total) for name in names}
-    return {name: np.asarray(answer, dtype=np.float32)[:, None] for name, answer in answers.items()}
+    targets = {name: real if name == "generation" else heads[name].target(labels, total) for name in names}
+    return {name: np.asarray(target, dtype=np.float32)[:, None] for name, target in targets.items()}
 
 
-def losses(
-    heads: Mapping[str, Head], answers: Mapping, wanted: Mapping, weights: Mapping[str, float]
+def head_losses(
+    heads: Mapping[str, Head], outputs: Mapping, targets: Mapping, weights: Mapping[str, float]
 ) -> tuple[object, dict[str, object]]:
     """The weighted sum of the mean losses of all heads but `generation`, and the means by head, as float32 scalars.
 
     Args:
         heads: the heads apart from `generation`.
-        answers, wanted: by head what the discriminator returned and the targets, each `(event, 1)`.
+        outputs, targets: of the discriminator by head, each `(event, 1)`.
         weights: by head.
     """
     means = {
-        name: ops.mean(head.loss(wanted[name], ops.cast(answers[name], "float32")))
+        name: ops.mean(head.loss(targets[name], ops.cast(outputs[name], "float32")))
         for name, head in sorted(heads.items())
     }
     return sum((weights[name] * mean for name, mean in means.items()), ops.zeros(())), means

@@ -71,8 +71,8 @@ class History:
 
     Args:
         epochs: one dictionary per finished epoch: `epoch` (from 0), `steps`, `losses` (as in `Progress`, means over the
-            epoch), `events` (of all ranks), `seconds`, `samples_per_second` (of all ranks, without a run's first step,
-            which compiles); with a physics score also its `scores` by name, each as of
+            epoch), `events` (of all ranks), `seconds`, and `samples_per_second` (of all ranks, without the first step,
+            in which the passes are compiled). With a physics score also `scores` by name, each as returned by
             `Score.to_dict`.
         ranks: number of ranks.
         settings: arguments of the training: batch size per rank, precision, seed, recipe, ...
@@ -159,13 +159,14 @@ class History:
         epochs (but at least 1): with all objectives, losses normally stay of the order of their first values.
         """
         found = []
-        for name in ("discriminator", "generator"):
-            sizes = np.abs([row["losses"].get(name, 0.0) for row in self.rows])
+        for name in _sums(self._names()):
+            rows = [row for row in self.rows if name in row["losses"]]  # in stages, not all networks learn in each
+            sizes = np.abs([row["losses"][name] for row in rows])
             usual = max(float(sizes[:3].max(initial=0)), 1.0)
             if sizes[3:].max(initial=0) > 20 * usual:
                 found.append(
-                    f"the absolute value of the {name}'s loss is up to {usual:.3g} in the first epochs, and "
-                    f"{sizes.max():.3g} in epoch {sizes.argmax() + 1}"
+                    f"the absolute value of the {name}'s loss is up to {usual:.3g} in its first epochs, and "
+                    f"{sizes.max():.3g} in epoch {rows[sizes.argmax()]['epoch'] + 1}"
                 )
         return f"The training diverges: {'; '.join(found)}." if found else ""
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from calolab.models import Head
 from calolab.samples import Sample
-from calolab.training.heads import Response, targets
+from calolab.training.heads import Response, head_targets
 from calolab.training.objectives import OBJECTIVES
 from calolab.training.recipe import Recipe
 
@@ -112,7 +112,7 @@ def step_inputs(
     if not objective.is_adversarial:
         inputs = {"image": _image(sample, recipe), "latent": drawn.latent, "mixing": drawn.mixing}
         return inputs | _rows(sample.labels, conditions), {}
-    inputs, answers = {}, {}
+    inputs, targets = {}, {}
     labels, with_real = drawn.labels, kind == "generator" and objective.divergence is not None
     if kind == "discriminator" or with_real:
         labels = {name: sample.labels[name] for name in conditions}
@@ -120,7 +120,7 @@ def step_inputs(
         inputs["image"] = _image(sample, recipe)
     if kind in ("real", "discriminator"):
         values = inputs["image"]
-        answers["real"] = targets(
+        targets["real"] = head_targets(
             heads, recipe.weights, ~drawn.flips, sample.labels, lambda: values.reshape(len(sample), -1).sum(axis=1)
         )
     if kind == "discriminator":
@@ -134,8 +134,8 @@ def step_inputs(
                 name: np.where(drawn.class_flips, 1 - labels[name], labels[name]) for name in sorted(classes)
             }
         real = np.ones(len(drawn.flips)) if kind == "generator" else drawn.flips
-        answers["generated"] = targets(heads, recipe.weights, real, requested, lambda: response(labels["energy"]))
-    return inputs | _rows(sample.labels if kind == "real" else labels, conditions), answers
+        targets["generated"] = head_targets(heads, recipe.weights, real, requested, lambda: response(labels["energy"]))
+    return inputs | _rows(sample.labels if kind == "real" else labels, conditions), targets
 
 
 def _image(sample: Sample, recipe: Recipe) -> np.ndarray:

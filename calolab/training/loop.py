@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 
 import keras
@@ -13,7 +14,7 @@ import numpy as np
 
 from calolab.models import GAN, Head
 from calolab.progress import bar
-from calolab.samples import Sample, global_batch_size, rank_batches
+from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_epoch
 from calolab.training import checkpoints as store
 from calolab.training import ranks
 from calolab.training.heads import Response
@@ -39,12 +40,13 @@ class Run:
         optimizers: by network.
         passes: compiled passes by kind.
         parallel: the ranks.
-        global_batch: events of all ranks per pass.
         events: events of all ranks in the data.
-        steps: steps per epoch.
         variables: all variables that training changes, by name.
         settings: what a resumption and the provenance compare, as plain numbers and strings.
         began: when the training began, as returned by `time.perf_counter` [s].
+
+    Raises:
+        ValueError: if there are fewer events than ranks, in total or in a step.
     """
 
     gan: GAN
@@ -56,17 +58,33 @@ class Run:
     optimizers: Mapping[str, keras.optimizers.Optimizer]
     passes: Mapping[str, Callable]
     parallel: object
-    global_batch: int
     events: int
-    steps: int
     variables: Mapping[str, keras.Variable]
     settings: Mapping[str, object]
     began: float
+
+    def __post_init__(self):
+        _ = self.steps  # an impossible number of events is reported before the training changes anything
+
+    @cached_property
+    def global_batch(self) -> int:
+        """Events of all ranks per pass."""
+        return self.request.global_batch or self.request.batch_size * self.parallel.size
 
     @property
     def events_of_step(self) -> int:
         """Events of all ranks in a step, in all passes of the discriminator together."""
         return self.global_batch * self.recipe.discriminator_passes
+
+    @cached_property
+    def steps(self) -> int:
+        """Steps per epoch."""
+        return steps_per_epoch(self.events, self.request.batch_size, self.parallel.size, self.events_of_step)
+
+    @property
+    def batch_sizes(self) -> tuple[int, ...]:
+        """This rank's numbers of events per step, which alternate."""
+        return rank_batches(self.events_of_step, self.parallel.rank, self.parallel.size)
 
     @property
     def elapsed(self) -> float:
@@ -121,8 +139,7 @@ def train(
         while state.epoch < run.request.epochs and not reason:
             kinds = run.recipe.passes_in(state.epoch)
             order = order_seed(run.request.seed, run.parallel.rank, state.epoch)
-            sizes = rank_batches(run.events_of_step, run.parallel.rank, run.parallel.size)
-            batches = run.data.batches(sizes, order, run.steps)
+            batches = run.data.batches(run.batch_sizes, order, run.steps)
             for batch in islice(batches, state.step, None):
                 started, is_whole = time.perf_counter(), state.passes == 0
                 reason = ASKED_TO_STOP if take_step(run, batch, state, should_stop) else ""

@@ -188,8 +188,8 @@ def _negative(scores):
 def _check_linear(gan) -> None:
     from calolab.models import registry  # loads Keras
 
-    known = gan.architecture in registry.names()
-    reason = registry.find(gan.architecture).nonlinear(gan.settings) if known else ""
+    record = registry.get(gan.architecture)
+    reason = record.nonlinear(gan.settings) if record else ""
     if reason:
         raise ValueError(
             f"A gradient penalty needs networks that process values linearly, but {gan.architecture!r} does not: "

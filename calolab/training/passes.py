@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from calolab.models import GAN, Head
-from calolab.training.heads import losses as head_losses
+from calolab.training.heads import head_losses
 from calolab.training.objectives import OBJECTIVES, network_of
 from calolab.training.recipe import Recipe
 

@@ -122,16 +122,20 @@ class Recipe:
         OBJECTIVES[self.objective].check_recipe(self)
         if any(stage.epochs is None for stage in self.stages[:-1]):
             raise ValueError(f"All stages but the last need a number of epochs, received {self.stages}.")
-        learning = {network_of(kind) for kind in self.passes}
         for stage in self.stages:
             for name in stage.networks:
-                check_name("network of a stage", name, sorted(learning))
+                check_name("network of a stage", name, self.trained_networks)
 
     @property
     def passes(self) -> tuple[str, ...]:
         """Passes of one step, in order; in a training in stages those of all stages."""
         objective = OBJECTIVES[self.objective]
         return objective.passes(self.together, self.discriminator_passes, self.generator_passes)
+
+    @property
+    def trained_networks(self) -> tuple[str, ...]:
+        """Names of the networks that learn, in the order of their first pass; in stages, those of all stages."""
+        return tuple(dict.fromkeys(network_of(kind) for kind in self.passes))
 
     def passes_in(self, epoch: int) -> tuple[str, ...]:
         """Passes of one step in an epoch, from 0, in order."""
@@ -171,11 +175,11 @@ class Recipe:
         """
         from calolab.models import registry  # loads Keras
 
-        published = registry.find(architecture).recipe if architecture in registry.names() else {}
-        numbers = {**published, **changes}
-        for name in numbers:
+        record = registry.get(architecture)
+        arguments = {**(record.recipe if record else {}), **changes}
+        for name in arguments:
             check_name("part of a recipe", name, cls.__dataclass_fields__)
-        return cls(**numbers)
+        return cls(**arguments)
 
     def to_dict(self) -> dict:
         """The recipe as plain numbers and strings that JSON can hold."""

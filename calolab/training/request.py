@@ -1,4 +1,4 @@
-"""What a training is asked to do: one checked record behind `fit`, trainings on engines, trials and timing."""
+"""The arguments of a training, checked when they are given: `fit`, engines, trials and timing share one record."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import numbers
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from math import isnan
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class PhysicsScore:
             scores = named_scores(self.score(gan))
         except Exception as error:  # all waiting ranks must receive it, whatever it is
             raise ValueError(f"The physics score failed with {type(error).__name__}: {error}") from error
-        if self.by not in scores or isnan(scores[self.by].value):
+        if self.by not in scores or math.isnan(scores[self.by].value):
             received = {name: one.value for name, one in scores.items()}
             raise ValueError(
                 f"PhysicsScore(by={self.by!r}) expects a number of that name from its function, received {received}."
@@ -104,6 +103,8 @@ class TrainingRequest:
             raise ValueError(f"epochs must be at least 1, received {self.epochs}.")
         if self.batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, received {self.batch_size}.")
+        if self.global_batch is not None and self.global_batch < 1:
+            raise ValueError(f"global_batch must be at least 1 event or None, received {self.global_batch}.")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, received {self.seed}.")
         if self.precision not in PRECISIONS:
@@ -127,12 +128,18 @@ class TrainingRequest:
         return self.recipe or Recipe.published(gan.architecture)
 
 
-def check_data(gan, data) -> None:
-    """Raise ValueError unless a GAN can learn from the data.
+def check_data(gan, data) -> dict[str, np.ndarray]:
+    """Check that a GAN can learn from the data, and return the labels of its conditions.
 
     Args:
         gan: the `GAN`.
-        data: a `Sample` or `EventStream`.
+        data: a `Sample` or `EventStream`; each label is read once.
+
+    Returns:
+        The labels by name, each of shape `(event,)`.
+
+    Raises:
+        ValueError: if the space is another one, or a label is missing or has impossible values.
     """
     if data.space != gan.space:
         raise ValueError(
@@ -145,7 +152,9 @@ def check_data(gan, data) -> None:
             f"The GAN is conditioned on {', '.join(gan.conditions)}; the data lack {', '.join(missing)}, "
             f"they have {', '.join(data.labels) or 'no labels'}."
         )
-    check_labels({name: np.asarray(data.labels[name]) for name in gan.conditions})
+    labels = {name: np.asarray(data.labels[name]) for name in gan.conditions}
+    check_labels(labels)
+    return labels
 
 
 def takes_request(function: Callable) -> Callable:

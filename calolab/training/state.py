@@ -27,16 +27,16 @@ class TrainingState:
         epoch: epochs done.
         step: steps done in the epoch in progress.
         passes: passes done in the step in progress.
-        step_losses: losses of those passes by name.
-        epoch_losses: sums over the epoch's events of the losses by name.
-        epoch_events: events of all ranks processed in the epoch.
-        epoch_seconds: time spent in it [s].
-        timed_events: those of its events that count for the speed.
-        timed_seconds: the time that they took [s].
+        step_losses: losses of these passes by name.
+        epoch_losses: losses by name, summed over the events of the epoch in progress.
+        epoch_events: events of all ranks processed in this epoch.
+        epoch_seconds: duration of this epoch so far [s].
+        timed_events: events from which the speed is computed: those of the epoch without steps that compiled passes.
+        timed_seconds: duration of their steps [s].
         empty_steps: number of consecutive steps with only empty events, up to now.
         history: one dictionary per epoch done, as in `History.epochs`.
         response: the calorimeter's response, as returned by `Response.to_dict`; empty if no head uses it.
-        best: `epoch` (from 0), `score` and `by` (its name) of the epoch with the lowest physics score so far; empty
+        best: `epoch` (from 0), `score` and `by` (its name) of the epoch with the best physics score so far; empty
             without one.
     """
 

@@ -11,12 +11,13 @@ import numpy as np
 import tensorflow as tf
 
 from calolab.models import GAN
-from calolab.samples import steps_per_epoch
 from calolab.training import loop, trainer
 from calolab.training.inputs import order_seed
 from calolab.training.precision import computing_in
 from calolab.training.ranks import Alone
 from calolab.training.request import TrainingRequest
+
+_UNUSED = ("physics_score", "checkpoints", "resume", "time_limit", "callbacks")  # fields of a request
 
 
 class StepTimer:
@@ -27,14 +28,16 @@ class StepTimer:
     Args:
         gan: the networks; they learn.
         data: this rank's events, which are used repeatedly; a multiple of the events of a batch.
-        request: batch size, precision, seed and recipe; its epochs do not matter.
+        request: batch size or global batch, precision, seed and recipe; its epochs do not matter.
         parallel: as for `training.fit`.
 
     Raises:
-        ValueError: as for `training.fit`.
+        ValueError: as for `training.fit`, or if the request has checkpoints or other fields that no step uses.
     """
 
     def __init__(self, gan: GAN, data, request: TrainingRequest, parallel=None):
+        if unused := [name for name in _UNUSED if getattr(request, name)]:
+            raise ValueError(f"StepTimer takes single steps: leave {', '.join(unused)} out of the request.")
         self._stamped = _Stamped(parallel or Alone())
         self._run = trainer.prepare(gan, data, request, self._stamped)
         self._state, _ = trainer.begin(self._run)
@@ -50,37 +53,33 @@ class StepTimer:
 
         Args:
             steps: number of steps.
-            batch_size: events per rank and pass, if different from that of the request.
+            batch_size: events per rank and pass, if different from those of the request.
 
         Returns:
             Unix time [s] of shape `(step, 2 + 2 * passes)`: the beginning of the step, then for every pass when this
             rank had its gradients and when it had their average, then the end of the step.
         """
         run, state, rows = self._sized(batch_size), self._state, []
-        together = run.request.batch_size * run.recipe.discriminator_passes
         with computing_in(run.request.precision, *run.gan.networks.values()):
             while len(rows) < steps:
                 order = order_seed(run.request.seed, run.parallel.rank, len(rows))
-                batches = run.data.batches(together, order, run.steps)
+                batches = run.data.batches(run.batch_sizes, order, run.steps)
                 began = time.time()
                 for batch in islice(batches, steps - len(rows)):
                     self._stamped.stamps.clear()
                     loop.take_step(run, batch, state, lambda: False)
-                    state.count_step(together * run.parallel.size, 0.0, timed=False)
+                    state.count_step(run.events_of_step, 0.0, timed=False)
                     ended = time.time()
                     rows.append([began, *self._stamped.stamps, ended])
                     began = ended
                 state.step = 0
         return np.array(rows)
 
-    def _sized(self, batch_size):
-        run, size = self._run, self._stamped.size
+    def _sized(self, batch_size: int | None) -> loop.Run:
+        """The training with this number of events per rank and pass."""
         if batch_size is None:
-            return run
-        together = batch_size * size * run.recipe.discriminator_passes
-        steps = steps_per_epoch(run.events, batch_size * run.recipe.discriminator_passes, size, together)
-        request = replace(run.request, batch_size=batch_size)
-        return replace(run, request=request, global_batch=batch_size * size, steps=steps)
+            return self._run
+        return replace(self._run, request=replace(self._run.request, batch_size=batch_size, global_batch=None))
 
 
 def timed_averages(parallel, sizes: Sequence[int], repeats: int) -> np.ndarray:

@@ -13,14 +13,12 @@ import numpy as np
 from calolab import cpu
 from calolab.interrupts import Stopped, deferred_interrupt, stopping
 from calolab.models import GAN
-from calolab.samples import steps_per_epoch
 from calolab.training import checkpoints as store
 from calolab.training import loop, ranks
 from calolab.training.heads import heads_of, pooled_response
 from calolab.training.history import History
 from calolab.training.inputs import order_seed
 from calolab.training.loop import Run, progress_bar
-from calolab.training.objectives import network_of
 from calolab.training.passes import make_passes
 from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe
@@ -45,12 +43,12 @@ def fit(
     """Train a GAN in place, by default as published.
 
     In a step of 3DGAN's recipe (arXiv:1912.06794) the discriminator learns from a real batch, then from a generated
-    one; then the generator learns twice. All random numbers are functions of `seed`, the rank, the epoch, the step and
-    the pass. Therefore the same training gives the same weights, and a resumed one those of one that never stopped:
-    bit-identically on the same kind of CPU with the same number of ranks and threads and the same oneDNN setting (see
-    `calolab.cpu`). Otherwise sums are rounded differently, and two trainings diverge from each other as trainings with
-    different seeds do. The ranks of one training have equal weights in any case, since all apply the same averaged
-    gradients.
+    one; then the generator learns twice. All random numbers are determined by `seed`, rank, epoch, step and pass. The
+    same training therefore gives the same weights, whether or not it was stopped and resumed in between. They are
+    bit-identical on the same kind of CPU with the same number of ranks and threads and the same oneDNN setting (see
+    `calolab.cpu`). Otherwise float32 sums are rounded differently, and the weights soon differ as much as those of
+    trainings with different seeds. The ranks of one training always have equal weights, since all of them apply the
+    same averaged gradients.
 
     Args:
         gan: the networks; they start from their present weights, on several ranks from those of rank 0.
@@ -137,10 +135,9 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
     recipe = request.recipe_for(gan)
 
     def checked():
-        check_data(gan, data)
-        return heads_of(gan, recipe)
+        return check_data(gan, data), heads_of(gan, recipe)
 
-    heads = ranks.agreed(parallel, checked)
+    labels, heads = ranks.agreed(parallel, checked)
     events = _count_events(data, parallel)
     settings = {
         "architecture": gan.architecture,
@@ -151,9 +148,7 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
         "seed": request.seed,
         "recipe": recipe.to_dict(),
     } | ({} if request.global_batch is None else {"global_batch": request.global_batch})
-    global_batch = request.batch_size * parallel.size if request.global_batch is None else request.global_batch
-    learning = {network_of(kind) for kind in recipe.passes}
-    optimizers = {name: _optimizer(recipe) for name in gan.networks if name in learning}
+    optimizers = {name: _optimizer(recipe) for name in gan.networks if name in recipe.trained_networks}
     for name, optimizer in optimizers.items():
         optimizer.build(gan.networks[name].trainable_variables)
     return Run(
@@ -161,14 +156,12 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
         data=data,
         request=request,
         recipe=recipe,
-        labels={name: np.asarray(data.labels[name]) for name in gan.conditions},
+        labels=labels,
         heads=heads,
         optimizers=optimizers,
         passes=make_passes(gan, heads, optimizers, recipe, parallel),
         parallel=parallel,
-        global_batch=global_batch,
         events=events,
-        steps=steps_per_epoch(events, request.batch_size, parallel.size, global_batch * recipe.discriminator_passes),
         variables=store.variables(gan, optimizers),
         settings=settings,
         began=began,

@@ -29,10 +29,10 @@ def drawn(flips, class_flips=None, **labels):
 
 
 def test_losses_of_the_heads_are_the_published_ones():
-    answers = {"generation": [[3.0], [0.4]], "auxiliary": [[0.5], [0.1]], "ecal": [[1.0], [2.0]]}
-    wanted = {"generation": [[1.0], [0.0]], "auxiliary": [[0.25], [0.1]], "ecal": [[2.0], [2.0]]}
-    arrays = [{name: np.array(rows, np.float32) for name, rows in heads.items()} for heads in (answers, wanted)]
-    total, means = heads.losses(HEADS, *arrays, RECIPE.weights)
+    outputs = {"generation": [[3.0], [0.4]], "auxiliary": [[0.5], [0.1]], "ecal": [[1.0], [2.0]]}
+    targets = {"generation": [[1.0], [0.0]], "auxiliary": [[0.25], [0.1]], "ecal": [[2.0], [2.0]]}
+    arrays = [{name: np.array(rows, np.float32) for name, rows in heads.items()} for heads in (outputs, targets)]
+    total, means = heads.head_losses(HEADS, *arrays, RECIPE.weights)
     assert sorted(means) == ["auxiliary", "ecal"]
     assert float(means["auxiliary"]) == pytest.approx(50)
     assert float(means["ecal"]) == pytest.approx(25)
@@ -44,38 +44,38 @@ def test_real_showers_lose_cells_below_threshold_and_flip_labels(tiny_sample):
     values = sample.values.copy()
     values[:, 0, 0, 0] = 1e-7
     sample = Sample(values, sample.labels, sample.space)
-    seen, wanted = inputs_and_targets("real", sample, drawn([False, True, False]))
-    assert seen["image"].shape == (3, 4, 4, 4, 1)
-    assert np.all(seen["image"][:, 0, 0, 0] == 0)
-    assert list(wanted) == ["real"]
-    np.testing.assert_array_equal(wanted["real"]["generation"], [[1], [0], [1]])
-    np.testing.assert_allclose(wanted["real"]["auxiliary"][:, 0], sample.labels["energy"] / 100, rtol=1e-6)
-    np.testing.assert_allclose(wanted["real"]["ecal"][:, 0], seen["image"].sum(axis=(1, 2, 3, 4)), rtol=1e-5)
+    inputs, targets = inputs_and_targets("real", sample, drawn([False, True, False]))
+    assert inputs["image"].shape == (3, 4, 4, 4, 1)
+    assert np.all(inputs["image"][:, 0, 0, 0] == 0)
+    assert list(targets) == ["real"]
+    np.testing.assert_array_equal(targets["real"]["generation"], [[1], [0], [1]])
+    np.testing.assert_allclose(targets["real"]["auxiliary"][:, 0], sample.labels["energy"] / 100, rtol=1e-6)
+    np.testing.assert_allclose(targets["real"]["ecal"][:, 0], inputs["image"].sum(axis=(1, 2, 3, 4)), rtol=1e-5)
     keep = Recipe(threshold=None)
-    seen, _ = inputs_and_targets("real", sample, drawn([False] * 3), keep)
-    np.testing.assert_array_equal(seen["image"][..., 0], values)
+    inputs, _ = inputs_and_targets("real", sample, drawn([False] * 3), keep)
+    np.testing.assert_array_equal(inputs["image"][..., 0], values)
 
 
 def test_only_the_discriminators_labels_are_flipped(tiny_sample):
-    def ask(kind):
+    def of(kind):
         return inputs_and_targets(kind, tiny_sample(2), drawn([False, True]))
 
-    seen, wanted = ask("fake")
-    assert sorted(seen) == ["energy", "latent"]
-    np.testing.assert_array_equal(wanted["generated"]["generation"], [[0], [1]])
-    np.testing.assert_allclose(wanted["generated"]["ecal"], [[1.0], [1.0]])
-    np.testing.assert_array_equal(seen["energy"], [[50], [50]])
-    seen, wanted = ask("generator")
-    np.testing.assert_array_equal(wanted["generated"]["generation"], [[1], [1]])
+    inputs, targets = of("fake")
+    assert sorted(inputs) == ["energy", "latent"]
+    np.testing.assert_array_equal(targets["generated"]["generation"], [[0], [1]])
+    np.testing.assert_allclose(targets["generated"]["ecal"], [[1.0], [1.0]])
+    np.testing.assert_array_equal(inputs["energy"], [[50], [50]])
+    inputs, targets = of("generator")
+    np.testing.assert_array_equal(targets["generated"]["generation"], [[1], [1]])
 
 
 def test_a_joint_pass_flips_both_and_generates_with_the_labels_of_the_real_events(tiny_sample):
     sample = tiny_sample(2)
-    seen, wanted = inputs_and_targets("discriminator", sample, drawn([False, True]))
-    np.testing.assert_array_equal(wanted["real"]["generation"], [[1], [0]])
-    np.testing.assert_array_equal(wanted["generated"]["generation"], [[0], [1]])
-    np.testing.assert_allclose(seen["energy"][:, 0], sample.labels["energy"], rtol=1e-6)
-    np.testing.assert_allclose(wanted["generated"]["auxiliary"][:, 0], sample.labels["energy"] / 100, rtol=1e-6)
+    inputs, targets = inputs_and_targets("discriminator", sample, drawn([False, True]))
+    np.testing.assert_array_equal(targets["real"]["generation"], [[1], [0]])
+    np.testing.assert_array_equal(targets["generated"]["generation"], [[0], [1]])
+    np.testing.assert_allclose(inputs["energy"][:, 0], sample.labels["energy"], rtol=1e-6)
+    np.testing.assert_allclose(targets["generated"]["auxiliary"][:, 0], sample.labels["energy"] / 100, rtol=1e-6)
 
 
 def test_class_flips_change_the_targets_of_the_generator_and_not_its_inputs(tiny_sample):
@@ -83,10 +83,10 @@ def test_class_flips_change_the_targets_of_the_generator_and_not_its_inputs(tiny
     given = drawn([False] * 2, [True, False], energy=np.full(2, 50.0), signal=np.array([1.0, 1.0]))
     sample = Sample(tiny_sample(2).values, dict(given.labels), tiny_sample(2).space)
     classes = registry.find("lagan").heads
-    _, wanted = inputs_and_targets("generator", sample, given, recipe, classes)
-    np.testing.assert_array_equal(wanted["generated"]["signal"], [[0], [1]])
-    _, wanted = inputs_and_targets("fake", sample, given, recipe, classes)
-    np.testing.assert_array_equal(wanted["generated"]["signal"], [[1], [1]])
+    _, targets = inputs_and_targets("generator", sample, given, recipe, classes)
+    np.testing.assert_array_equal(targets["generated"]["signal"], [[0], [1]])
+    _, targets = inputs_and_targets("fake", sample, given, recipe, classes)
+    np.testing.assert_array_equal(targets["generated"]["signal"], [[1], [1]])
 
 
 def test_heads_and_recipe_must_fit(tiny_gan):

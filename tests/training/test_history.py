@@ -55,6 +55,15 @@ def test_a_diverging_loss_is_reported():
     assert len(runaway.plot_beginning().axes) == 2
 
 
+def test_the_loss_of_a_network_that_learns_in_a_later_stage_is_compared_with_its_own_first_ones():
+    def history(*sizes):
+        first = [{**EPOCH, "epoch": i, "losses": {"total": 1.0}} for i in range(4)]
+        return History([*first, *({**EPOCH, "epoch": 4 + i, "losses": {"velocity": s}} for i, s in enumerate(sizes))])
+
+    assert history(60.0, 50.0, 40.0, 30.0).divergence == ""
+    assert "the velocity's loss is up to 3 in its first epochs, and 90 in epoch 8" in history(3, 2, 1, 90).divergence
+
+
 def record(value, **more):
     return {"value": value, "direction": "lower", **more}
 

@@ -1,12 +1,16 @@
 """The arguments of a training, checked when they are given, and the same keywords wherever a training begins."""
 
 import inspect
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from calolab import distributed
 from calolab.training import Recipe, TrainingRequest, fit
 from calolab.training.history import History
+from calolab.training.ranks import Alone
+from calolab.training.trainer import prepare
 
 
 @pytest.mark.parametrize(
@@ -14,6 +18,7 @@ from calolab.training.history import History
     [
         ({"epochs": 0}, "epochs must be at least 1, received 0"),
         ({"batch_size": 0}, "batch_size must be at least 1, received 0"),
+        ({"global_batch": 0}, "global_batch must be at least 1 event or None, received 0"),
         ({"seed": -1}, "seed must not be negative, received -1"),
         ({"precision": "float8"}, "float32, bfloat16, received 'float8'"),
         ({"resume": True}, "needs checkpoints="),
@@ -49,4 +54,25 @@ def test_a_request_trains_as_its_keywords_do(tiny_gan, tiny_sample):
 
 
 def test_a_request_without_a_recipe_takes_the_published_one(tiny_gan):
-    assert TrainingRequest(epochs=1).recipe_for(tiny_gan()) == Recipe()
+    request, lagan = TrainingRequest(epochs=1), replace(tiny_gan(), architecture="lagan")
+    recipe = request.recipe_for(lagan)
+    assert recipe.weights == {"generation": 1.0, "signal": 1.0}
+    assert (recipe.optimizer, recipe.learning_rate, recipe.class_flip) == ("adam", 2e-4, 0.09)
+    assert request.recipe_for(tiny_gan()) == Recipe(), "3DGAN's for an architecture that is not in the registry"
+    own = Recipe(flip=0.1)
+    assert replace(request, recipe=own).recipe_for(lagan) == own
+
+
+def test_each_label_is_read_once(tiny_gan, tiny_sample):
+    """A stream reads a label from disk whenever it is asked for it."""
+    sample, read = tiny_sample(), []
+
+    class Labels(dict):
+        def __getitem__(self, name):
+            read.append(name)
+            return super().__getitem__(name)
+
+    object.__setattr__(sample, "labels", Labels(sample.labels))
+    run = prepare(tiny_gan(), sample, TrainingRequest(epochs=1, batch_size=7), Alone())
+    assert read == ["energy"]
+    np.testing.assert_array_equal(run.labels["energy"], tiny_sample().labels["energy"])

@@ -41,6 +41,23 @@ def test_timed_steps_are_those_of_a_training(tiny_gan, tiny_sample, weights):
         np.testing.assert_array_equal(one, other)
 
 
+def test_a_global_batch_is_timed_as_it_is_trained(tiny_gan, tiny_sample, weights):
+    timed, trained = tiny_gan(), tiny_gan()
+    fit(trained, tiny_sample(16), epochs=1, batch_size=8, global_batch=4, progress=False)
+    request = TrainingRequest(epochs=1, batch_size=8, global_batch=4)
+    assert len(StepTimer(timed, tiny_sample(16), request).take(4)) == 4
+    for one, other in zip(weights(timed), weights(trained), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_a_single_step_does_not_use_is_refused(tiny_gan, tiny_sample, tmp_path):
+    fit(tiny_gan(), tiny_sample(16), epochs=1, batch_size=8, checkpoints=tmp_path, progress=False)
+    request = TrainingRequest(epochs=1, batch_size=8, checkpoints=tmp_path, resume=True, time_limit=5)
+    with pytest.raises(ValueError, match="leave checkpoints, resume, time_limit out of the request"):
+        StepTimer(tiny_gan(), tiny_sample(16), request)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.npz"], "it was not set aside"
+
+
 @pytest.fixture(scope="module")
 def timed(tiny_gan, tiny_sample):
     """A timer that has taken its first step, which compiles; its averages take 0.05 s."""

@@ -87,5 +87,6 @@ ARCHITECTURES = (
         recipe={**dcgan.RECIPE, "batch_flip": 0.01, "threshold": None},
         citation="arXiv:1706.02390",
         parameters={"generator": 12_826_369, "discriminator": 4_438_017},
+        batch_size=64,
     ),
 )

@@ -124,5 +124,6 @@ ARCHITECTURES = (
         },
         citation="arXiv:1701.05927",
         parameters={"generator": 3_587_072, "discriminator": 1_398_834},
+        batch_size=100,
     ),
 )

@@ -113,5 +113,6 @@ ARCHITECTURES = (
         },
         citation="arXiv:1912.06794",
         parameters={"generator": 872_948, "discriminator": 73_450},
+        batch_size=128,
     ),
 )
