@@ -128,10 +128,7 @@ class Space:
             object.__setattr__(self, field, tuple(getattr(self, field)))
         texts = (self.name, self.quantity, self.unit, *self.axes, *self.units)
         if not self.name or not all(isinstance(text, str) for text in texts):
-            raise ValueError(
-                "A space's name, axes, units, quantity and unit must be strings, and its name must not be empty; "
-                f"received {texts}."
-            )
+            raise ValueError(f"A space needs strings as name (not empty), axes, quantity and units; it has {texts}.")
         if not self.layers:
             raise ValueError(f"Space {self.name!r} needs at least one layer.")
         if len(self.axes) != len(self.units):

@@ -84,8 +84,8 @@ def test_pads_are_equal_and_centred(n_cells, size):
         (lambda: Layer(((0.0, 1.0),), depth=(0.0, np.nan)), "depth must be"),
         (lambda: Layer(((0.0, 1.0),), depth=(2.0, 1.0)), "depth must be"),
         (lambda: Slab("Pb", np.inf), "positive and finite"),
-        (lambda: Space("", ("x",), ("mm",), (Layer(((0.0, 1.0),)),)), "must be strings"),
-        (lambda: Space("row", ("x",), (None,), (Layer(((0.0, 1.0),)),)), "must be strings"),
+        (lambda: Space("", ("x",), ("mm",), (Layer(((0.0, 1.0),)),)), "needs strings"),
+        (lambda: Space("row", ("x",), (None,), (Layer(((0.0, 1.0),)),)), "needs strings"),
     ],
 )
 def test_values_that_are_not_finite_or_not_strings_are_refused(make, words):
