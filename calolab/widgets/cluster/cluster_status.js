@@ -2,9 +2,9 @@
 
 /** @import { RenderContext } from "../shared/types.js" */
 
-import { armed, element, watch } from "../shared/controls.js";
+import { armed, element, messageBox, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
-import { number } from "../shared/numbers.js";
+import { number, plural } from "../shared/numbers.js";
 import { clock } from "../shared/times.js";
 
 /** @typedef {{
@@ -56,7 +56,7 @@ function render({ model, el }) {
   const restart = actionButton("Restart", "restart", "stop all engines and start the same number in fresh processes");
   const stop = actionButton("Stop", "stop", "stop the engines and their controller");
   const note = element("div", { class: "calolab-cluster-note" });
-  const message = element("pre", { class: "calolab-message", role: "alert" });
+  const message = messageBox();
   const heads = ["engine", "rank", "state", "machine", "memory [GB]", "cores used"];
   const body = element("tbody");
   const table = element(
@@ -71,7 +71,7 @@ function render({ model, el }) {
     { name: "Cluster status" },
     element("div", { class: "calolab-controls" }, state, summary, restart.node, stop.node),
     note,
-    message,
+    message.node,
     element("div", { class: "calolab-engines" }, table),
     updated,
   );
@@ -92,7 +92,7 @@ function render({ model, el }) {
     state.textContent = action ? `${action === "stop" ? "stopping" : "restarting"} …` : model.get("state");
     state.dataset.status = model.get("state");
     summary.textContent = launcher
-      ? `cluster ${name}: ${engines.length} of ${size} engine${size === 1 ? "" : "s"}, ${launcher}`
+      ? `cluster ${name}: ${engines.length} of ${plural(size, "engine")}, ${launcher}`
       : `cluster ${name}`;
     const none =
       launcher || action || model.get("state") !== "not running"
@@ -102,8 +102,7 @@ function render({ model, el }) {
       .filter(Boolean)
       .join("\n");
     note.hidden = !note.textContent;
-    message.textContent = model.get("message");
-    message.hidden = !message.textContent;
+    message.show(model.get("message"));
     const reason = action ? "the previous action is still in progress" : launcher ? "" : "no such cluster is running";
     restart.disable(reason);
     stop.disable(reason);

@@ -4,7 +4,8 @@
 /** @import { Jet } from "./types.js" */
 
 import { amount } from "../shared/numbers.js";
-import { clipped, last } from "../shared/shapes.js";
+import { clipped, outlined } from "../shared/shapes.js";
+import { last } from "../shared/values.js";
 
 const JET = "#56b4e9";
 const OUTLINE = "rgba(0, 0, 0, 0.65)";
@@ -21,7 +22,6 @@ const OUTLINE = "rgba(0, 0, 0, 0.65)";
 export function drawJets(pen, { box, x, y }, jets, radius, phis, look) {
   const [width, height] = [x(radius) - x(0), y(0) - y(radius)];
   const [low, high] = [phis[0], last(phis)];
-  pen.fillStyle = JET;
   pen.font = look.font(11);
   pen.textAlign = "center";
   pen.textBaseline = "middle";
@@ -42,10 +42,7 @@ export function drawJets(pen, { box, x, y }, jets, radius, phis, look) {
         }
       }
       const side = phi + radius < high ? 0.7 : -0.7;
-      pen.strokeStyle = OUTLINE;
-      pen.lineWidth = 3;
-      pen.strokeText(String(k + 1), x(eta), y(phi + side * radius));
-      pen.fillText(String(k + 1), x(eta), y(phi + side * radius));
+      outlined(pen, String(k + 1), x(eta), y(phi + side * radius), { colour: JET, outline: OUTLINE });
     });
   });
 }

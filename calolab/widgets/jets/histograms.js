@@ -3,10 +3,11 @@
 /** @import { AxisRange, Look, Pen, Role } from "../shared/types.js" */
 /** @import { Contents, Names, Variable } from "./types.js" */
 
-import { axes } from "../shared/axes.js";
+import { axes, wholeTicks } from "../shared/axes.js";
 import { scaleTop } from "../shared/colours.js";
 import { drawBand, drawRatio, markBeyond, markOverflow, ratioLabel } from "../shared/ratios.js";
-import { binAt, centres, clipped, highest, last, steps } from "../shared/shapes.js";
+import { centres, clipped, steps } from "../shared/shapes.js";
+import { binAt, highest, last } from "../shared/values.js";
 
 export const ROLES = /** @type {Role[]} */ (["reference", "generated"]);
 
@@ -32,7 +33,7 @@ export function drawHistogram(pen, width, height, look, variable, names) {
     label: variable.label,
     unit: variable.unit,
     bare: Boolean(generated),
-    ...(integers && { ticks: wholeTicks(edges) }),
+    ...(integers && { ticks: wholeTicks({ low: edges[0], high: last(edges) }, 10) }),
   };
   const sides = [reference, ...(generated ? [generated] : [])].map(({ contents, errors }) => ({
     middle: contents,
@@ -72,15 +73,5 @@ export function drawHistogram(pen, width, height, look, variable, names) {
     const below = { ...box, top: box.bottom + 12, bottom: box.bottom + lower - 2 };
     drawRatio(pen, below, { ...along, bare: false }, edges, sides[0], sides[1], look, ratioLabel([names.reference]));
   }
-  return (pixel) => binAt(edges, at.x, pixel);
-}
-
-/** Integers between the edges, at most about ten of them.
- *
- * @param {number[]} edges
- */
-function wholeTicks(edges) {
-  const largest = Math.floor(last(edges));
-  const step = Math.ceil((largest + 1) / 10);
-  return Array.from({ length: Math.floor(largest / step) + 1 }, (_, k) => k * step);
+  return (pixel) => binAt(edges.map(at.x), pixel);
 }

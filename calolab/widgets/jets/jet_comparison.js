@@ -7,10 +7,10 @@
 import { surface } from "../shared/canvas.js";
 import { axisSymbol, cellAt, cut, drawCells, planeValues, unpack } from "../shared/cells.js";
 import { colourScale, drawColourBar } from "../shared/colours.js";
-import { assign, choice, dropdown, element, logChoice, slider, watch } from "../shared/controls.js";
+import { assign, choice, dropdown, element, logChoice, messageBox, slider, toggle, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
 import { amount, number, plural } from "../shared/numbers.js";
-import { last } from "../shared/shapes.js";
+import { clamp, last } from "../shared/values.js";
 import { drawJets, labelText, wrapped } from "./circles.js";
 import { drawHistogram, ROLES } from "./histograms.js";
 
@@ -61,11 +61,9 @@ async function render({ model, el }) {
     return panel;
   });
   const bar = surface("colour scale", "calolab-bar", (pen, width, _, look) => {
-    const { high } = scene.colours;
     const shown = isAvailable() ? scene.names.map((_, side) => scene.image(side, shownEvent())) : [];
-    const ends = { over: shown.some((image) => image.some((value) => value > high * (1 + 1e-6))) };
-    const colours = colourScale(high, model.get("log"), scene.colours);
-    drawColourBar(pen, width, colours, `${space.quantity} per pixel`, space.unit, look, ends);
+    const colours = colourScale(scene.colours.high, model.get("log"), scene.colours);
+    drawColourBar(pen, width, colours, `${space.quantity} per pixel`, space.unit, look, shown);
   });
   const labels = model.get("distributions").variables.map(({ label }) => label);
   const distances = labels.map(() => element("span", {}));
@@ -87,7 +85,7 @@ async function render({ model, el }) {
   });
   const readout = element("output", { class: "calolab-readout" });
   const legend = element("div", { class: "calolab-legend" });
-  const message = element("pre", { class: "calolab-message", role: "alert" });
+  const message = messageBox();
 
   const shownEvent = () => Math.min(model.get("event"), scene.images - 1);
   // The first images of a choice are sent before the others.
@@ -110,7 +108,7 @@ async function render({ model, el }) {
   const muSlider = slider({
     label: "μ",
     title: "mean number of pile-up collisions (keys: left and right)",
-    describe: (index) => `${mus[index]} collisions`,
+    describe: (index) => plural(mus[index], "collision"),
     onmove: (index) => assign(model, { mu: mus[index] }),
   });
   const signalChoice = choice({
@@ -142,9 +140,9 @@ async function render({ model, el }) {
   );
   const charts = histograms.map((panel, which) => figure(element("b", {}, labels[which]), [distances[which]], panel));
   const moveEvent = (/** @type {number} */ change) => () =>
-    assign(model, { event: Math.min(Math.max(shownEvent() + change, 0), scene.images - 1) });
+    assign(model, { event: clamp(shownEvent() + change, 0, scene.images - 1) });
   const moveMu = (/** @type {number} */ change) => () =>
-    hasPileup() && assign(model, { mu: mus[Math.min(Math.max(muIndex() + change, 0), mus.length - 1)] });
+    hasPileup() && assign(model, { mu: mus[clamp(muIndex() + change, 0, mus.length - 1)] });
   const next = (/** @type {string[]} */ options, /** @type {string} */ value) =>
     options[(options.indexOf(value) + 1) % options.length];
   /** @type {Keys} */
@@ -159,7 +157,7 @@ async function render({ model, el }) {
         m: () => assign(model, { mass_point: next(points[model.get("sample")], model.get("mass_point")) }),
       },
     }),
-    colours: { l: () => assign(model, { log: !model.get("log") }) },
+    colours: { l: () => toggle(model, "log") },
   };
   const root = frame(
     el,
@@ -174,7 +172,7 @@ async function render({ model, el }) {
       ...(pileup.length ? [muSlider.node] : []),
     ),
     element("div", { class: "calolab-controls" }, eventSlider.node, available, colourChoice.node),
-    message,
+    message.node,
     element("div", { class: "calolab-controls" }, legend),
     element("div", { class: "calolab-panels" }, ...pictures, ...charts),
     bar.node,
@@ -253,8 +251,7 @@ async function render({ model, el }) {
     muSlider.input.disabled = !hasPileup();
     // Histograms of the previous choice are paler until those of the current one have been received.
     root.setAttribute("aria-busy", String(!isCurrent(model.get("distributions").choice) && !model.get("message")));
-    message.textContent = model.get("message");
-    message.hidden = !model.get("message");
+    message.show(model.get("message"));
   }
 
   function showEvent() {

@@ -3,6 +3,7 @@
 /** @import { Model } from "../shared/types.js" */
 
 import { element, watch } from "../shared/controls.js";
+import { isActive } from "../shared/states.js";
 import { clock, duration } from "../shared/times.js";
 
 /** @typedef {{ id: string, time: number, request: string, result: string, seconds: number, failed: boolean }} Action */
@@ -29,6 +30,8 @@ export function kernelState(model, isWaiting) {
   /** @type {number | null} */
   let pinged = null;
 
+  const isAwaited = () => isActive(model.get("status")) || isWaiting();
+
   function receive() {
     received = Date.now();
   }
@@ -40,8 +43,7 @@ export function kernelState(model, isWaiting) {
   }
 
   function show() {
-    const active = ["running", "stopping"].includes(model.get("status")) || isWaiting();
-    const silent = active && Date.now() - received > SILENT_AFTER;
+    const silent = isAwaited() && Date.now() - received > SILENT_AFTER;
     const busy = pinged != null && Date.now() - pinged > BUSY_AFTER;
     node.dataset.state = silent ? "silent" : busy ? "busy" : "live";
     const last = clock(received / 1000);
@@ -54,12 +56,11 @@ export function kernelState(model, isWaiting) {
   }
 
   const timer = setInterval(() => {
-    const active = ["running", "stopping"].includes(model.get("status")) || isWaiting();
-    if (active && pinged == null && node.isConnected && !document.hidden) {
+    if (isAwaited() && pinged == null && node.isConnected && !document.hidden) {
       pinged = Date.now();
       model.send({ type: "ping" });
     }
-    if (!active) pinged = null;
+    if (!isAwaited()) pinged = null;
     show();
   }, 1000);
   model.on("msg:custom", onMessage);

@@ -4,9 +4,10 @@
 /** @import { LayeredSurface } from "./trial_lines.js" */
 /** @import { Trial } from "./trials.js" */
 
-import { axes, fineTicks, ticks } from "../shared/axes.js";
-import { clipped, dot } from "../shared/shapes.js";
-import { drawEmpty, layered, strokeAll } from "./trial_lines.js";
+import { axes, fineTicks, wholeTicks } from "../shared/axes.js";
+import { clipped, dot, drawEmpty } from "../shared/shapes.js";
+import { extent } from "../shared/values.js";
+import { layered, strokeAll } from "./trial_lines.js";
 
 /** @typedef {{
  *   rows: Trial[],
@@ -50,15 +51,14 @@ export function learningCurves({ facts, onhover, onpick }) {
     });
     at = null;
     if (!drawn.length) return drawEmpty(pen, width, height, look, reasonFor(rows, metric, facts().empty));
-    const [along, up] = [extent(drawn, 0), extent(drawn, 1)];
+    const [along, up] = [0, 1].map((axis) => extent(drawn.flatMap(({ points }) => points.map((point) => point[axis]))));
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
     if (along.low === along.high) Object.assign(along, { low: along.low - 0.5, high: along.high + 0.5 });
     const vertical = log ? { low: up.low / 1.08, high: up.high * 1.08, log } : withMargin(up);
-    const whole = ticks(along, Math.max(2, Math.round(width / 70))).filter(Number.isInteger);
     at = axes(
       pen,
       box,
-      { ...along, label: "epoch", ticks: whole },
+      { ...along, label: "epoch", ticks: wholeTicks(along, width / 70) },
       { ...vertical, label: metric, ticks: fineTicks(vertical) },
       look,
     );
@@ -92,7 +92,7 @@ export function learningCurves({ facts, onhover, onpick }) {
    * @param {number} x
    * @param {number} y
    */
-  function nearest(x, y) {
+  function pointNear(x, y) {
     /** @type {Point | null} */
     let closest = null;
     let least = REACH;
@@ -107,10 +107,10 @@ export function learningCurves({ facts, onhover, onpick }) {
   }
 
   const canvas = layered("learning curves of the displayed trials", "calolab-curves", drawAll, drawOne);
-  canvas.node.addEventListener("pointermove", (event) => onhover(nearest(event.offsetX, event.offsetY)));
+  canvas.node.addEventListener("pointermove", (event) => onhover(pointNear(event.offsetX, event.offsetY)));
   canvas.node.addEventListener("pointerleave", () => onhover(null));
   canvas.node.addEventListener("click", (event) => {
-    const point = nearest(event.offsetX, event.offsetY);
+    const point = pointNear(event.offsetX, event.offsetY);
     if (point) onpick(point.number);
   });
   return canvas;
@@ -129,18 +129,6 @@ function reasonFor(rows, metric, empty) {
   return rows.some(({ epochs }) => epochs.length)
     ? `no trial has reported ${metric}`
     : "no trial has completed an epoch";
-}
-
-/** @param {Curve[]} drawn @param {0 | 1} axis */
-function extent(drawn, axis) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const { points } of drawn) {
-    for (const point of points) {
-      low = Math.min(low, point[axis]);
-      high = Math.max(high, point[axis]);
-    }
-  }
-  return { low, high };
 }
 
 /** A range with a margin.

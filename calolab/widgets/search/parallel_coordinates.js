@@ -6,8 +6,9 @@
 
 import { fineTicks, scale } from "../shared/axes.js";
 import { number } from "../shared/numbers.js";
-import { line } from "../shared/shapes.js";
-import { drawEmpty, layered, strokeAll } from "./trial_lines.js";
+import { drawEmpty, line, outlined } from "../shared/shapes.js";
+import { clamp, extent } from "../shared/values.js";
+import { layered, strokeAll } from "./trial_lines.js";
 import { setting } from "./trials.js";
 
 /** An axis; `place(row)` is 0 at its lower end, 1 at its upper end and null without a value; `ticks` are places and texts.
@@ -79,7 +80,7 @@ function choiceAxis(name, read, choices, values) {
 /** @param {string} name @param {Read} read @param {number[]} values @param {boolean} log @returns {Axis} */
 function rangeAxis(name, read, values, log) {
   if (!values.length) return { name, log: false, place: () => null, ticks: [] };
-  let [low, high] = [Math.min(...values), Math.max(...values)];
+  let { low, high } = extent(values);
   const margin = 0.1 * Math.abs(low) || 0.5;
   if (low === high) [low, high] = log ? [low / 2, high * 2] : [low - margin, high + margin];
   const at = scale({ low, high, log }, 0, 1);
@@ -161,22 +162,18 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
     pen.font = look.font(11);
     pen.textBaseline = "middle";
     pen.textAlign = "right";
-    pen.lineJoin = "round";
     for (const [place, text] of ticks) {
       const y = heightAt(place);
       pen.lineWidth = 1;
       pen.strokeStyle = look.ink;
       line(pen, x - 4, y, x, y);
       // Outlined in the colour of the background, the text is readable on the lines.
-      pen.strokeStyle = look.paper;
-      pen.lineWidth = 3;
-      pen.strokeText(text, x - 6, y);
-      pen.fillStyle = look.ink;
-      pen.fillText(text, x - 6, y);
+      outlined(pen, text, x - 6, y, { colour: look.ink, outline: look.paper });
     }
     pen.font = `${last ? "bold " : ""}${look.font(12)}`;
     pen.textAlign = "center";
     pen.textBaseline = "bottom";
+    pen.fillStyle = look.ink;
     pen.fillText(name, x, top - (raised ? 24 : 8));
     if (!brush) return;
     pen.globalAlpha = 0.35;
@@ -195,14 +192,14 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
   }
 
   const axisAt = (/** @type {number} */ x) => positions.findIndex((position) => Math.abs(position - x) < AXIS_REACH);
-  const placeAt = (/** @type {number} */ y) => Math.min(Math.max((bottom - y) / (bottom - top), 0), 1);
+  const placeAt = (/** @type {number} */ y) => clamp((bottom - y) / (bottom - top), 0, 1);
 
   /** The number of the trial whose line is nearest to a place of the canvas, or null.
    *
    * @param {number} x
    * @param {number} y
    */
-  function nearest(x, y) {
+  function trialNear(x, y) {
     const k = positions.findIndex(
       (left, which) => which + 1 < positions.length && x >= left && x <= positions[which + 1],
     );
@@ -230,7 +227,7 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
   });
   node.addEventListener("pointermove", (event) => {
     node.style.cursor = axisAt(event.offsetX) >= 0 ? "ns-resize" : "pointer";
-    if (!brushing) return onhover(nearest(event.offsetX, event.offsetY));
+    if (!brushing) return onhover(trialNear(event.offsetX, event.offsetY));
     brushing.to = event.offsetY;
     const ends = [placeAt(brushing.from), placeAt(brushing.to)];
     if (Math.abs(brushing.to - brushing.from) > 3)
@@ -239,7 +236,7 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
   node.addEventListener("pointerup", (event) => {
     if (brushing && Math.abs(brushing.to - brushing.from) <= 3) onbrush(brushing.name, null);
     if (!brushing) {
-      const trial = nearest(event.offsetX, event.offsetY);
+      const trial = trialNear(event.offsetX, event.offsetY);
       if (trial != null) onpick(trial);
     }
     brushing = null;

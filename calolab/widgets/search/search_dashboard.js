@@ -7,10 +7,12 @@
 /** @import { ViewTraits } from "./trial_views.js" */
 /** @import { Changes, Column, Parameter, Trial } from "./trials.js" */
 
-import { armed, assign, dropdown, element, logChoice, watch } from "../shared/controls.js";
+import { armed, assign, dropdown, element, logChoice, messageBox, toggle, watch } from "../shared/controls.js";
 import { frame, hint } from "../shared/frame.js";
-import { number } from "../shared/numbers.js";
+import { number, plural } from "../shared/numbers.js";
+import { isActive } from "../shared/states.js";
 import { duration } from "../shared/times.js";
+import { extent } from "../shared/values.js";
 import { bestTable } from "./best_trials.js";
 import { epochsForm } from "./epochs_form.js";
 import { actionList, kernelState } from "./kernel_state.js";
@@ -72,7 +74,7 @@ function render({ model, el }) {
     onpress: () => act("stop", null),
   });
   const readout = element("output", { class: "calolab-readout" });
-  const message = element("pre", { class: "calolab-message", role: "alert" });
+  const message = messageBox();
   const promotion = epochsForm(promote);
   const actions = actionList(model);
   const views = trialViews(model, actions);
@@ -129,8 +131,8 @@ function render({ model, el }) {
   /** @type {Keys} */
   const keys = {
     filter: { "/": () => filter.input.focus() },
-    scale: { l: () => assign(model, { log: !model.get("log") }) },
-    "show all": { Escape: () => (filter.isActive() || !promotion.node.hidden) && clearAll() },
+    scale: { l: () => toggle(model, "log") },
+    "show all": { Escape: () => (filter.isFiltering() || !promotion.node.hidden) && clearAll() },
   };
   const note =
     "Drag along an axis to filter, click on it to show all trials again. A click on a row or a curve selects a trial. " +
@@ -140,7 +142,7 @@ function render({ model, el }) {
     { name: "Search dashboard", keys, note },
     bar(state, counts, stopButton.node),
     bar(kernel.node),
-    message,
+    message.node,
     bar(summary.headline, summary.bestViews),
     views.node,
     bar(metricList.node, scaleChoice.node),
@@ -222,18 +224,16 @@ function render({ model, el }) {
     const status = model.get("status");
     const all = [...rows.values()];
     const ended = all.filter((row) => ENDED.includes(row.status)).length;
-    const begin = Math.min(...all.flatMap(({ started }) => started ?? []));
-    const isActive = ["running", "stopping"].includes(status);
-    const end = isActive ? Date.now() / 1000 : Math.max(...all.flatMap(({ ended: time }) => time ?? []));
+    const begin = extent(all.flatMap(({ started }) => started ?? [])).low;
+    const end = isActive(status) ? Date.now() / 1000 : extent(all.flatMap(({ ended: time }) => time ?? [])).high;
     const time = Number.isFinite(begin) && Number.isFinite(end) ? `, ${duration(end - begin)}` : "";
     state.textContent = status;
     state.dataset.status = status;
     const requested = Math.max(model.get("requested"), all.length);
-    counts.textContent = `${ended} of ${requested} trial${requested === 1 ? "" : "s"} ended${time} · ${model.get("title")}`;
+    counts.textContent = `${ended} of ${plural(requested, "trial")} ended${time} · ${model.get("title")}`;
     const isOpen = all.some((row) => !ENDED.includes(row.status));
     stopButton.disable(model.get("reason") || (isOpen ? "" : "no trial is running or queued"));
-    message.textContent = [model.get("message"), model.get("reason") || model.get("note")].filter(Boolean).join("\n");
-    message.hidden = !message.textContent;
+    message.show([model.get("message"), model.get("reason") || model.get("note")].filter(Boolean).join("\n"));
   }
 
   /** @param {number | null} trial */

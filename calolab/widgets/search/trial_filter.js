@@ -26,7 +26,7 @@ export function trialFilter(onchange, onclear) {
   const clearButton = button({ label: "Clear filters", title: "show all trials (key: Escape)", onpress: onclear });
   const toggles = STATUSES.map((name) => ({
     name,
-    node: button({ label: name, className: "calolab-toggle", onpress: () => toggle(name) }),
+    node: button({ label: name, className: "calolab-toggle", onpress: () => switchStatus(name) }),
   }));
   const count = element("span");
 
@@ -48,13 +48,13 @@ export function trialFilter(onchange, onclear) {
       node.dataset.status = name;
       node.setAttribute("aria-pressed", String(statuses.has(name)));
     }
-    clearButton.disabled = !isActive();
-    count.textContent = isActive() ? `${shown.length} of ${rows.length} trials shown` : "";
+    clearButton.disabled = !isFiltering();
+    count.textContent = isFiltering() ? `${shown.length} of ${rows.length} trials shown` : "";
     return shown;
   }
 
   /** @param {string} name */
-  function toggle(name) {
+  function switchStatus(name) {
     if (!statuses.delete(name)) statuses.add(name);
     onchange();
   }
@@ -66,7 +66,7 @@ export function trialFilter(onchange, onclear) {
     onchange();
   }
 
-  const isActive = () => Boolean(input.value || statuses.size || brushes.size);
+  const isFiltering = () => Boolean(input.value || statuses.size || brushes.size);
 
   return {
     nodes: [input, ...toggles.map(({ node }) => node), clearButton, count],
@@ -74,6 +74,6 @@ export function trialFilter(onchange, onclear) {
     brushes,
     apply,
     clear,
-    isActive,
+    isFiltering,
   };
 }

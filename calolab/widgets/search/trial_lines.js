@@ -4,6 +4,7 @@
 /** @import { Trial } from "./trials.js" */
 
 import { context, surface } from "../shared/canvas.js";
+import { clamp } from "../shared/values.js";
 
 /** @typedef {{ node: HTMLCanvasElement, redraw: () => void, hover: () => void, remove: () => void }} LayeredSurface */
 
@@ -62,30 +63,11 @@ export function strokeAll(pen, rows, { best, selected, look }, stroke) {
   const order = [...rows].sort((a, b) => marked(a) - marked(b));
   for (const row of order) {
     const place = selected.indexOf(row.number);
-    pen.globalAlpha = marked(row) ? 1 : Math.min(Math.max(60 / rows.length, 0.08), 0.5);
+    pen.globalAlpha = marked(row) ? 1 : clamp(60 / rows.length, 0.08, 0.5);
     pen.strokeStyle = place >= 0 ? look.series[(place % 5) + 1] : row.number === best ? look.series[0] : look.faint;
     pen.fillStyle = pen.strokeStyle;
     pen.lineWidth = marked(row) ? 2.2 : 1;
     stroke(row);
   }
   pen.globalAlpha = 1;
-}
-
-/** A text in the middle of an empty canvas, outlined in the colour of the background.
- *
- * @param {Pen} pen
- * @param {number} width
- * @param {number} height
- * @param {Look} look
- * @param {string} text
- */
-export function drawEmpty(pen, width, height, look, text) {
-  pen.fillStyle = look.faint;
-  pen.strokeStyle = look.paper;
-  pen.lineWidth = 6;
-  pen.font = look.font(13);
-  pen.textAlign = "center";
-  pen.textBaseline = "middle";
-  pen.strokeText(text, width / 2, height / 2);
-  pen.fillText(text, width / 2, height / 2);
 }

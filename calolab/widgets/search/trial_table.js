@@ -6,6 +6,7 @@
 import { context } from "../shared/canvas.js";
 import { button, element } from "../shared/controls.js";
 import { bindKeys } from "../shared/frame.js";
+import { clamp } from "../shared/values.js";
 
 /** What the table displays: the rows in order, the CSS colours of selected trials, the actions that each trial offers, and
  * why the buttons are disabled, if they are.
@@ -277,7 +278,7 @@ export function trialTable({ onsort, onpick, onhover, onact }) {
     const { rows } = shown;
     if (!rows.length) return;
     const place = rows.findIndex(({ number }) => number === current);
-    point(Math.min(Math.max(place < 0 ? 0 : place + change, 0), rows.length - 1));
+    point(clamp(place < 0 ? 0 : place + change, 0, rows.length - 1));
     onhover(current);
   }
 

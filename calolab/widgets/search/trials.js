@@ -2,6 +2,7 @@
 
 import { floats } from "../shared/cells.js";
 import { number, withMinus } from "../shared/numbers.js";
+import { ACTIVE } from "../shared/states.js";
 import { duration } from "../shared/times.js";
 
 /** A trial as Python's `trial_changes` sends it, with its epochs, from 1, and the values of each metric at these epochs.
@@ -38,7 +39,7 @@ import { duration } from "../shared/times.js";
  */
 
 export const ENDED = ["finished", "stopped", "pruned", "failed"];
-export const STATUSES = ["running", "stopping", "queued", ...ENDED];
+export const STATUSES = [...ACTIVE, "queued", ...ENDED];
 
 /** Insert the trials of a message into `rows`, a map from their numbers; a message has the new epochs only.
  *

@@ -4,6 +4,7 @@
 
 import { number, superscript, withMinus, withUnit } from "./numbers.js";
 import { line } from "./shapes.js";
+import { clamp } from "./values.js";
 
 /** Map a range onto the pixels from `start` to `end`.
  *
@@ -70,6 +71,15 @@ export function fineTicks(range, count = 5) {
   return finer.length > 2 ? finer : ticks({ low: range.low, high: range.high }, count);
 }
 
+/** Ticks at integers only, about `count` of them.
+ *
+ * @param {Range} range
+ * @param {number} count
+ */
+export function wholeTicks(range, count) {
+  return ticks(range, Math.max(2, Math.round(count))).filter(Number.isInteger);
+}
+
 /** The numbers of ticks, at most `room` pixels wide, and the power of ten that moves from them to the axis title.
  *
  * @param {Pen} pen
@@ -126,7 +136,7 @@ export function axes(pen, box, horizontal, vertical, look) {
     if (horizontal.bare) return;
     const half = pen.measureText(below.texts[k]).width / 2;
     // Numbers are not cut off at the end of the canvas and do not overlap.
-    const middle = Math.min(Math.max(x(value), half + 1), width - half - 1);
+    const middle = clamp(x(value), half + 1, width - half - 1);
     if (middle - half < free) return;
     pen.fillText(below.texts[k], middle, box.bottom + 6);
     free = middle + half + 4;
@@ -175,7 +185,7 @@ function drawTitle(pen, text, place, baseline, room, look) {
   if (full > room - 2) pen.font = look.font(Math.max((12 * (room - 2)) / full, 8));
   const half = Math.min(pen.measureText(text).width, room - 2) / 2;
   pen.textAlign = "center";
-  pen.fillText(text, Math.min(Math.max(place, half + 1), room - half - 1), baseline);
+  pen.fillText(text, clamp(place, half + 1, room - half - 1), baseline);
 }
 
 /** @param {number} value @param {Range} range */

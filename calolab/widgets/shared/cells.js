@@ -4,7 +4,8 @@
 
 import { axes } from "./axes.js";
 import { beyond, drawLines, EMPTY } from "./colours.js";
-import { clipped, last } from "./shapes.js";
+import { clipped } from "./shapes.js";
+import { last } from "./values.js";
 
 /** The float32 numbers of a trait that was set with Python's `frontend.pack`.
  *

@@ -4,7 +4,9 @@
 /** @import { Box, ColourScale, Look, Pen, Values } from "./types.js" */
 
 import { axes, scale } from "./axes.js";
-import { number, plural } from "./numbers.js";
+import { amount, plural } from "./numbers.js";
+import { line, outlined } from "./shapes.js";
+import { clamp, extent, highest, isAbove } from "./values.js";
 
 const INFERNO = [
   [0, 0, 4],
@@ -57,8 +59,6 @@ const OVER = "#1fd6b5";
 const UNDER = "#8a3ffc";
 // A signed logarithmic scale is linear up to this fraction of its end.
 const LINEAR = 0.01;
-// The end of a scale is often the value of a cell, up to rounding.
-const ROUNDING = 1 + 1e-6;
 
 /** Upper end of a scale: the largest value of all, but at most twice that of the reference.
  *
@@ -75,7 +75,7 @@ export function scaleTop(reference, others = 0) {
  * @param {number} fraction
  */
 function interpolated(table, fraction) {
-  const place = Math.min(Math.max(fraction, 0), 1) * (table.length - 1);
+  const place = clamp(fraction, 0, 1) * (table.length - 1);
   const below = Math.min(Math.floor(place), table.length - 2);
   const channels = table[below].map((c, k) => Math.round(c + (place - below) * (table[below + 1][k] - c)));
   return `rgb(${channels.join(", ")})`;
@@ -97,13 +97,17 @@ export function colourScale(high, log, { decades = 4, signed = false } = {}) {
   const fraction = scale(range, 0, 1);
   const place = (/** @type {number} */ at) =>
     signed ? interpolated(SIGNED, at) : interpolated(INFERNO, FAINTEST + (1 - FAINTEST) * Math.max(at, 0));
+  const isOver = (/** @type {number} */ value) => isAbove(value, high);
+  const isUnder = (/** @type {number} */ value) => (signed ? isAbove(-value, high) : value < 0);
   return {
     ...range,
     signed,
     place,
+    isOver,
+    isUnder,
     colour(value) {
-      if (value > high * ROUNDING) return OVER;
-      if (value < (signed ? -high * ROUNDING : 0)) return UNDER;
+      if (isOver(value)) return OVER;
+      if (isUnder(value)) return UNDER;
       return signed || value > 0 ? place(fraction(value)) : null;
     },
   };
@@ -115,22 +119,16 @@ export function colourScale(high, log, { decades = 4, signed = false } = {}) {
  * @param {ColourScale} scale
  * @param {string} unit
  */
-export function beyond(cells, { high, signed }, unit) {
-  const found = { over: 0, under: 0, most: 0, least: 0 };
-  for (const value of cells) {
-    if (value > high * ROUNDING) found.over += 1;
-    if (value < (signed ? -high * ROUNDING : 0)) found.under += 1;
-    if (value > found.most) found.most = value;
-    if (value < found.least) found.least = value;
-  }
-  const lines = [];
-  if (found.over)
-    lines.push(`${plural(found.over, "cell")} above the scale, up to ${number(found.most)} ${unit}`.trim());
-  if (found.under)
-    lines.push(
-      `${plural(found.under, "cell")} ${signed ? "below the scale" : "below zero"}, down to ${number(found.least)} ${unit}`.trim(),
-    );
-  return lines;
+export function beyond(cells, { isOver, isUnder, signed }, unit) {
+  const [over, under] = [cells.filter(isOver), cells.filter(isUnder)];
+  const { high } = extent(over);
+  const { low } = extent(under);
+  return [
+    over.length ? `${plural(over.length, "cell")} above the scale, up to ${amount(high, unit)}` : "",
+    under.length
+      ? `${plural(under.length, "cell")} below ${signed ? "the scale" : "zero"}, down to ${amount(low, unit)}`
+      : "",
+  ].filter(Boolean);
 }
 
 /** The largest value of several arrays, for a signed quantity the largest absolute value.
@@ -138,15 +136,8 @@ export function beyond(cells, { high, signed }, unit) {
  * @param {(Values | null)[]} arrays
  */
 export function largest(arrays, signed = false) {
-  let high = 0;
-  for (const values of arrays) {
-    if (!values) continue;
-    for (const value of values) {
-      if (value > high) high = value;
-      if (signed && -value > high) high = -value;
-    }
-  }
-  return high;
+  const ends = arrays.map((values) => extent(values ?? []));
+  return highest(ends.flatMap(({ low, high }) => (signed ? [-low, high] : [high])));
 }
 
 /** The end of a scale for the values of one event of each sample, the reference first; an array may be null.
@@ -166,20 +157,20 @@ export function sharedTop(arrays, signed = false) {
  * @param {string} title
  * @param {string} unit
  * @param {Look} look
- * @param {{ under?: boolean, over?: boolean }} ends whether there are cells beyond either end
+ * @param {(Values | null)[]} arrays the displayed cells; an end with cells beyond it is a triangle in their colour
  */
-export function drawColourBar(pen, width, colours, title, unit, look, ends = {}) {
+export function drawColourBar(pen, width, colours, title, unit, look, arrays) {
   const box = { left: 56, top: 2, right: width - 12, bottom: 16 };
   for (let pixel = box.left; pixel < box.right; pixel += 1) {
     pen.fillStyle = colours.place((pixel - box.left) / (box.right - box.left));
     pen.fillRect(pixel, box.top, Math.min(1.5, box.right - pixel), box.bottom - box.top);
   }
   const middle = (box.top + box.bottom) / 2;
-  for (const { shown, colour, from, to } of [
-    { shown: ends.over, colour: OVER, from: box.right + 1, to: box.right + 10 },
-    { shown: ends.under, colour: UNDER, from: box.left - 1, to: box.left - 10 },
+  for (const { isBeyond, colour, from, to } of [
+    { isBeyond: colours.isOver, colour: OVER, from: box.right + 1, to: box.right + 10 },
+    { isBeyond: colours.isUnder, colour: UNDER, from: box.left - 1, to: box.left - 10 },
   ]) {
-    if (!shown) continue;
+    if (!arrays.some((values) => values?.some(isBeyond))) continue;
     pen.fillStyle = colour;
     pen.beginPath();
     pen.moveTo(from, box.top);
@@ -197,10 +188,7 @@ export function drawColourBar(pen, width, colours, title, unit, look, ends = {})
   if (!colours.signed) return;
   pen.strokeStyle = "black";
   pen.lineWidth = 1.5;
-  pen.beginPath();
-  pen.moveTo(scales.x(0), box.top);
-  pen.lineTo(scales.x(0), box.bottom);
-  pen.stroke();
+  line(pen, scales.x(0), box.top, scales.x(0), box.bottom);
 }
 
 /** Text in the upper left corner of a panel, outlined to be readable on every cell.
@@ -215,12 +203,7 @@ export function drawLines(pen, box, lines, colours, look) {
   pen.font = look.font(11);
   pen.textAlign = "left";
   pen.textBaseline = "top";
-  pen.lineWidth = 3;
-  pen.lineJoin = "round";
-  pen.strokeStyle = colours.signed ? "white" : "black";
-  pen.fillStyle = colours.signed ? "black" : "white";
-  lines.forEach((text, k) => {
-    pen.strokeText(text, box.left + 5, box.top + 5 + 14 * k, box.right - box.left - 10);
-    pen.fillText(text, box.left + 5, box.top + 5 + 14 * k, box.right - box.left - 10);
-  });
+  const [colour, outline] = colours.signed ? ["black", "white"] : ["white", "black"];
+  const room = box.right - box.left - 10;
+  lines.forEach((text, k) => outlined(pen, text, box.left + 5, box.top + 5 + 14 * k, { colour, outline, room }));
 }

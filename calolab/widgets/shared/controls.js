@@ -201,6 +201,30 @@ export function armed({ label, sure, title, onpress }) {
   };
 }
 
+/** A box for an error message, which `show(text)` hides if the text is empty. */
+export function messageBox() {
+  const node = element("pre", { class: "calolab-message", role: "alert" });
+  return {
+    node,
+    /** @param {string} text */
+    show(text) {
+      node.textContent = text;
+      node.hidden = !text;
+    },
+  };
+}
+
+/** Call `react` with the horizontal place at which a canvas is pressed, and with those to which the pointer is dragged.
+ *
+ * @param {HTMLCanvasElement} node
+ * @param {(pixel: number) => void} react
+ */
+export function onDrag(node, react) {
+  const drag = (/** @type {PointerEvent} */ event) => event.buttons & 1 && react(event.offsetX);
+  node.addEventListener("pointerdown", drag);
+  node.addEventListener("pointermove", drag);
+}
+
 /** Set traits and send them to Python; the page is repainted immediately, also while the kernel is busy.
  *
  * @template {object} T
@@ -212,6 +236,16 @@ export function assign(model, changes) {
     model.set(name, /** @type {T[keyof T & string]} */ (changes[name]));
   }
   model.save_changes();
+}
+
+/** Reverse a trait that is true or false.
+ *
+ * @template {object} T
+ * @param {Model<T>} model
+ * @param {keyof T & string} name
+ */
+export function toggle(model, name) {
+  assign(model, /** @type {Partial<T>} */ ({ [name]: !model.get(name) }));
 }
 
 /** Call `react` whenever one of the named traits changes, here or in Python; returns a function that ends this.

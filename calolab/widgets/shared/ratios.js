@@ -3,8 +3,9 @@
 /** @import { AxisRange, Band, Box, Look, Pen, Role, Scales } from "./types.js" */
 
 import { axes } from "./axes.js";
-import { number } from "./numbers.js";
-import { band, centres, clipped, highest, steps } from "./shapes.js";
+import { amount } from "./numbers.js";
+import { band, centres, clipped, outlined, steps } from "./shapes.js";
+import { highest, isAbove } from "./values.js";
 
 /** The line of a histogram with a band within `half` above and below it, in the colours of a role.
  *
@@ -76,20 +77,12 @@ export function ratioLabel(names) {
  * @param {{ unit?: string, line?: number }} options
  */
 export function markBeyond(pen, box, places, heights, high, name, colour, look, { unit = "", line = 0 } = {}) {
-  const outside = heights.flatMap((height, k) => (height > high * (1 + 1e-6) ? [k] : []));
+  const outside = heights.flatMap((height, k) => (isAbove(height, high) ? [k] : []));
   if (!outside.length) return;
   pen.fillStyle = colour;
   for (const k of outside) arrow(pen, places[k], box.top + 1, 6);
   const most = highest(outside.map((k) => heights[k]));
-  outlined(
-    pen,
-    `${name} up to ${number(most)} ${unit}`.trim(),
-    box.left + 6,
-    box.top + 10 + 14 * line,
-    "left",
-    colour,
-    look,
-  );
+  mark(pen, `${name} up to ${amount(most, unit)}`, box.left + 6, box.top + 10 + 14 * line, "left", colour, look);
 }
 
 /** Arrows at both ends of the horizontal axis with the fractions of entries beyond the edges.
@@ -105,8 +98,8 @@ export function markBeyond(pen, box, places, heights, high, name, colour, look, 
 export function markOverflow(pen, box, edges, x, [below, above], colour, look, line = 0) {
   const height = (box.top + box.bottom) / 2 + 15 * line;
   const [left, right] = [x(edges[1]) + 4, x(edges[edges.length - 2]) - 4];
-  if (above >= LEAST_BEYOND) outlined(pen, `${percent(above)} beyond ▸`, right, height, "right", colour, look);
-  if (below >= LEAST_BEYOND) outlined(pen, `◂ ${percent(below)} beyond`, left, height, "left", colour, look);
+  if (above >= LEAST_BEYOND) mark(pen, `${percent(above)} beyond ▸`, right, height, "right", colour, look);
+  if (below >= LEAST_BEYOND) mark(pen, `◂ ${percent(below)} beyond`, left, height, "left", colour, look);
 }
 
 // Smaller fractions beyond the edges are the tails of any sample.
@@ -117,7 +110,7 @@ function percent(fraction) {
   return `${fraction >= 0.095 ? (100 * fraction).toFixed(0) : Number((100 * fraction).toPrecision(2))} %`;
 }
 
-/** Text with an outline in the colour of the background.
+/** A small text with an outline in the colour of the background.
  *
  * @param {Pen} pen
  * @param {string} text
@@ -127,16 +120,11 @@ function percent(fraction) {
  * @param {string} colour
  * @param {Look} look
  */
-function outlined(pen, text, x, y, align, colour, look) {
+function mark(pen, text, x, y, align, colour, look) {
   pen.font = look.font(11);
   pen.textAlign = align;
   pen.textBaseline = "top";
-  pen.lineWidth = 3;
-  pen.lineJoin = "round";
-  pen.strokeStyle = look.paper;
-  pen.strokeText(text, x, y);
-  pen.fillStyle = colour;
-  pen.fillText(text, x, y);
+  outlined(pen, text, x, y, { colour, outline: look.paper });
 }
 
 /** @param {Pen} pen @param {number} x @param {number} y @param {number} size negative for an arrow that points down */

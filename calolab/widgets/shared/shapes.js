@@ -1,6 +1,6 @@
-// Lines, histograms and markers.
+// Lines, histograms, markers and texts.
 
-/** @import { Box, Pen, Scales, Values } from "./types.js" */
+/** @import { Box, Look, Pen, Scales } from "./types.js" */
 
 /** @param {Pen} pen @param {number} x1 @param {number} y1 @param {number} x2 @param {number} y2 */
 export function line(pen, x1, y1, x2, y2) {
@@ -85,30 +85,34 @@ export function centres(edges, x) {
   return edges.slice(1).map((edge, k) => (x(edges[k]) + x(edge)) / 2);
 }
 
-/** The bin at a pixel; the first or the last one beyond the edges.
+/** Text with an outline, to be readable on everything that is drawn below it; font and alignment are those of the pen.
  *
- * @param {number[]} edges
- * @param {(value: number) => number} x
- * @param {number} pixel
+ * @param {Pen} pen
+ * @param {string} text
+ * @param {number} x
+ * @param {number} y
+ * @param {{ colour: string, outline: string, width?: number, room?: number }} options `room` is the largest width
  */
-export function binAt(edges, x, pixel) {
-  return Math.min(Math.max(edges.findIndex((edge) => pixel < x(edge)) - 1, 0), edges.length - 2);
+export function outlined(pen, text, x, y, { colour, outline, width = 3, room }) {
+  pen.lineWidth = width;
+  pen.lineJoin = "round";
+  pen.strokeStyle = outline;
+  pen.strokeText(text, x, y, room);
+  pen.fillStyle = colour;
+  pen.fillText(text, x, y, room);
 }
 
-/** The largest value, at least 0.
+/** A text in the middle of a canvas that has nothing else to display.
  *
- * @param {Iterable<number>} values
+ * @param {Pen} pen
+ * @param {number} width
+ * @param {number} height
+ * @param {Look} look
+ * @param {string} text
  */
-export function highest(values) {
-  let most = 0;
-  for (const value of values) if (value > most) most = value;
-  return most;
-}
-
-/** The last of several values.
- *
- * @param {number[]} values
- */
-export function last(values) {
-  return values[values.length - 1];
+export function drawEmpty(pen, width, height, look, text) {
+  pen.font = look.font(13);
+  pen.textAlign = "center";
+  pen.textBaseline = "middle";
+  outlined(pen, text, width / 2, height / 2, { colour: look.faint, outline: look.paper, width: 6, room: width });
 }

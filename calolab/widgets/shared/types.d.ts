@@ -147,6 +147,9 @@ export interface ColourScale extends Range {
   place(fraction: number): string;
   /** The colour of a value; null for an empty cell. */
   colour(value: number): string | null;
+  /** Whether a value is beyond an end of the scale, up to rounding. */
+  isOver(value: number): boolean;
+  isUnder(value: number): boolean;
 }
 
 /** A panel drawn by `drawCells`. */

@@ -7,11 +7,12 @@ import { axes } from "../shared/axes.js";
 import { surface } from "../shared/canvas.js";
 import { planeSums, unpack } from "../shared/cells.js";
 import { scaleTop } from "../shared/colours.js";
-import { assign, button, choice, element, slider, watch } from "../shared/controls.js";
+import { assign, button, choice, element, onDrag, slider, toggle, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
 import { amount, number } from "../shared/numbers.js";
 import { markBeyond } from "../shared/ratios.js";
-import { clipped, highest, last, line, steps } from "../shared/shapes.js";
+import { clipped, line, steps } from "../shared/shapes.js";
+import { clamp, highest, last, nearest } from "../shared/values.js";
 import { slicing } from "./slicing.js";
 
 /** @typedef {{ counts: number[], windows: [number, number][], visible: (number | null)[] }} ReferenceMeans */
@@ -133,14 +134,10 @@ async function render({ model, el }) {
     },
   );
   let energyAt = (/** @type {number} */ _pixel) => energies[0];
-  const drag = (/** @type {PointerEvent} */ event) => {
-    if (event.buttons & 1) assign(model, { energy: energyAt(event.offsetX) });
-  };
-  response.node.addEventListener("pointerdown", drag);
-  response.node.addEventListener("pointermove", drag);
+  onDrag(response.node, (pixel) => assign(model, { energy: energyAt(pixel) }));
 
   const go = (/** @type {number} */ change) => () =>
-    assign(model, { energy: energies[Math.min(Math.max(point() + change, 0), energies.length - 1)] });
+    assign(model, { energy: energies[clamp(point() + change, 0, energies.length - 1)] });
   const energySlider = slider({
     label: "incident energy",
     title: "incident energy (keys: up and down)",
@@ -164,8 +161,8 @@ async function render({ model, el }) {
 
   /** @type {ReturnType<typeof setInterval> | 0} */
   let playing = 0;
-  const play = button({ label: "▶ play", title: "step through all energies (key: p)", onpress: toggle });
-  function toggle() {
+  const play = button({ label: "▶ play", title: "step through all energies (key: p)", onpress: playOrPause });
+  function playOrPause() {
     if (playing) stop();
     else {
       playing = setInterval(() => assign(model, { energy: energies[(point() + 1) % energies.length] }), 180);
@@ -180,8 +177,8 @@ async function render({ model, el }) {
 
   const keys = {
     energy: { ArrowUp: go(1), ArrowDown: go(-1) },
-    average: { a: () => assign(model, { average: !model.get("average") }) },
-    play: { p: toggle },
+    average: { a: () => toggle(model, "average") },
+    play: { p: playOrPause },
     ...view.keys,
   };
   frame(
@@ -231,15 +228,6 @@ function meanOf(arrays) {
     });
   }
   return mean;
-}
-
-/** Index of the value nearest to another one.
- *
- * @param {number[]} values
- * @param {number} target
- */
-function nearest(values, target) {
-  return values.reduce((best, value, k) => (Math.abs(value - target) < Math.abs(values[best] - target) ? k : best), 0);
 }
 
 export default { render };

@@ -7,11 +7,12 @@ import { axes } from "../shared/axes.js";
 import { surface } from "../shared/canvas.js";
 import { axisLabel, axisSymbol, unpack } from "../shared/cells.js";
 import { scaleTop } from "../shared/colours.js";
-import { assign, choice, element, watch } from "../shared/controls.js";
+import { assign, choice, element, logChoice, toggle, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
-import { measured, number, plural, withUnit } from "../shared/numbers.js";
+import { measured, number, plural, withMinus, withUnit } from "../shared/numbers.js";
 import { drawBand, drawRatio, markBeyond, ratioLabel } from "../shared/ratios.js";
-import { binAt, centres, clipped, highest, last, steps } from "../shared/shapes.js";
+import { centres, clipped, steps } from "../shared/shapes.js";
+import { binAt, highest, last } from "../shared/values.js";
 import { roundRange, statistics, summary, unfold } from "./statistics.js";
 
 /** @typedef {{
@@ -58,7 +59,7 @@ async function render({ model, el }) {
     const panel = surface(label, "calolab-profile", (pen, width, height, look) =>
       drawProfile(pen, width, height, look, axis),
     );
-    panel.node.addEventListener("pointermove", (event) => showBin(axis, binsAt[axis](event.offsetX)));
+    panel.node.addEventListener("pointermove", (event) => showBin(axis, binsAt[axis]?.(event.offsetX)));
     panel.node.addEventListener("pointerleave", () => {
       readout.textContent = "";
     });
@@ -85,14 +86,7 @@ async function render({ model, el }) {
   const legend = element("div", { class: "calolab-legend" });
   const readout = element("output", { class: "calolab-readout" });
   const table = element("table", { class: "calolab-table" });
-  const scaleChoice = choice({
-    label: "scale",
-    options: [
-      [false, "linear"],
-      [true, "log"],
-    ],
-    onpick: (log) => assign(model, { log }),
-  });
+  const scaleChoice = logChoice(model);
   const bandChoice = choice({
     label: "band",
     options: [
@@ -103,8 +97,8 @@ async function render({ model, el }) {
   });
 
   const keys = {
-    scale: { l: () => assign(model, { log: !model.get("log") }) },
-    band: { b: () => assign(model, { spread: !model.get("spread") }) },
+    scale: { l: () => toggle(model, "log") },
+    band: { b: () => toggle(model, "spread") },
   };
   frame(
     el,
@@ -145,7 +139,7 @@ async function render({ model, el }) {
       ...(model.get("log") ? { low: top * 1e-4, high: top * 2, log: true } : { low: 0, high: top * 1.06 }),
     };
     const at = axes(pen, box, along, vertical, look);
-    binsAt[which] = (pixel) => binAt(edges, at.x, pixel);
+    binsAt[which] = (pixel) => binAt(edges.map(at.x), pixel);
     clipped(pen, box, () => {
       const middles = centres(edges, at.x);
       shown.forEach((one, k) => {
@@ -162,9 +156,10 @@ async function render({ model, el }) {
   /** Show the means of a bin.
    *
    * @param {number} axis
-   * @param {number} bin
+   * @param {number | undefined} bin
    */
   function showBin(axis, bin) {
+    if (bin == null) return;
     const { axis: name, edges } = profiles[axis];
     const unit = space.units[space.axes.indexOf(name)];
     const means = samples.map((sample, which) => {
@@ -222,12 +217,7 @@ async function render({ model, el }) {
         const significance = difference / error;
         cells.push(
           measured(difference, error),
-          Number.isFinite(significance)
-            ? `${significance
-                .toFixed(1)
-                .replace(/^-0\.0$/, "0.0")
-                .replace("-", "−")} σ`
-            : "–",
+          Number.isFinite(significance) ? `${withMinus(significance.toFixed(1).replace(/^-0\.0$/, "0.0"))} σ` : "–",
         );
       }
       return element(

@@ -7,7 +7,7 @@ import { unpack } from "../shared/cells.js";
 import { assign, element, slider, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
 import { amount } from "../shared/numbers.js";
-import { last } from "../shared/shapes.js";
+import { clamp, last } from "../shared/values.js";
 import { slicing } from "./slicing.js";
 
 /** @typedef {SlicingTraits & {
@@ -40,7 +40,7 @@ async function render({ model, el }) {
     onmove: (event) => assign(model, { event }),
   });
   const turn = (/** @type {number} */ change) => () =>
-    assign(model, { event: Math.min(Math.max(model.get("event") + change, 0), nEvents - 1) });
+    assign(model, { event: clamp(model.get("event") + change, 0, nEvents - 1) });
 
   const keys = { event: { ArrowUp: turn(1), ArrowDown: turn(-1) }, ...view.keys };
   frame(

@@ -7,10 +7,11 @@ import { axes } from "../shared/axes.js";
 import { surface } from "../shared/canvas.js";
 import { axisSymbol, cellAt, cut, drawCells, planeSums, planeValues, projection } from "../shared/cells.js";
 import { colourScale, drawColourBar, scaleTop, sharedTop } from "../shared/colours.js";
-import { assign, choice, element, logChoice, slider, watch } from "../shared/controls.js";
+import { assign, choice, element, logChoice, onDrag, slider, toggle, watch } from "../shared/controls.js";
 import { amount, number } from "../shared/numbers.js";
 import { markBeyond } from "../shared/ratios.js";
-import { centres, clipped, highest, last, steps } from "../shared/shapes.js";
+import { centres, clipped, steps } from "../shared/shapes.js";
+import { binAt, clamp, highest, last } from "../shared/values.js";
 
 /** @typedef {{ axis: string, position: number, log: boolean, total: boolean }} SlicingTraits */
 
@@ -31,7 +32,6 @@ import { centres, clipped, highest, last, steps } from "../shared/shapes.js";
  */
 
 const TRAITS = /** @type {const} */ (["axis", "position", "log", "total"]);
-const clamp = (/** @type {number} */ index, /** @type {number} */ length) => Math.min(Math.max(index, 0), length - 1);
 
 /** Build the panels.
  *
@@ -61,7 +61,7 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
   function compose() {
     const cuts = cut(space, model.get("axis"));
     const total = model.get("total") && cuts.summable;
-    const position = clamp(model.get("position"), cuts.planes.length);
+    const position = clamp(model.get("position"), 0, cuts.planes.length - 1);
     const plane = cuts.planes[total ? 0 : position];
     const events = showers();
     const cells = events.map(
@@ -93,13 +93,7 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     const what = scene.total
       ? `${space.quantity}, summed along ${symbol(scene.cuts.axis)}`
       : `${space.quantity} per cell`;
-    const { high, low } = scene.colours;
-    const all = scene.cells.flatMap((cells) => Array.from(cells ?? []));
-    const ends = {
-      over: all.some((value) => value > high * (1 + 1e-6)),
-      under: all.some((value) => value < Math.min(low, 0)),
-    };
-    drawColourBar(pen, width, scene.colours, what, space.unit, look, ends);
+    drawColourBar(pen, width, scene.colours, what, space.unit, look, scene.cells);
   });
   const readout = element("output", { class: "calolab-readout" });
   const strip = surface("energy in each slice", "calolab-strip", drawStrip);
@@ -149,7 +143,7 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     const ends = { low: cuts.borders[0], high: last(cuts.borders) };
     const depth = { ...ends, label: symbol(cuts.axis), unit: unitOf(cuts.axis) };
     const at = axes(pen, box, depth, { low: 0, high, label: "per slice", unit: space.unit }, look);
-    sliceAt = (pixel) => clamp(cuts.borders.findIndex((edge) => pixel < at.x(edge)) - 1, cuts.planes.length);
+    sliceAt = (pixel) => binAt(cuts.borders.map(at.x), pixel);
     clipped(pen, box, () => {
       if (!total) {
         const [left, right] = [at.x(cuts.borders[position]), at.x(cuts.borders[position + 1])];
@@ -168,14 +162,10 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
       });
     });
   }
-  const drag = (/** @type {PointerEvent} */ event) => {
-    if (event.buttons & 1) assign(model, { position: event.offsetX > 0 ? sliceAt(event.offsetX) : 0, total: false });
-  };
-  strip.node.addEventListener("pointerdown", drag);
-  strip.node.addEventListener("pointermove", drag);
+  onDrag(strip.node, (pixel) => assign(model, { position: sliceAt(pixel), total: false }));
 
   const move = (/** @type {number} */ change) => () =>
-    assign(model, { position: clamp(scene.position + change, scene.cuts.planes.length), total: false });
+    assign(model, { position: clamp(scene.position + change, 0, scene.cuts.planes.length - 1), total: false });
   const view = (/** @type {string} */ axis) => {
     if (axis === model.get("axis")) return;
     const sums = planeSums(showers().find(Boolean) ?? [], cut(space, axis).planes);
@@ -223,9 +213,9 @@ export function slicing({ model, space, sides, showers, signed = false, largest 
     ...(space.hasDepth && { slice: slices }),
     ...(hasDirections && {
       axis: Object.fromEntries(space.axes.map((axis) => [axis, () => view(axis)])),
-      sum: { s: () => assign(model, { total: !scene.total }) },
+      sum: { s: () => toggle(model, "total") },
     }),
-    colours: { l: () => assign(model, { log: !model.get("log") }) },
+    colours: { l: () => toggle(model, "log") },
   };
   const figures = panels.map((panel, which) => {
     const name = element("b", { class: `calolab-${sides[which].role}` }, sides[which].name);

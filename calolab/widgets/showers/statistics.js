@@ -1,6 +1,7 @@
 // Means of profiles and moments over selected showers, and the round energies between which they are selected.
 
 import { ticks } from "../shared/axes.js";
+import { extent } from "../shared/values.js";
 
 /** @typedef {{ axis: string, unit: string, edges: number[] }} Profile */
 /** The columns of one axis of a sample: profiles over (event, bin), mean positions and widths.
@@ -69,10 +70,7 @@ export function summary(column, selected) {
  * @param {number[]} energies
  */
 export function roundRange(energies) {
-  const [low, high] = energies.reduce(
-    ([a, b], energy) => [Math.min(a, energy), Math.max(b, energy)],
-    [Infinity, -Infinity],
-  );
+  const { low, high } = extent(energies);
   const [bottom, top] = high > low ? [low, high] : [low - 1, high + 1];
   const marks = ticks({ low: bottom, high: top }, 100);
   const step = marks[1] - marks[0];

@@ -2,13 +2,14 @@
 
 /** @import { Axes, Look, Model, Pen } from "../shared/types.js" */
 
-import { axes, ticks } from "../shared/axes.js";
+import { axes, wholeTicks } from "../shared/axes.js";
 import { surface } from "../shared/canvas.js";
 import { drawCells, floats } from "../shared/cells.js";
 import { colourScale, scaleTop } from "../shared/colours.js";
 import { assign, dropdown, element, slider } from "../shared/controls.js";
 import { number } from "../shared/numbers.js";
-import { clipped, dot, last, line } from "../shared/shapes.js";
+import { clipped, dot, line } from "../shared/shapes.js";
+import { extent, last } from "../shared/values.js";
 
 /** @typedef {{
  *   score: string,
@@ -106,11 +107,11 @@ export function epochResults(model) {
     const finite = [...scores, ...floor].filter((value) => value != null);
     if (!finite.length) return;
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
-    const [low, high] = [Math.min(0, ...finite), Math.max(...finite)];
+    const { low, high } = extent(finite);
     const range = { low: Math.max(epochs[0] - 1, 0), high: last(epochs) + 1 };
-    const whole = ticks(range, Math.max(2, Math.round(width / 90))).filter(Number.isInteger);
-    const along = { ...range, label: "epoch", ticks: whole };
-    const vertical = { low, high: high + 0.08 * (high - low) || 1, label: title(name) };
+    const along = { ...range, label: "epoch", ticks: wholeTicks(range, width / 90) };
+    const bottom = Math.min(low, 0);
+    const vertical = { low: bottom, high: high + 0.08 * (high - bottom) || 1, label: title(name) };
     const at = axes(pen, box, along, vertical, look);
     const trace = (/** @type {(number | null)[]} */ column) => {
       pen.beginPath();

@@ -2,12 +2,13 @@
 
 /** @import { Look, Model, Pen } from "../shared/types.js" */
 
-import { axes, fineTicks, ticks } from "../shared/axes.js";
+import { axes, fineTicks, wholeTicks } from "../shared/axes.js";
 import { surface } from "../shared/canvas.js";
 import { floats } from "../shared/cells.js";
 import { assign, chips, element, logChoice } from "../shared/controls.js";
 import { number } from "../shared/numbers.js";
-import { clipped, dot, line } from "../shared/shapes.js";
+import { clipped, dot, drawEmpty, line } from "../shared/shapes.js";
+import { extent, last, nearest } from "../shared/values.js";
 
 /** The fields of `plots.training.Style`.
  *
@@ -133,34 +134,25 @@ export function lossChart(model) {
       .filter(isDrawable);
     pointAt = null;
     if (!values.length) {
-      pen.fillStyle = look.faint;
-      pen.font = look.font(13);
-      pen.textAlign = "center";
       const reason = drawnLosses().length ? "no positive value: select the linear scale" : "select a loss above";
-      pen.fillText(rows.length ? reason : "no step completed yet", width / 2, height / 2);
+      drawEmpty(pen, width, height, look, rows.length ? reason : "no step completed yet");
       return;
     }
-    const [low, high] = values.reduce(
-      ([a, b], value) => [Math.min(a, value), Math.max(b, value)],
-      [Infinity, -Infinity],
-    );
+    const { low, high } = extent(values);
     const vertical = log
       ? { low: low / 1.3, high: high * 1.3, log }
       : { low: Math.min(0, low * 1.06), high: Math.max(high * 1.06, 0) || 1 };
-    const along = { low: 0, high: Math.max(rows[rows.length - 1][0], 2) };
-    const whole = ticks(along, Math.max(2, Math.round(width / 90))).filter(Number.isInteger);
+    const steps = rows.map((row) => row[0]);
+    const along = { low: 0, high: Math.max(last(steps), 2) };
     const at = axes(
       pen,
       box,
-      { ...along, label: stepText(), ticks: whole },
+      { ...along, label: stepText(), ticks: wholeTicks(along, width / 90) },
       { ...vertical, label: "loss", ticks: fineTicks(vertical) },
       look,
     );
-    pointAt = (pixel) =>
-      rows.reduce(
-        (best, row, k) => (Math.abs(at.x(row[0]) - pixel) < Math.abs(at.x(rows[best][0]) - pixel) ? k : best),
-        0,
-      );
+    const places = steps.map(at.x);
+    pointAt = (pixel) => nearest(places, pixel);
     clipped(pen, box, () => {
       for (const style of drawnLosses()) {
         const points = rows.filter((row) => isDrawable(row[style.column]));

@@ -4,9 +4,10 @@
 /** @import { EpochTraits } from "./epoch_results.js" */
 /** @import { LossTraits } from "./loss_chart.js" */
 
-import { assign, button, element, watch } from "../shared/controls.js";
+import { button, element, messageBox, toggle, watch } from "../shared/controls.js";
 import { frame } from "../shared/frame.js";
 import { number } from "../shared/numbers.js";
+import { isActive } from "../shared/states.js";
 import { clock, duration } from "../shared/times.js";
 import { epochResults } from "./epoch_results.js";
 import { lossChart } from "./loss_chart.js";
@@ -44,7 +45,7 @@ function render({ model, el }) {
     onpress: requestStop,
   });
   const bars = element("div", { class: "calolab-bars" });
-  const message = element("pre", { class: "calolab-message", role: "alert" });
+  const message = messageBox();
   const losses = lossChart(model);
   const epochs = epochResults(model);
   let received = Date.now(); // time of the last update
@@ -53,10 +54,10 @@ function render({ model, el }) {
 
   frame(
     el,
-    { name: "Training monitor", keys: { scale: { l: () => assign(model, { log: !model.get("log") }) } } },
+    { name: "Training monitor", keys: { scale: { l: () => toggle(model, "log") } } },
     element("div", { class: "calolab-controls" }, state, pace, stop),
     bars,
-    message,
+    message.node,
     ...losses.nodes,
     ...epochs.nodes,
   );
@@ -97,7 +98,7 @@ function render({ model, el }) {
   // Between updates from the kernel, the browser advances the clock.
   function showClock() {
     const status = model.get("status");
-    const running = ["running", "stopping"].includes(status);
+    const running = isActive(status);
     const silent = running && Date.now() - received > SILENCE;
     const elapsed = model.get("elapsed") + (running ? (Date.now() - received) / 1000 : 0);
     pace.textContent = [
@@ -125,8 +126,7 @@ function render({ model, el }) {
     requested &&= status === "running";
     stop.disabled = requested || status !== "running";
     stop.textContent = requested || status === "stopping" ? "Stopping …" : "Stop";
-    message.textContent = model.get("message");
-    message.hidden = !message.textContent;
+    message.show(model.get("message"));
     showBars();
     showClock();
   }
