@@ -45,6 +45,7 @@ LABELS = {
     "signal": Label("", "", "0 or 1", lambda column: np.isin(column, (0, 1))),
     "pt": Label("", "GeV"),
     "mass": Label("", "GeV"),
+    **{f"overflow_{layer}": Label("", "GeV") for layer in range(3)},
 }
 SYMBOLS = {name: label.symbol for name, label in LABELS.items() if label.symbol}
 UNITS = {name: label.unit for name, label in LABELS.items() if label.unit}

@@ -14,6 +14,7 @@ import numpy as np
 
 from calolab.datasets import hdf5, layouts
 from calolab.datasets.archives import DAMAGED, Archive, StoredArray
+from calolab.datasets.cells import CellArray
 from calolab.datasets.layouts import CONTAINERS, ECAL, HCAL, Layout
 from calolab.datasets.signatures import container
 
@@ -25,7 +26,7 @@ class EventFile:
     Args:
         path: absolute path.
         n_events: number of events.
-        dataset: name of the cells: `ECAL`, `HCAL` or that of the layout.
+        arrays: the datasets with the cells.
         layout: the layout with which it is read.
         block: number of events read at a time: whole chunks of the file.
         labels: names of the labels.
@@ -34,11 +35,16 @@ class EventFile:
 
     path: str
     n_events: int
-    dataset: str
+    arrays: tuple[CellArray, ...]
     layout: Layout
     block: int
     labels: tuple[str, ...]
     constants: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def dataset(self) -> str:
+        """Name of the cells: `ECAL`, `HCAL` or those of the layout, separated by commas."""
+        return ", ".join(array.dataset for array in self.arrays)
 
 
 class UndefinedLabel(ValueError):
@@ -87,22 +93,20 @@ def read_labels(
         if label in constants:
             columns[label] = np.full(stop - start, float(constants[label]))
             continue
-        name = file.layout.dataset_of(label)
+        place = file.layout.column_of(label)
+        name = place.dataset
         stored = dataset(handle, file.path, name)
         if len(stored) != file.n_events:
-            raise ValueError(
-                f"{file.path}: dataset {name!r} has {len(stored)} events but {file.dataset!r} has {file.n_events}. The "
-                "two must have the same length: write the file again, or shorten both to the events in common."
-            )
+            raise different_lengths(file.path, name, len(stored), file.dataset, file.n_events)
         with _reading(file, name, start, stop):
             column = np.asarray(stored[start:stop], dtype=np.float64)
-        if name == file.layout.energy and file.layout.column is not None:
-            if column.ndim != 2 or column.shape[1] <= file.layout.column:
+        if place.column is not None and not (place.column == 0 and column.ndim == 1):
+            if column.ndim != 2 or column.shape[1] <= place.column:
                 raise ValueError(
-                    f"{file.path}: dataset {name!r} has shape {stored.shape}, expected (event, n) with the energy in "
-                    f"column {file.layout.column}. Choose another layout=: {', '.join(layouts.LAYOUTS)}."
+                    f"{file.path}: dataset {name!r} has shape {stored.shape}, expected (event, n) with the {label} in "
+                    f"column {place.column}. Choose another layout=: {', '.join(layouts.LAYOUTS)}."
                 )
-            column = column[:, file.layout.column]
+            column = column[:, place.column]
         if column.ndim == 2 and column.shape[1] == 1:
             column = column[:, 0]
         if column.ndim != 1:
@@ -116,6 +120,8 @@ def read_labels(
                 f"{file.path}: dataset {name!r} holds {what}: {int(bad.sum())} events, the first is event "
                 f"{start + first} with {column[first]}. Remove these events from the file."
             )
+        if place.factor != 1:
+            column = column / place.factor
         columns[label] = column
     return columns
 
@@ -132,16 +138,21 @@ def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: 
     Raises:
         ValueError: if the file is corrupt, or a cell is NaN, infinite or negative.
     """
-    cells = dataset(handle, file.path, file.dataset)
-    event = math.prod(cells.shape[1:])
-    if len(cells) != file.n_events or event * (stop - start) != out.size:
-        raise ValueError(
-            f"{file.path}: changed while in use, dataset {file.dataset!r} now holds {len(cells)} events of {event} "
-            f"cells instead of {file.n_events} of {out[0].size}. Open it again; programs that write such files should "
-            "use a temporary name and rename the file when it is complete."
-        )
-    with _reading(file, file.dataset, start, stop):
-        cells.read_direct(out.reshape(stop - start, *cells.shape[1:]), np.s_[start:stop])
+    for array in file.arrays:
+        cells = dataset(handle, file.path, array.dataset)
+        event = math.prod(cells.shape[1:])
+        if len(cells) != file.n_events or event != array.stop - array.start:
+            raise ValueError(
+                f"{file.path}: changed while in use, dataset {array.dataset!r} now holds {len(cells)} events of "
+                f"{event} cells instead of {file.n_events} of {array.stop - array.start}. Open it again; programs that "
+                "write such files should use a temporary name and rename the file when it is complete."
+            )
+        whole = array.order is None and event * (stop - start) == out.size
+        piece = out if whole else np.empty((stop - start, event), np.float32)
+        with _reading(file, array.dataset, start, stop):
+            cells.read_direct(piece.reshape(stop - start, *cells.shape[1:]), np.s_[start:stop])
+        if not whole:
+            array.unpack(piece, out)
     if file.layout.signed:
         if not np.isfinite(np.sum(out, dtype=np.float64)):
             event = start + int(np.argmin([np.isfinite(values).all() for values in out]))
@@ -197,6 +208,20 @@ def dataset(handle: h5py.File | Archive, path: str, name: str) -> h5py.Dataset |
     return held
 
 
+def different_lengths(path: str, name: str, length: int, other: str, n_events: int) -> ValueError:
+    """The error to raise for datasets of different lengths.
+
+    Args:
+        path: the file.
+        name, length: a dataset and its number of events.
+        other, n_events: those of the cells.
+    """
+    return ValueError(
+        f"{path}: dataset {name!r} has {length} events but {other!r} has {n_events}. The two must have the same "
+        "length: write the file again, or shorten both to the events in common."
+    )
+
+
 def has(handle: h5py.File | Archive, name: str) -> bool:
     """Whether an open file has an entry with this name; broken links count.
 
@@ -225,7 +250,8 @@ def check_content(handle: h5py.File | Archive, file: EventFile, datasets: Iterab
         return
     if datasets is None:
         held = [label for label in file.labels if label not in dict(file.constants)]
-        datasets = (file.dataset, *map(file.layout.dataset_of, held))
+        places = (file.layout.column_of(label).dataset for label in held)
+        datasets = dict.fromkeys((*(array.dataset for array in file.arrays), *places))
     for name in datasets:
         hdf5.check_content(dataset(handle, file.path, name), file.path, name)
 

@@ -40,12 +40,14 @@ def stream(
 
     Args:
         paths: an HDF5 or npz file, a pattern such as `"showers/*.h5"` (its matches in sorted order), or several.
-        space: the space of the cells, a name or a `Space`; by default that of the file or its layout, or by shape:
-            25x25x25 is `clic-ecal`, 51x51x25 is `clic-ecal-51`. HCAL cells of unknown size get edges in units of cells.
+        space: the space of the cells, a name or a `Space`; by default that of the file or its layout, or by shape: 368,
+            533, 6480 and 40500 voxels are data sets 1 (photons, pions), 2 and 3 of the CaloChallenge; 25x25x25 cells
+            are `clic-ecal`, 51x51x25 are `clic-ecal-51`. HCAL cells of unknown size get edges in units of cells.
         layout: a name of `layouts.LAYOUTS` or a `Layout`. Showers: `3dgan` (GeV), `3dgan-target` (GeV, energy in column
-            1 of `target`), `3dgan-angle` (GeV x 50). Whole events [MeV in the file]: `rpv` (npz, images in `hist`) and
+            1 of `target`), `3dgan-angle` (GeV x 50), `calochallenge`, `par04` and `calogan` (MeV in the file; for the
+            first two also the incident energies). Whole events [MeV in the file]: `rpv` (npz, images in `hist`) and
             `rpv-h5` (images in `all_events/hist`). Jet images: `lagan`. By default that of the file, otherwise by the
-            names of its datasets. A mean response or cell that does not match the unit is an error.
+            names of its datasets. A mean response, cell or incident energy that does not match the unit is an error.
         quantity: the dataset of showers to read, `"ECAL"` or `"HCAL"`.
         labels: labels that are not in the files, one value for all their events. For whole events the masses [GeV] are
             read from file names such as `RPV10_1400_850_01_train.npz`.
@@ -196,12 +198,12 @@ def save(
 
     Args:
         path: the file to write.
-        sample: showers in a regular space with the label `energy`, images, or particles; a stream is written without
-            loading all of it.
-        layout: a name of `layouts.LAYOUTS` or a `Layout`; by default `3dgan` for showers, `rpv` or, for `.h5` files,
-            `rpv-h5` for images of energy in eta and phi, `lagan` for images of transverse momentum, `convergence` for
-            maps in FITS files, `image` for other images, and `delphes` for particles. Column 0 of `target`, which
-            calolab does not read, is zero.
+        sample: showers, images, or particles; a stream is written without loading all of it.
+        layout: a name of `layouts.LAYOUTS` or a `Layout`; by default `calochallenge`, `par04` or `calogan` for showers
+            in their spaces, `3dgan` for those in other boxes of cells and `showers` for all other showers; `rpv` or,
+            for `.h5` files, `rpv-h5` for images of energy in eta and phi, `lagan` for images of transverse momentum,
+            `convergence` for maps in FITS files, `image` for other images, and `delphes` for particles. Column 0 of
+            `target`, which calolab does not read, is zero.
         hcal: the hadronic calorimeter of the same events, written as `HCAL`.
         overwrite: whether to replace an existing file.
 
@@ -243,7 +245,7 @@ def save(
         from calolab.datasets import maps
 
         maps.write(path, sample)
-    elif chosen.cells is None:
+    elif chosen.cells is None or (chosen.energy is not None and sample.space.has_depth):
         saving.write_showers(path, sample, chosen, hcal)
     else:
         saving.write_images(path, sample, chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -12,14 +11,16 @@ import h5py
 import numpy as np
 
 from calolab import spaces
-from calolab.datasets import descriptions, hdf5, images, layouts, plausible
+from calolab.datasets import cells, descriptions, hdf5, images, layouts, plausible
 from calolab.datasets.archives import Archive
+from calolab.datasets.cells import CellArray
 from calolab.datasets.descriptions import Description
 from calolab.datasets.events import (
     EventFile,
     UndefinedLabel,
     check_content,
     dataset,
+    different_lengths,
     has,
     holds,
     open_file,
@@ -74,15 +75,19 @@ def inspect(
     with open_file(path) as handle:
         described = _description(handle, path)
         chosen, certain = _choose_layout(handle, path, layout, described)
-        name = chosen.cells or quantity
-        cells = dataset(handle, path, name)
-        if cells.ndim < 2:
-            raise ValueError(f"{path}: dataset {name!r} has shape {cells.shape}, expected (event, x, y, z).")
-        if len(cells) == 0:
-            raise ValueError(f"{path}: dataset {name!r} holds zero events. Omit the file, or write it again.")
-        found = _find_space(path, name, chosen, cells.shape, space, described)
+        stored = {name: dataset(handle, path, name) for name in chosen.datasets(quantity)}
+        name, first = next(iter(stored.items()))
+        for one, held in stored.items():
+            if held.ndim < 2:
+                raise ValueError(f"{path}: dataset {one!r} has shape {held.shape}, expected (event, x, y, z).")
+            if len(held) == 0:
+                raise ValueError(f"{path}: dataset {one!r} holds zero events. Omit the file, or write it again.")
+            if len(held) != len(first):
+                raise different_lengths(path, one, len(held), name, len(first))
+        shapes = {one: held.shape for one, held in stored.items()}
+        found, arranged = _find_space(path, shapes, chosen, space, described, quantity)
         event_bytes = 4 * found.n_cells
-        chunk = cells.chunks[0] if cells.chunks else 1
+        chunk = max(held.chunks[0] if held.chunks else 1 for held in stored.values())
         if chunk * event_bytes > LARGE_CHUNK_BYTES:
             warnings.warn(
                 f"{path}: dataset {name!r} is stored in chunks of {chunk} events, which take "
@@ -90,25 +95,25 @@ def inspect(
                 f"datasets.save(new_path, datasets.stream({path!r})).",
                 stacklevel=3,
             )
-        block_bytes = _COMPRESSED_BLOCK_BYTES if getattr(cells, "compressed", False) else block_bytes
+        block_bytes = _COMPRESSED_BLOCK_BYTES if getattr(first, "compressed", False) else block_bytes
         block = chunk * max(1, block_bytes // (chunk * event_bytes))
         origin = dict(described.origin)
-        labels, read = _find_labels(handle, chosen, described), {DESCRIPTION, name.split("/")[0]}
-        check_content(handle, EventFile(path, len(cells), name, chosen, block, ()))
-        admit(len(cells), found)
+        labels, read = _find_labels(handle, chosen, described), {DESCRIPTION, *(one.split("/")[0] for one in stored)}
+        file = EventFile(path, len(first), arranged, chosen, block, ())
+        check_content(handle, file)
+        admit(len(first), found)
         held = {}
         for label in labels:
-            file = EventFile(path, len(cells), name, chosen, block, (label,))
             try:
-                held[label] = _first_of(handle, file, label)
+                held[label] = _first_of(handle, replace(file, labels=(label,)), label)
             except UndefinedLabel as error:
-                if certain or not any(label == known for _, known in chosen.labels):
+                if certain or not any(label == column.label for column in chosen.labels):
                     raise
                 # A quantity may be undefined for some jets; the images can be used without it.
                 warnings.warn(f"{error} The file is read without the label {label!r}.", stacklevel=3)
-            read |= {label, chosen.dataset_of(label).split("/")[0]}
+            read |= {label, chosen.column_of(label).dataset.split("/")[0]}
         constants = _constants(path, chosen, held, constants, origin)
-        file = EventFile(path, len(cells), name, chosen, block, (*held, *constants), tuple(constants.items()))
+        file = replace(file, labels=(*held, *constants), constants=tuple(constants.items()))
         if not certain:
             _check_unit(handle, file, found, held, raises=layout is None)
         plausible.warn_of_labels(path, {name: np.array([value]) for name, value in constants.items()})
@@ -123,14 +128,15 @@ def _find_labels(handle: h5py.File | Archive, chosen: Layout, described: Descrip
     """Names of the labels in a file."""
     if described.labels is not None:
         return list(described.labels)
-    if chosen.energy is not None:
-        return ["energy", *(angle for angle in ANGLES if has(handle, angle))]
-    return [label for dataset, label in chosen.labels if has(handle, dataset)]
+    optional = [column.label for column in chosen.labels if has(handle, column.dataset)]
+    if chosen.energy is None:
+        return optional
+    return ["energy", *optional, *(angle for angle in ANGLES if angle not in optional and has(handle, angle))]
 
 
 def _first_of(handle: h5py.File | Archive, file: EventFile, label: str) -> np.ndarray:
     """A label of the first events, after a check of all events, some at a time."""
-    name = file.layout.dataset_of(label)
+    name = file.layout.column_of(label).dataset
     check_content(handle, file, [name])
     rows = (dataset(handle, file.path, name).chunks or (1,))[0]
     step = rows * max(1, _LABEL_EVENTS // rows)
@@ -191,39 +197,61 @@ def _choose_layout(
     guessed = layouts.guess(lambda name: has(handle, name))
     if guessed is None:
         raise ValueError(
-            f"{path}: missing dataset with the incident energy, expected 'energy' or 'target', or images in 'hist', "
-            f"'all_events/hist' or 'image'; the file holds {holds(handle)}. Name another with "
-            "layout=datasets.layouts.Layout(...)."
+            f"{path}: missing dataset with the incident energy, expected 'energy', 'target', 'incident_energies' or "
+            f"'incident_energy', or images in 'hist', 'all_events/hist' or 'image'; the file holds {holds(handle)}. "
+            "Name another with layout=datasets.layouts.Layout(...)."
         )
     # Both containers may contain the same images.
     return (guessed if guessed.container == kind else replace(guessed, container=kind)), False
 
 
 def _find_space(
-    path: str, name: str, chosen: Layout, shape: tuple, asked: str | Space | None, described: Description
-) -> Space:
-    stored = described.spaces.get(name)
-    event = shape[1:]
+    path: str,
+    shapes: dict[str, tuple[int, ...]],
+    chosen: Layout,
+    asked: str | Space | None,
+    described: Description,
+    quantity: str,
+) -> tuple[Space, tuple[CellArray, ...]]:
+    """The space of the cells, and how they are stored; `shapes` are those of the datasets, event first."""
+    name, shape = next(iter(shapes.items()))
     if asked is not None:
-        found = spaces.space(asked)
-    elif stored is not None:
-        found = stored
+        candidates = [spaces.space(asked)]
+    elif name in described.spaces:
+        candidates = [described.spaces[name]]
     elif chosen.space is not None:
-        found = spaces.space(chosen.space)
+        candidates = [spaces.space(one) for one in ((chosen.space,) if isinstance(chosen.space, str) else chosen.space)]
+    elif name == HCAL and len(shape) - (len(shape) == 5 and shape[-1] == 1) == 4:
+        candidates = [_numbered(shape[1:4])]
     else:
-        event = shape[1:-1] if len(shape) == 5 and shape[-1] == 1 else shape[1:]
-        known = (known for known in map(spaces.space, _CLIC) if known.shape == event)
-        found = _numbered(event) if name == HCAL and len(event) == 3 else next(known, None)
-    # An axis for one channel, last or first, does not count.
-    if found is not None and found.shape in (event, shape[1:-1], shape[2:]) and math.prod(shape[1:]) == found.n_cells:
-        return found
-    if found is not None and not found.has_depth:
-        raise images.wrong_binning(path, name, shape, found)
-    known = ", ".join(f"{one} {spaces.space(one).shape}" for one in _CLIC)
-    wanted = f"(event, {', '.join(map(str, found.shape))}) for space {found.name!r}" if found else f"one of {known}"
-    raise ValueError(
-        f"{path}: dataset {name!r} has shape {shape}, expected {wanted}. Set space= to the space of these cells."
-    )
+        candidates = [spaces.space(one) for one in _CLIC]
+    fault = None
+    for space in candidates:
+        try:
+            arranged = cells.arrays(chosen, quantity, space)
+        except ValueError as error:
+            fault = error
+            continue
+        if all(array.accepts(shapes[array.dataset][1:]) for array in arranged):
+            return space, arranged
+    if fault:
+        raise ValueError(f"{path}: {fault}. Choose another space= or layout=.") from fault
+    if not candidates[0].has_depth:
+        raise images.wrong_binning(path, name, shape, candidates[0])
+    raise ValueError(_wrong_shape(path, shapes, chosen, quantity, candidates))
+
+
+def _wrong_shape(
+    path: str, shapes: dict[str, tuple[int, ...]], chosen: Layout, quantity: str, candidates: list[Space]
+) -> str:
+    """Message about cells that fit none of some spaces."""
+    expected = []
+    for space in candidates:
+        written = [f"(event, {', '.join(map(str, array.shape))})" for array in cells.arrays(chosen, quantity, space)]
+        expected.append(f"{' and '.join(written)} for space {space.name!r}")
+    held = " and ".join(f"{name!r} has shape {shape}" for name, shape in shapes.items())
+    other = " A binning file in XML gives one: spaces.from_xml(path)." if "alpha" in candidates[0].axes else ""
+    return f"{path}: dataset {held}, expected {' or '.join(expected)}. Set space= to the space of these cells.{other}"
 
 
 def _numbered(shape: tuple[int, int, int]) -> Space:
@@ -234,41 +262,59 @@ def _numbered(shape: tuple[int, int, int]) -> Space:
 
 
 def _check_unit(handle: h5py.File | Archive, file: EventFile, space: Space, labels: dict, raises: bool) -> None:
-    """Check in the first events that the cells have the unit of the layout."""
-    if file.dataset == ECAL and space.name in _CLIC and "energy" in labels:
-        message = _check_response(handle, file, space, labels["energy"])
+    """Check in the first events that cells and incident energies have the units of the layout."""
+    message = None
+    if space.has_depth and "energy" in labels:
+        message = _check_energies(file, labels["energy"]) or _check_response(handle, file, space, labels["energy"])
     elif file.layout.space is not None and space.unit == "GeV":
         values = np.empty((min(_UNIT_EVENTS, file.n_events), *space.shape), np.float32)
         read_values(handle, file, 0, len(values), values)
         message = images.doubtful_unit(values, file.layout)
         message = message and f"{file.path}: dataset {file.dataset!r}, {message}"
-    else:
-        return
     if message and raises:
         raise ValueError(f"{message} To read it nevertheless, pass layout={file.layout.name!r}.")
     if message:
         warnings.warn(message, stacklevel=5)
 
 
+def _check_energies(file: EventFile, energy: np.ndarray) -> str | None:
+    """A message if the incident energies of the first events are implausible for the layout, otherwise None."""
+    low, high = file.layout.energies or (0.0, np.inf)
+    if low <= energy.min() and energy.max() <= high:
+        return None
+    return (
+        f"{file.path}: read with layout {file.layout.name!r} (stored = GeV x {file.layout.energy_factor:g}), the "
+        f"incident energies of the first events are {energy.min():.3g} to {energy.max():.3g} GeV; {low:g} to {high:g} "
+        "GeV are expected. If they have another unit, specify it, e.g. GeV: "
+        f"layout=dataclasses.replace(datasets.layouts.layout({file.layout.name!r}), energy_factor=1.0)."
+    )
+
+
 def _check_response(handle: h5py.File | Archive, file: EventFile, space: Space, energy: np.ndarray) -> str | None:
-    """A message if the mean visible fraction of the first events is implausible for CLIC's ECAL, otherwise None."""
+    """A message if the ratio of cells to incident energies of the first events is implausible, otherwise None."""
+    clic = file.dataset == ECAL and space.name in _CLIC
+    allowed = BELIEVABLE_RESPONSE if clic else file.layout.response
+    if allowed is None:
+        return None
     n = min(_RESPONSE_EVENTS, file.n_events)
     values = np.empty((n, *space.shape), np.float32)
     read_values(handle, file, 0, n, values)
     response = float(values.sum(dtype=np.float64) / energy[:n].sum())
-    low, high = BELIEVABLE_RESPONSE
+    low, high = allowed
     if low <= response <= high:
         return None
     stored = response * file.layout.factor
-    fitting = [known.name for known in layouts.LAYOUTS.values() if low <= stored / known.factor <= high]
-    fitting = [name for name in fitting if layouts.LAYOUTS[name].energy == file.layout.energy]
+    fitting = [known for known in layouts.LAYOUTS.values() if known.datasets(ECAL) == file.layout.datasets(ECAL)]
+    fitting = [known for known in fitting if known.energy == file.layout.energy]
+    fitting = [known.name for known in fitting if low <= stored / known.factor <= high]
     remedy = (
         f"The file looks like layout={fitting[0]!r}."
         if fitting
         else "If the cells have another unit, specify it, e.g. MeV: layout=dataclasses.replace(layout, factor=1000.0)."
     )
+    expected = f"about 0.02 is expected in {space.name}" if clic else f"{low:g} to {high:g} is expected"
     return (
         f"{file.path}: read with layout {file.layout.name!r} (stored = GeV x {file.layout.factor:g}), dataset "
-        f"{file.dataset!r} sums to {response:.3g} of the incident energy; about 0.02 is expected in {space.name}. "
+        f"{file.dataset!r} sums to {response:.3g} of the incident energy; {expected}. "
         f"{remedy}"
     )

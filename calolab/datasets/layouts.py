@@ -20,20 +20,46 @@ CONTAINERS = {
 
 
 @dataclass(frozen=True)
+class Column:
+    """Where a file stores a label.
+
+    Args:
+        dataset: name of the dataset.
+        label: name of the label.
+        column: the column of that dataset; None if it has one number per event.
+        factor: stored numbers are the label times this factor.
+    """
+
+    dataset: str
+    label: str
+    column: int | None = None
+    factor: float = 1.0
+
+    def __post_init__(self):
+        if not self.factor > 0:
+            raise ValueError(f"Label {self.label!r} needs a positive factor, received {self.factor}.")
+
+
+@dataclass(frozen=True)
 class Layout:
     """How a family of files stores events.
 
     Args:
         name: the name under which `layout(name)` finds it.
-        energy: the dataset with the incident energy [GeV]; None for events without one.
+        energy: the dataset with the incident energy; None for events without one.
         column: the column of that dataset; None if it has one number per event.
         factor: stored cells are GeV times this factor.
         about: origin of such files.
         container: a key of `CONTAINERS`.
-        cells: the dataset with the cells; None for showers, which are read from `ECAL` or `HCAL`.
-        labels: pairs of an optional dataset and the name of its label.
-        space: name of the space of the cells, if the layout defines it.
+        cells: the dataset with the cells, or several, one for each layer; None for showers in `ECAL` or `HCAL`.
+        labels: optional labels: pairs of a dataset and the name of its label, or `Column` records.
+        space: the space of the cells, if the layout defines it; or several names, of which the shape selects one.
         signed: whether cells may be negative.
+        energy_factor: stored incident energies are GeV times this factor.
+        axes: axes of the cells of an event in the file; by default those of the space.
+        flat: whether the cells of an event are stored in one row.
+        response: range of plausible ratios of the energy in the cells to the incident energy; None if not known.
+        energies: range of plausible incident energies [GeV]; None if not known.
 
     Angles [rad] of showers are read from `theta` and `mtheta` if a file has them.
 
@@ -47,25 +73,49 @@ class Layout:
     factor: float
     about: str
     container: str = "hdf5"
-    cells: str | None = None
-    labels: tuple[tuple[str, str], ...] = ()
-    space: str | None = None
+    cells: str | tuple[str, ...] | None = None
+    labels: tuple[Column, ...] = ()
+    space: str | tuple[str, ...] | None = None
     signed: bool = False
+    energy_factor: float = 1.0
+    axes: tuple[str, ...] | None = None
+    flat: bool = False
+    response: tuple[float, float] | None = None
+    energies: tuple[float, float] | None = None
 
     def __post_init__(self):
-        if not self.factor > 0:
-            raise ValueError(f"Layout {self.name!r} needs a positive factor, received {self.factor}.")
+        for factor in (self.factor, self.energy_factor):
+            if not factor > 0:
+                raise ValueError(f"Layout {self.name!r} needs a positive factor, received {factor}.")
         if self.container not in CONTAINERS:
             raise ValueError(
                 f"Layout {self.name!r} expects a container among {', '.join(CONTAINERS)}, received {self.container!r}."
             )
-        object.__setattr__(self, "labels", tuple((dataset, label) for dataset, label in self.labels))
+        object.__setattr__(self, "labels", tuple(map(_column, self.labels)))
+        for name in ("cells", "space", "axes", "response", "energies"):  # lists, if read from JSON
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
 
-    def dataset_of(self, label: str) -> str:
-        """Name of the dataset of a label: that of the layout, or that of the label itself."""
+    def column_of(self, label: str) -> Column:
+        """Where a label is stored: as the layout says, or in a dataset of its name."""
         if label == "energy" and self.energy is not None:
-            return self.energy
-        return next((dataset for dataset, known in self.labels if known == label), label)
+            return Column(self.energy, label, self.column, self.energy_factor)
+        return next((column for column in self.labels if column.label == label), Column(label, label))
+
+    def datasets(self, quantity: str) -> tuple[str, ...]:
+        """Names of the datasets with the cells.
+
+        Args:
+            quantity: `ECAL` or `HCAL`, for layouts that do not define the cells.
+        """
+        cells = self.cells or quantity
+        return (cells,) if isinstance(cells, str) else cells
+
+
+def _column(given) -> Column:
+    if isinstance(given, Column):
+        return given
+    return Column(**given) if isinstance(given, dict) else Column(*given)
 
 
 _RPV_LABELS = (
@@ -126,6 +176,53 @@ LAYOUTS = {
             space="convergence",
             signed=True,
         ),
+        Layout(
+            "calochallenge",
+            "incident_energies",
+            0,
+            1000.0,
+            "MeV; the CaloChallenge (arXiv:2410.21611), whose data set follows from the number of voxels",
+            cells="showers",
+            space=("calochallenge-photons", "calochallenge-pions", "calochallenge-2", "calochallenge-3"),
+            energy_factor=1000.0,
+            axes=("z", "alpha", "r"),
+            flat=True,
+            response=(0.02, 2.0),
+            energies=(0.1, 10_000.0),
+        ),
+        Layout(
+            "par04",
+            "incident_energy",
+            None,
+            1000.0,
+            "MeV; Geant4's example Par04, deposits in silicon in 18x50x45 or 9x16x45 cells in r, phi and z",
+            cells="showers",
+            labels=(("incident_theta", "theta"), ("incident_phi", "phi")),
+            space=("par04", "par04-low"),
+            energy_factor=1000.0,
+            axes=("r", "alpha", "z"),
+            response=(0.003, 0.3),
+            energies=(0.1, 10_000.0),
+        ),
+        Layout(
+            "calogan",
+            "energy",
+            0,
+            1000.0,
+            "MeV, incident energy in GeV; CaloGAN (arXiv:1705.02355), with the energy beside the cells in overflow",
+            cells=("layer_0", "layer_1", "layer_2"),
+            labels=tuple(Column("overflow", f"overflow_{layer}", layer, 1000.0) for layer in range(3)),
+            space="calogan",
+            response=(0.1, 1.5),
+        ),
+        Layout(
+            "showers",
+            "energy",
+            None,
+            1.0,
+            "GeV; written by calolab for showers in all other spaces",
+            cells="showers",
+        ),
         Layout("image", None, None, 1.0, "written by calolab for all other images", cells="image", signed=True),
     )
 }
@@ -161,6 +258,11 @@ def guess(has: Callable[[str], bool]) -> Layout | None:
     for name in ("rpv", "rpv-h5", "lagan"):
         if has(LAYOUTS[name].cells):
             return LAYOUTS[name]
+    for name in ("calochallenge", "par04", "calogan"):
+        if has(LAYOUTS[name].energy) and all(map(has, LAYOUTS[name].datasets(ECAL))):
+            return LAYOUTS[name]
+    if has("showers") and has("energy"):
+        return LAYOUTS["showers"]
     if any(map(has, ANGLES)) and has("energy"):
         return LAYOUTS["3dgan-angle"]
     for name in ("3dgan", "3dgan-target"):

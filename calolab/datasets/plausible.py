@@ -19,6 +19,7 @@ _LABELS = {
         ("theta", "mtheta", "phi"), (-2 * np.pi, 2 * np.pi, "beyond one turn, 2 pi rad", "Are they in degrees?")
     ),
     "eta": (-10.0, 10.0, "beyond 10", "No detector covers such pseudorapidities."),
+    "energy": (0.0, 50_000.0, "above 50 TeV", "Are they in MeV? Set energy_factor= of the layout."),
 }
 # A larger fraction of empty showers is suspicious.
 _EMPTY = 0.01

@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING
 import h5py
 import numpy as np
 
-from calolab.datasets import archives, images, readback
-from calolab.datasets.layouts import CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
+from calolab.datasets import archives, cells, images, layouts, readback
+from calolab.datasets.cells import CellArray
+from calolab.datasets.layouts import CONTAINERS, DESCRIPTION, ECAL, HCAL, Column, Layout
 from calolab.datasets.readback import Tally
 from calolab.datasets.streaming import EventStream
 from calolab.files import complete, reserve
 from calolab.labels import UNITS
 from calolab.samples import Sample
+from calolab.spaces import Space
 
 if TYPE_CHECKING:
     from calolab.particles import Particles
@@ -42,7 +44,7 @@ def fitting_layout(path: Path, sample: Sample | EventStream | Particles) -> str:
         return "delphes"
     space = sample.space
     if space.has_depth:
-        return "3dgan"
+        return _layout_of_showers(space)
     if set(space.units) == {"deg"} and path.suffix.lower() in CONTAINERS["fits"][1]:
         return "convergence"
     if space.axes == ("eta", "phi") and space.unit == "GeV":
@@ -52,33 +54,46 @@ def fitting_layout(path: Path, sample: Sample | EventStream | Particles) -> str:
     return "image"
 
 
+def _layout_of_showers(space: Space) -> str:
+    for name in ("calochallenge", "par04", "calogan"):
+        if space.name in np.atleast_1d(layouts.LAYOUTS[name].space):
+            return name
+    return "3dgan" if space.regular and len(space.shape) == 3 and "alpha" not in space.axes else "showers"
+
+
 def write_showers(path: Path, sample: Sample | EventStream, layout: Layout, hcal: Sample | None) -> None:
     """Write showers to an HDF5 file.
 
     Args:
         path: the file.
-        sample: showers in boxes of cells [GeV].
+        sample: showers [GeV].
         layout: how to store them.
         hcal: the hadronic calorimeter of the same events, or None.
 
     Raises:
         ValueError: if the layout cannot store them.
     """
-    reserved = {ECAL, HCAL, "target", DESCRIPTION, *(() if layout.energy == "energy" else ("energy",))}
-    parts = {ECAL: sample} | ({} if hcal is None else {HCAL: hcal})
-    for quantity, part in parts.items():
-        if len(part.space.shape) != 3:
-            raise ValueError(
-                f"{path}: layout {layout.name!r} is for boxes of cells (x, y, z), received space "
-                f"{part.space.name!r} of shape {part.space.shape}."
-            )
-        if len(part) != len(sample):
-            raise ValueError(
-                f"{path}: {quantity} has {len(part)} events, {ECAL} {len(sample)}. They must be the same events."
-            )
-    if "energy" not in sample.labels:
+    if not sample.space.has_depth:
+        raise ValueError(f"{path}: layout {layout.name!r} is for showers in layers, received {sample.space!r}.")
+    if layout.cells is not None:
+        reserved = set(layout.datasets(ECAL))
+        parts = {layout.datasets(ECAL)[0]: sample}
+    else:
+        reserved = {ECAL, HCAL, "target"}
+        parts = {ECAL: sample} | ({} if hcal is None else {HCAL: hcal})
+        for quantity, part in parts.items():
+            if len(part.space.shape) != 3:
+                raise ValueError(
+                    f"{path}: layout {layout.name!r} is for boxes of cells (x, y, z), received space "
+                    f"{part.space.name!r} of shape {part.space.shape}. Layout 'showers' stores any space."
+                )
+            if len(part) != len(sample):
+                raise ValueError(
+                    f"{path}: {quantity} has {len(part)} events, {ECAL} {len(sample)}. They must be the same events."
+                )
+    if "energy" not in sample.labels and layout.name != "showers":
         raise ValueError(f"{path}: layout {layout.name!r} needs the label 'energy', received {list(sample.labels)}.")
-    _write(path, parts, layout, reserved - {"energy"})
+    _write(path, parts, layout, reserved | {DESCRIPTION})
 
 
 def write_images(path: Path, sample: Sample | EventStream, layout: Layout) -> None:
@@ -126,6 +141,10 @@ def description(path: Path, **content) -> str:
 def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, reserved: set[str]) -> None:
     sample = next(iter(parts.values()))
     _check_labels(path, sample.labels, layout, reserved)
+    try:
+        stored = [(array, part) for name, part in parts.items() for array in cells.arrays(layout, name, part.space)]
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}. Layout 'showers' stores any showers.") from error
     text = description(
         path,
         layout=asdict(layout),
@@ -133,7 +152,7 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
         spaces={name: part.space.to_dict() for name, part in parts.items()},
         origin=dict(sample.origin),
     )
-    written = {name: Tally(np.dtype(np.float32), (len(part), *part.space.shape)) for name, part in parts.items()}
+    written = {array.dataset: Tally(np.dtype(np.float32), (len(part), *array.shape)) for array, part in stored}
 
     def columns() -> Iterator[tuple[str, np.ndarray]]:
         for name, column in _columns(path, sample, layout):
@@ -146,9 +165,10 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
     with complete(path, size) as partial:
         if layout.container == "npz":
             with archives.written(partial) as archive:
-                for name, part in parts.items():
-                    pieces = written[name].counted(_pieces(path, name, part, layout))
-                    archive.write(name, written[name].shape, np.float32, pieces)
+                for array, part in stored:
+                    tally = written[array.dataset]
+                    pieces = tally.counted(_pieces(path, array, part, layout))
+                    archive.write(array.dataset, tally.shape, np.float32, pieces)
                 for name, column in columns():
                     archive.write(name, column.shape, column.dtype, [column])
                 content = np.array([text.encode()])
@@ -156,18 +176,25 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
             readback.verify(path, partial, written, text)
             return
         with _hdf5(partial) as (handle, make_room):
-            for name, part in parts.items():
-                pieces = written[name].counted(_pieces(path, name, part, layout))
-                _write_cells(handle, make_room, name, part, layout, pieces)
+            for array, part in stored:
+                pieces = written[array.dataset].counted(_pieces(path, array, part, layout))
+                _write_cells(handle, make_room, array, part, layout, pieces)
             for name, column in columns():
                 make_room(column.nbytes)
                 dataset = handle.create_dataset(name, data=column, chunks=True, fletcher32=True)
-                label = "energy" if name == layout.energy else name
-                dataset.attrs["unit"] = UNITS.get(dict(layout.labels).get(name, label), "")
+                dataset.attrs["unit"] = _unit(layout, name)
             # ASCII, so that bytes are characters; the checksum detects later damage.
             make_room(len(text))
             handle.create_dataset(DESCRIPTION, data=np.array([text.encode()]), compression="gzip", fletcher32=True)
         readback.verify(path, partial, written, text)
+
+
+def _unit(layout: Layout, name: str) -> str:
+    """The unit of a dataset with labels."""
+    known = [layout.column_of("energy"), *layout.labels]
+    place = next((column for column in known if column.dataset == name), Column(name, name))
+    unit = UNITS.get(place.label, "")
+    return "MeV" if (unit, place.factor) == ("GeV", 1000.0) else unit
 
 
 @contextmanager
@@ -194,10 +221,18 @@ def _hdf5(path: Path) -> Iterator[tuple[h5py.File, Callable[[int], None]]]:
 
 def _check_labels(path: Path, labels: Iterable[str], layout: Layout, reserved: set[str]) -> None:
     """Reject labels whose datasets would overwrite others."""
-    names = {label: layout.dataset_of(label) for label in labels}
-    counts = Counter(names.values())
+    places = {label: layout.column_of(label) for label in labels}
+    names = {label: place.dataset for label, place in places.items()}
     taken = reserved - {layout.energy}
-    clash = sorted(label for label, name in names.items() if name in taken or counts[name] > 1)
+    shared = Counter(names.values())
+    columns = Counter((place.dataset, place.column) for place in places.values())
+    clash = sorted(
+        label
+        for label, place in places.items()
+        if place.dataset in taken
+        or (shared[place.dataset] > 1 and place.column is None)
+        or columns[place.dataset, place.column] > 1
+    )
     if clash:
         raise ValueError(f"{path}: labels {clash} have the names of datasets of layout {layout.name!r}. Rename them.")
     wrong = sorted(label for label in names if label in ("", ".", "..") or set(label) & {"/", "\0"})
@@ -208,43 +243,45 @@ def _check_labels(path: Path, labels: Iterable[str], layout: Layout, reserved: s
 def _write_cells(
     handle: h5py.File,
     make_room: Callable[[int], None],
-    name: str,
+    array: CellArray,
     sample: Sample | EventStream,
     layout: Layout,
     pieces: Iterable[np.ndarray],
 ) -> None:
-    shape = sample.space.shape
     rows = max(1, _CHUNK_BYTES // (4 * sample.space.n_cells))
-    cells = handle.create_dataset(
-        name,
-        (len(sample), *shape),
+    held = handle.create_dataset(
+        array.dataset,
+        (len(sample), *array.shape),
         np.float32,
-        chunks=(min(rows, len(sample)), *shape),
+        chunks=(min(rows, len(sample)), *array.shape),
         compression="gzip",
         compression_opts=1,
     )
     known = {1.0: sample.space.unit, 1000.0: "MeV"}
-    axes = ", ".join(["event", *sample.space.axes]) + (" (z is depth)" if sample.space.has_depth else "")
-    cells.attrs.update(axes=axes, unit=known.get(layout.factor, f"GeV x {layout.factor:g}"))
+    axes = ", ".join(["event", *(layout.axes or sample.space.axes)]) + (
+        " (z is depth)" if sample.space.has_depth else ""
+    )
+    held.attrs.update(axes=axes, unit=known.get(layout.factor, f"GeV x {layout.factor:g}"))
     start = 0
     for values in pieces:
         make_room(values.nbytes)
-        cells[start : start + len(values)] = values
+        held[start : start + len(values)] = values
         start += len(values)
 
 
-def _pieces(path: Path, name: str, sample: Sample | EventStream, layout: Layout) -> Iterator[np.ndarray]:
-    """The cells as they are stored, some events at a time, after a check."""
-    start = 0
+def _pieces(path: Path, array: CellArray, sample: Sample | EventStream, layout: Layout) -> Iterator[np.ndarray]:
+    """The cells as they are stored in a dataset, some events at a time, after a check."""
+    start, name = 0, array.dataset
     for piece in _parts(sample):
-        if not layout.signed and piece.values.min() < 0:
-            event = start + int(np.argmax(piece.values.reshape(len(piece), -1).min(axis=1) < 0))
+        stored = array.pack(piece.values)
+        if not layout.signed and stored.min() < 0:
+            event = start + int(np.argmax(stored.reshape(len(piece), -1).min(axis=1) < 0))
             raise ValueError(
                 f"{path}: dataset {name!r} would contain negative energies, the first in event {event}. Set them to "
                 "zero first: np.maximum(sample.values, 0)."
             )
         with np.errstate(over="ignore"):  # reported below
-            values = piece.values if layout.factor == 1 else piece.values * np.float32(layout.factor)
+            values = stored if layout.factor == 1 else stored * np.float32(layout.factor)
         if not np.isfinite(values.max()):
             raise ValueError(f"{path}: dataset {name!r} overflows float32 with the factor {layout.factor:g}.")
         yield values
@@ -261,16 +298,23 @@ def _parts(sample: Sample | EventStream) -> Iterator[Sample]:
 
 
 def _columns(path: Path, sample: Sample | EventStream, layout: Layout) -> Iterator[tuple[str, np.ndarray]]:
-    """The datasets of the labels."""
-    for name, column in sample.labels.items():
-        energy = name == "energy" and layout.energy is not None
-        if energy and not (column > 0).all():
-            raise ValueError(f"{path}: label 'energy' must be positive [GeV], the lowest is {column.min()}.")
-        stored = column
-        if energy and layout.column is not None:
-            stored = np.zeros((len(column), layout.column + 1))
-            stored[:, layout.column] = column
-        yield layout.dataset_of(name), stored
+    """The datasets of the labels; columns of one dataset without a label are zero."""
+    stored: dict[str, list[Column]] = {}
+    for label in sample.labels:
+        place = layout.column_of(label)
+        stored.setdefault(place.dataset, []).append(place)
+    for name, places in stored.items():
+        columns = {place: sample.labels[place.label] for place in places}
+        for place, column in columns.items():
+            if place.label == "energy" and layout.energy is not None and not (column > 0).all():
+                raise ValueError(f"{path}: label 'energy' must be positive [GeV], the lowest is {column.min()}.")
+        if places[0].column is None:
+            yield name, columns[places[0]] * places[0].factor
+            continue
+        table = np.zeros((len(sample), 1 + max(place.column for place in places)))
+        for place, column in columns.items():
+            table[:, place.column] = column * place.factor
+        yield name, table
 
 
 def _plain(value):

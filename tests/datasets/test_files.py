@@ -198,7 +198,10 @@ def test_what_a_layout_cannot_hold(tmp_path, showers):
     refused("HCAL has 1 events", sample, hcal=sample.select(slice(1)))
     refused("overflows", dataclasses.replace(sample, values=np.full_like(sample.values, 1e38)), layout="3dgan-angle")
     flat = spaces.space("calogan")
-    refused("boxes of cells", Sample(np.zeros((2, flat.n_cells)), {"energy": [1, 1]}, flat))
+    refused("boxes of cells", Sample(np.zeros((2, flat.n_cells)), {"energy": [1, 1]}, flat), layout="3dgan")
+    refused("needs the label 'energy'", Sample(np.zeros((2, flat.n_cells)), {}, flat))
+    refused("is for the axes z, alpha, r", sample, layout="calochallenge")
+    refused("stores 3 layers that differ", sample, layout="calogan")
     refused("Unknown layout", sample, layout="3dgan-tarket")
 
 
