@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from contextlib import contextmanager
+from functools import cache, partial
 
 import matplotlib
 import mplhep
@@ -56,23 +57,28 @@ class ShownFigure(Figure):
     def _repr_png_(self):
         # Twice the resolution, shown at the nominal size: sharp on every screen. Maps are noise, which does not
         # compress: a figure with many of them would take megabytes.
+        drawn = cache(partial(_drawn, self))
         for scale, colours in ((2, None), (2, 256), (1, 256), (1, 128)):
-            picture = _png(self, scale, colours)
+            picture = _png(drawn(scale), colours)
             if len(picture) <= HEAVY:
                 break
         width, height = self.get_size_inches() * self.dpi
         return picture, {"width": round(width), "height": round(height), "alt": alt_text(self)}
 
 
-def _png(figure: Figure, scale: float, colours: int | None = None) -> bytes:
+def _drawn(figure: Figure, scale: float) -> Image.Image:
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="rgba", dpi=scale * figure.dpi)
+    size = tuple(int(scale * figure.dpi * length) for length in figure.get_size_inches())
+    return Image.frombuffer("RGBA", size, pixels.getvalue()).convert("RGB")
+
+
+def _png(image: Image.Image, colours: int | None = None) -> bytes:
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=scale * figure.dpi)
-    if colours is None:
-        return picture.getvalue()
-    reduced = io.BytesIO()
-    image = Image.open(picture).convert("RGB").quantize(colours, dither=Image.Dither.NONE)
-    image.save(reduced, format="png", optimize=True)
-    return reduced.getvalue()
+    if colours is not None:
+        image = image.quantize(colours, dither=Image.Dither.NONE)
+    image.save(picture, format="png", optimize=colours is not None)
+    return picture.getvalue()
 
 
 def alt_text(figure: Figure) -> str:

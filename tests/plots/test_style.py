@@ -88,7 +88,7 @@ def test_a_figure_of_noise_weighs_little_and_keeps_its_size():
     panel = figure.subplots()
     panel.imshow(np.random.default_rng(1).normal(size=(256, 256)), interpolation="bilinear")
     picture, facts = figure._repr_png_()
-    assert len(picture) < 0.25 * len(style._png(figure, 2))
+    assert len(picture) < 0.25 * len(style._png(style._drawn(figure, 2)))
     assert (facts["width"], facts["height"]) == (800, 800)
 
 
