@@ -25,5 +25,5 @@ def test_figures_are_saved_as_they_come_and_a_failing_part_is_named(tmp_path, mo
     assert "oneDNN" in saved[-1]["machine"] and str(about["date"]) in [*tmp_path.glob("*.md")][0].read_text()
     told = capfd.readouterr().err
     assert "[1/2] imports: took" in told and "[2/2] no such part: failed" in told
-    for name in ("figures", "events", "networks"):
+    for name in ("figures", "events", "networks", "scorecard"):
         del sys.modules[name]

@@ -31,7 +31,7 @@ def high_level(events: Sample, threshold: float = 0.0, spectrum_edges: Sequence[
         events: showers as a `Sample` or as a stream, which is read in pieces; in a stream without `spectrum_edges`
             twice.
         threshold: cells below it count as zero [GeV]; the CaloChallenge uses 15.15e-6 for its datasets 2 and 3.
-        spectrum_edges: of the cell spectrum [GeV], increasing. By default 50 logarithmic bins from the threshold, or
+        spectrum_edges: of the cell spectrum [GeV], increasing. By default 50 logarithmic ones from the threshold, or
             from the lowest energy up to seven decades below the highest, to the highest energy of a cell. Give those
             of the reference to compare with it: `high_level(generated, spectrum_edges=reference.spectrum_edges)`.
 
@@ -257,9 +257,9 @@ def _shower_columns(space, radii) -> Iterator[Feature]:
     for what in ("energy", "hits"):
         for radius in radii:
             yield Feature(f"{what}_within_{radius:.4g}", f"{what}_within", f"fraction of {what} within {radius:.4g} mm")
-    for what in ("radius", "depth"):
-        yield Feature(f"mean_{what}", what, f"mean {what}", "mm")
-        yield Feature(f"{what}_spread", what, f"standard deviation of {what}", "mm")
+    for what, unit in (("radius", "mm"), ("depth", space.units[-1])):
+        yield Feature(f"mean_{what}", what, f"mean {what}", unit)
+        yield Feature(f"{what}_spread", what, f"standard deviation of {what}", unit)
     yield Feature("log_highest", "log_highest", "log of the highest cell over incident energy")
     yield Feature("hits", "hits", "hits")
     for index in range(len(HIT_BINS)):

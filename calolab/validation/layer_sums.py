@@ -18,7 +18,7 @@ from calolab.validation.observables.profiles import pieces
 # Axes of a layer of rings around the shower axis; its Cartesian axes are those of the CaloChallenge.
 CYLINDER = {"alpha", "r"}
 CARTESIAN = ("eta", "phi")
-SPECTRUM_BINS, SPECTRUM_DECADES = 50, 7
+SPECTRUM_EDGES, SPECTRUM_DECADES = 50, 7
 
 
 def is_cylinder(space: Space) -> bool:
@@ -155,7 +155,7 @@ def in_threads(function: Callable, arguments: Iterable) -> Iterator:
 
 
 def spectrum_edges(events: Sample, threshold: float) -> np.ndarray:
-    """Logarithmic edges of the cell spectrum [GeV]: 50 bins from the threshold to the highest energy of a cell.
+    """The 50 logarithmic edges of the cell spectrum [GeV], from the threshold to the highest energy of a cell.
 
     With a threshold of zero they begin at the lowest positive energy, but at most seven decades below the highest.
 
@@ -171,7 +171,7 @@ def spectrum_edges(events: Sample, threshold: float) -> np.ndarray:
         lowest, highest = min(lowest, low), max(highest, high)
     if not highest > 0:
         raise ValueError("No cell of these showers has any energy above the threshold: there is no cell spectrum.")
-    return binning.spectrum_edges(threshold or lowest, highest, SPECTRUM_BINS, SPECTRUM_DECADES)
+    return binning.spectrum_edges(threshold or lowest, highest, SPECTRUM_EDGES - 1, SPECTRUM_DECADES)
 
 
 def _range(threshold, block):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import events
 import networks
+import scorecard
 from figures import GEANT4, GENERATION, Figure, received, send
 
 from calolab.files import complete
@@ -37,6 +38,7 @@ PARTS = {
         networks.scaling,
         events.collisions,
         events.jets,
+        scorecard.features,
         networks.dcgan,
     )
 }
