@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,6 +49,44 @@ LABELS = {
 }
 SYMBOLS = {name: label.symbol for name, label in LABELS.items() if label.symbol}
 UNITS = {name: label.unit for name, label in LABELS.items() if label.unit}
+
+
+def symbol(name: str) -> str:
+    """The symbol of a label or an axis, or its name if it has none.
+
+    >>> symbol("energy"), symbol("redshift")
+    ('E', 'redshift')
+    """
+    return SYMBOLS.get(name, name)
+
+
+def value_text(name: str, value: float, digits: int = 4) -> str:
+    """One value of a label with its unit, as in the title of an event.
+
+    Args:
+        name: name of the label.
+        value: the value.
+        digits: number of significant digits.
+
+    >>> value_text("energy", 50.0), value_text("eta", 1.23456)
+    ('50 GeV', '1.235')
+    """
+    return f"{value:.{digits}g} {UNITS.get(name, '')}".rstrip()
+
+
+def range_text(name: str, values: Sequence[float] | np.ndarray, digits: int = 4) -> str:
+    """The lowest and the highest value of a label with their unit.
+
+    Args:
+        name: name of the label.
+        values: at least one value, in any order.
+        digits: number of significant digits.
+
+    >>> range_text("energy", [50.0, 10.0, 20.0])
+    '10 to 50 GeV'
+    """
+    return f"{np.min(values):.{digits}g} to {value_text(name, np.max(values), digits)}"
+
 
 # (heavier, lighter): masses that must be in this order where an event has both.
 _ORDERED = (("gluino_mass", "neutralino_mass"),)

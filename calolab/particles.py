@@ -11,7 +11,7 @@ import awkward as ak
 import numpy as np
 
 from calolab import spaces
-from calolab.labels import UNITS
+from calolab.labels import range_text
 from calolab.samples import Sample, real_numbers
 from calolab.spaces import Space
 from calolab.tables import Table
@@ -133,9 +133,7 @@ class Particles:
         return f"Particles({len(self)} events of {self.counts.mean() if len(self) else 0:.1f} particles on average)"
 
     def _repr_html_(self):
-        rows = [
-            (name, f"{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}") for name, c in self.labels.items() if len(c)
-        ]
+        rows = [(name, range_text(name, column)) for name, column in self.labels.items() if len(column)]
         origin = ", ".join(f"{escape(str(k))} {escape(str(v))}" for k, v in self.origin.items())
         return (
             f"<b>{len(self)} events</b> of {self.counts.mean() if len(self) else 0:.1f} particles on average "

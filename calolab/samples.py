@@ -9,7 +9,7 @@ from itertools import accumulate, cycle, islice
 
 import numpy as np
 
-from calolab.labels import UNITS, check_finite
+from calolab.labels import check_finite, range_text
 from calolab.spaces import Space
 from calolab.tables import Table
 
@@ -127,9 +127,7 @@ class Sample:
         return f"Sample({len(self)} events in {self.space.name!r}{', ' if ranges else ''}{ranges})"
 
     def _repr_html_(self):
-        rows = [
-            (name, f"{c.min():.4g} to {c.max():.4g} {UNITS.get(name, '')}") for name, c in self.labels.items() if len(c)
-        ]
+        rows = [(name, range_text(name, column)) for name, column in self.labels.items() if len(column)]
         found = {
             name: f"{value:.5g}" if isinstance(value, float) else str(value) for name, value in self.origin.items()
         }

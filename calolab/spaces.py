@@ -14,7 +14,7 @@ import numpy as np
 
 from calolab import calochallenge
 from calolab.calochallenge import LayerBinning
-from calolab.labels import SYMBOLS
+from calolab.labels import symbol
 from calolab.names import check_name
 
 
@@ -205,7 +205,7 @@ class Space:
 
     def axis_label(self, axis: str) -> str:
         """The axis with its unit, as on a plot, e.g. `x [mm]` or `φ [rad]`."""
-        return with_unit(SYMBOLS.get(axis, axis), self.units[self.axes.index(axis)])
+        return with_unit(symbol(axis), self.units[self.axes.index(axis)])
 
     def to_dict(self) -> dict:
         """The space as plain numbers and strings that JSON can hold; `Space.from_dict` reads it back."""

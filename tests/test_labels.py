@@ -9,6 +9,15 @@ def test_symbols_and_units_are_those_of_the_table():
     assert "signal" not in labels.UNITS and "signal" not in labels.SYMBOLS
 
 
+def test_values_and_ranges_have_the_unit_of_their_label():
+    assert (
+        labels.value_text("theta", np.pi / 2, 3) == "1.57 rad"
+        and labels.value_text("of_my_own", 12345.6) == "1.235e+04"
+    )
+    assert labels.range_text("energy", np.array([50.0, 10.04])) == "10.04 to 50 GeV"
+    assert labels.range_text("mu", (0, 200)) == "0 to 200"
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [

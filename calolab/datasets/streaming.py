@@ -17,7 +17,7 @@ from calolab.datasets.layouts import ECAL
 from calolab.datasets.plausible import EmptyEvents
 from calolab.labels import UNITS
 from calolab.samples import Sample, batch_slices, check_shard, concatenate
-from calolab.spaces import Space
+from calolab.spaces import Space, with_unit
 from calolab.tables import Table
 
 
@@ -234,7 +234,7 @@ class EventStream:
 
     def _repr_html_(self):
         megabytes = 4e-6 * self.space.n_cells
-        names = ", ".join(f"{escape(name)} [{UNITS.get(name, '')}]" for name in self.labels)
+        names = ", ".join(escape(with_unit(name, UNITS.get(name, ""))) for name in self.labels)
         rows = [
             (Path(file.path).name, f"{file.n_events} events", f"{file.dataset}, layout {file.layout.name}")
             for file in self.files[:10]

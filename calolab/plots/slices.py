@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from calolab.labels import SYMBOLS, UNITS
+from calolab.labels import symbol, value_text
 from calolab.plots import scales
 from calolab.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, hep, new_figure
 from calolab.samples import Sample
@@ -146,12 +146,11 @@ def where(space: Space, axis: str, position: int | None) -> str:
         axis: the axis along which slices follow each other.
         position: index of the slice, or None for the sum.
     """
-    symbol = SYMBOLS.get(axis, axis)
     if position is None:
-        return f"sum along {symbol}"
+        return f"sum along {symbol(axis)}"
     borders = space.edges(axis)
     unit = space.units[space.axes.index(axis)]
-    return f"slice {position} along {symbol}, {borders[position]:.4g} to {borders[position + 1]:.4g} {unit}"
+    return f"slice {position} along {symbol(axis)}, {borders[position]:.4g} to {borders[position + 1]:.4g} {unit}"
 
 
 def _largest(samples, event, planes, position, signed):
@@ -168,10 +167,7 @@ def _name_axes(panel, space, names):
 
 
 def _facts(sample, event):
-    labels = (
-        f"{SYMBOLS.get(name, name)} {column[event]:.3g} {UNITS.get(name, '')}".rstrip()
-        for name, column in sample.labels.items()
-    )
+    labels = (f"{symbol(name)} {value_text(name, column[event], 3)}" for name, column in sample.labels.items())
     total = f"{'visible' if sample.space.has_depth else 'sum'} {sample.values[event].sum(dtype=float):.3g}"
     return ", ".join([*labels, f"{total} {sample.space.unit}".rstrip()]).replace("-", "−")
 

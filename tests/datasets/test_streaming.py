@@ -219,6 +219,11 @@ def test_a_notebook_shows_what_it_is(numbered):
     assert repr(stream) == "EventStream(40 events of 2 files in 'clic-ecal')"
 
 
+def test_a_label_without_a_unit_has_no_brackets(write):
+    file = write(image=np.ones((6, 25, 25)), signal=np.ones(6), jet_pt=np.full(6, 260.0))
+    assert "labels: signal, pt [GeV];" in datasets.stream(file)._repr_html_()
+
+
 def test_memory_stays_small_whatever_the_files_hold(tmp_path):
     """An epoch of 1.25 GB of showers needs at most 300 MB more than one of a file of 16 events."""
     program = textwrap.dedent(

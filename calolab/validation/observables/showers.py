@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 
-from calolab.labels import SYMBOLS
+from calolab.labels import symbol
 from calolab.samples import Sample
 from calolab.spaces import with_unit
 from calolab.validation.binning import histogram_edges
@@ -41,8 +41,9 @@ def observe(reference: Sample, generated: Sample, threshold: float) -> Iterator[
     depth = space.axes[-1] if space.has_depth else None
     # The depth comes first: the most important axis of a shower.
     for axis in sorted(projected_axes(space), key=lambda a: a != depth):
-        symbol = SYMBOLS.get(axis, axis)
-        label, per = ("longitudinal profile", "layer") if axis == depth else (f"{symbol} profile", f"bin of {symbol}")
+        label, per = "longitudinal profile", "layer"
+        if axis != depth:
+            label, per = f"{symbol(axis)} profile", f"bin of {symbol(axis)}"
         what = space.quantity.removeprefix("deposited ")
         height = with_unit(f"{what} per {per}", space.unit)
         unit = space.units[space.axes.index(axis)]
@@ -50,7 +51,7 @@ def observe(reference: Sample, generated: Sample, threshold: float) -> Iterator[
             f"profile_{axis}", label, unit, lambda s, a=axis: profiles.profile(s, a), space.edges(axis), height=height
         )
     for axis in sorted(space.axes, key=lambda a: a != depth):
-        yield from _moments(reference, generated, axis, "depth" if axis == depth else SYMBOLS.get(axis, axis))
+        yield from _moments(reference, generated, axis, "depth" if axis == depth else symbol(axis))
     if depth:
         unit = space.units[-1]
         yield both("maximum", "shower maximum", unit, lambda s: profiles.maximum(s, depth), space.edges(depth))

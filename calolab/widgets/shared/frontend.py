@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from calolab.labels import SYMBOLS, UNITS
+from calolab.labels import UNITS, symbol
 from calolab.samples import Sample
 from calolab.spaces import Space
 
@@ -71,7 +71,7 @@ def describe_space(space: Space) -> dict:
     layers = space.layers[:1] if space.regular else space.layers
     return {
         "axes": list(space.axes),
-        "symbols": [SYMBOLS.get(axis, axis) for axis in space.axes],
+        "symbols": [symbol(axis) for axis in space.axes],
         "rowsFirst": space.rows_first,
         "units": list(space.units),
         "quantity": space.quantity,
@@ -101,6 +101,6 @@ def describe_events(name: str, sample: Sample) -> dict:
 def describe_labels(labels: Mapping[str, np.ndarray]) -> list[dict]:
     """Labels in JSON form: each with its symbol, unit and values."""
     return [
-        {"symbol": SYMBOLS.get(name, name), "unit": UNITS.get(name, ""), "values": column.tolist()}
+        {"symbol": symbol(name), "unit": UNITS.get(name, ""), "values": column.tolist()}
         for name, column in labels.items()
     ]

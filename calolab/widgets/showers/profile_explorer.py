@@ -8,7 +8,7 @@ import numpy as np
 import traitlets
 
 from calolab.generators import Generator
-from calolab.labels import SYMBOLS
+from calolab.labels import range_text, symbol
 from calolab.plots import mean_profiles
 from calolab.samples import Sample
 from calolab.spaces import with_unit
@@ -74,12 +74,12 @@ class ProfileExplorer(Widget):
         for name, sample in self._samples.items():
             self._moments[name] = {}
             for axis in axes:
-                symbol, unit = SYMBOLS.get(axis, axis), space.units[space.axes.index(axis)]
+                unit = space.units[space.axes.index(axis)]
                 first, second = profiles.moments(sample, axis)
                 columns += [self._profiles[name][axis], first, np.sqrt(second)]
                 self._moments[name] |= {
-                    with_unit(f"mean {symbol}", unit): first,
-                    with_unit(f"width in {symbol}", unit): np.sqrt(second),
+                    with_unit(f"mean {symbol(axis)}", unit): first,
+                    with_unit(f"width in {symbol(axis)}", unit): np.sqrt(second),
                 }
             columns.append(sample.values.reshape(len(sample), -1).sum(axis=1, dtype=float))
             self._moments[name][with_unit("visible energy", space.unit)] = columns[-1]
@@ -117,7 +117,7 @@ class ProfileExplorer(Widget):
         return mean_profiles.show(
             next(iter(self._samples.values())).space,
             selected,
-            title=f"{low:.4g} to {high:.4g} GeV",
+            title=range_text("energy", (low, high)),
             log=self.log,
             spread=self.spread,
             energies=(energies, (low, high)),

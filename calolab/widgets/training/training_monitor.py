@@ -9,7 +9,7 @@ from dataclasses import asdict
 import numpy as np
 import traitlets
 
-from calolab.labels import SYMBOLS, UNITS
+from calolab.labels import symbol, value_text
 from calolab.plots import training as figures
 from calolab.scores import Score, best
 from calolab.spaces import with_unit
@@ -149,10 +149,7 @@ class TrainingMonitor(LiveWidget):
         self._images, self._reference = images, example["event"]
         kept = list(images)[:: -(-len(images) // MAX_EVENTS)]
         kept += [] if kept[-1] == list(images)[-1] else [list(images)[-1]]
-        self.labels = ", ".join(
-            f"{SYMBOLS.get(name, name)} {value:.4g} {UNITS.get(name, '')}".strip()
-            for name, value in example["labels"].items()
-        )
+        self.labels = ", ".join(f"{symbol(name)} {value_text(name, one)}" for name, one in example["labels"].items())
         self.events = np.asarray([self._reference, *(images[epoch] for epoch in kept)], dtype="<f4").tobytes()
         self.event_epochs = kept
 
@@ -200,7 +197,7 @@ def _describe_plane(space) -> dict:
     return {
         "edges": plane.edges,
         "axes": list(plane.axes),
-        "symbols": [SYMBOLS.get(axis, axis) for axis in plane.axes],
+        "symbols": [symbol(axis) for axis in plane.axes],
         "units": [space.units[space.axes.index(axis)] for axis in plane.axes],
         "rows_first": space.rows_first,
         "note": plane.note,
