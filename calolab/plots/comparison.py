@@ -7,20 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from calolab.labels import SYMBOLS
-from calolab.plots import scales
-from calolab.plots.ratios import (
-    DISTANCES,
-    Histogram,
-    both,
-    distance_notes,
-    draw,
-    number,
-    ratio_grid,
-    ratio_label,
-    ratio_points,
-    stacked,
-)
+from calolab.labels import symbol, value_text
+from calolab.plots import ratios, scales
+from calolab.plots.ratios import DrawnHistogram, number
 from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, REFERENCE_FILL, add_label, hep, new_figure
 from calolab.spaces import with_unit
 
@@ -55,10 +44,8 @@ def observables(report, names: Sequence[str] | None = None) -> Figure:
         widths = [name for name in report.observables if name.startswith("second_moment")]
         wanted = dict.fromkeys([*MAIN, *widths, *report.observables])
         names = [name for name in wanted if name in report.observables][: len(MAIN)]
-    chosen = [report[name] for name in names]
-    columns = min(3, len(chosen))
-    figure, cells = ratio_grid(-(-len(chosen) // columns), columns, _subject(report), names=report.names)
-    for observable, cell in zip(chosen, cells):
+    figure, chosen = ratios.observable_grid(report, names, _subject(report))
+    for observable, cell in chosen:
         _panel(figure, cell, observable, report.details.threshold, report.names)
     return figure
 
@@ -105,10 +92,10 @@ def response(report) -> Figure:
     """
     if report.details.responses is None:
         raise ValueError("The samples have no label 'energy' [GeV]: there is no response to draw.")
-    figure, cells = ratio_grid(1, 2, _subject(report), width=6.5, height=5.0, legend=None)
+    figure, cells = ratios.ratio_grid(1, 2, _subject(report), width=6.5, height=5.0, legend=None)
     quantities = (("fraction", "mean visible fraction"), ("resolution", "resolution σ / mean"))
     for cell, (quantity, label) in zip(cells, quantities):
-        upper, lower = stacked(figure, cell, ratio_label(report.names))
+        upper, lower = ratios.stacked(figure, cell, ratios.ratio_label(report.names))
         for curve, name, colour, marker in zip(
             report.details.responses, report.names, (REFERENCE, GENERATED), ("o", "s")
         ):
@@ -142,21 +129,27 @@ def _limit(panel, report, quantity):
 
 def _panel(figure, cell, observable, threshold, names):
     """Reference and generated contents above, their ratio below."""
-    upper, lower = stacked(figure, cell, ratio_label(names))
     edges = observable.edges
-    reference, generated = both(observable, names)
+    reference, generated = ratios.both(observable, names)
     filled = reference.contents[reference.contents > 0]
     # Where the reference spans decades.
     steep = observable.is_profile and len(filled) > 0 and filled.max() > 500 * filled.min()
-    logarithmic = (observable.logarithmic, steep or observable.logarithmic)
-    draw(upper, lower, edges, reference, [generated], notes=_numbers(observable), logarithmic=logarithmic)
+    along = "cell energy" if observable.name == "cell_spectrum" else _along(observable)
+    upper, _ = ratios.draw_pair(
+        figure,
+        cell,
+        edges,
+        reference,
+        [generated],
+        labels=(with_unit(along, observable.unit), observable.height or "fraction of events"),
+        ratio=ratios.ratio_label(names),
+        notes=ratios.distance_notes(observable, events="showers"),
+        logarithmic=(observable.logarithmic, steep or observable.logarithmic),
+    )
     if observable.logarithmic and edges[0] < threshold < edges[-1]:
         upper.axvline(threshold, ymax=0.72, color=REFERENCE, linewidth=1.0, linestyle=":")
         place = {"xycoords": upper.get_xaxis_transform(), "textcoords": "offset points", "fontsize": 10.5}
         upper.annotate("hits", (threshold, 0.03), xytext=(4, 0), **place)
-    upper.set_ylabel(observable.height or "fraction of events")
-    along = "cell energy" if observable.name == "cell_spectrum" else _along(observable)
-    lower.set_xlabel(with_unit(along, observable.unit))
 
 
 def _response_ratio(panel, reference, generated, quantity):
@@ -173,15 +166,8 @@ def _response_ratio(panel, reference, generated, quantity):
         reference.energy[first], 1 - errors[0] / below, 1 + errors[0] / below, color=REFERENCE, alpha=0.3, linewidth=0
     )
     ratio, error = above / below, errors[1] / below
-    points = (ratio, error, Histogram(above, errors[1], marker="s"))
-    ratio_points(panel, reference.energy[first], [points], errors[0] / below, size=4)
-
-
-def _numbers(observable):
-    """The distances for a legend, each with its floor."""
-    undefined = observable.undefined[1]
-    left_out = [f"{undefined} empty showers left out"] if undefined else []
-    return distance_notes(observable, DISTANCES) + left_out
+    points = (ratio, error, DrawnHistogram(above, errors[1], marker="s"))
+    ratios.ratio_points(panel, reference.energy[first], [points], errors[0] / below, size=4)
 
 
 def _along(observable):
@@ -189,7 +175,7 @@ def _along(observable):
     if not observable.is_profile:
         return observable.label
     axis = observable.name.rpartition("_")[2]
-    return "depth z" if "longitudinal" in observable.label else SYMBOLS.get(axis, axis)
+    return "depth z" if "longitudinal" in observable.label else symbol(axis)
 
 
 def _subject(report):
@@ -197,8 +183,8 @@ def _subject(report):
     parts = [report.space.name]
     if report.details.energies is not None:
         low, high = report.details.energies[0]
-        parts.append(f"{low:.3g}–{high:.3g} GeV" if high > low else f"{low:.3g} GeV")
-    (first, second), (a, b) = report.names, report.events
-    parts.append(f"N = {a:,} {first}, {b:,} {second}")
+        highest = value_text("energy", high, 3)
+        parts.append(f"{low:.3g}–{highest}" if high > low else highest)
+    parts.append(f"N = {ratios.event_numbers(report)}")
     parts.append(f"hits > {report.details.threshold:g} {report.space.unit}".rstrip())
     return ", ".join(parts)

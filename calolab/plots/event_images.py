@@ -12,9 +12,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
-from calolab.labels import SYMBOLS, UNITS
+from calolab.labels import symbol, value_text
 from calolab.plots import ratios, scales
-from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, SERIES, add_label, hep, new_figure
+from calolab.plots.style import DIFFERENCE_MAP, GENERATED, REFERENCE, SERIES, add_label, hep, new_figure, ticks_outside
 from calolab.samples import Sample
 from calolab.spaces import with_unit
 
@@ -54,7 +54,7 @@ def gallery(
     largest = _largest(list(samples), tops)
     filled = [sample.values[chosen][sample.values[chosen] > 0].min(initial=largest) for sample in samples.values()]
     faintest = max(float(min(filled)), scales.FAINTEST * largest)
-    # The scale ends just below the faintest pixel, which is so visible against the black of empty ones.
+    # The scale begins just below the faintest pixel, so that it is visible against the black of empty pixels.
     lowest = faintest * (faintest / largest) ** 0.2 if faintest < largest else scales.FAINTEST * largest
     rows, columns = len(samples), len(chosen)
     figure = new_figure(1.1 + 2.75 * columns + 1.1, 3.5 * rows + 0.95)
@@ -119,8 +119,7 @@ def averages(reference: Sample, generated: Sample) -> Figure:
     # Linear up to 3 standard deviations, the range of chance, and logarithmic beyond.
     most = max(5.0, float(np.abs(known).max(initial=0)))
     norm = SymLogNorm(3, vmin=-most, vmax=most, base=10) if most > 10 else Normalize(-most, most)
-    image = panels[2].pcolormesh(*space.layers[0].edges, pull.T, norm=norm, cmap=DIFFERENCE_MAP)
-    _frame(panels[2], space)
+    image = draw_difference(panels[2], pull, space, norm)
     panels[2].set_title(f"generated − real: rms {size:.3g} σ", loc="left")
     figure.colorbar(image, ax=panels[2], pad=0.015, label="difference / statistical uncertainty")
     for panel in panels:
@@ -143,18 +142,24 @@ def pixel_spectrum(spectra, notes: Sequence[str] = ()) -> Figure:
     names = list(spectra.histograms)
     lines = [*notes, *(f"{name}: {100 * spectra.empty[name]:.3g} % of pixels empty" for name in names)]
     drawn = [
-        ratios.Histogram(found.contents, found.errors, colour=colour, beyond=found.beyond, name=name)
+        ratios.drawn(found, colour=colour, name=name)
         for (name, found), colour in zip(spectra.histograms.items(), SERIES)
     ]
     handles = [*ratios.reference_handles("real", "statistical uncertainty"), *_handles(names[1:])]
     events = ", ".join(f"{number:,} {name}" for name, number in spectra.events.items())
     subject, space = f"{spectra.space.name}, N = {events}", spectra.space
     figure, cells = ratios.ratio_grid(1, 1, subject, width=8.0, height=5.4, legend=handles)
-    upper, lower = ratios.stacked(figure, cells[0], "ratio to real")
-    edges = spectra.histograms[names[0]].edges
-    ratios.draw(upper, lower, edges, drawn[0], drawn[1:], notes=lines, logarithmic=(True, True))
-    upper.set_ylabel("pixels per event and bin")
-    lower.set_xlabel(with_unit(f"{space.quantity} per pixel", space.unit))
+    ratios.draw_pair(
+        figure,
+        cells[0],
+        spectra.histograms[names[0]].edges,
+        drawn[0],
+        drawn[1:],
+        labels=(with_unit(f"{space.quantity} per pixel", space.unit), "pixels per event and bin"),
+        ratio="ratio to real",
+        notes=lines,
+        logarithmic=(True, True),
+    )
     return figure
 
 
@@ -173,6 +178,20 @@ def draw(panel: Axes, values: np.ndarray, space, largest: float, log: bool = Tru
     """
     norm = scales.colour_norm(largest if largest > 0 else 1.0, log, low=lowest)
     image = scales.draw_cells(panel, space.layers[0].edges, values, norm, space.unit)
+    _frame(panel, space)
+    return image
+
+
+def draw_difference(panel: Axes, values: np.ndarray, space, norm: Normalize):
+    """Draw the difference of two images into a panel; returns the image for a colour bar.
+
+    Args:
+        panel: where.
+        values: shape `space.shape`, axes eta and phi; NaN are left white.
+        space: the images' space.
+        norm: colour scale of matplotlib, with zero in the middle.
+    """
+    image = panel.pcolormesh(*space.layers[0].edges, values.T, norm=norm, cmap=DIFFERENCE_MAP)
     _frame(panel, space)
     return image
 
@@ -200,8 +219,7 @@ def _frame(panel, space):
     eta, phi = space.layers[0].edges
     panel.set(xlim=(eta[0], eta[-1]), ylim=(phi[0], phi[-1]))
     panel.set_aspect("equal")
-    panel.tick_params(which="both", top=False, right=False, direction="out")
-    panel.minorticks_off()
+    ticks_outside(panel)
     if np.allclose((phi[0], phi[-1]), (-np.pi, np.pi)):
         panel.yaxis.set_major_locator(FixedLocator([-np.pi, -np.pi / 2, 0, np.pi / 2, np.pi]))
         texts = {-2: "−π", -1: "−π/2", 0: "0", 1: "π/2", 2: "π"}
@@ -217,12 +235,11 @@ def _labels(sample, chosen):
     """Labels in words where all chosen events have the same value, and the symbols of labels that vary."""
     fixed, varying = [], {}
     for name in TITLED:
-        text = SYMBOLS[name]
         column = sample.labels[name][chosen] if name in sample.labels else ()
         if len(column) and np.all(column == column[0]):
-            fixed.append(f"{text} = {column[0]:.4g} {UNITS.get(name, '')}".strip())
+            fixed.append(f"{symbol(name)} = {value_text(name, column[0])}")
         elif len(column):
-            varying[name] = text
+            varying[name] = symbol(name)
     return fixed, varying
 
 

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from calolab.plots import event_images, ratios, scales
-from calolab.plots.ratios import Histogram, number
+from calolab.plots.ratios import DrawnHistogram, number
 from calolab.plots.style import GENERATED, REFERENCE, SERIES, hep
 from calolab.spaces import Space, with_unit
 
@@ -72,19 +72,24 @@ def show(
         bar = figure.colorbar(drawn, cax=panel.inset_axes((1.03, 0, 0.05, 1)), extend=ends)
         bar.set_label(with_unit(f"{space.quantity} per pixel", space.unit))
     for cell, variable in zip(cells[len(images) :], variables):
-        upper, lower = ratios.stacked(figure, cell, ratios.ratio_label(list(names.values())))
-        edges = np.asarray(variable["edges"])
         looks = {"reference": {}, "generated": {}, "alone": {"colour": SERIES[2], "line": "--", "marker": "s"}}
         histograms = {}
         for role in (role for role in looks if role in variable):
             found = variable[role]
             look = {**looks[role], "beyond": tuple(found["beyond"]), "name": names[role]}
-            histograms[role] = Histogram(np.asarray(found["contents"]), np.asarray(found["errors"]), **look)
+            histograms[role] = DrawnHistogram(np.asarray(found["contents"]), np.asarray(found["errors"]), **look)
         reference = histograms.pop("reference")
         notes = [f"KS {number(variable['ks'])} (floor {number(variable['floor'])})"] if "ks" in variable else []
-        ratios.draw(upper, lower, edges, reference, list(histograms.values()), notes=notes)
-        upper.set_ylabel(f"fraction of {variable['per']}")
-        lower.set_xlabel(with_unit(variable["label"], variable["unit"]))
+        _, lower = ratios.draw_pair(
+            figure,
+            cell,
+            np.asarray(variable["edges"]),
+            reference,
+            list(histograms.values()),
+            labels=(with_unit(variable["label"], variable["unit"]), f"fraction of {variable['per']}"),
+            ratio=ratios.ratio_label(list(names.values())),
+            notes=notes,
+        )
         if variable["name"] == "multiplicity":
             lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     return figure

@@ -10,13 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from calolab.plots import event_images, scales
-from calolab.plots.ratios import DISTANCES, both, distance_notes, draw, ratio_grid, ratio_label, stacked
-from calolab.plots.style import DIFFERENCE_MAP, SERIES, add_label, hep, new_figure
+from calolab.plots import event_images, ratios, scales
+from calolab.plots.scales import FAINTEST
+from calolab.plots.style import SERIES, add_label, hep, new_figure
 from calolab.spaces import Space, with_unit
 
-# Means below this fraction of the largest are black; differences below ten times that are drawn on a linear scale.
-FAINTEST = 1e-4
+# Up to this fraction of its end the scale of differences is linear.
+LINEAR = 10 * FAINTEST
 PANELS = ("mass", "pt", "tau_21", "pixels")
 
 
@@ -47,22 +47,17 @@ def means(rows: Mapping[str, Mapping[str, np.ndarray]], space: Space) -> Figure:
         (first, second), images = pair, list(pair.values())
         largest = scales.top(*(float(np.max(mean)) for mean in images))
         for panel, title, mean in zip(line, pair, images):
-            image = event_images.draw(panel, mean, space, largest, lowest=FAINTEST * largest)
+            image = event_images.draw(panel, mean, space, largest)
             panel.set_title(_title(name, title), loc="left")
             figure.colorbar(image, ax=panel, pad=0.015, label=what)
         difference = images[1] - images[0]
         most = float(np.abs(difference).max()) or 1.0
-        norm = SymLogNorm(10 * FAINTEST * most, vmin=-most, vmax=most, base=10)
-        image = line[2].pcolormesh(*space.layers[0].edges, difference.T, norm=norm, cmap=DIFFERENCE_MAP)
-        line[2].set(xlim=line[0].get_xlim(), ylim=line[0].get_ylim(), aspect="equal")
-        line[2].tick_params(which="both", top=False, right=False, direction="out")
-        line[2].minorticks_off()
+        norm = SymLogNorm(LINEAR * most, vmin=-most, vmax=most, base=10)
+        image = event_images.draw_difference(line[2], difference, space, norm)
         line[2].set_title(_title(name, f"{second} − {first}"), loc="left")
+        bar = figure.colorbar(image, ax=line[2], pad=0.015, label=with_unit("difference", space.unit))
         # Powers of ten that are not too close to zero.
-        powers = 10.0 ** np.arange(np.ceil(np.log10(20 * FAINTEST * most)), np.floor(np.log10(most)) + 1)
-        ticks = [*-powers[::-1], 0, *powers]
-        bar = figure.colorbar(image, ax=line[2], pad=0.015, label=with_unit("difference", space.unit), ticks=ticks)
-        bar.ax.set_yticklabels([f"{tick:g}".replace("-", "−") for tick in ticks])
+        bar.set_ticks(**scales.signed_ticks(2 * LINEAR * most, most))
         for panel in line:
             panel.set(xlabel=space.axis_label("eta"), ylabel=space.axis_label("phi"))
             for axis in (panel.xaxis, panel.yaxis):
@@ -81,24 +76,27 @@ def comparison(report) -> Figure:
     Returns:
         The figure. Grey is the reference with its statistical band; under- and overflow are in the outermost bins.
     """
-    first, second = report.names
     parts = report.parts or {"all": report}
-    events = [(name, *part.events) for name, part in parts.items()]
-    numbers = "; ".join(f"{name}: {a:,} {first}, {b:,} {second}" for name, a, b in events)
+    numbers = "; ".join(f"{name}: {ratios.event_numbers(part)}" for name, part in parts.items())
     subject = f"{report.space.name}, {numbers}"
-    figure, cells = ratio_grid(len(parts), len(PANELS), subject, width=4.7, names=report.names)
+    figure, cells = ratios.ratio_grid(len(parts), len(PANELS), subject, width=4.7, names=report.names)
     for position, cell in enumerate(cells):
         row, column = divmod(position, len(PANELS))
         name = list(parts)[row]
         observable = parts[name][PANELS[column]]
-        upper, lower = stacked(figure, cell, ratio_label(report.names))
-        reference, generated = both(observable, report.names)
-        notes = [name, *_numbers(observable)]
-        logarithmic = (observable.logarithmic,) * 2
-        draw(upper, lower, observable.edges, reference, [generated], notes=notes, logarithmic=logarithmic)
-        upper.set_ylabel(observable.height or "fraction of images")
+        reference, generated = ratios.both(observable, report.names)
         label = "pt per pixel" if observable.is_profile else observable.label
-        lower.set_xlabel(with_unit(label, observable.unit))
+        ratios.draw_pair(
+            figure,
+            cell,
+            observable.edges,
+            reference,
+            [generated],
+            labels=(with_unit(label, observable.unit), observable.height or "fraction of images"),
+            ratio=ratios.ratio_label(report.names),
+            notes=[name, *ratios.distance_notes(observable, events="images")],
+            logarithmic=(observable.logarithmic,) * 2,
+        )
     return figure
 
 
@@ -137,10 +135,3 @@ def distributions(variables: Mapping[str, Mapping[str, object]]) -> Figure:
 
 def _title(row: str, title: str) -> str:
     return f"{row}: {title}" if row else title
-
-
-def _numbers(observable):
-    """The distances for a panel's corner, each with its floor."""
-    undefined = observable.undefined[1]
-    left_out = [f"{undefined} empty images left out"] if undefined else []
-    return distance_notes(observable, DISTANCES) + left_out

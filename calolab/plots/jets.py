@@ -11,7 +11,6 @@ from matplotlib.ticker import MaxNLocator
 
 from calolab.names import check_name
 from calolab.plots import ratios
-from calolab.plots.ratios import Histogram
 from calolab.plots.style import GENERATED, REFERENCE, SERIES, add_label, hep, new_figure
 from calolab.spaces import with_unit
 
@@ -36,13 +35,10 @@ def comparison(report, names: Sequence[str] | None = None) -> Figure:
         ValueError: for a variable that the report lacks.
     """
     names = [name for name in MAIN if name in report.observables] if names is None else list(names)
-    chosen = [report[name] for name in names]
-    columns = min(3, len(chosen))
-    figure, cells = ratios.ratio_grid(-(-len(chosen) // columns), columns, _subject(report), names=report.names)
+    figure, chosen = ratios.observable_grid(report, names, _subject(report))
     label = ratios.ratio_label(report.names)
-    for variable, cell in zip(chosen, cells):
-        pair = ratios.both(variable, report.names)
-        _panel(figure, cell, variable, variable.edges, pair[0], pair[1:], _notes(variable), label)
+    for variable, cell in chosen:
+        _panel(figure, cell, variable, ratios.both(variable, report.names), _notes(variable), label)
     return figure
 
 
@@ -69,12 +65,11 @@ def pileup(report, alone: Mapping[str, object] | None = None, mu: float | None =
     variables = report.observables
     figure, cells = ratios.ratio_grid(1, len(variables), _subject(report), width=5.4, height=5.0, legend=handles)
     for (name, variable), cell in zip(variables.items(), cells):
-        reference, *others = ratios.both(variable, ("reference", "generated"))
+        histograms = ratios.both(variable, ("reference", "generated"))
         if alone:
-            found = alone[name]
             look = {"colour": ALONE, "line": "--", "marker": "s", "name": "without pile-up"}
-            others.append(Histogram(found.contents, found.errors, beyond=found.beyond, **look))
-        _panel(figure, cell, variable, variable.edges, reference, others, _notes(variable), "ratio to real")
+            histograms.append(ratios.drawn(alone[name], **look))
+        _panel(figure, cell, variable, histograms, _notes(variable), "ratio to real")
     return figure
 
 
@@ -105,10 +100,9 @@ def masses(reports: Mapping[str, object], held_out: Collection[str] = ()) -> Fig
         tops = []
         for column, (point, report) in enumerate(reports.items()):
             variable = report[name]
-            reference, generated = ratios.both(variable, ("reference", "generated"))
+            histograms = ratios.both(variable, ("reference", "generated"))
             cell = cells[row * len(reports) + column]
-            notes = _notes(variable, ("ks",))
-            upper = _panel(figure, cell, variable, variable.edges, reference, [generated], notes)
+            upper = _panel(figure, cell, variable, histograms, _notes(variable, ("ks",)))
             tops.append(upper)
             if row == 0:
                 _name_point(upper, point, report, point in held_out)
@@ -182,12 +176,13 @@ def selection(
     return figure
 
 
-def _panel(figure, cell, variable, edges, reference, others, notes, label="gen. / ref."):
-    upper, lower = ratios.stacked(figure, cell, label)
-    ratios.draw(upper, lower, edges, reference, others, notes=notes)
+def _panel(figure, cell, variable, histograms, notes, ratio="gen. / ref."):
+    """Draw the histograms of a variable, the reference first, over their ratios; returns the upper panel."""
     per = "jets" if variable.name.startswith("jet_") else "events"
-    upper.set_ylabel(f"fraction of {per}")
-    lower.set_xlabel(with_unit(variable.label, variable.unit))
+    labels = with_unit(variable.label, variable.unit), f"fraction of {per}"
+    upper, lower = ratios.draw_pair(
+        figure, cell, variable.edges, histograms[0], histograms[1:], labels=labels, ratio=ratio, notes=notes
+    )
     if variable.name == "multiplicity":
         lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         lower.xaxis.set_minor_locator(MaxNLocator(1))
@@ -214,5 +209,4 @@ def _spelt(name):
 
 def _subject(report):
     """What all panels have in common."""
-    (first, second), (a, b) = report.names, report.events
-    return f"jets, {report.details.clustering}, N = {a:,} {first}, {b:,} {second} events"
+    return f"jets, {report.details.clustering}, N = {ratios.event_numbers(report)} events"

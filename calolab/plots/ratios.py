@@ -13,6 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
+from calolab.names import check_name
 from calolab.plots import scales
 from calolab.plots.style import GENERATED, REFERENCE, REFERENCE_FILL, add_label, new_figure
 
@@ -23,7 +24,7 @@ DISTANCES = {"ks": "KS", "w1": "W₁/σ", "separation": "S"}
 
 
 @dataclass(frozen=True, eq=False)
-class Histogram:
+class DrawnHistogram:
     """Contents of bins and how they are drawn.
 
     Args:
@@ -42,17 +43,47 @@ class Histogram:
     name: str = "generated"
 
 
-def both(observable, names: Sequence[str]) -> list[Histogram]:
+def drawn(found, **look) -> DrawnHistogram:
+    """A histogram and how it is drawn.
+
+    Args:
+        found: a `validation.binning.Histogram`, or what has its `contents`, `errors` and `beyond`.
+        **look: further fields of `DrawnHistogram`.
+    """
+    return DrawnHistogram(found.contents, found.errors, beyond=found.beyond, **look)
+
+
+def both(observable, names: Sequence[str]) -> list[DrawnHistogram]:
     """The histograms of an observable's two samples, of the reference first, under their names.
 
     Args:
         observable: a `validation.Observable`, or what has its attributes.
         names: of the two samples.
     """
-    return [
-        Histogram(*observable.histogram(which), beyond=observable.beyond(which), name=name)
-        for which, name in zip(("reference", "generated"), names)
-    ]
+    return [drawn(observable.histogram(which), name=name) for which, name in zip(("reference", "generated"), names)]
+
+
+def observable_grid(report, names: Sequence[str], subject: str) -> tuple[Figure, list[tuple]]:
+    """A figure for observables of a report, in up to three columns.
+
+    Args:
+        report: a `validation.Report`, or what has its `observables` and `names`.
+        names: of the observables, in order.
+        subject: what belongs to all panels.
+
+    Returns:
+        The figure, and each observable with its cell, which `draw_pair` takes.
+
+    Raises:
+        ValueError: without a name, or for an observable that the report lacks.
+    """
+    if not len(names):
+        raise ValueError(f"Expected at least one observable to draw, received none of {', '.join(report.observables)}.")
+    for name in names:
+        check_name("observable", name, report.observables)
+    columns = min(3, len(names))
+    figure, cells = ratio_grid(-(-len(names) // columns), columns, subject, names=report.names)
+    return figure, list(zip((report.observables[name] for name in names), cells))
 
 
 def ratio_grid(
@@ -148,26 +179,37 @@ def stacked(figure: Figure, cell, label: str = "gen. / ref.") -> tuple[Axes, Axe
     return upper, lower
 
 
-def draw(
-    upper: Axes,
-    lower: Axes,
+def draw_pair(
+    figure: Figure,
+    cell,
     edges: np.ndarray,
-    reference: Histogram,
-    others: Sequence[Histogram],
+    reference: DrawnHistogram,
+    others: Sequence[DrawnHistogram],
     *,
+    labels: tuple[str, str],
+    ratio: str = "gen. / ref.",
     notes: Sequence[str] = (),
     logarithmic: tuple[bool, bool] = (False, False),
-) -> None:
-    """Draw contents above and their ratios to the reference below.
+) -> tuple[Axes, Axes]:
+    """Draw histograms into an upper panel and their ratios to the reference into a lower one.
 
     Args:
-        upper, lower: a pair of panels from `stacked`.
+        figure: the figure.
+        cell: cell of `ratio_grid`.
         edges: of the bins, shape `(bins + 1,)`.
         reference: grey, with its statistical band.
         others: as steps, with error bars in the ratio.
+        labels: of the horizontal axis and of the upper panel's vertical axis.
+        ratio: label of the lower panel's vertical axis.
         notes: lines for the upper right corner.
-        logarithmic: whether the horizontal and the vertical axis are.
+        logarithmic: whether the horizontal and the upper vertical axis are.
+
+    Returns:
+        The upper and the lower panel.
     """
+    upper, lower = stacked(figure, cell, ratio)
+    lower.set_xlabel(labels[0])
+    upper.set_ylabel(labels[1])
     upper.stairs(reference.contents, edges, fill=True, color=REFERENCE_FILL)
     upper.stairs(reference.contents, edges, color=REFERENCE, linewidth=1.4)
     band(upper, edges, reference.contents, reference.errors, color=REFERENCE, alpha=0.35)
@@ -184,16 +226,17 @@ def draw(
             loc="upper right", handlelength=0, handletextpad=0, fontsize=10.5, borderaxespad=0.4,
         )  # fmt: skip
 
-    ratios = []
+    quotients = []
     with np.errstate(divide="ignore", invalid="ignore"):
         shown = reference.contents > 0
         uncertain = np.where(shown, reference.errors / reference.contents, np.nan)
         for other in others:
-            ratio = np.where(shown, other.contents / reference.contents, np.nan)
+            quotient = np.where(shown, other.contents / reference.contents, np.nan)
             error = np.where(shown & (other.contents > 0), other.errors / reference.contents, np.nan)
-            ratios.append((ratio, error, other))
+            quotients.append((quotient, error, other))
     band(lower, edges, np.where(shown, 1.0, np.nan), uncertain, color=REFERENCE, alpha=0.3)
-    ratio_points(lower, centres, ratios, uncertain, size=2.8)
+    ratio_points(lower, centres, quotients, uncertain, size=2.8)
+    return upper, lower
 
 
 def ratio_points(panel: Axes, positions, ratios: Sequence[tuple], uncertain, size: float) -> None:
@@ -241,13 +284,16 @@ def number(value: float) -> str:
     return f"{value:.3f}" if value >= 0.01 or value == 0 else f"{value:.1e}".replace("e-0", "e-")
 
 
-def distance_notes(observable, words: Mapping[str, str], spread: bool = False) -> list[str]:
-    """The distances of an observable for a panel's corner, each with its floor.
+def distance_notes(
+    observable, words: Mapping[str, str] = DISTANCES, *, spread: bool = False, events: str = "events"
+) -> list[str]:
+    """The distances of an observable for a panel's corner, each with its floor, and the number of events left out.
 
     Args:
-        observable: a `validation.Observable`, or what has its `distances`.
+        observable: a `validation.Observable`, or what has its `distances` and `undefined`.
         words: how the distances are written, by name; those that the observable lacks are left out.
         spread: whether the floor's standard deviation is written, too.
+        events: what the events are called, in the plural.
     """
     lines = []
     for name, text in words.items():
@@ -255,7 +301,13 @@ def distance_notes(observable, words: Mapping[str, str], spread: bool = False) -
             one = observable.distances[name]
             floor = f"{number(one.floor)} ± {one.floor_spread:.1g}" if spread else number(one.floor)
             lines.append(f"{text} {number(one.value)} (floor {floor})")
-    return lines
+    left_out = observable.undefined[1]
+    return [*lines, f"{left_out} empty {events} left out"] if left_out else lines
+
+
+def event_numbers(report) -> str:
+    """The numbers of events of a report's two samples, e.g. `200 Geant4, 180 GAN`."""
+    return ", ".join(f"{number:,} {name}" for number, name in zip(report.events, report.names))
 
 
 def _scale(panel, edges, reference, others, logarithmic, lines):

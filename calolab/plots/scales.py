@@ -10,7 +10,7 @@ from matplotlib import patheffects
 from matplotlib.axes import Axes
 from matplotlib.colors import AsinhNorm, Colormap, ListedColormap, LogNorm, Normalize
 
-from calolab.plots.style import DIFFERENCE_MAP, ENERGY_MAP
+from calolab.plots.style import DIFFERENCE_MAP, ENERGY_MAP, ticks_outside
 
 # A generated sample extends the scale of its reference to at most this multiple.
 REACH = 2.0
@@ -79,8 +79,7 @@ def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize,
         if np.any(cells < 0):
             panel.pcolormesh(*edges, np.ma.masked_greater_equal(cells, 0).T, cmap=ListedColormap([UNDER]))
     image = panel.pcolormesh(*edges, shown.T, norm=norm, cmap=colour_map(signed))
-    panel.tick_params(which="both", top=False, right=False, direction="out")
-    panel.minorticks_off()
+    ticks_outside(panel)
     lines = beyond(cells, norm.vmax, unit, signed)
     if lines:
         colour, edge = ("black", "white") if signed else ("white", "black")
@@ -125,13 +124,22 @@ def extended(cells: Sequence[np.ndarray], norm: Normalize, signed: bool) -> str:
     return {(False, False): "neither", (True, False): "min", (False, True): "max", (True, True): "both"}[ends]
 
 
+def signed_ticks(low: float, high: float) -> dict[str, list]:
+    """Zero and the powers of ten from `low` to `high` on either side, as the `ticks` and `labels` of a colour bar.
+
+    Args:
+        low, high: positive values.
+    """
+    powers = 10.0 ** np.arange(np.ceil(np.log10(low)), np.floor(np.log10(high)) + 1)
+    ticks = [*-powers[::-1], 0, *powers]
+    return {"ticks": ticks, "labels": [f"{tick:g}".replace("-", "−") for tick in ticks]}
+
+
 def mark_zero(bar) -> None:
     """Mark zero on the colour bar of a signed quantity, and label it with few numbers on either side."""
     high = bar.norm.vmax
     if isinstance(bar.norm, AsinhNorm):
-        powers = 10.0 ** np.arange(np.ceil(np.log10(LINEAR * high)), np.floor(np.log10(high)) + 1)
-        ticks = [*-powers[::-1], 0, *powers]
-        bar.set_ticks(ticks, labels=[f"{tick:g}".replace("-", "−") for tick in ticks])
+        bar.set_ticks(**signed_ticks(LINEAR * high, high))
     bar.ax.minorticks_off()
     bar.ax.axhline(0, color="black", linewidth=1.4)
 

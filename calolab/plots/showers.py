@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from calolab.plots import scales
 from calolab.plots.slices import draw, plane
-from calolab.plots.style import DIFFERENCE_MAP, REFERENCE_FILL, SERIES, add_label, hep, new_figure
+from calolab.plots.style import DIFFERENCE_MAP, REFERENCE_FILL, SERIES, add_label, hep, new_figure, ticks_outside
 from calolab.samples import Sample
 from calolab.spaces import with_unit
 
@@ -96,8 +96,7 @@ def _ratios(figure, panels, planes, space, names):
         ratio[known & (ratio <= 0)] = 1e-9
         panel.set_facecolor(REFERENCE_FILL)
         image = panel.pcolormesh(*edges, ratio.T, norm=LogNorm(1 / 3, 3, clip=True), cmap=DIFFERENCE_MAP)
-        panel.tick_params(which="both", top=False, right=False, direction="out")
-        panel.minorticks_off()
+        ticks_outside(panel)
         bar = figure.colorbar(image, ax=panel, pad=0.015, label=f"{names[1]} / {names[0]}", ticks=[1 / 3, 0.5, 1, 2, 3])
         bar.ax.set_yticklabels(["1/3", "1/2", "1", "2", "3"])
         bar.ax.minorticks_off()

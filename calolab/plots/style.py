@@ -126,6 +126,12 @@ def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
     return ShownFigure(figsize=(width, height), layout="constrained" if arranged else None, facecolor="white")
 
 
+def ticks_outside(panel: Axes) -> None:
+    """Major ticks only, outside of the left and the lower border: for panels that are filled with cells."""
+    panel.tick_params(which="both", top=False, right=False, direction="out")
+    panel.minorticks_off()
+
+
 def add_label(where: Figure | Axes, right: str = "", supplement: str = "simulation") -> None:
     """Write "calolab simulation" above a figure or one panel, at the place of an experiment's name.
 

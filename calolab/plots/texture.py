@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator
 
-from calolab.labels import UNITS
-from calolab.plots.ratios import Histogram, ratio_label, ratio_points, stacked
+from calolab.labels import value_text
+from calolab.plots.ratios import DrawnHistogram, event_numbers, ratio_label, ratio_points, stacked
 from calolab.plots.style import ENERGY_MAP, GENERATED, REFERENCE, REFERENCE_FILL, add_label, hep, new_figure
 from calolab.samples import Sample
 from calolab.spaces import with_unit
@@ -54,8 +54,7 @@ def comparison(report) -> Figure:
     words = [f"{name} ± standard error" for name in report.names]
     place = (left, 1 - 0.78 / height)
     figure.legend(handles, words, loc="lower left", bbox_to_anchor=place, ncols=2, borderpad=0, borderaxespad=0)
-    (first, second), (a, b) = report.names, report.events
-    add_label(figure, f"{report.space.name}, N = {a:,} {first}, {b:,} {second} maps")
+    add_label(figure, f"{report.space.name}, N = {event_numbers(report)} maps")
     return figure
 
 
@@ -91,8 +90,8 @@ def gallery(samples: Mapping[str, Sample], events: int | Sequence[int] = 4, labe
             )
             panel.tick_params(which="both", color="white")
             if label is not None and label in sample.labels:
-                unit = f" {UNITS[label]}" if UNITS.get(label) else ""
-                panel.set_title(f"{label.replace('_', ' ')} {sample.labels[label][event]:.3g}{unit}", fontsize=11)
+                text = value_text(label, sample.labels[label][event], 3)
+                panel.set_title(f"{label.replace('_', ' ')} {text}", fontsize=11)
         line[0].set_ylabel(f"{name}\n{space.axis_label(space.axes[0])}")
     for panel in panels[-1]:
         panel.set_xlabel(space.axis_label(space.axes[1]))
@@ -118,7 +117,7 @@ def _with_ratio(figure, cell, curve, label):
             for values in (generated, curve.generated_error, curve.reference_error)
         )
     lower.fill_between(curve.positions, 1 - uncertain, 1 + uncertain, color=REFERENCE_FILL, linewidth=0)
-    look = Histogram(generated, curve.generated_error)
+    look = DrawnHistogram(generated, curve.generated_error)
     ratio_points(lower, curve.positions, [(ratio, error, look)], uncertain, size=2.8)
     lower.set_xlabel(curve.axis)
     if curve.name == "power_spectrum":

@@ -126,11 +126,11 @@ def draw_losses(
     log: bool = True,
     step: str = "training step",
 ) -> None:
-    """Draw the losses into a panel; arguments as of `show`.
+    """Draw the losses into a panel.
 
     Args:
         panel: the panel.
-        curve, names, shown, status, log, step: as for `show`.
+        curve, names, shown, status, log, step: see `show`.
     """
     panel.set(xlabel=step, ylabel="loss")
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -161,11 +161,11 @@ def draw_scores(
     floor: Sequence[float] = (),
     best: int | None = None,
 ) -> None:
-    """Draw a score against the epoch with its floor, and mark the best epoch; arguments as of `show`.
+    """Draw a score against the epoch with its floor, and mark the best epoch.
 
     Args:
         panel: the panel.
-        name, epochs, values, floor, best: as for `show`.
+        name, epochs, values, floor, best: see `show`.
     """
     text = name.replace("_", " ")
     panel.plot(epochs, values, color=GENERATED, marker="o", markersize=4, label=text)

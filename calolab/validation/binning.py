@@ -16,12 +16,12 @@ STEPS = (1, 2, 2.5, 4, 5, 10)
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """A histogram of one number per entry.
+    """A histogram of one number per entry, or the mean of one profile per event.
 
     Args:
         edges: shape `(bins + 1,)`.
         contents, errors: fractions of the entries and their statistical errors sqrt(n)/N, shape `(bins,)`; entries
-            outside of the edges are in the outermost bins.
+            outside of the edges are in the outermost bins. Of profiles the means over events and their standard errors.
         beyond: fractions of the entries below the first and above the last edge.
         entries: their number, 0 where it is not known.
     """

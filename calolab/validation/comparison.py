@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from calolab.jets import Jets, cluster, signal_regions
+from calolab.labels import range_text
 from calolab.particles import Particles
 from calolab.samples import Sample, side_names
 from calolab.validation.distances import CAP, kolmogorov_smirnov
@@ -52,7 +53,7 @@ def compare(
     Warns:
         UserWarning: if the incident energies of the two samples differ.
     """
-    _check_pair("compare", reference, generated, 2, "events", repetitions)
+    _check_pair("compare", "events", reference, generated, repetitions)
     if ("energy" in reference.labels) != ("energy" in generated.labels):
         raise ValueError(
             f"compare expects the label 'energy' in both samples or in none, received {sorted(reference.labels)} and "
@@ -194,7 +195,7 @@ def compare_jet_images(
         ValueError: if the spaces differ or are no jet images, classes differ, a class has fewer than two images in a
             sample, or the reference is empty.
     """
-    _check_pair("compare_jet_images", reference, generated, 0, "images", repetitions)
+    _check_pair("compare_jet_images", "images", reference, generated, repetitions)
     names, floors = side_names(reference, generated, names), Resampled(repetitions, seed)
     notes, parts = [], {}
     for name, *pair in jet_images.pairs_of_classes(reference, generated):
@@ -258,7 +259,7 @@ def compare_maps(
         ValueError: if the spaces differ or are no images in degrees, a sample has fewer than two maps, or the reference
             is constant.
     """
-    _check_pair("compare_maps", reference, generated, 2, "maps", repetitions)
+    _check_pair("compare_maps", "maps", reference, generated, repetitions)
     check_image(reference.space)
     usual = maps.default_thresholds(reference)
     labelled = ["redshift" in sample.labels for sample in (reference, generated)]
@@ -278,14 +279,14 @@ def compare_maps(
     )
 
 
-def _check_pair(function, reference, generated, fewest, noun, repetitions):
+def _check_pair(function, events, reference, generated, repetitions):
     if reference.space != generated.space:
         raise ValueError(
             f"{function} expects both samples in one space, received {reference.space!r} and {generated.space!r}."
         )
-    if min(len(reference), len(generated)) < fewest:
+    if min(len(reference), len(generated)) < 2:
         raise ValueError(
-            f"{function} expects two or more {noun} in each sample, received {len(reference)} and {len(generated)}."
+            f"{function} expects two or more {events} in each sample, received {len(reference)} and {len(generated)}."
         )
     if repetitions < 1:
         raise ValueError(f"{function} expects at least one repetition for the floors, received {repetitions}.")
@@ -297,9 +298,9 @@ def _differing_energies(reference, generated):
     if p > 1e-3:
         return []
     note = (
-        f"Incident energies differ: reference {reference.min():.4g} to {reference.max():.4g} GeV, mean "
-        f"{reference.mean():.4g}; generated {generated.min():.4g} to {generated.max():.4g} GeV, mean "
-        f"{generated.mean():.4g}. Every observable that depends on the energy differs for that reason alone."
+        f"Incident energies differ: reference {range_text('energy', reference)}, mean {reference.mean():.4g}; "
+        f"generated {range_text('energy', generated)}, mean {generated.mean():.4g}. Every observable that depends on "
+        "the energy differs for that reason alone."
     )
     warnings.warn(note, UserWarning, stacklevel=3)
     return [note]

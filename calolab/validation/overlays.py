@@ -28,10 +28,17 @@ def share_binning(
     Args:
         reports: what `compare_jets` returns at each mass point, by name.
         names: of the variables; the others are left out.
+
+    Raises:
+        ValueError: without a report, or for a variable that one lacks.
     """
+    if not reports:
+        raise ValueError("share_binning expects the report of at least one mass point, received none.")
     rebinned = {key: {} for key in reports}
     for name in names:
-        found = {key: report[name] for key, report in reports.items()}
+        for report in reports.values():
+            check_name("observable", name, report.observables)
+        found = {key: report.observables[name] for key, report in reports.items()}
         edges = shared_edges(name, *zip(*((one.reference, one.generated) for one in found.values())))
         for key, one in found.items():
             rebinned[key][name] = replace(one, edges=edges)

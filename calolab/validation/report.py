@@ -184,11 +184,11 @@ class Report:
                 "events": self.events,
                 "names": self.names,
                 "notes": self.notes,
-                "floors": self.floors.to_dict(),
-                "observables": {name: one.to_dict() for name, one in self.observables.items()},
-                "totals": {name: one.to_dict() for name, one in self.totals.items()},
-                "parts": {name: one.to_dict() for name, one in self.parts.items()},
-                "details": None if self.details is None else dict(vars(self.details)),
+                "floors": self.floors,
+                "observables": self.observables,
+                "totals": self.totals,
+                "parts": self.parts,
+                "details": None if self.details is None else vars(self.details),
             }
         )
 
@@ -204,13 +204,13 @@ class Report:
 
 
 def _plain(content):
-    """The same content in what JSON can hold: no arrays, no records, no not-a-number and no infinity."""
+    """The same content as JSON can hold it: dictionaries for records, lists for arrays, None for NaN and infinity."""
     if isinstance(content, Mapping):
         return {name: _plain(value) for name, value in content.items()}
     if isinstance(content, list | tuple):
         return [_plain(value) for value in content]
     if isinstance(content, np.ndarray):
         return _plain(content.tolist())
-    if isinstance(content, EnergyResponse):
+    if hasattr(content, "to_dict"):
         return _plain(content.to_dict())
     return None if isinstance(content, float) and not np.isfinite(content) else content

@@ -5,16 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from calolab.labels import SYMBOLS
+from calolab.labels import range_text, symbol, value_text
 from calolab.spaces import with_unit
 from calolab.tables import Table
 from calolab.validation.observables.maps import MEASURES
 
 # Columns of distances by kind of report. Minus log p measures the numbers of events, too: it does not enter a verdict.
+_RESAMPLED_DISTANCES = {"ks": "KS (floor)", "w1": "W₁/σ (floor)", "separation": "S (floor)"}
 DISTANCES = {
-    "showers": {"ks": "KS (floor)", "w1": "W₁/σ (floor)", "separation": "S (floor)"},
+    "showers": _RESAMPLED_DISTANCES,
     "jets": {"minus_log_p": "−log p (floor)", "ks": "KS (floor)", "separation": "χ² (floor)"},
-    "jet images": {"ks": "KS (floor)", "w1": "W₁/σ (floor)", "separation": "S (floor)"},
+    "jet images": _RESAMPLED_DISTANCES,
 }
 AT_FLOOR = "at the floor"
 _RESAMPLED = (
@@ -50,7 +51,7 @@ def subject(report) -> str:
     where = f"{report.space.name}, {a} {first} and {b} {second} events"
     if report.details.energies:
         low, high = report.details.energies[0]
-        where += f", {low:.3g} to {high:.3g} GeV" if high > low else f", {low:.3g} GeV"
+        where += f", {range_text('energy', (low, high), 3) if high > low else value_text('energy', low, 3)}"
     return f"{where}, hits above {report.details.threshold:g} {report.space.unit}".rstrip()
 
 
@@ -62,20 +63,17 @@ def table(report) -> Table:
 
 
 def _showers(report):
-    header = ["observable", "unit", *report.names, "p(KS)", *DISTANCES["showers"].values(), "verdict"]
-    return header, [_row(one, "showers", [_p(one)]) for one in report.observables.values()]
+    return _header(report, "observable"), [_row(one, report.kind) for one in report.observables.values()]
 
 
 def _jets(report):
-    header = ["variable", "unit", *report.names, *DISTANCES["jets"].values(), "verdict"]
-    return header, [_row(one, "jets", []) for one in report.observables.values()]
+    return _header(report, "variable"), [_row(one, report.kind) for one in report.observables.values()]
 
 
 def _jet_images(report):
-    header, rows = ["class", *_showers(report)[0]], []
-    for name, part in (report.parts or {"": report}).items():
-        rows += [[name, *_row(one, "jet images", [_p(one)])] for one in part.observables.values()]
-    return header, rows
+    parts = report.parts or {"": report}
+    rows = [[name, *_row(one, part.kind)] for name, part in parts.items() for one in part.observables.values()]
+    return ["class", *_header(report, "observable")], rows
 
 
 def _maps(report):
@@ -90,11 +88,16 @@ def _maps(report):
 _MAKE = {"showers": _showers, "jets": _jets, "jet images": _jet_images, "maps": _maps}
 
 
-def _row(observable, kind, p) -> list[str]:
+def _header(report, first) -> list[str]:
+    p = [] if report.kind == "jets" else ["p(KS)"]
+    return [first, "unit", *report.names, *p, *DISTANCES[report.kind].values(), "verdict"]
+
+
+def _row(observable, kind) -> list[str]:
     unit = f"log₁₀ {observable.unit}" if observable.logarithmic else observable.unit
     sides = [_spread(*observable.summary(which)) for which in ("reference", "generated")]
-    spread = kind == "jets"
-    distances = [_measured(observable.distances.get(name), spread) for name in DISTANCES[kind]]
+    p = [] if kind == "jets" else [_p(observable)]
+    distances = [_measured(observable.distances.get(name), spread=kind == "jets") for name in DISTANCES[kind]]
     return [observable.label, unit, *sides, *p, *distances, verdict(observable)]
 
 
@@ -108,7 +111,7 @@ def _totals(report) -> Iterator[str]:
     totals = report.totals
     if "projection_error" in totals:
         errors = [
-            f"{SYMBOLS.get(axis := name.removeprefix('profile_'), axis)} {_measured(observable.distances['mse'])}"
+            f"{symbol(name.removeprefix('profile_'))} {_measured(observable.distances['mse'])}"
             for name, observable in report.observables.items()
             if "mse" in observable.distances
         ]

@@ -84,6 +84,9 @@ def test_an_unknown_variable_is_named(report):
         figures.comparison(report, ["sumed_mass"])
     with pytest.raises(ValueError, match="Known: multiplicity, summed_mass, jet_pt"):
         pileup_overlay(report, names=["jet_eta"])
+    for draw in (report.plot, lambda names: share_binning({"1400": report}, names)):
+        with pytest.raises(ValueError, match="Unknown observable 'ks_comb'.*Known: multiplicity"):
+            draw(["ks_comb"])
 
 
 def test_pileup_shows_three_histograms_in_one_binning(report, samples):
@@ -108,8 +111,9 @@ def test_masses_mark_the_held_out_point_and_share_their_axes(report):
     assert len({panel.get_xlim() for panel in figure.axes[4:]}) == 1
     with pytest.raises(ValueError, match="Unknown held-out mass point '1700'"):
         figures.masses(share_binning({"1400": report}), ["1700"])
-    with pytest.raises(ValueError, match="at least"):
-        figures.masses({})
+    for draw in (share_binning, figures.masses):
+        with pytest.raises(ValueError, match=f"{draw.__name__} expects the report of at least one mass point"):
+            draw({})
     shared = share_binning({"1400": report})["1400"]
     other = {name: dataclasses.replace(one, edges=np.arange(4.0)) for name, one in shared.observables.items()}
     with pytest.raises(ValueError, match="share_binning"):

@@ -76,7 +76,7 @@ def test_the_comparison_has_a_row_per_class_with_its_numbers(report):
     for kind, panel in (("W boson", uppers[0]), ("QCD", uppers[4])):
         ks = report[kind]["mass"].distances["ks"]
         assert f"KS {ratios.number(ks.value)} (floor {ratios.number(ks.floor)})" in written
-        contents = report[kind]["mass"].histogram("generated")[0]
+        contents = report[kind]["mass"].histogram("generated").contents
         steps = [patch.get_data() for patch in panel.patches]
         assert any(len(step.values) == len(contents) and np.allclose(step.values, contents) for step in steps)
     assert any("W boson: 40 reference, 40 generated" in text for text in written)

@@ -68,14 +68,14 @@ def test_drawn_steps_are_the_histograms(report):
     upper = report.plot(["profile_z"]).axes[0]
     steps = [patch.get_data() for patch in upper.patches]
     for which in ("reference", "generated"):
-        contents = report["profile_z"].histogram(which)[0]
+        contents = report["profile_z"].histogram(which).contents
         assert any(np.allclose(data.values, contents) and np.allclose(data.edges[-1], 129.2) for data in steps), which
 
 
 def test_ratios_beyond_the_panel_are_not_lost(report):
     lower = report.plot(["first_moment_z"]).axes[1]
     low, high = lower.get_ylim()
-    (reference, _), (generated, _) = (report["first_moment_z"].histogram(w) for w in ("reference", "generated"))
+    reference, generated = (report["first_moment_z"].histogram(w).contents for w in ("reference", "generated"))
     outside = np.sum(generated[reference > 0] / reference[reference > 0] > high)
     arrows = [line for line in lower.lines if line.get_marker() == "^"]
     assert outside > 0 and len(arrows) == 1 and len(arrows[0].get_xdata()) == outside
@@ -86,8 +86,17 @@ def test_any_observables_can_be_chosen(report):
     figure = report.plot(["maximum", "containment_radius"])
     assert len(figure.axes) == 4 and ink(figure).std() > 0.05
     assert len(report.plot(list(report.observables)).axes) == 2 * len(report.observables)
-    with pytest.raises(ValueError, match="Unknown entry of the report 'hit'"):
+    with pytest.raises(ValueError, match="Unknown observable 'hit'"):
         report.plot(["hit"])
+    with pytest.raises(ValueError, match="at least one observable"):
+        report.plot([])
+
+
+@pytest.mark.parametrize("total", ["projection_error", "correlations"])
+def test_a_total_cannot_be_drawn(report, total):
+    assert report[total].value > 0
+    with pytest.raises(ValueError, match=f"Unknown observable '{total}'"):
+        report.plot([total])
 
 
 def test_correlation_figure_shows_three_matrices(report):

@@ -109,7 +109,7 @@ def test_a_report_keeps_the_reference_in_sight_and_names_both(clic):
     figure = report.plot(["visible_energy", "profile_z"])
     energy, profile = figure.axes[0], figure.axes[2]
     assert "100 % beyond ▸ " in texts(figure)
-    highest = report["profile_z"].histogram("reference")[0].max()
+    highest = report["profile_z"].histogram("reference").contents.max()
     assert (
         profile.get_ylim()[1] < 3.2 * highest and energy.get_xlim()[1] < 2.1 * report["visible_energy"].reference.max()
     )

@@ -110,11 +110,11 @@ def test_projection_error_is_the_metric_of_that_name(showers, unlike):
 def test_histograms_hold_all_events(unlike):
     for observable in unlike.observables.values():
         for which in ("reference", "generated"):
-            contents, errors = observable.histogram(which)
-            assert contents.shape == errors.shape == (len(observable.edges) - 1,)
+            found = observable.histogram(which)
+            assert found.contents.shape == found.errors.shape == (len(observable.edges) - 1,)
             if not observable.is_profile:
-                assert contents.sum() == pytest.approx(1)
-    contents = unlike["profile_z"].histogram("generated")[0]
+                assert found.contents.sum() == pytest.approx(1)
+    contents = unlike["profile_z"].histogram("generated").contents
     assert contents.sum() == pytest.approx(unlike["visible_energy"].summary("generated")[0])
 
 

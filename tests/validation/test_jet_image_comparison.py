@@ -105,6 +105,8 @@ def test_same_arguments_same_numbers_as_text_html_and_json(real):
 def test_bad_input_is_refused(real):
     with pytest.raises(ValueError, match="both samples in one space"):
         compare_jet_images(real, Sample(np.zeros((3, 64, 64)), {}, spaces.space("whole-detector")))
+    with pytest.raises(ValueError, match="two or more images in each sample, received 1 and"):
+        compare_jet_images(real.select([0]), real)
     with pytest.raises(ValueError, match=r"same classes.*received \[.*0.*1.*\] and \[.*0.*\]"):
         compare_jet_images(real, prongs(20, 1, signal=(0,)))
     with pytest.raises(ValueError, match="two or more images of class 'W boson'"):

@@ -48,8 +48,8 @@ def spectrum(sample: Sample, edges: np.ndarray) -> np.ndarray:
     for piece in pieces(sample):
         values = sample.values[piece].reshape(len(counts[piece]), -1)
         event, cell = np.nonzero(values > 0)
-        bin_of = np.searchsorted(edges[1:-1], values[event, cell], side="right")
-        counts[piece] = np.bincount(event * bins + bin_of, minlength=len(values) * bins).reshape(-1, bins)
+        bin_of_cell = binning.bin_of(values[event, cell], edges)
+        counts[piece] = np.bincount(event * bins + bin_of_cell, minlength=len(values) * bins).reshape(-1, bins)
     return counts
 
 

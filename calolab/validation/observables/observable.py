@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from calolab.validation.binning import bin_of, histogram
+from calolab.validation.binning import Histogram, histogram
 from calolab.validation.distances import Distance
 
 
@@ -54,25 +54,13 @@ class Observable:
         edges = np.log10(self.edges) if self.logarithmic else self.edges
         return (edges[1:] + edges[:-1]) / 2
 
-    def histogram(self, which: str) -> tuple[np.ndarray, np.ndarray]:
-        """Contents and statistical errors of the bins for `"reference"` or `"generated"`, each of shape `(bins,)`.
-
-        Numbers: fractions of the entries with errors sqrt(n)/N, those outside of the edges in the outermost bins.
-        Profiles: mean over events and its standard error.
-        """
+    def histogram(self, which: str) -> Histogram:
+        """The histogram, or the mean profile, of `"reference"` or `"generated"`."""
         values = getattr(self, which)
-        if self.is_profile:
-            return values.mean(axis=0), values.std(axis=0) / np.sqrt(len(values))
-        found = histogram(values, self.edges)
-        return found.contents, found.errors
-
-    def beyond(self, which: str) -> tuple[float, float]:
-        """Fractions of the entries below the first and above the last edge, which are in the outermost bins."""
-        return (0.0, 0.0) if self.is_profile else histogram(getattr(self, which), self.edges).beyond
-
-    def bins(self, values: np.ndarray) -> np.ndarray:
-        """The bin of each value; values outside of the edges are in the outermost bins."""
-        return bin_of(values, self.edges)
+        if not self.is_profile:
+            return histogram(values, self.edges)
+        errors = values.std(axis=0) / np.sqrt(len(values))
+        return Histogram(self.edges, values.mean(axis=0), errors, entries=len(values))
 
     def summary(self, which: str) -> tuple[float, float]:
         """Mean and standard deviation over entries; of a profile, along its axis; NaN where nothing is defined."""
@@ -90,14 +78,14 @@ class Observable:
         """Histograms, summaries and distances as plain numbers, without the values of single events."""
         sides = {}
         for which, undefined in zip(("reference", "generated"), self.undefined):
-            contents, errors = self.histogram(which)
+            found = self.histogram(which)
             mean, spread = self.summary(which)
             sides[which] = {
                 "mean": mean,
                 "standard_deviation": spread,
                 "undefined_events": undefined,
-                "contents": contents.tolist(),
-                "errors": errors.tolist(),
+                "contents": found.contents.tolist(),
+                "errors": found.errors.tolist(),
             }
         return {
             "label": self.label,
