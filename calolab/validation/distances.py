@@ -1,4 +1,4 @@
-"""Distances between two distributions, and the record of one beside its statistical floor."""
+"""Distances between two distributions, and the record of a distance with its statistical floor."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from scipy import special, stats
 
 from calolab.scores import Score
 
-# Sums of many weights that should cancel leave up to this much: such a value is zero, and no floor to divide by.
+# Rounding errors of sums that should be zero are smaller than this: such distances are set to exactly zero.
 ROUNDING = 1e-12
-# The published metric sets p to no less than exp(-700), so no variable contributes more.
+# The published metric limits p to at least exp(-700), so no variable contributes more.
 CAP = 700.0
-# The power of a deviation that a distance grows with; minus log p of two equal distributions does not depend on the
-# numbers of events, so a floor of it is never scaled.
+# Distances are proportional to these powers of a deviation. Minus log p of samples of one distribution does not depend
+# on the numbers of events, so its floor is never scaled.
 GROWTH = {"ks": 1, "w1": 1, "separation": 2, "mse": 2, "minus_log_p": 0}
 
 
 @dataclass(frozen=True)
 class Distance:
-    """One distance, beside the same distance between samples that differ by chance only.
+    """A distance with its floor, the same distance between samples that differ only by chance.
 
     Args:
         value: reference against generated.
@@ -40,12 +40,12 @@ class Distance:
 
     @property
     def within_floor(self) -> bool:
-        """Whether a draw of reference against reference also reached this value."""
+        """Whether the value is at most the largest of the draws of reference against reference."""
         return self.value <= self.floor_highest
 
     @property
     def times_floor(self) -> float:
-        """The value in units of the floor; of squared distances the root, so that all distances are comparable."""
+        """The value in units of the floor; for squared distances the square root, so that distances are comparable."""
         if self.floor == 0:
             return 1.0 if self.value == 0 else float("inf")
         return float((self.value / self.floor) ** (1 / self.power))
@@ -129,24 +129,38 @@ def weighted_distances(positions, reference, generated, bins, scale: float = 1.0
         scale: the unit of W1: the reference's standard deviation.
     """
     reference, generated = reference / reference.sum(), generated / generated.sum()
-    difference = np.cumsum(reference - generated)
-    gaps = np.diff(positions)
-    # Among tied positions the cumulative difference is defined only at the last one.
-    apart = np.append(gaps > 0, True)
+    difference, gaps = np.cumsum(reference - generated), np.diff(positions)
     contents = [np.bincount(bins, weights=weights) for weights in (reference, generated)]
     found = {
-        "ks": float(np.max(np.abs(difference[apart]))),
+        "ks": float(_largest(difference, positions)),
         "w1": _scaled(float(np.abs(difference[:-1]) @ gaps), scale),
         "separation": float(_separation(*contents)),
     }
     return {name: value if value > ROUNDING else 0.0 for name, value in found.items()}
 
 
+def weighted_ks(positions, reference, generated) -> np.ndarray:
+    """KS distances between pairs of weightings of the same sorted positions.
+
+    Args:
+        positions: sorted numbers, shape `(entry,)`.
+        reference, generated: non-negative weights of the entries in the samples of each pair, shape `(pair, entry)`.
+
+    Returns:
+        Shape `(pair,)`; 1 where the weights of a sample are all zero.
+    """
+    sums = [weights.sum(axis=1, keepdims=True) for weights in (reference, generated)]
+    shares = [weights / np.where(total > 0, total, 1) for weights, total in zip((reference, generated), sums)]
+    found = _largest(np.cumsum(shares[0] - shares[1], axis=1), positions)
+    found = np.where(found > ROUNDING, found, 0.0)
+    return np.where(np.all(sums, axis=0)[:, 0], found, 1.0)
+
+
 def ks_distances(positions, reference, generated, bins) -> dict[str, float]:
     """KS distance, separation power and minus log p of the KS test between two weightings of sorted positions.
 
     Args:
-        positions, bins: as of `weighted_distances`.
+        positions, bins: see `weighted_distances`.
         reference, generated: 1 for the entries of either sample, otherwise 0.
 
     Returns:
@@ -185,6 +199,13 @@ def minus_log_p(distance: np.ndarray | float, n_reference: int, n_generated: int
     near = -np.log(special.kolmogorov(np.minimum(x, 1)))
     far = 2 * x**2 - np.log(2) - np.log1p(-np.exp(-6 * np.maximum(x, 1) ** 2))
     return np.minimum(np.where(x < 1, near, far), CAP) + 0.0
+
+
+def _largest(difference, positions):
+    """Largest absolute value of a cumulative difference along its last axis, of which positions are sorted."""
+    # Among tied positions the cumulative difference is defined only at the last one.
+    apart = np.append(np.diff(positions) > 0, True)[: len(positions)]
+    return np.max(np.abs(difference[..., apart]), axis=-1, initial=0)
 
 
 def _separation(reference, generated):

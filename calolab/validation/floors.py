@@ -1,8 +1,8 @@
-"""Statistical floors: the distances between two samples of real events, which differ by chance only.
+"""Statistical floors: the distances between two samples of real events, which differ only by chance.
 
-A floor comes either from samples that are drawn with replacement from the reference (`Resampled`), or from disjoint
-sets of its events (`DisjointHalves`). Both say how often each event counts in the one sample and in the other;
-`number_distances` and `profile_distances` compute all distances, and the same distances in every draw.
+A floor is computed from samples drawn with replacement from the reference (`Resampled`) or from disjoint sets of its
+events (`DisjointHalves`). Both give the number of times that each event occurs in either sample; `number_distances` and
+`profile_distances` compute the distances of the compared samples and those of every draw.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from typing import ClassVar
 import numpy as np
 
 from calolab.validation.binning import bin_of
-from calolab.validation.distances import GROWTH, Distance
+from calolab.validation.distances import GROWTH, Distance, weighted_ks
 
 NEIGHBOURS = 20
 
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Pairs of samples taken from the reference, the one for the reference and the other for the generated sample.
+    """Pairs of samples drawn from the reference: the first replaces the reference, the second the generated sample.
 
     Args:
-        first, second: how often each reference event counts in either sample, shape `(repetitions, event)`.
-        scale: factor by which a distance that is proportional to a deviation is larger between samples of the compared
-            sizes.
+        first, second: number of times each reference event occurs in either sample, shape `(repetitions, event)`.
+        scale: ratio of a KS distance between samples of the compared sizes to one between samples of the drawn sizes;
+            other distances scale with the powers in `distances.GROWTH`.
     """
 
     first: np.ndarray
@@ -36,15 +36,16 @@ class Draws:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Floors between two samples that are both drawn with replacement from the reference.
+    """Floors from pairs of samples drawn with replacement from the reference.
 
-    One has as many events as the reference, the other as many as the generated sample, with the same labels: what a
-    perfect generator would score. Two halves of the reference would have fewer events, and so too high a floor.
+    One sample has the size and the labels of the reference, the other those of the generated sample, so that the floor
+    is the distance that a perfect generator would have. Halves of the reference would have fewer events, and the floor
+    would be too high.
 
     Args:
         repetitions: number of draws.
         seed: of the draws.
-        exact: whether an event is replaced only by events of exactly its label, where the reference has all labels.
+        exact: whether events are replaced only by events with exactly the same label, if the reference has all labels.
     """
 
     repetitions: int
@@ -56,9 +57,10 @@ class Resampled:
         """Draw the samples.
 
         Args:
-            reference: the label of each reference event, e.g. the incident energy, by which events are replaced, shape
-                `(event,)`; all equal without a label.
-            generated: the label of each generated event; without any, both samples are drawn like the reference.
+            reference: the label of each reference event, e.g. its incident energy, shape `(event,)`; equal values if
+                there is no label.
+            generated: the label of each generated event; if it is empty, both samples are drawn with the labels of the
+                reference.
         """
         rng = np.random.default_rng(self.seed)
         like = generated if len(generated) else reference
@@ -69,10 +71,10 @@ class Resampled:
         return Draws(*found)
 
     def draws_among(self, reference: np.ndarray, generated: np.ndarray) -> Callable[..., Draws]:
-        """A function that draws from the events where boolean masks of both samples are true; equal masks draw once.
+        """A function that draws from the events selected by boolean masks of both samples, once for equal masks.
 
         Args:
-            reference, generated: labels of the events of both samples, as for `draws`.
+            reference, generated: labels of the events of both samples; see `draws`.
         """
         made = {}
 
@@ -95,13 +97,13 @@ class Resampled:
 
 @dataclass(frozen=True)
 class DisjointHalves:
-    """Floors between two disjoint sets of reference events, drawn repeatedly and without replacement.
+    """Floors from pairs of disjoint sets of reference events, drawn repeatedly and without replacement.
 
-    Both sets have as many events as make chance differ between them as much as between `n_reference` and `n_generated`
-    events: their harmonic mean (N for N against N). A reference that is too small for two such sets is cut into
-    halves, and the distances are scaled: of samples that differ by chance only, the KS distance is proportional to the
-    root of 1/n1 + 1/n2, a chi-square distance to 1/n1 + 1/n2, and minus log p does not depend on the numbers (measured:
-    within 5 %, a chi-square distance of 200 events within 10 %).
+    The size of both sets is the harmonic mean of `n_reference` and `n_generated` (N for N against N): their statistical
+    fluctuations are then those of the compared samples. A reference that is too small for two such sets is split into
+    halves, and the distances are scaled: between samples of one distribution, the KS distance is proportional to
+    sqrt(1/n1 + 1/n2), a chi-square distance to 1/n1 + 1/n2, and minus log p does not depend on the numbers (measured:
+    to 5 %, for a chi-square distance of 200 events to 10 %).
 
     Args:
         available: number of reference events to draw from.
@@ -147,23 +149,24 @@ class DisjointHalves:
 def draw_like(labels, slots, repetitions: int, rng: np.random.Generator) -> np.ndarray:
     """Draw events from a reference with replacement, with the labels of another sample.
 
-    Every slot takes one of the about `NEIGHBOURS` reference events nearest to it in the label, so that two draws differ
-    by chance only, as little as two samples of the same labels do.
+    Each event of that sample is replaced by one of the about `NEIGHBOURS` reference events with the nearest labels, so
+    that two draws differ only by chance, like two samples with the same labels.
 
     Args:
-        labels: e.g. the incident energy of each reference event, shape `(event,)`; equal ones draw from all events.
-        slots: the label of each event of the sample to imitate, shape `(slot,)`.
+        labels: e.g. the incident energy of each reference event, shape `(event,)`; if all are equal, all events can be
+            drawn.
+        slots: the label of each event to be replaced, shape `(slot,)`.
         repetitions: number of draws.
         rng: the random generator.
 
     Returns:
-        How often each reference event was drawn, shape `(repetitions, event)`.
+        Number of times each reference event was drawn, shape `(repetitions, event)`.
     """
     labels, slots = np.asarray(labels, dtype=np.float64), np.asarray(slots, dtype=np.float64)
     order = np.argsort(labels, kind="stable")
     first = np.searchsorted(labels[order], slots, side="left")
     last = np.searchsorted(labels[order], slots, side="right")
-    # Where the reference has many events of exactly the slot's label, the choice is among all of them and no others.
+    # If the reference has many events with exactly the slot's label, only these are drawn from.
     window = min(NEIGHBOURS + 1, len(labels))
     enough = last - first >= window
     low = np.where(enough, first, np.clip((first + last - window) // 2, 0, len(labels) - window))
@@ -176,7 +179,7 @@ def draw_like(labels, slots, repetitions: int, rng: np.random.Generator) -> np.n
 
 
 def _draw_within_labels(labels, slots, repetitions, rng):
-    """As `draw_like`, with an event of exactly the same label for every slot."""
+    """The same as `draw_like`, but only from events with exactly the same label."""
     counts = np.zeros((repetitions, len(labels)), dtype=np.int32)
     for label, number in zip(*np.unique(slots, return_counts=True)):
         alike = np.flatnonzero(labels == label)
@@ -209,10 +212,10 @@ def number_distances(
 
 
 def entry_distances(reference, generated, edges, distances) -> dict[str, float]:
-    """Distances between the numbers of two samples; arguments as of `number_distances`.
+    """Distances between the numbers of two samples.
 
     Args:
-        reference, generated, edges, distances: as for `number_distances`.
+        reference, generated, edges, distances: see `number_distances`.
     """
     both = np.concatenate([reference, generated])
     order = np.argsort(both, kind="stable")
@@ -221,16 +224,25 @@ def entry_distances(reference, generated, edges, distances) -> dict[str, float]:
 
 
 def number_floors(reference, edges, draws, distances, owners=None) -> dict[str, np.ndarray]:
-    """The distances between the samples of each draw, shape `(repetitions,)`; arguments as of `number_distances`.
+    """The distances between the samples of each draw by name, shape `(repetitions,)`.
 
     Args:
-        reference, edges, draws, distances, owners: as for `number_distances`.
+        reference, edges, draws, distances, owners: see `number_distances`.
     """
-    order = np.argsort(reference, kind="stable")
-    positions, event = reference[order], order if owners is None else owners[order]
+    positions, event = _sorted(reference, owners)
     bins = bin_of(positions, edges)
     drawn = [distances(positions, one[event], other[event], bins) for one, other in zip(draws.first, draws.second)]
     return _stacked(drawn, draws.scale)
+
+
+def ks_floors(reference: np.ndarray, draws: Draws, owners: np.ndarray | None = None) -> np.ndarray:
+    """The KS distances between the samples of each draw alone, shape `(repetitions,)`; 1 where one has no entry.
+
+    Args:
+        reference, draws, owners: see `number_distances`.
+    """
+    positions, event = _sorted(reference, owners)
+    return draws.scale ** GROWTH["ks"] * weighted_ks(positions, draws.first[:, event], draws.second[:, event])
 
 
 def profile_distances(
@@ -254,7 +266,7 @@ def profile_distances(
 def with_floors(
     values: Mapping[str, float], drawn: Mapping[str, np.ndarray], p: float | None = None
 ) -> dict[str, Distance]:
-    """The record of each distance, with the floor from its draws; `p` is that of the KS distance.
+    """The record of each distance with its floor.
 
     Args:
         values: the distances by name.
@@ -268,14 +280,20 @@ def with_floors(
 
 
 def with_floor(value: float, drawn: np.ndarray, **more) -> Distance:
-    """The record of a distance whose values in the draws of reference against reference are `drawn`.
+    """The record of a distance with its floor.
 
     Args:
         value: the distance.
-        drawn: the same distance in each draw, shape `(repetitions,)`.
+        drawn: the same distance between the samples of each draw, shape `(repetitions,)`.
         **more: further fields of the record.
     """
     return Distance(float(value), float(drawn.mean()), float(drawn.std()), float(drawn.max()), **more)
+
+
+def _sorted(values, owners):
+    """The sorted values of the reference and the event of each."""
+    order = np.argsort(values, kind="stable")
+    return values[order], order if owners is None else owners[order]
 
 
 def _stacked(drawn, scale):

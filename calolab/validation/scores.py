@@ -62,10 +62,12 @@ def jet_score(
     floors = DisjointHalves(len(real), events, events, repetitions, seed)
     check_jets(real, real, repetitions)
     every = variables(real)
-    drawn = observe(every, every, floors.draws())[1]
-    chosen = np.sort(np.random.default_rng(seed).permutation(len(real))[:events])
-    real = real.select(chosen)
-    values = {name: variables(real)[name].values for name in (*COMBINED, *ANGLES)}
+    combined = {name: every[name] for name in COMBINED}
+    drawn = observe(combined, combined, floors.draws())[1]
+    if events < len(real):
+        real = real.select(np.sort(np.random.default_rng(seed).permutation(len(real))[:events]))
+        every = variables(real)
+    values = {name: every[name].values for name in (*COMBINED, *ANGLES)}
 
     def score(gan) -> dict[str, Score]:
         """The scores of `jet_score` for one GAN."""

@@ -14,8 +14,8 @@ from calolab.particles import Particles
 from calolab.samples import Sample
 from calolab.validation import compare_jets, jet_score, kolmogorov_smirnov
 from calolab.validation.distances import CAP, ks_distances, minus_log_p
-from calolab.validation.floors import DisjointHalves, entry_distances, number_floors
-from calolab.validation.observables.jets import COMBINED, variables
+from calolab.validation.floors import DisjointHalves, entry_distances, ks_floors, number_floors
+from calolab.validation.observables.jets import COMBINED, observe, variables
 from calolab.validation.report_table import verdict
 
 WHOLE = spaces.space("whole-detector")
@@ -320,6 +320,46 @@ def test_a_score_is_the_comparison_with_as_many_events():
     assert score["distance_jet_phi"].value == pytest.approx(found["jet_phi"].distances["ks"].value)
     assert score["distance_summed_mass"].value == pytest.approx(found["summed_mass"].distances["ks"].value)
     assert score["chi2_multiplicity"].value == pytest.approx(found["multiplicity"].distances["separation"].value)
+
+
+def test_a_score_computes_what_it_needs_once(monkeypatch):
+    seen = []
+
+    def counted(found):
+        seen.append(len(found))
+        return variables(found)
+
+    def observed(reference, generated, draws):
+        assert set(reference) == set(COMBINED)
+        return observe(reference, generated, draws)
+
+    monkeypatch.setattr("calolab.validation.scores.variables", counted)
+    monkeypatch.setattr("calolab.validation.scores.observe", observed)
+    score = jet_score(draw(40, 8), seed=9, events=30, repetitions=2)
+    assert seen == [40, 30]
+    score(Painter())
+    assert seen == [40, 30, 30]
+    jet_score(draw(40, 8), seed=9, repetitions=2)
+    assert seen[3:] == [40]
+
+
+def test_the_ks_floor_alone_is_that_of_all_distances():
+    variable = variables(make(60, 3))["jet_pt"]
+    draws = DisjointHalves(60, 60, 200, repetitions=12, seed=4).draws()
+    assert draws.scale < 1
+    alone = ks_floors(variable.values, draws, variable.events)
+    assert np.array_equal(alone, floors(variable, np.linspace(0, 900, 9), draws)["ks"])
+    assert ks_floors(np.ones(10), DisjointHalves(10, 10, 10, 3, 0).draws()) == pytest.approx([0, 0, 0], abs=0)
+    nothing = np.zeros(0)
+    assert ks_floors(nothing, draws, nothing.astype(int)) == pytest.approx(draws.scale * np.ones(12))
+
+
+def test_the_ks_floor_is_the_distance_of_samples_of_one_distribution():
+    random = np.random.default_rng(3)
+    expected = [stats.ks_2samp(random.normal(size=400), random.normal(size=100)).statistic for _ in range(200)]
+    draws = DisjointHalves(400, 400, 100, repetitions=30, seed=0).draws()
+    found = [ks_floors(random.normal(size=400), draws).mean() for _ in range(20)]
+    assert np.mean(found) == pytest.approx(np.mean(expected), rel=0.1)
 
 
 def test_particles_can_be_the_reference_of_a_score():

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from calolab.widgets.jets.event_sources import Clustered, Sources, View, cluster_more
+from calolab.validation.clustered_events import ClusteredEvents, cluster_more
+from calolab.widgets.jets.event_sources import Sources, View
+from calolab.widgets.jets.histograms import VARIABLES
 
 # Number of sets of events that are kept: 50 MB at most, with 32 images of 64 x 64 pixels each.
 MAX_VIEWS = 96
@@ -21,12 +23,12 @@ class ClusteredViews:
 
     def __init__(self, sources: Sources, images: int):
         self._sources, self._images = sources, images
-        self._clustered: OrderedDict[View, Clustered] = OrderedDict()
+        self._clustered: OrderedDict[View, ClusteredEvents] = OrderedDict()
 
     def __contains__(self, view: View) -> bool:
         return view in self._clustered
 
-    def __getitem__(self, view: View) -> Clustered:
+    def __getitem__(self, view: View) -> ClusteredEvents:
         return self._clustered[view]
 
     def __len__(self) -> int:
@@ -34,7 +36,10 @@ class ClusteredViews:
 
     def advance(self, view: View) -> None:
         """Cluster the first piece of a set, or the next one."""
-        self._clustered[view] = cluster_more(self._clustered.get(view), self._sources, view, self._images)
+        sources = self._sources
+        clustered = self._clustered.get(view) or ClusteredEvents(sources.count(view))
+        piece = sources.piece(view, clustered.done)
+        self._clustered[view] = cluster_more(clustered, piece, VARIABLES, self._images, **sources.clustering)
         while len(self._clustered) > MAX_VIEWS:
             self._clustered.popitem(last=False)
 

@@ -1,4 +1,4 @@
-"""The events of JetComparison: real or generated, by mass point, with or without pile-up, and their jets."""
+"""The events of JetComparison: real or generated, by mass point, with or without pile-up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from calolab import jets
 from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.spaces import Space
@@ -148,62 +147,6 @@ class Sources:
         # Real and generated events have different pile-up, as two independent samples.
         words = [self.seed, purpose, start, view.signal == "generated", view.pileup == "generated"]
         return int(np.random.SeedSequence([int(word) for word in words]).generate_state(1)[0] >> 1)
-
-
-@dataclass(eq=False)
-class Clustered:
-    """The clustered events of a view: `columns` by variable, and images, labels and jets of the first events."""
-
-    total: int
-    images: np.ndarray
-    jets: list = field(default_factory=list)
-    labels: dict[str, np.ndarray] = field(default_factory=dict)
-    columns: dict[str, np.ndarray] = field(default_factory=dict)
-    done: int = 0
-
-    def owners(self, name: str) -> np.ndarray:
-        """Index of the event to which each value of a column belongs."""
-        events = np.arange(self.done)
-        return np.repeat(events, self.columns["multiplicity"].astype(int)) if name == "jet_pt" else events
-
-
-def cluster_more(clustered: Clustered | None, sources: Sources, view: View, images: int) -> Clustered:
-    """Cluster the next piece of a view, or the first one.
-
-    Args:
-        clustered: the events clustered so far, or None.
-        sources: where the events come from.
-        view: the set of events.
-        images: number of first events that are kept with their jets.
-    """
-    clustered = clustered or Clustered(sources.count(view), np.zeros((0, *sources.space.shape), np.float32))
-    piece = sources.piece(view, clustered.done)
-    found = jets.cluster(piece, **sources.clustering)
-    kept = min(images - len(clustered.images), len(piece))
-    if kept > 0:
-        flat = np.column_stack([found.flat(name) for name in ("pt", "eta", "phi", "mass")])
-        rows = np.split(flat, np.cumsum(found.multiplicity)[:-1])
-        clustered.images = np.concatenate([clustered.images, piece.values[:kept]])
-        clustered.jets = [*clustered.jets, *(one.tolist() for one in rows[:kept])]
-        clustered.labels = _appended(clustered.labels, {name: column[:kept] for name, column in piece.labels.items()})
-    # One number per event, or per jet.
-    clustered.columns = _appended(clustered.columns, observables(found))
-    clustered.done += len(piece)
-    return clustered
-
-
-def _appended(columns, more):
-    return {name: np.concatenate([columns[name], column]) if columns else column for name, column in more.items()}
-
-
-def observables(found: jets.Jets) -> dict[str, np.ndarray]:
-    """The displayed observables: one number per event, 0 for an event without jets; for `jet_pt` one per jet."""
-    return {
-        "multiplicity": found.multiplicity.astype(float),
-        "summed_mass": found.summed_mass,
-        "leading_mass": np.nan_to_num(found.leading("mass")[:, 0]),
-        "jet_pt": found.flat("pt"),
-    }
 
 
 def mass_points(sample: Sample) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from calolab.plots import jet_board, scales
 from calolab.samples import Sample, side_names
 from calolab.widgets.jets.clustered_views import ClusteredViews
 from calolab.widgets.jets.event_sources import ALL, Sources, View
-from calolab.widgets.jets.histograms import VARIABLES, histogram
+from calolab.widgets.jets.histograms import histograms
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import Widget
 from calolab.widgets.shared.traits import one_of, within
@@ -280,7 +280,7 @@ class JetComparison(Widget):
         complete = all(clustered.done == clustered.total for clustered in shown.values())
         # The bins stay the same while events are added; the final ones are those of all events.
         edges = {} if complete else self._edges
-        variables = [histogram(name, shown, edges.get(name)) for name in VARIABLES]
+        variables = histograms(shown, edges)
         self._edges = {one["name"]: np.array(one["edges"]) for one in variables}
         self.distributions = {
             "choice": self._current(),

@@ -8,9 +8,9 @@ from scipy.stats import ks_2samp
 from calolab import jets, spaces
 from calolab.generators import Generator
 from calolab.samples import Sample, concatenate
+from calolab.validation.floors import DisjointHalves
 from calolab.widgets import JetComparison
 from calolab.widgets.jets.event_sources import mass_points
-from calolab.widgets.jets.histograms import floor
 from tests.widgets.jets.jet_events import SPACE, make_events, make_pileup, other_mass
 
 IMAGES = 32
@@ -44,12 +44,25 @@ def test_the_ks_distance_is_scipys(real, generated):
     assert variable(widget, "summed_mass")["ks"] == pytest.approx(ks_2samp(*masses).statistic)
 
 
-def test_the_floor_is_the_distance_of_like_samples():
-    random = np.random.default_rng(3)
-    drawn = [ks_2samp(random.normal(size=400), random.normal(size=100)).statistic for _ in range(200)]
-    found = [floor(random.normal(size=400), np.arange(400), 400, 100) for _ in range(20)]
-    assert np.mean(found) == pytest.approx(np.mean(drawn), rel=0.1)
-    assert floor(np.ones(10), np.arange(10), 10, 10) == pytest.approx(0, abs=1e-12)
+def test_the_floors_are_those_of_disjoint_halves_which_are_drawn_once(real, generated, monkeypatch):
+    drawn = []
+
+    def counted(halves):
+        drawn.append(draws(halves))
+        return drawn[-1]
+
+    draws = DisjointHalves.draws
+    monkeypatch.setattr(DisjointHalves, "draws", counted)
+    # The floors need the KS distance only: no other distance is computed.
+    monkeypatch.setattr("calolab.validation.distances.weighted_distances", None)
+    widget = JetComparison(real, generated)
+    assert len(drawn) == 1
+    found = jets.cluster(real)
+    columns = {"multiplicity": found.multiplicity, "leading_mass_1": np.nan_to_num(found.leading("mass")[:, 0])}
+    for name, column in columns.items():
+        pairs = ((column[one == 1], column[other == 1]) for one, other in zip(drawn[0].first, drawn[0].second))
+        expected = np.mean([ks_2samp(*pair).statistic for pair in pairs])
+        assert variable(widget, name)["floor"] == pytest.approx(drawn[0].scale * expected)
 
 
 def test_the_browser_gets_images_and_jets_of_the_first_events(real, generated):
@@ -185,13 +198,13 @@ def scaled(sample, factor):
 @pytest.mark.parametrize("factor", [1.95, 100])
 def test_a_bad_generator_does_not_hide_the_real_events(real, factor):
     alone, widget = JetComparison(real), JetComparison(real, scaled(real, factor))
-    for name in ("summed_mass", "leading_mass", "jet_pt"):
+    for name in ("summed_mass", "leading_mass_1", "jet_pt"):
         own, shown = variable(alone, name), variable(widget, name)
         span = own["edges"][-1] - own["edges"][0]
         assert np.diff(shown["edges"]) == pytest.approx(np.diff(own["edges"])[0])
         assert span <= shown["edges"][-1] - shown["edges"][0] <= 2 * span
         # No generated event is lost: those beyond the edges are counted and included in the last bin.
-        values = widget._clustered[widget._views["generated"]].columns[name]
+        values = widget._clustered[widget._views["generated"]].values[name]
         outside = np.mean(values > shown["edges"][-1])
         assert shown["generated"]["beyond"] == pytest.approx([0, outside])
         assert shown["generated"]["contents"][-1] >= outside and sum(shown["generated"]["contents"]) == pytest.approx(1)
