@@ -11,7 +11,7 @@ import tabulate
 
 
 def _row(tag, cells, widths, aligns):
-    """A row as HTML; Jupyter aligns to the right what does not say otherwise."""
+    """A row as HTML; cells without `text-align` would be aligned to the right in Jupyter."""
     styled = (f'<{tag} style="text-align:{align}">{cell.strip()}</{tag}>' for cell, align in zip(cells, aligns))
     return f"<tr>{''.join(styled)}</tr>"
 
@@ -29,15 +29,15 @@ HTML = tabulate.TableFormat(
 
 
 class Html(str):
-    """A cell that is HTML already: a link, or code. In text it is shown as `plain`.
+    """A cell that contains HTML, such as a link.
 
     Args:
         markup: the HTML.
-        plain: the same as text.
+        plain: the text shown instead in a terminal.
     """
 
     def __new__(cls, markup: str, plain: str):
-        """A string of HTML that keeps its text."""
+        """A string of HTML with its text in `plain`."""
         made = super().__new__(cls, markup)
         made.plain = plain
         return made
