@@ -56,7 +56,7 @@ import numpy as np
 
 import calolab as cl
 from calolab.plots import event_images, jet_images as figures
-from calolab.simulate.jet_images import jet_images
+from calolab.simulate import jet_images
 from calolab.validation import compare_jet_images, distributions, image_mass, image_pt, image_tau_21, nearest
 
 # %% [markdown]

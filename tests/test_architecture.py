@@ -62,7 +62,7 @@ ALLOWED = {
         "calolab.datasets.delphes",
         "calolab.datasets.delphes_objects",
         "calolab.datasets.root",
-        "calolab.simulate.jet_images",
+        "calolab.simulate.jet_preprocessing",
         "calolab.simulate.pythia_worker",
     ),
     "geant4_pybind": ("calolab.simulate.geant4_worker",),

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from calolab import spaces
+from calolab import simulate, spaces
 from calolab.particles import Particles
 from calolab.samples import Sample
-from calolab.simulate import jet_images as steps
+from calolab.simulate import jet_preprocessing as steps
 
 SPACE = spaces.space("jet-image")
 
@@ -136,7 +136,7 @@ def event(*particles, prongs=PRONGS):
 
 
 def test_a_boson_of_two_prongs():
-    found = steps.jet_images(jets_of(event()), signal=1)
+    found = simulate.jet_images(jets_of(event()), signal=1)
     (first, second) = PRONGS
     turned = np.cosh(first[1] - second[1]) - np.cos(first[2] - second[2])
     assert found.labels["mass"] == pytest.approx(np.sqrt(2 * 150 * 125 * turned))
