@@ -1,4 +1,4 @@
-"""Functions and networks as bytes for engines, with everything that they refer to, in a notebook too."""
+"""Functions and networks as bytes for engines, with everything that they refer to, also what a notebook defines."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from types import ModuleType
 import cloudpickle
 import numpy as np
 
+from calolab.training.objectives import OBJECTIVES, added_objectives
+
 INSTALLED = {"site-packages", "dist-packages"}  # folders of modules that engines have in their own environment
 _registering = threading.Lock()  # cloudpickle's registry of modules is shared by all threads
 
@@ -22,7 +24,8 @@ def pack(content: object, what: str) -> np.ndarray:
     """Functions and everything they refer to as bytes, which `unpack` reads on an engine.
 
     Definitions of `__main__` and of modules beside the notebook are sent by value, because engines cannot import them;
-    installed modules are imported on the engine.
+    installed modules are imported on the engine. Objectives that were added to `training.OBJECTIVES` are sent as well,
+    because recipes refer to them by name.
 
     Args:
         content: anything that cloudpickle can serialise.
@@ -30,16 +33,20 @@ def pack(content: object, what: str) -> np.ndarray:
 
     Raises:
         TypeError: if it cannot be sent.
+        ValueError: if an objective of calolab has been replaced.
     """
+    objectives = added_objectives()
     try:
         with _registering, _own_modules_by_value():
-            return np.frombuffer(cloudpickle.dumps(content), dtype=np.uint8)
+            return np.frombuffer(cloudpickle.dumps((content, objectives)), dtype=np.uint8)
     except Exception as error:  # any object may raise any error when it is pickled
         raise TypeError(f"{what} cannot be sent to the engines: {type(error).__name__}: {error}") from error
 
 
 def unpack(shipment: np.ndarray, what: str) -> object:
-    """Run on an engine: the content of `pack`. Unpickling runs code: only for bytes from this engine's own client.
+    """Run on an engine: the content of `pack`; the objectives in it are then in the engine's `training.OBJECTIVES`.
+
+    Unpickling runs code: only for bytes from this engine's own client.
 
     Args:
         shipment: bytes from `pack`.
@@ -49,12 +56,14 @@ def unpack(shipment: np.ndarray, what: str) -> object:
         ValueError: if the engine lacks something that it needs.
     """
     try:
-        return cloudpickle.loads(np.asarray(shipment).tobytes())
+        content, objectives = cloudpickle.loads(np.asarray(shipment).tobytes())
     except Exception as error:
         raise ValueError(
             f"{what} cannot be rebuilt on the engine: {type(error).__name__}: {error}. Install what they import in the "
             "engines' environment, too."
         ) from error
+    OBJECTIVES.update(objectives)
+    return content
 
 
 def pack_gan(gan) -> np.ndarray:

@@ -3,7 +3,7 @@
 An adversarial objective is defined by the losses of a score, the discriminator's head `generation`, or by a distance
 between batches of the discriminator's features. An objective without a discriminator, such as a likelihood or flow
 matching, has a loss for each network that learns. TensorFlow loads with the first loss: a `Recipe` needs only names.
-An entry that a notebook adds to the table is known in its own process only, not on engines.
+Entries that a notebook adds to the table are sent to engines with its functions and networks.
 """
 
 from __future__ import annotations
@@ -229,3 +229,15 @@ OBJECTIVES = {
         divergence=sinkhorn_divergence, joint=True, check_recipe=_check_no_flips, check_networks=_check_features
     ),
 }
+_INCLUDED = dict(OBJECTIVES)
+
+
+def added_objectives() -> dict[str, Objective]:
+    """The objectives that this process has added to `OBJECTIVES`, by name.
+
+    Raises:
+        ValueError: if one of those that calolab defines has been replaced.
+    """
+    if replaced := [name for name, one in _INCLUDED.items() if OBJECTIVES.get(name, one) is not one]:
+        raise ValueError(f"calolab's objective {replaced[0]!r} was replaced: add yours under another name.")
+    return {name: one for name, one in OBJECTIVES.items() if name not in _INCLUDED}

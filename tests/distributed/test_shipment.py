@@ -11,7 +11,7 @@ import pytest
 import calolab
 from calolab import Sample, distributed, models, scaling
 from calolab.distributed import shipment
-from calolab.training import PhysicsScore, Recipe
+from calolab.training import OBJECTIVES, Objective, PhysicsScore, Recipe
 
 # A script: imports, globals, a module beside it, a layer and an activation of its own, all used on the engines.
 SCRIPT = """
@@ -59,6 +59,11 @@ SCRIPT = """
         return {"ks_comb": min(LIMIT, beside.distance(gan.generate(8, seed=1).values)), "cl": len(cl.__version__)}
 
 
+    cl.training.OBJECTIVES["quadratic"] = cl.training.Objective(
+        discriminator=lambda scores, real: (scores - real) ** 2, generator=lambda scores: beside.square(scores - 1)
+    )
+
+
     def watch(progress):
         if not math.isfinite(progress.losses["generator"]):
             raise ValueError("not finite")
@@ -69,6 +74,10 @@ BESIDE = """
     import numpy as np
 
     SLOPE = 0.1
+
+
+    def square(x):
+        return x * x
 
 
     def distance(values):
@@ -97,16 +106,17 @@ def script(tmp_path, monkeypatch):
     namespace = {"__name__": "__main__"}
     exec(textwrap.dedent(SCRIPT), namespace)
     yield namespace
-    del sys.modules["beside"]
+    del sys.modules["beside"], OBJECTIVES["quadratic"]
 
 
 def test_what_a_script_defines_trains_on_engines(two, script):
     gan, images = script["build"](), np.random.default_rng(0).exponential(1.0, (8, 64, 64))
     before, sample = gan.generator.get_weights(), Sample(images, {}, gan.space)
-    recipe = Recipe(weights={"generation": 1.0}, objective="non-saturating")
+    recipe = Recipe(weights={"generation": 1.0}, objective="quadratic")
     options = {"batch_size": 2, "recipe": recipe, "progress": False}
     sent = {"physics_score": PhysicsScore(script["score"]), "callbacks": [script["watch"]]}
     history = distributed.fit(two, gan, sample, epochs=1, **sent, **options).wait(timeout=120)
+    assert history.settings["recipe"]["objective"] == "quadratic" and history.losses("generator")[0] > 0
     assert history.ranks == 2 and history.scores("cl") == [len(calolab.__version__)]
     assert 0 < history.scores("ks_comb")[0] <= script["LIMIT"]
     assert any(np.any(a != b) for a, b in zip(before, gan.generator.get_weights(), strict=True))
@@ -153,6 +163,17 @@ def test_threads_that_pack_at_the_same_time_do_not_disturb_each_other():
     thread.join()
     assert all(b"list_registry_pickle_by_value" in content for content in (first, *second)) and second
     assert cloudpickle.list_registry_pickle_by_value() == before
+
+
+def test_added_objectives_are_part_of_what_is_sent(monkeypatch):
+    """A training function of a search makes its recipe on the engine."""
+    monkeypatch.setitem(OBJECTIVES, "quadratic", Objective(lambda scores, real: scores, lambda scores: scores))
+    sent = shipment.pack(lambda: Recipe(objective="quadratic").objective, "A function")
+    monkeypatch.delitem(OBJECTIVES, "quadratic")
+    assert shipment.unpack(sent, "A function")() == "quadratic"
+    monkeypatch.setitem(OBJECTIVES, "hinge", OBJECTIVES["quadratic"])
+    with pytest.raises(ValueError, match="'hinge' was replaced: add yours under another name"):
+        shipment.pack(len, "A function")
 
 
 def test_packing_leaves_cloudpickle_as_it_was():
