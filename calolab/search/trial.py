@@ -5,17 +5,20 @@ from __future__ import annotations
 import math
 import numbers
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from calolab.cluster import on_engine
 from calolab.distributed import horovod
+from calolab.distributed.rank import choose_device
 from calolab.scores import Score, named_scores
 from calolab.search.trials import TrialLog, trial_folder
+from calolab.training.history import OUT_OF_TIME, History
+from calolab.training.request import PhysicsScore, TrainingRequest
 
 BEST = "best.gan"
-SET_BY_SEARCH = ("checkpoints", "resume", "parallel", "should_stop", "progress")  # options of `training.fit`
+SET_BY_SEARCH = ("checkpoints", "resume", "parallel", "should_stop", "progress")  # arguments of `training.fit`
 
 
 class TrialDiverged(RuntimeError):
@@ -119,15 +122,7 @@ class TrialContext:
             self.divergence = f"The trial diverged: {metric} is {measured[metric]} in epoch {self._last + 1}."
             raise TrialDiverged(self.divergence)
 
-    def fit(
-        self,
-        gan,
-        data=None,
-        *,
-        physics_score=None,
-        callbacks: Sequence[Callable] = (),
-        **options,
-    ):
+    def fit(self, gan, data=None, *, on_epoch: Callable | None = None, **keywords) -> History:
         """`training.fit` connected to the search.
 
         It reports every epoch, saves checkpoints and the GAN of the best epoch, stops on request, continues after a
@@ -136,27 +131,26 @@ class TrialContext:
         Args:
             gan: the networks to train.
             data: all events, a `Sample` or `EventStream`; by default those of the search. Each rank uses its shard.
-            physics_score, callbacks, options: as for `training.fit`; by default `epochs` and `seed` are those of the
-                search. Do not set `epochs`, which promotion changes. `time_limit` applies to each attempt; the losses
-                of an incomplete last epoch are reported.
+            on_epoch: as for `training.fit`.
+            **keywords: the fields of a `TrainingRequest`, except `checkpoints` and `resume`; by default `epochs` and
+                `seed` are those of the search. Do not set `epochs`, which promotion changes. `time_limit` applies to
+                each attempt; the losses of an incomplete last epoch are reported.
 
         Returns:
             The `History`.
 
         Raises:
-            TypeError: for an option that the search sets.
+            ValueError, TypeError: as for `TrainingRequest`, or for a keyword that the search sets.
         """
         from calolab import training
         from calolab.training.checkpoints import FILE
-        from calolab.training.history import OUT_OF_TIME
         from calolab.training.ranks import Alone, from_rank_0
 
-        if refused := sorted(set(SET_BY_SEARCH) & set(options)):
+        if refused := sorted(set(SET_BY_SEARCH) & set(keywords)):
             raise TypeError(f"trial.fit sets {', '.join(refused)} itself: leave it out.")
+        request = TrainingRequest(**{"epochs": self.epochs, "seed": self.seed, **keywords})
         data = self.data if data is None else data
-        epochs = _Epochs(self, gan)
-        if physics_score is not None:
-            physics_score = training.PhysicsScore(epochs.reporting(physics_score.score), physics_score.by)
+        epochs, score = _Epochs(self, gan), request.physics_score
         # Only rank 0 reads and writes the checkpoints.
         parallel = self._parallel or Alone()
         resume = from_rank_0(parallel, lambda: bool(self.resume and os.path.isfile(self.folder / FILE)))
@@ -164,13 +158,14 @@ class TrialContext:
             history = training.fit(
                 gan,
                 data if self.size == 1 else data.shard(self.rank, self.size),
-                **{"epochs": self.epochs, "seed": self.seed, **options},
-                physics_score=physics_score,
-                callbacks=(epochs.count, *callbacks),
+                request=request,
+                physics_score=score and PhysicsScore(epochs.reporting(score.score), score.by),
+                callbacks=(epochs.count, *request.callbacks),
                 checkpoints=str(self.folder),
                 resume=resume,
                 parallel=self._parallel,
                 should_stop=self.should_stop,
+                on_epoch=on_epoch,
                 progress=False,
             )
         except training.TrainingDiverged as error:
@@ -183,8 +178,6 @@ class TrialContext:
     def join(self) -> None:
         """Connect to the other ranks, if there are any."""
         if self._task.meeting is not None:
-            from calolab.distributed.rank import choose_device
-
             choose_device(self._task.meeting)
             self._parallel = horovod.Communicator(self._task.meeting)
 

@@ -1,0 +1,48 @@
+"""A trial's own `fit`: its arguments are those of a training, and each epoch is recorded."""
+
+import json
+
+import pytest
+
+from calolab.search.trial import BEST, TrialContext
+from calolab.search.trials import log_path
+from calolab.search.worker import TrialLines, TrialTask
+from calolab.training import PhysicsScore
+
+
+@pytest.fixture
+def trial(tmp_path, make_electrons):
+    """A trial on a single engine."""
+    task = TrialTask("token", 0, {}, 2, 1, False, str(tmp_path), seed=3, metric="ks_comb", direction="minimize")
+    return TrialContext(task, make_electrons(16), TrialLines(task))
+
+
+def test_an_epoch_is_recorded_with_its_losses_and_its_score(trial, gan):
+    seen, steps = [], []
+    history = trial.fit(
+        gan,
+        batch_size=8,
+        physics_score=PhysicsScore(lambda gan: {"ks_comb": 2.5}),
+        callbacks=[steps.append],
+        on_epoch=lambda epochs, gan: seen.append(len(epochs)),
+    )
+    assert (history.settings["seed"], len(history.epochs), seen, len(steps)) == (3, 2, [1, 2], 4)
+    lines = [json.loads(line) for line in log_path(trial.folder.parents[1], 0).read_text().splitlines()]
+    assert [line["epoch"] for line in lines if "generator" in line] == [0, 1]
+    assert [line["ks_comb"] for line in lines if "ks_comb" in line] == [2.5, 2.5]
+    assert (trial.folder / BEST).exists()
+
+
+@pytest.mark.parametrize(
+    ("keywords", "error", "message"),
+    [
+        ({"batch_size": 0}, ValueError, "batch_size must be at least 1"),
+        ({"physics_score": lambda gan: {}}, TypeError, "expects a PhysicsScore, received function"),
+        ({"resume": True}, TypeError, "trial.fit sets resume itself: leave it out"),
+        ({"batchsize": 8}, TypeError, "batchsize"),
+    ],
+)
+def test_wrong_arguments_are_refused(trial, gan, keywords, error, message):
+    with pytest.raises(error, match=message):
+        trial.fit(gan, **keywords)
+    assert not (trial.folder / "checkpoint.npz").exists()
