@@ -177,12 +177,14 @@ class Call:
         engine = next(iter([*died, *original, *errors]), None)
         return Failure(died, busy, engine, errors.get(engine), engine in original)
 
+    def withdraw(self) -> None:
+        """Keep engines from beginning this call where it still waits; those that have begun it continue."""
+        if waiting := [answer.message for answer in self.answers if answer.own and not answer.ready()]:
+            self.client.abort(waiting, block=False)
+
     def forget(self) -> None:
-        """Let the hub forget the answers that have arrived here: it would keep them until its end."""
-        # It may still wait for that of an engine which has just died.
-        if messages := [answer.message for answer in self.answers if answer.own and answer.ready()]:
-            with contextlib.suppress(RemoteError):
-                self.client.purge_hub_results(messages)
+        """Let the hub forget the answers that have arrived here."""
+        forget(self.client, self.answers)
 
     def _has_ended_somewhere(self, busy: Sequence[int]) -> bool:
         if self._end_together and len(busy) < len(self.ids):
@@ -233,6 +235,19 @@ def send(
         send_signal(client, revoke, ids[: len(answers)])
         raise
     return answers
+
+
+def forget(client: ipyparallel.Client, answers: Iterable[OwnAnswer | HubAnswer]) -> None:
+    """Let the hub forget calls of this process that have been answered; it would keep what was sent until its end.
+
+    Args:
+        client: of the cluster.
+        answers: of engines; those that are pending, or belong to calls of other processes, are kept.
+    """
+    # The hub may still wait for the answer of an engine which has just died.
+    if messages := [answer.message for answer in answers if answer.own and answer.ready()]:
+        with contextlib.suppress(RemoteError):
+            client.purge_hub_results(messages)
 
 
 def gather(

@@ -15,10 +15,11 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
+from calolab.cluster import calls, time_limits
 from calolab.cluster.engines import Engines
 from calolab.cluster.machine import own_address
 from calolab.cluster.states import Text
@@ -30,11 +31,11 @@ INSTALL = "`pip install calolab[dask]`, or conda-forge's dask, distributed and c
 
 @dataclass(frozen=True, eq=False)
 class _Lent:
-    """Engines that are Dask workers: what stops their scheduler, its thread, and each engine's pending result."""
+    """Engines that are Dask workers: what stops their scheduler, its thread, and the engines' pending call."""
 
     leave: threading.Event
     thread: threading.Thread
-    results: Mapping[int, object]
+    call: calls.Call
 
 
 _lent: dict[object, _Lent] = {}  # by client
@@ -81,16 +82,19 @@ def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout:
     security = Security.temporary() if tls else Security()
     leave, joined, started = threading.Event(), [], Future()
     thread = _in_background(lambda: _scheduler(host, security), started, lambda node: _left(node, leave, joined))
-    address, client = started.result(), None
-    results = {n: engines.client[n].apply_async(serve, address, security, n, threads, timeout) for n in ids}
-    _lent[engines.client] = _Lent(leave, thread, results)
+    address, call, client = started.result(), None, None
     try:
+        arguments = [(address, security, engine, threads, timeout) for engine in ids]
+        answers = calls.send(engines.client, ids, serve, arguments)
+        call = calls.Call(engines.client, ids, answers, time_limits.GIVE_UP_AFTER)
+        _lent[engines.client] = _Lent(leave, thread, call)
         client = Client(address, security=security, timeout=timeout)
-        _wait_for_workers(client, results, timeout)
+        _wait_for_workers(client, call, timeout)
         joined.append(client.id)
     except BaseException:
         leave.set()
-        engines.client.abort(list(results.values()), block=False)  # no engine may become a worker later
+        if call is not None:
+            call.withdraw()  # no engine may become a worker later
         if client is not None:
             client.close()
         raise
@@ -113,16 +117,16 @@ def stop_dask(engines: Engines, timeout: float = 30.0) -> Text:
     lent.leave.set()
     deadline = time.monotonic() + timeout
     lent.thread.join(timeout)
-    for result in lent.results.values():
-        result.wait(max(0.0, deadline - time.monotonic()))
-    busy = [str(engine) for engine, result in lent.results.items() if not result.ready() and engine in engines.ids]
-    if busy:
+    for answer in lent.call.answers:
+        answer.wait(max(0.0, deadline - time.monotonic()))
+    if busy := [engine for engine in lent.call.busy if engine in engines.ids]:
         raise RuntimeError(
-            f"Engines {', '.join(busy)} still run a Dask task after {timeout:g} s: call stop_dask again later, or "
+            f"A Dask task still runs on {calls.in_words(busy)} after {timeout:g} s: call stop_dask again later, or "
             "`%ipcluster restart`."
         )
+    lent.call.forget()
     _lent.pop(engines.client, None)
-    return Text(f"The {len(lent.results)} engines of cluster {engines.name!r} are no longer Dask workers.")
+    return Text(f"The {len(lent.call.ids)} engines of cluster {engines.name!r} are no longer Dask workers.")
 
 
 def serve(scheduler: str, security, name: int, threads: int, timeout: float) -> None:
@@ -209,21 +213,19 @@ def _left(scheduler, leave: threading.Event, joined: list[str]) -> bool:
     return leave.is_set() or any(client not in scheduler.clients or not scheduler.workers for client in joined)
 
 
-def _wait_for_workers(client, results: Mapping[int, object], timeout: float) -> None:
+def _wait_for_workers(client, call: calls.Call, timeout: float) -> None:
     """Wait until every engine has become a worker.
 
     Raises:
         RuntimeError: if one does not within `timeout` seconds, with its error.
     """
     deadline = time.monotonic() + timeout
-    while len(workers := client.scheduler_info(n_workers=-1)["workers"]) < len(results):
-        for engine, result in results.items():
-            if result.ready():
-                error = result.exception() or "it ended immediately"
-                raise RuntimeError(f"Engine {engine} did not become a Dask worker ({error}): it needs {INSTALL}.")
+    while len(workers := client.scheduler_info(n_workers=-1)["workers"]) < len(call.ids):
+        for engine, reason in (call.errors | dict.fromkeys(call.results, "it ended immediately")).items():
+            raise RuntimeError(f"Engine {engine} did not become a Dask worker ({reason}): it needs {INSTALL}.")
         if time.monotonic() > deadline:
             raise RuntimeError(
-                f"{len(workers)} of {len(results)} engines became Dask workers within {timeout:g} s: they must reach "
+                f"{len(workers)} of {len(call.ids)} engines became Dask workers within {timeout:g} s: they must reach "
                 f"{client.scheduler.address}. `%ipcluster logs` may say more."
             )
         time.sleep(0.05)

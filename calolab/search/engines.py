@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from ipyparallel.error import RemoteError
 
-from calolab.cluster import hub, time_limits
+from calolab.cluster import calls, hub, time_limits
+from calolab.cluster.answers import OwnAnswer
 from calolab.cluster.engines import Engines, replace
 from calolab.distributed import meeting
 from calolab.distributed.meeting import EngineFacts
@@ -42,7 +43,7 @@ class SearchEngines:
         self.unfit: dict[int, str] = {}
         self._token, self._folder, self._shipment = token, folder.absolute(), shipment
         self._asked: dict[int, tuple] = {}  # of new engines: pending facts, pending contents, time
-        self._shipped: dict[int, object] = {}  # pending answers of engines that receive code and data
+        self._shipped: dict[int, OwnAnswer] = {}  # pending answers of engines that receive code and data
         self._working: set[int] = set()
         self._signalled: dict[int, tuple[float, list]] = {}  # signals that may still arrive, and until when
         self._replacing: set[int] = set()
@@ -69,12 +70,9 @@ class SearchEngines:
             for gone in set(known) - alive:
                 del known[gone]
         for number in alive - set(self.facts) - set(self.unfit) - set(self._asked) - self._working:
-            view = self.engines.client[number]
-            self._asked[number] = (
-                view.apply_async(meeting.describe, self.engines.address),
-                view.apply_async(worker.holds, self._token, str(self._folder), self._shipment.name),
-                time.monotonic(),
-            )
+            facts = self._send(number, meeting.describe, self.engines.address)
+            holding = self._send(number, worker.holds, self._token, str(self._folder), self._shipment.name)
+            self._asked[number] = (facts, holding, time.monotonic())
         for number, (*answers, _) in list(self._asked.items()):
             try:
                 self._prepare(number, *answers)
@@ -85,20 +83,24 @@ class SearchEngines:
             if all(signal.done() for signal in signals) or time.monotonic() > deadline:
                 del self._signalled[number]
 
-    def _prepare(self, number: int, facts, holding) -> None:
+    def _send(self, number: int, function: Callable, *arguments: object) -> OwnAnswer:
+        """Call a function on one engine; returns the pending answer."""
+        (answer,) = calls.send(self.engines.client, [number], function, [arguments])
+        return answer
+
+    def _prepare(self, number: int, facts: OwnAnswer, holding: OwnAnswer) -> None:
         if not (facts.ready() and holding.ready()):
             return
         held, sees = holding.get()
         if not held and number not in self._shipped:
             # As a plain array it is sent without a copy.
             shipment = np.fromfile(self._shipment, dtype=np.uint8)
-            view = self.engines.client[number]
-            self._shipped[number] = view.apply_async(worker.receive, self._token, shipment)
+            self._shipped[number] = self._send(number, worker.receive, self._token, shipment)
         if held or self._shipped[number].ready():
             if not held:
                 answer = self._shipped.pop(number)
                 answer.get()
-                self.engines.client.purge_hub_results(answer.msg_ids)  # the hub keeps what was sent
+                calls.forget(self.engines.client, [answer])
             self.facts[number], self.shared[number] = facts.get(), sees
             del self._asked[number]
 
