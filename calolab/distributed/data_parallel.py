@@ -14,7 +14,7 @@ from calolab.cluster.engines import Engines
 from calolab.distributed import rank, shipment
 from calolab.distributed.elastic import ElasticRun, check_elastic
 from calolab.distributed.meeting import Meeting, arrange_meetings, check_idle, check_versions, engine_facts
-from calolab.distributed.runs import TrainingRun
+from calolab.distributed.runs import RunOptions, TrainingRun
 from calolab.interrupts import postponed
 from calolab.samples import Sample, steps_per_epoch
 from calolab.training.request import PhysicsScore, TrainingRequest, check_data, takes_request
@@ -27,10 +27,12 @@ class PackedTraining:
     """The arguments of `fit`, prepared for any engines; networks and functions are bytes.
 
     Args:
+        engines, gan, data: as for `fit`.
         networks: from `shipment.pack_gan`.
         request: the arguments of the training, without the callbacks and the physics score.
         functions, other_functions: the callbacks and the physics score, as `shipment.pack` returns them, for rank 0 and
             for the other ranks.
+        options: what this process keeps of the arguments.
     """
 
     engines: Engines
@@ -40,7 +42,7 @@ class PackedTraining:
     request: TrainingRequest
     functions: np.ndarray
     other_functions: np.ndarray
-    settings: dict
+    options: RunOptions
 
 
 @takes_request
@@ -119,13 +121,13 @@ def fit(
         request=replace(request, global_batch=global_batch, checkpoints=folder, physics_score=None, callbacks=()),
         functions=shipment.pack((callbacks, physics_score), rank.FUNCTIONS),
         other_functions=shipment.pack((callbacks, other_score), rank.FUNCTIONS),
-        settings={
-            "checkpoints": folder,
-            "progress": progress,
-            "judged_by": "" if physics_score is None else physics_score.by,
-            "elastic": elastic,
-            "labels": {name: [float(column.min()), float(column.max())] for name, column in labels.items()},
-        },
+        options=RunOptions(
+            checkpoints=folder,
+            judged_by="" if physics_score is None else physics_score.by,
+            labels={name: (float(column.min()), float(column.max())) for name, column in labels.items()},
+            elastic=elastic,
+            shows_progress=progress,
+        ),
     )
     start = partial(_start, training)
     if not elastic:
@@ -148,7 +150,7 @@ def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: fl
         arguments = _arguments(training, meetings, resume, limit)
         answers = calls.send(engines.client, ids, rank.train, arguments, revoke=on_engine.STOP)
         try:
-            return TrainingRun(engines, ids, training.gan, answers, training.settings, note)
+            return TrainingRun(engines, ids, training.gan, answers, training.options, note)
         except BaseException:
             calls.send_signal(engines.client, on_engine.STOP, ids)
             raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from calolab import progress
@@ -16,6 +17,25 @@ from calolab.tables import Table
 from calolab.training.history import FINAL, History, Progress
 
 CONSEQUENCES = ("RanksLost", "RefusedElsewhere")  # errors of a rank which only say that another one has ended
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What the client of a training keeps of the arguments of `fit`.
+
+    Args:
+        checkpoints: folder for checkpoints, as the engines see it; None without.
+        judged_by: name of the score by which the best epoch is chosen; empty without a physics score.
+        labels: lowest and highest value of each label in all events, by name.
+        elastic: whether the training continues when engines die.
+        shows_progress: whether `wait` shows a progress bar.
+    """
+
+    checkpoints: str | None
+    judged_by: str
+    labels: Mapping[str, tuple[float, float]]
+    elastic: bool
+    shows_progress: bool
 
 
 class TrainingFailed(RuntimeError):
@@ -30,7 +50,7 @@ class TrainingRun:
         ids: the engine of each rank.
         gan: receives the trained weights in `wait`.
         answers: pending, by rank.
-        settings: `checkpoints`, `progress` and `elastic` as given to `fit`, and the range of each label.
+        options: what this process needs of the arguments of `fit`.
         note: how the ranks communicate.
 
     Attributes:
@@ -40,11 +60,11 @@ class TrainingRun:
     """
 
     def __init__(
-        self, engines: Engines, ids: Sequence[int], gan, answers: Sequence[OwnAnswer], settings: Mapping, note: str
+        self, engines: Engines, ids: Sequence[int], gan, answers: Sequence[OwnAnswer], options: RunOptions, note: str
     ):
         self.engines, self.ids, self.gan, self.note = engines, tuple(ids), gan, note
         self._call = calls.Call(engines.client, ids, answers, time_limits.GIVE_UP_AFTER)
-        self._settings = dict(settings)
+        self._options = options
         self.digests: tuple[str, ...] = ()
         self.lost: tuple[int, ...] | None = None
         self._lock = threading.RLock()
@@ -54,9 +74,7 @@ class TrainingRun:
         self._failure: Exception | None = None
         self._looked_at = time.monotonic()
         path, messages = processes.path_of(engines.name), [answer.message for answer in answers]
-        self._record = unattended.register(
-            path, self.ids, messages, settings["checkpoints"], settings.get("elastic", False)
-        )
+        self._record = unattended.register(path, self.ids, messages, options.checkpoints, options.elastic)
 
     @property
     def progress(self) -> list[Progress]:
@@ -88,12 +106,12 @@ class TrainingRun:
     @property
     def judged_by(self) -> str:
         """Name of the score by which the best epoch is chosen; empty without a physics score."""
-        return self._settings["judged_by"]
+        return self._options.judged_by
 
     @property
     def shows_progress(self) -> bool:
         """Whether `wait` shows a progress bar."""
-        return self._settings["progress"]
+        return self._options.shows_progress
 
     @property
     def status(self) -> str:
@@ -163,7 +181,8 @@ class TrainingRun:
             self.gan.provenance.update(trained["provenance"])
             if self._history is not None:
                 # A rank has only the labels of its own shard. A diverged training adds no entry.
-                self.gan.provenance["trainings"][-1]["labels"] = self._settings["labels"]
+                labels = {name: list(limits) for name, limits in self._options.labels.items()}
+                self.gan.provenance["trainings"][-1]["labels"] = labels
 
     def _settle(self) -> None:
         """Follow the call on the ranks; conclude the training once it is over."""
@@ -243,12 +262,12 @@ class TrainingRun:
 
     def kept(self) -> str:
         """What is kept of a training that was stopped, in words."""
-        folder = self._settings["checkpoints"]
+        folder = self._options.checkpoints
         return NOTHING if folder is None else f"checkpoint in {folder}, resume=True continues from it"
 
     def how_to_continue(self) -> str:
         """What to do after a failure, in words."""
-        folder = self._settings["checkpoints"]
+        folder = self._options.checkpoints
         if folder is None:
             return "then fit again (with checkpoints=, a training can be resumed)."
         return f"then the same fit with resume=True continues from the checkpoint in {folder}."

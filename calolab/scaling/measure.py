@@ -109,7 +109,7 @@ def _measure(engines, ids, gan, data, request, steps, rounds, progress) -> dict:
     try:
         with bar(total=(1 + rounds) * len(turns), unit="block", show=progress) as shown:
             shown.set_description(f"{size} ranks", refresh=False)
-            tasks = [rank.MeasurementTask(meeting, request, data.space, {}) for meeting in meetings]
+            tasks = [rank.MeasurementTask(meeting, request, data.space) for meeting in meetings]
             given = [(task, networks, shard.values, dict(shard.labels)) for task, shard in zip(tasks, shards)]
             _call(engines, ids, rank.begin, given)
             for number in range(1 + rounds):

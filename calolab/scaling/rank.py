@@ -18,6 +18,7 @@ from calolab.cluster import time_limits
 from calolab.distributed import horovod, rank, shipment
 from calolab.distributed.meeting import Meeting
 from calolab.samples import Sample
+from calolab.spaces import Space
 from calolab.training.request import TrainingRequest
 
 
@@ -28,13 +29,12 @@ class MeasurementTask:
     Args:
         meeting: how it connects to the other ranks.
         request: batch size, precision, seed and recipe of the steps.
-        space, origin: of the events, which are sent separately.
+        space: of the events, which are sent separately.
     """
 
     meeting: Meeting
     request: TrainingRequest
-    space: object
-    origin: object
+    space: Space
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def begin(task: MeasurementTask, networks: np.ndarray, values, labels) -> None:
 
     end()
     rank.choose_device(task.meeting)
-    data = Sample(np.asarray(values), labels, task.space, task.origin)
+    data = Sample(np.asarray(values), labels, task.space)
     local = StepTimer(shipment.unpack_gan(networks), data, task.request)
     parallel = horovod.Communicator(task.meeting)
     try:

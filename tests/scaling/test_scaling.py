@@ -117,7 +117,7 @@ def wait_for_rank_1(task, networks, values, labels):
 def test_the_faster_rank_waits_for_the_slower_one(two, on_all, meetings, events, small):
     request = TrainingRequest(epochs=1, batch_size=192, recipe=Recipe.published("rpv"))
     many = np.tile(events.values, (8, 1, 1))  # so much slower that other work on the machine does not matter
-    tasks = [rank.MeasurementTask(meeting, request, events.space, {}) for meeting in meetings(two)]
+    tasks = [rank.MeasurementTask(meeting, request, events.space) for meeting in meetings(two)]
     given = ([shipment.pack_gan(small)] * 2, [many] * 2, [{}] * 2)
     (first, seconds), (second, _) = on_all(two, wait_for_rank_1, per_rank=(tasks, *given))
     had, got = (np.array([first, second])[:, :, k:stop:2] for k, stop in ((1, -1), (2, -1)))
@@ -164,7 +164,7 @@ def test_an_engine_that_dies_ends_the_measurement_and_the_other_is_free(events, 
 
 
 def test_engines_that_do_not_answer_end_the_measurement(searchers):
-    with pytest.raises(RuntimeError, match=r"The measurement failed: engine \d+, \d+ did not answer within 0.5 s"):
+    with pytest.raises(RuntimeError, match=r"The measurement failed: engines \d+, \d+ did not answer within 0.5 s"):
         measure._call(searchers, searchers.ids, time.sleep, [(3,)] * 2, timeout=0.5)
     wait_for(lambda: not any(hub.tasks(searchers.client).values()))
 
