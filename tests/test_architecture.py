@@ -47,6 +47,7 @@ EXEMPT = {"calolab"}
 ALLOWED = {
     "tensorflow": ("calolab.training.", "calolab.distributed.rank"),
     "keras": ("calolab.models.", "calolab.training."),
+    "sklearn": ("calolab.validation.classifiers.",),
     "cloudpickle": ("calolab.distributed.shipment",),
     "horovod": ("calolab.distributed.horovod",),
     "ipyparallel": ("calolab.cluster.", "calolab.search.engines"),
@@ -206,7 +207,18 @@ def test_nothing_imports_the_magics_by_their_folder_name():
 )
 def test_importing_is_light(part_name):
     """TensorFlow, Geant4 and Pythia load when a model or an event is made, not when calolab is imported."""
-    heavy = ("tensorflow", "keras", "geant4_pybind", "pythia8mc", "uproot", "astropy", "distributed", "dask", "optuna")
+    heavy = (
+        "tensorflow",
+        "keras",
+        "sklearn",
+        "geant4_pybind",
+        "pythia8mc",
+        "uproot",
+        "astropy",
+        "distributed",
+        "dask",
+        "optuna",
+    )
     code = f"import sys, calolab{part_name}; print([m for m in {heavy} if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"

@@ -1,5 +1,8 @@
 """Validation: is the generated physics right? Observables, distances and their statistical floor."""
 
+import importlib
+
+from calolab.validation.classifiers.classification import Classification
 from calolab.validation.comparison import compare, compare_jet_images, compare_jets, compare_maps
 from calolab.validation.distances import Distance, kolmogorov_smirnov, minus_log_p, separation_power, wasserstein
 from calolab.validation.floors import DisjointHalves, Resampled
@@ -14,6 +17,7 @@ from calolab.validation.report import Report
 from calolab.validation.scores import jet_score, ks_comb
 
 __all__ = [
+    "Classification",
     "DisjointHalves",
     "Distance",
     "Report",
@@ -49,7 +53,16 @@ __all__ = [
     "share_binning",
     "sparsity",
     "spectrum",
+    "tree_test",
     "visible_energy",
     "visible_fraction",
     "wasserstein",
 ]
+# These load scikit-learn or Keras, which no other comparison needs.
+_HEAVY = {"tree_test": "trees"}
+
+
+def __getattr__(name):
+    if name in _HEAVY:
+        return getattr(importlib.import_module(f"calolab.validation.classifiers.{_HEAVY[name]}"), name)
+    raise AttributeError(f"module 'calolab.validation' has no attribute {name!r}; it has {', '.join(__all__)}")
