@@ -135,6 +135,8 @@ def diagnosed(
 ) -> Iterator[None]:
     """Inside the block, in which `path` is read, turn any exception into one with the right diagnosis.
 
+    A ValueError or MemoryError whose message begins with the path is a diagnosis already and passes.
+
     Args:
         path: the file that is read.
         explain: returns the message about a damaged file from the exception that was raised.
@@ -147,6 +149,8 @@ def diagnosed(
     try:
         yield
     except errors as error:
+        if isinstance(error, ValueError | MemoryError) and str(error).startswith(str(path)):
+            raise
         raise unreadable(error, path) or ValueError(explain(error)) from error
 
 

@@ -156,6 +156,12 @@ def test_why_a_file_cannot_be_read(raised, expected, words):
     assert found.value.__cause__ is raised
 
 
+@pytest.mark.parametrize("raised", [ValueError("a.npz: no header"), MemoryError("a.npz: its maps need 3 GB")])
+def test_a_diagnosis_is_not_diagnosed_again(raised):
+    with pytest.raises(type(raised), match=f"^{raised}$"), files.diagnosed("a.npz", lambda error: "damaged"):
+        raise raised
+
+
 def test_other_exceptions_pass_through_a_diagnosis():
     with pytest.raises(KeyError), files.diagnosed("a.npz", str, (OSError, ValueError)):
         raise KeyError("counts")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from calolab.datasets.archives import DAMAGED, Archive, StoredArray
 from calolab.datasets.cells import CellArray
 from calolab.datasets.layouts import CONTAINERS, ECAL, HCAL, Layout
 from calolab.datasets.signatures import container
+from calolab.files import diagnosed
 
 
 @dataclass(frozen=True)
@@ -58,20 +59,25 @@ def open_file(path: str | Path) -> Iterator[h5py.File | Archive]:
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is neither, is truncated or corrupt, or is being written.
+        OSError: if it cannot be read at present, whatever its content.
     """
     kind = container(path)
     if kind not in ("hdf5", "npz"):
         raise ValueError(f"{path}: expected an HDF5 file or an npz archive, but this is {CONTAINERS[kind][0]}.")
-    damaged = (OSError, RuntimeError, KeyError, *DAMAGED)  # what is raised where a file's inner structure is damaged
-    try:
-        handle = hdf5.open_hdf5(path) if kind == "hdf5" else Archive(Path(path))
-    except damaged as error:
-        raise _corrupt(path, kind, error) from error
-    try:
-        with closing(handle):
-            yield handle
-    except damaged as error:
-        raise _corrupt(path, kind, error) from error
+    damaged = (OSError, RuntimeError, KeyError, *DAMAGED)  # raised if the inner structure is damaged
+    what = CONTAINERS[kind][0].split(" ", 1)[1]
+
+    def explain(error: Exception) -> str:
+        return (
+            f"{path}: truncated or corrupt {what} ({_reason(error)}). Copy, download or write it again; an interrupted "
+            "copy is the usual cause."
+        )
+
+    with (
+        diagnosed(path, explain, damaged),
+        closing(hdf5.open_hdf5(path) if kind == "hdf5" else Archive(Path(path))) as handle,
+    ):
+        yield handle
 
 
 def read_labels(
@@ -262,23 +268,14 @@ def holds(handle: h5py.File | Archive) -> str:
     return ", ".join(map(repr, names[:20])) + (f" and {len(names) - 20} more" if names[20:] else "") or "nothing"
 
 
-@contextmanager
-def _reading(file: EventFile, dataset: str, start: int, stop: int) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, *DAMAGED) as error:
-        raise ValueError(
+def _reading(file: EventFile, dataset: str, start: int, stop: int) -> AbstractContextManager[None]:
+    def explain(error: Exception) -> str:
+        return (
             f"{file.path}: dataset {dataset!r} cannot be read between events {start} and {stop}: truncated or corrupt "
             f"({_reason(error)}). Copy, download or write the file again."
-        ) from error
+        )
 
-
-def _corrupt(path: str | Path, kind: str, error: Exception) -> ValueError:
-    what = CONTAINERS[kind][0].split(" ", 1)[1]
-    return ValueError(
-        f"{path}: truncated or corrupt {what} ({_reason(error)}). Copy, download or write it again; an "
-        "interrupted copy is the usual cause."
-    )
+    return diagnosed(file.path, explain, (OSError, *DAMAGED))
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from astropy.utils.exceptions import AstropyWarning
 
 from calolab import memory, spaces
 from calolab.datasets import plausible, readback
-from calolab.files import complete, reserve
+from calolab.files import complete, diagnosed, reserve
 from calolab.samples import Sample, concatenate
 from calolab.spaces import Space
 
@@ -240,7 +240,12 @@ def _pixel(space: Space) -> tuple[float, ...]:
 @contextmanager
 def _opened(path: Path) -> Iterator[fits.HDUList]:
     """Open a FITS file for reading; damage, for which astropy may only issue a warning, becomes one error."""
-    try:
+
+    def explain(error: Exception) -> str:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        return f"{path}: truncated or corrupt FITS file ({reason}). Copy, download or write it again."
+
+    with diagnosed(path, explain):  # with a damaged file astropy may raise any exception
         with open(path, "rb") as file:
             axes = re.search(rb"NAXIS   = *(\d+)", file.read(2880))
         if axes and int(axes[1]) > 999:  # astropy would loop over all of them
@@ -254,16 +259,3 @@ def _opened(path: Path) -> Iterator[fits.HDUList]:
                         raise OSError(f"{one.size} bytes of data are declared, but the file has {held}")
             with fits.open(path, memmap=False, checksum=True) as file:
                 yield file
-    except ValueError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise _corrupt(path, error) from error
-    except MemoryError as error:
-        raise MemoryError(str(error) if str(path) in str(error) else f"{path}: does not fit into memory.") from error
-    except Exception as error:  # with a damaged file astropy may raise any exception
-        raise _corrupt(path, error) from error
-
-
-def _corrupt(path: Path, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return ValueError(f"{path}: truncated or corrupt FITS file ({reason}). Copy, download or write it again.")

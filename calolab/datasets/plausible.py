@@ -102,14 +102,14 @@ class EmptyEvents:
     Args:
         events: number of events so far.
         empty: number of empty events among them.
-        first: file, index in it and incident energy [GeV] of the first empty shower, in the order of the files.
+        first: number of the file, index in it, path and incident energy [GeV] of the first empty shower.
     """
 
     events: int = 0
     empty: int = 0
-    first: tuple[str, int, float] | None = None
+    first: tuple[int, int, str, float] | None = None
 
-    def add(self, values: np.ndarray, energy: np.ndarray | None, path: str, start: int) -> None:
+    def add(self, values: np.ndarray, energy: np.ndarray | None, path: str, start: int, number: int = 0) -> None:
         """Count neighbouring events of one file.
 
         Args:
@@ -117,12 +117,15 @@ class EmptyEvents:
             energy: incident energies of showers [GeV], shape `(event,)`; None for other events.
             path: the file.
             start: index of the first of these events in the file.
+            number: position of the file among all files.
         """
         flat = values.reshape(len(values), -1)
-        empty = np.flatnonzero((flat.max(axis=1) <= 0) & (flat.min(axis=1) >= 0))
+        empty = np.flatnonzero(flat.max(axis=1) <= 0)
+        if len(empty):  # in signed images all cells may be negative
+            empty = empty[~flat[empty].any(axis=1)]
         self.events, self.empty = self.events + len(values), self.empty + len(empty)
         if len(empty) and energy is not None:
-            found = (path, start + int(empty[0]), float(energy[empty[0]]))
+            found = (number, start + int(empty[0]), path, float(energy[empty[0]]))
             self.first = min(self.first or found, found)
 
     def doubt(self) -> str | None:
@@ -132,9 +135,10 @@ class EmptyEvents:
             return f"all cells of all {self.events} events are zero." if all_empty else None
         if self.empty <= _EMPTY * self.events:
             return None
-        path, event, energy = self.first
+        _, event, path, energy = self.first
         return (
             f"{self.empty} of {self.events} showers contain no energy; the first is event {event} of "
             f"{Path(path).name} with an incident energy of {energy:g} GeV. Was the file written completely? To remove "
-            "them, load the file and select the others: sample.select(sample.values.any(axis=(1, 2, 3)))."
+            "them, load the file and select the others: "
+            "sample.select(sample.values.reshape(len(sample), -1).any(axis=1))."
         )

@@ -8,12 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from calolab.datasets import hdf5
+from calolab.datasets.archives import Archive
 from calolab.datasets.events import dataset, open_file
 from calolab.datasets.layouts import DESCRIPTION
-from calolab.files import unreadable
 
 _BYTES = 2_000_000  # read at a time
 
@@ -53,16 +54,23 @@ def verify(path: Path, partial: Path, written: dict[str, Tally], text: str) -> N
         ValueError: if the file system has no locks, or another process has locked the file.
     """
     with reading_back(path, partial), open_file(partial) as handle:
-        if handle[DESCRIPTION][0] != text.encode():
-            raise differs(path, DESCRIPTION)
-        for name, tally in written.items():
-            held = dataset(handle, str(partial), name)
-            found = Tally(tally.dtype, tuple(held.shape))
-            rows = max(1, _BYTES // max(1, held.dtype.itemsize * int(np.prod(held.shape[1:]))))
-            for _ in found.counted(held[start : start + rows] for start in range(0, len(held), rows)):
-                pass
-            if found != tally:
-                raise differs(path, f"dataset {name!r} of shape {tally.shape}")
+        wrong = next(_differences(handle, partial, written, text), None)
+    if wrong:
+        raise differs(path, wrong)
+
+
+def _differences(handle: h5py.File | Archive, partial: Path, written: dict[str, Tally], text: str) -> Iterator[str]:
+    """The parts of an open file that differ from what was written."""
+    if handle[DESCRIPTION][0] != text.encode():
+        yield DESCRIPTION
+    for name, tally in written.items():
+        held = dataset(handle, str(partial), name)
+        found = Tally(tally.dtype, tuple(held.shape))
+        rows = max(1, _BYTES // max(1, held.dtype.itemsize * int(np.prod(held.shape[1:]))))
+        for _ in found.counted(held[start : start + rows] for start in range(0, len(held), rows)):
+            pass
+        if found != tally:
+            yield f"dataset {name!r} of shape {tally.shape}"
 
 
 @contextmanager
@@ -74,20 +82,21 @@ def reading_back(path: Path, partial: Path) -> Iterator[None]:
         partial: its temporary name.
 
     Raises:
-        OSError: if the file cannot be read now, or what was read is damaged.
+        OSError, MemoryError: if the file cannot be read now, or what was read is damaged.
         ValueError: if the file is locked, or locks are not supported.
     """
     try:
         yield
+    except (hdf5.LockError, MemoryError) as error:
+        raise type(error)(_with_final_name(error, path, partial)) from error
+    except OSError as error:
+        text = _with_final_name(error.strerror or error, path, partial)
+        raise OSError(*([text] if error.errno is None else [error.errno, text])) from error
     except (ValueError, KeyError) as error:
-        if isinstance(error, hdf5.LockError):
-            raise hdf5.LockError(_with_final_name(error, path, partial)) from error
-        if error.__cause__ is not None and (fault := unreadable(error.__cause__, path)):
-            raise fault from error
         raise differs(path, f"the file ({_with_final_name(error, path, partial)})") from error
 
 
-def _with_final_name(error: Exception, path: Path, partial: Path) -> str:
+def _with_final_name(error: Exception | str, path: Path, partial: Path) -> str:
     text = error.args[0] if isinstance(error, KeyError) and error.args else error
     return str(text).replace(str(partial), str(path)).replace(partial.name, path.name)
 

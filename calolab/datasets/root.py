@@ -12,6 +12,7 @@ import numpy as np
 import uproot
 
 from calolab import memory
+from calolab.files import diagnosed
 
 # Memory needed relative to the size of the data: for some time there are awkward arrays in the precision of the file
 # and flat ones in double precision.
@@ -25,29 +26,22 @@ def opened(path: Path) -> Iterator[uproot.ReadOnlyDirectory]:
 
     Raises:
         ValueError: if the file is truncated or corrupt.
+        OSError, MemoryError: if it cannot be read at present, whatever its content.
     """
-    try:
-        with uproot.open({str(path): None}) as file:
-            promised, held = file.file.fEND, path.stat().st_size
-            if held < promised:
-                raise EOFError(f"only {held} of {promised} bytes")
-            yield file
-    except ValueError as error:
-        if str(error).startswith(str(path)):
-            raise
-        raise _corrupt(path, error) from error
-    except MemoryError:
-        raise
-    except Exception as error:  # with a damaged file uproot may raise any exception
-        raise _corrupt(path, error) from error
 
+    def explain(error: Exception) -> str:
+        reason = " ".join(str(error).split())[:120] or type(error).__name__
+        return (
+            f"{path}: truncated or corrupt ROOT file ({type(error).__name__}: {reason}). Copy, download or write it "
+            "again; an interrupted copy is the usual cause."
+        )
 
-def _corrupt(path: Path, error: Exception) -> ValueError:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
-    return ValueError(
-        f"{path}: truncated or corrupt ROOT file ({type(error).__name__}: {reason}). Copy, download or write it "
-        "again; an interrupted copy is the usual cause."
-    )
+    # With a damaged file uproot may raise any exception.
+    with diagnosed(path, explain), uproot.open({str(path): None}) as file:
+        promised, held = file.file.fEND, path.stat().st_size
+        if held < promised:
+            raise EOFError(f"only {held} of {promised} bytes")
+        yield file
 
 
 def names(file: uproot.ReadOnlyDirectory) -> dict[str, str]:

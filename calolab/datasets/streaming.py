@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from calolab.datasets.events import EventFile, check_content, open_file, read_labels, read_values
-from calolab.datasets.layouts import ECAL
+from calolab.datasets.layouts import HCAL
 from calolab.datasets.plausible import EmptyEvents
 from calolab.labels import UNITS
 from calolab.samples import Sample, batch_slices, check_shard, concatenate
@@ -176,7 +176,7 @@ class EventStream:
         n_events = sum(stop - start for _, start, stop in blocks)
         values = np.empty((n_events, *self.space.shape), np.float32)
         labels = {name: np.empty(n_events) for name in self.labels}
-        done = 0
+        done, showers = 0, self.space.has_depth
         for index, group in groupby(blocks, key=lambda block: block[0]):
             file = self.files[index]
             with open_file(file.path) as handle:
@@ -187,7 +187,8 @@ class EventStream:
                     piece = values[where] if places is None else np.empty((stop - start, *self.space.shape), np.float32)
                     read_values(handle, file, start, stop, piece)
                     columns = read_labels(handle, file, start, stop)
-                    empty.add(piece, columns.get("energy") if file.dataset == ECAL else None, file.path, start)
+                    energy = columns.get("energy") if showers and file.dataset != HCAL else None
+                    empty.add(piece, energy, file.path, start, index)
                     if places is not None:
                         where = places[where]
                         values[where] = piece

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from calolab.files import DISK_FULL_REASONS, complete, full_disk, scratch, unreadable
+from calolab.files import DISK_FULL_REASONS, complete, diagnosed, full_disk, scratch
 from calolab.labels import UNITS
 from calolab.spaces import Space
 
@@ -158,8 +158,16 @@ def opened(path: str | os.PathLike) -> Iterator[tuple[zipfile.ZipFile, Header]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No GAN file {path}; write one with gan.save({str(path)!r}).")
+
+    def explain(error: Exception) -> str:
+        return (
+            f"{path}: not a complete GAN file, or damaged ({str(error) or type(error).__name__}). Copy it again, or "
+            "write it again with gan.save."
+        )
+
     try:
-        with zipfile.ZipFile(path) as archive:
+        # zipfile, Keras and HDF5 raise almost any exception for a damaged part.
+        with diagnosed(path, explain), zipfile.ZipFile(path) as archive:
             content = json.loads(archive.read(HEADER))
             if not isinstance(content, dict) or not isinstance(content.get("version"), int):
                 raise ValueError(f"gan.json must be an object with a version, it is {content!r:.80}")
@@ -167,17 +175,12 @@ def opened(path: str | os.PathLike) -> Iterator[tuple[zipfile.ZipFile, Header]]:
             if kind == FORMAT and version <= VERSION:
                 yield archive, Header.from_dict(content)
                 return
-    except Exception as error:  # zipfile, Keras and HDF5 raise almost any exception for a damaged part
-        if isinstance(error, OSError) and error.errno in DISK_FULL_REASONS:
-            folder = tempfile.gettempdir()
-            remedy = f"Free some space in {folder}, or set TMPDIR to a folder on another disk."
-            raise full_disk(error, Path(folder, path.name), None, f"{path} was not read. {remedy}") from error
-        if (fault := unreadable(error, path)) is not None:
-            raise fault from error
-        raise ValueError(
-            f"{path}: not a complete GAN file, or damaged ({str(error) or type(error).__name__}). Copy it again, or "
-            "write it again with gan.save."
-        ) from error
+    except OSError as error:
+        if error.errno not in DISK_FULL_REASONS:
+            raise
+        folder = tempfile.gettempdir()
+        remedy = f"Free some space in {folder}, or set TMPDIR to a folder on another disk."
+        raise full_disk(error, Path(folder, path.name), None, f"{path} was not read. {remedy}") from error
     raise ValueError(
         f"{path} has format {kind!r} version {version}; this calolab reads {FORMAT!r} up to version {VERSION}. Update "
         "calolab to read it."

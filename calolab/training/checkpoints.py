@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from calolab import cpu
-from calolab.files import complete, remove_abandoned, unreadable
+from calolab.files import complete, diagnosed, remove_abandoned
 from calolab.models import GAN
 from calolab.scores import Score
 from calolab.training.recipe import Recipe
@@ -169,16 +169,19 @@ def global_batch(header: Mapping) -> int:
 
 
 def _read(path: Path, header_only: bool = False) -> tuple[dict, dict[str, np.ndarray]]:
+    def explain(error: Exception) -> str:
+        return str(_damaged(path, str(error) or type(error).__name__))
+
     with open(path, "rb") as content:
         try:
-            with np.load(content, allow_pickle=False) as file:
+            # zipfile and numpy raise almost any exception for a damaged archive.
+            with diagnosed(path, explain), np.load(content, allow_pickle=False) as file:
                 header = json.loads(str(file["header"]))
                 arrays = {} if header_only else {name: file[name] for name in file.files if name != "header"}
-        except Exception as error:  # zipfile and numpy raise almost any exception for a damaged archive
-            fault = unreadable(error, path)
-            if fault is None or (isinstance(error, MemoryError) and _has_wrong_checksum(path)):
-                fault = _damaged(path, str(error) or type(error).__name__)
-            raise fault from error
+        except MemoryError as error:
+            if not _has_wrong_checksum(path):
+                raise
+            raise _damaged(path, str(error.__cause__ or error)) from error
     if not isinstance(header, dict):
         raise _damaged(path, f"its header is a JSON {type(header).__name__}, not an object")
     version = header.get("version")

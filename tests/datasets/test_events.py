@@ -1,13 +1,16 @@
 """Errors contain the file, the dataset and the remedy; damaged files are never read silently."""
 
 import dataclasses
+import errno
+import os
 
 import h5py
 import numpy as np
 import pytest
 
 from calolab import datasets, spaces
-from calolab.datasets import layouts
+from calolab.datasets import events as event_files
+from calolab.datasets import hdf5, layouts
 
 
 @pytest.fixture
@@ -145,6 +148,19 @@ def test_no_damage_goes_unnoticed(tmp_path, showers):
             assert all(np.array_equal(read.labels[name], column) for name, column in sample.labels.items())
             assert read.space == sample.space
     assert refused > 60
+
+
+@pytest.mark.parametrize("kind", ["h5", "npz"])
+def test_a_disk_that_fails_is_not_a_damaged_file(tmp_path, monkeypatch, events, kind):
+    path = datasets.save(tmp_path / f"a.{kind}", events(3))
+
+    def fails(*_):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(*{"h5": (hdf5, "open_hdf5"), "npz": (event_files, "Archive")}[kind], fails)
+    with pytest.raises(OSError, match=f"a.{kind}: cannot be read now .Input/output error") as raised:
+        datasets.load(path)
+    assert raised.value.errno == errno.EIO
 
 
 def test_a_file_that_changes_while_it_is_streamed(write, plain, showers):

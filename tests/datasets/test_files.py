@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from calolab import Sample, datasets, spaces
+from calolab import Sample, datasets, files, spaces
 from calolab.datasets import hdf5, readback
 from calolab.spaces import Layer, Slab, Space
 
@@ -234,7 +234,9 @@ def test_what_is_written_is_read_back_before_it_counts(tmp_path, monkeypatch, ev
     [
         (lambda path: hdf5.LockError(f"{path}: no support for locks"), ValueError, "no support for locks$"),
         (lambda path: ValueError(f"{path}: truncated"), OSError, "truncated.*differs when it is read back"),
+        (lambda path: OSError("no end"), OSError, "truncated or corrupt.*differs when it is read back"),
         (lambda path: OSError(errno.EACCES, "Permission denied", str(path)), OSError, "cannot be read now .Permission"),
+        (lambda path: MemoryError(f"{path}: one chunk takes 3 GB"), MemoryError, "one chunk takes 3 GB"),
     ],
 )
 def test_why_a_written_file_cannot_be_read_back(tmp_path, monkeypatch, events, name, fault, kind, words):
@@ -242,10 +244,8 @@ def test_why_a_written_file_cannot_be_read_back(tmp_path, monkeypatch, events, n
 
     @contextlib.contextmanager
     def open_file(path):
-        try:
+        with files.diagnosed(path, lambda error: f"{path}: truncated or corrupt", OSError):
             raise fault(path)
-        except OSError as error:
-            raise ValueError(f"{path}: truncated or corrupt") from error
         yield
 
     monkeypatch.setattr(readback, "open_file", open_file)

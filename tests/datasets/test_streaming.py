@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from calolab import datasets
+from calolab import Sample, datasets, spaces
 from calolab.samples import global_batch_size, steps_per_epoch
 
 
@@ -46,6 +46,26 @@ def test_every_event_is_seen_once_an_epoch_in_equal_steps(numbered, n, files, ch
         assert sum(map(len, together)) == global_batch_size(n, batch_size, ranks, step)
         assert all(map(consistent, together))
     assert max(map(len, shards)) - min(map(len, shards)) <= 1
+
+
+def test_the_first_empty_shower_is_that_of_the_first_file_as_named(write, showers):
+    sample = showers(6)
+    values = sample.values.copy()
+    values[[2, 4]] = 0
+    paths = [write(name, ECAL=values, energy=sample.labels["energy"]) for name in ("b.h5", "a.h5")]
+    with pytest.warns(UserWarning, match="4 of 12 showers contain no energy; the first is event 2 of b.h5"):
+        list(datasets.stream(paths).batches(4, seed=1))
+
+
+@pytest.mark.parametrize("space", ["calogan", "calochallenge-2"])
+def test_empty_showers_in_any_space_are_reported(tmp_path, space):
+    values = np.ones((6, *spaces.space(space).shape), np.float32)
+    values[3] = 0
+    path = datasets.save(tmp_path / "a.h5", Sample(values, {"energy": np.full(6, 1e4)}, spaces.space(space)))
+    with pytest.warns(UserWarning, match="1 of 6 showers contain no energy; the first is event 3") as warned:
+        loaded = datasets.load(path)
+    remedy = str(warned[0].message).rpartition("others: ")[2].rstrip(".")
+    assert len(eval(remedy, {"sample": loaded})) == 5, "the remedy of the message"
 
 
 @pytest.mark.parametrize("read", ["in_order", "batches", "head"])
