@@ -121,6 +121,7 @@ def load(
     quantity: str = ECAL,
     labels: Mapping[str, float] | None = None,
     events: int | None = None,
+    shuffle: int | None = None,
     step: int | None = None,
 ) -> Sample | Particles:
     """Read events into memory; several files become one sample.
@@ -132,7 +133,9 @@ def load(
 
     Args:
         paths, space, layout, quantity, labels: as for `stream`.
-        events: number of events, starting with the first; by default all.
+        events: number of events, starting with the first; by default all. A warning says if the first events of HDF5
+            and npz files differ from the others, because the files are sorted.
+        shuffle: seed of a random choice of events from HDF5 and npz files, in random order.
         step: distance between patches of a map [pixels]; by default their width, so that they do not overlap.
 
     Returns:
@@ -145,6 +148,8 @@ def load(
     """
     if events is not None and events < 1:
         raise ValueError(f"load(events=) expects at least one event, received {events}.")
+    if shuffle is not None and events is None:
+        raise ValueError(f"load(shuffle={shuffle}) chooses events at random: give their number with events=.")
     found = find(paths)
     kinds = {container(path) for path in found}
     if len(kinds) > 1 and not kinds <= {"hdf5", "npz"}:
@@ -152,6 +157,8 @@ def load(
     kind = kinds.pop()
     if step is not None and kind != "fits":
         raise ValueError(f"step= is for maps in FITS files; {found[0]} is {CONTAINERS[kind][0]}.")
+    if shuffle is not None and kind not in ("hdf5", "npz"):
+        raise ValueError(f"shuffle= is for HDF5 and npz files; {found[0]} is {CONTAINERS[kind][0]}.")
     if kind in ("root", "fits"):
         name = {"root": "delphes", "fits": "convergence"}[kind]
         chosen = layouts.layout(name if layout is None else layout)
@@ -178,7 +185,9 @@ def load(
                 f"{free}. Use datasets.stream(paths) instead of load, or load(paths, events=n)."
             )
 
-    return _open(found, space, layout, quantity, labels, admit=admit)._head(events, stacklevel=4)
+    return _open(found, space, layout, quantity, labels, admit=admit)._head(
+        events, shuffle, f"load(..., events={events}, shuffle=seed)", stacklevel=4
+    )
 
 
 def save(

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from html import escape
-from itertools import accumulate, groupby
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 
 import numpy as np
 
+from calolab.datasets import sorting
 from calolab.datasets.events import EventFile, check_content, open_file, read_labels, read_values
 from calolab.datasets.layouts import HCAL
 from calolab.datasets.plausible import EmptyEvents
@@ -19,6 +20,8 @@ from calolab.labels import UNITS
 from calolab.samples import Sample, batch_slices, check_shard, concatenate
 from calolab.spaces import Space, with_unit
 from calolab.tables import Table
+
+_LABEL_EVENTS = 1_000_000  # number of events whose label is read at a time
 
 
 @dataclass(frozen=True)
@@ -122,37 +125,89 @@ class EventStream:
                 self._warn(empty, stacklevel=3)
             yield sample
 
-    def head(self, n: int | None = None) -> Sample:
-        """The first `n` events in the order of the files, by default all, in memory."""
-        return self._head(n, stacklevel=4)
+    def head(self, n: int | None = None, *, shuffle: int | None = None) -> Sample:
+        """The first `n` events in the order of the files, or `n` random ones, by default all, in memory.
 
-    def _head(self, n: int | None, stacklevel: int) -> Sample:
+        If the files are sorted, so that the first events are not like all events, a warning says so.
+
+        Args:
+            n: number of events; by default all.
+            shuffle: seed of a random choice of `n` events, in random order; by default the first ones.
+        """
+        return self._head(n, shuffle, f"head({n}, shuffle=seed)", stacklevel=4)
+
+    def _head(self, n: int | None, shuffle: int | None, remedy: str, stacklevel: int) -> Sample:
         n = len(self) if n is None else min(n, len(self))
         if n < 1:
             raise ValueError(f"head(n) expects at least one event, received {n}.")
-        blocks, empty = replace(self, ranges=_cut(self.ranges, 0, n))._blocks(), EmptyEvents()
-        sample = self._sample(*self._read(blocks, empty))
+        empty = EmptyEvents()
+        if shuffle is not None:
+            sample = self._sample(*self._read_random(n, shuffle, empty))
+        else:
+            blocks = replace(self, ranges=_cut(self.ranges, 0, n))._blocks()
+            sample = self._sample(*self._read(blocks, empty))
+            if n < len(self) and (doubt := sorting.doubtful_head(sample.labels, len(self), self._column_pieces)):
+                warnings.warn(f"{self._where}: {doubt} For a random choice, use {remedy}.", stacklevel=stacklevel)
         self._warn(empty, stacklevel)
         return sample
 
+    def _read_random(self, n: int, seed: int, empty: EmptyEvents) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Values and labels of `n` random events, in random order; at most one block more is in memory."""
+        chosen = np.random.default_rng(seed).permutation(len(self))[:n]
+        order = np.argsort(chosen)
+        chosen = chosen[order]
+        values, labels = np.empty((n, *self.space.shape), np.float32), {name: np.empty(n) for name in self.labels}
+        done = 0
+        for index, start, stop in self._blocks():
+            first, last = np.searchsorted(chosen, (done, done + stop - start))
+            if first < last:
+                inside, places = chosen[first:last] - done + start, order[first:last]
+                piece, columns = self._read([(index, int(inside[0]), int(inside[-1]) + 1)], empty)
+                values[places] = piece[inside - inside[0]]
+                for name, column in columns.items():
+                    labels[name][places] = column[inside - inside[0]]
+            done += stop - start
+        return values, labels
+
+    def _column_pieces(self, name: str) -> Iterator[np.ndarray]:
+        """A label in the order of the events, some of them at a time."""
+        for index, group in groupby(self._spans(), key=lambda span: span[0]):
+            file = replace(self.files[index], labels=(name,))
+            with open_file(file.path) as handle:
+                check_content(
+                    handle, file, [] if name in dict(file.constants) else [file.layout.column_of(name).dataset]
+                )
+                for _, start, stop in group:
+                    for begin in range(start, stop, _LABEL_EVENTS):
+                        yield read_labels(handle, file, begin, min(begin + _LABEL_EVENTS, stop))[name]
+
+    @property
+    def _where(self) -> object:
+        return self.origin.get("file", self.files[0].path)
+
     def _warn(self, empty: EmptyEvents, stacklevel: int) -> None:
         if doubt := empty.doubt():
-            warnings.warn(f"{self.origin.get('file', self.files[0].path)}: {doubt}", stacklevel=stacklevel)
+            warnings.warn(f"{self._where}: {doubt}", stacklevel=stacklevel)
 
     def _file_starts(self) -> list[int]:
         return [0, *accumulate(file.n_events for file in self.files)]
 
+    def _spans(self) -> Iterator[tuple[int, int, int]]:
+        """The events as `(file, start, stop)` in order."""
+        starts = self._file_starts()
+        for first, last in self.ranges:
+            for index in range(len(self.files)):
+                begin, end = max(first, starts[index]) - starts[index], min(last, starts[index + 1]) - starts[index]
+                if begin < end:
+                    yield index, begin, end
+
     def _blocks(self) -> list[tuple[int, int, int]]:
         """The events as `(file, start, stop)` in order, divided at the borders of the files' chunks."""
-        starts = self._file_starts()
         blocks = []
-        for first, last in self.ranges:
-            for index, file in enumerate(self.files):
-                begin, end = max(first, starts[index]) - starts[index], min(last, starts[index + 1]) - starts[index]
-                while begin < end:
-                    stop = min(end, (begin // file.block + 1) * file.block)
-                    blocks.append((index, begin, stop))
-                    begin = stop
+        for index, begin, end in self._spans():
+            block = self.files[index].block
+            borders = [begin, *range((begin // block + 1) * block, end, block), end]
+            blocks += [(index, start, stop) for start, stop in pairwise(borders)]
         return blocks
 
     def _plan(self, seed: int) -> Iterator[tuple[list[tuple[int, int, int]], np.ndarray]]:
