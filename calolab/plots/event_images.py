@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize, SymLogNorm
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Ellipse
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
@@ -145,7 +144,7 @@ def pixel_spectrum(spectra, notes: Sequence[str] = ()) -> Figure:
         ratios.drawn(found, colour=colour, name=name)
         for (name, found), colour in zip(spectra.histograms.items(), SERIES)
     ]
-    handles = [*ratios.reference_handles("real", "statistical uncertainty"), *_handles(names[1:])]
+    handles = ratios.legend_handles("real", {name: {"colour": colour} for name, colour in zip(names[1:], SERIES[1:])})
     events = ", ".join(f"{number:,} {name}" for name, number in spectra.events.items())
     subject, space = f"{spectra.space.name}, N = {events}", spectra.space
     figure, cells = ratios.ratio_grid(1, 1, subject, width=8.0, height=5.4, legend=handles)
@@ -252,11 +251,6 @@ def _largest(names, tops):
 def _large(value):
     """Three digits, without a power of ten."""
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
-
-
-def _handles(names):
-    colours = [GENERATED, *SERIES[2:]]
-    return [Line2D([], [], color=colour, linewidth=1.8, label=name) for name, colour in zip(names, colours)]
 
 
 def _checked(samples, last, jets):

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from calolab.plots import event_images, ratios, scales
+from calolab.plots.jets import ALONE
 from calolab.plots.ratios import DrawnHistogram, number
-from calolab.plots.style import GENERATED, REFERENCE, SERIES, hep
+from calolab.plots.style import GENERATED, REFERENCE, hep
 from calolab.spaces import Space, with_unit
 
 COLOURS = {"reference": REFERENCE, "generated": GENERATED}
@@ -48,11 +48,10 @@ def show(
     """
     columns = 3
     texts = {role: f"{names[role]}, {number:,} event{'' if number == 1 else 's'}" for role, number in events.items()}
-    handles = ratios.reference_handles(texts["reference"], "statistical uncertainty")
-    if "generated" in texts:
-        handles.append(Line2D([], [], color=GENERATED, linewidth=1.8, label=texts["generated"]))
-    if "alone" in texts:
-        handles.append(Line2D([], [], color=SERIES[2], linewidth=1.8, linestyle="--", label=texts["alone"]))
+    looks = {"generated": {}, "alone": ALONE}
+    handles = ratios.legend_handles(
+        texts["reference"], {texts[role]: look for role, look in looks.items() if role in texts}
+    )
     rows = -(-(len(images) + len(variables)) // columns)
     figure, cells = ratios.ratio_grid(rows, columns, title, legend=handles, titles=True)
     high = colours["high"]
@@ -72,20 +71,15 @@ def show(
         bar = figure.colorbar(drawn, cax=panel.inset_axes((1.03, 0, 0.05, 1)), extend=ends)
         bar.set_label(with_unit(f"{space.quantity} per pixel", space.unit))
     for cell, variable in zip(cells[len(images) :], variables):
-        looks = {"reference": {}, "generated": {}, "alone": {"colour": SERIES[2], "line": "--", "marker": "s"}}
-        histograms = {}
-        for role in (role for role in looks if role in variable):
-            found = variable[role]
-            look = {**looks[role], "beyond": tuple(found["beyond"]), "name": names[role]}
-            histograms[role] = DrawnHistogram(np.asarray(found["contents"]), np.asarray(found["errors"]), **look)
-        reference = histograms.pop("reference")
+        roles = {role: look for role, look in {"reference": {}, **looks}.items() if role in variable}
+        reference, *others = (_histogram(variable[role], name=names[role], **look) for role, look in roles.items())
         notes = [f"KS {number(variable['ks'])} (floor {number(variable['floor'])})"] if "ks" in variable else []
         _, lower = ratios.draw_pair(
             figure,
             cell,
             np.asarray(variable["edges"]),
             reference,
-            list(histograms.values()),
+            others,
             labels=(with_unit(variable["label"], variable["unit"]), f"fraction of {variable['per']}"),
             ratio=ratios.ratio_label(list(names.values())),
             notes=notes,
@@ -93,3 +87,8 @@ def show(
         if variable["name"] == "multiplicity":
             lower.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     return figure
+
+
+def _histogram(found, **look) -> DrawnHistogram:
+    contents, errors = (np.asarray(found[name]) for name in ("contents", "errors"))
+    return DrawnHistogram(contents, errors, beyond=tuple(found["beyond"]), **look)

@@ -6,7 +6,6 @@ from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from calolab.names import check_name
@@ -15,7 +14,9 @@ from calolab.plots.style import GENERATED, REFERENCE, SERIES, add_label, hep, ne
 from calolab.spaces import with_unit
 
 MAIN = ("multiplicity", "summed_mass", "jet_pt", "jet_eta", "jet_phi", *(f"leading_mass_{k}" for k in range(1, 5)))
-ALONE, HELD_OUT = SERIES[2], SERIES[3]
+HELD_OUT = SERIES[3]
+# The histograms of events without pile-up.
+ALONE = {"colour": SERIES[2], "line": "--", "marker": "s"}
 DISTANCES = {"ks": "KS", "separation": "χ²", "minus_log_p": "−log p"}
 
 
@@ -56,19 +57,14 @@ def pileup(report, alone: Mapping[str, object] | None = None, mu: float | None =
         The figure; ratios are to the events with real pile-up.
     """
     under = "pile-up" if mu is None else f"pile-up, μ = {mu:g}"
-    handles = [
-        *ratios.reference_handles(f"with real {under}", "statistical uncertainty"),
-        Line2D([], [], color=GENERATED, linewidth=1.8, label="with generated pile-up"),
-    ]
-    if alone:
-        handles.append(Line2D([], [], color=ALONE, linewidth=1.8, linestyle="--", label="without pile-up"))
+    others = {"with generated pile-up": {}, **({"without pile-up": ALONE} if alone else {})}
+    handles = ratios.legend_handles(f"with real {under}", others)
     variables = report.observables
     figure, cells = ratios.ratio_grid(1, len(variables), _subject(report), width=5.4, height=5.0, legend=handles)
     for (name, variable), cell in zip(variables.items(), cells):
         histograms = ratios.both(variable, ("reference", "generated"))
         if alone:
-            look = {"colour": ALONE, "line": "--", "marker": "s", "name": "without pile-up"}
-            histograms.append(ratios.drawn(alone[name], **look))
+            histograms.append(ratios.drawn(alone[name], name="without pile-up", **ALONE))
         _panel(figure, cell, variable, histograms, _notes(variable), "ratio to real")
     return figure
 

@@ -125,10 +125,7 @@ def ratio_grid(
         hspace=gap / inner[1],
     )
     if legend is not None:
-        handles = list(legend) or [
-            *reference_handles(names[0], "statistical uncertainty"),
-            Line2D([], [], color=GENERATED, linewidth=1.8, label=names[1]),
-        ]
+        handles = list(legend) or legend_handles(names[0], {names[1]: {}})
         figure.legend(
             handles,
             [handle.get_label() for handle in handles],
@@ -146,16 +143,21 @@ def ratio_grid(
     return figure, [grid[place].subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0) for place in places]
 
 
-def reference_handles(reference: str, uncertainty: str) -> list[Patch]:
-    """The legend's entries of the reference and of its statistical band.
+def legend_handles(reference: str, others: Mapping[str, Mapping[str, str]]) -> list[Patch | Line2D]:
+    """The legend's entries of the reference, of its statistical band and of other histograms.
 
     Args:
         reference: name of the reference.
-        uncertainty: name of the statistical band.
+        others: by name the fields `colour` and `line` of `DrawnHistogram` that differ from its defaults.
     """
+    looks = {name: {"colour": GENERATED, "line": "-", **look} for name, look in others.items()}
     return [
         Patch(facecolor=REFERENCE_FILL, edgecolor=REFERENCE, label=reference),
-        Patch(facecolor=REFERENCE, alpha=0.35, label=uncertainty),
+        Patch(facecolor=REFERENCE, alpha=0.35, label="statistical uncertainty"),
+        *(
+            Line2D([], [], color=look["colour"], linewidth=1.8, linestyle=look["line"], label=name)
+            for name, look in looks.items()
+        ),
     ]
 
 

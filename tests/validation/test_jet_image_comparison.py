@@ -83,7 +83,7 @@ def test_empty_images_count_and_traces_fall_into_the_first_bin(real):
         assert np.sum(report[kind]["mass"].generated == 0) == lost
 
 
-def test_a_generator_of_empty_images_is_told_and_has_no_prongs(real):
+def test_a_generator_of_empty_images_is_reported_and_has_no_prongs(real):
     nothing = Sample(np.zeros_like(real.values), real.labels, SPACE)
     report = compare_jet_images(real, nothing, repetitions=5)
     assert report["QCD"]["mass"].distances["ks"].value == pytest.approx(1)
