@@ -5,7 +5,7 @@
 
 import importlib
 
-from calolab import cpu, interrupts, tensorflow_log
+from calolab import cpu, interrupts, loading, tensorflow_log
 
 __version__ = "0.1.0"
 
@@ -33,6 +33,7 @@ __all__ = ["Particles", "Sample", "Space", "__version__", "load_ipython_extensio
 
 # Before anything of calolab can load TensorFlow, which reads the environment only once.
 cpu.prepare()
+loading.prepare()
 tensorflow_log.prepare()
 interrupts.prepare()
 

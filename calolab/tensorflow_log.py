@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from calolab import loading
 from calolab.cache import cache_dir
 
 LEVEL = "TF_CPP_MIN_LOG_LEVEL"
@@ -38,8 +39,8 @@ tail -n 20 "$0" >&2
 def prepare() -> None:
     """Let TensorFlow print fatal errors only and redirect its first lines, unless the user has set its log level."""
     os.environ.update(environment())
-    if os.environ[LEVEL] == FATAL and not any(isinstance(finder, _Finder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _Finder())
+    if os.environ[LEVEL] == FATAL:
+        loading.around("tensorflow", _logged)
 
 
 def environment() -> dict[str, str]:
@@ -52,26 +53,14 @@ def path() -> Path:
     return cache_dir("logs") / f"tensorflow-{socket.gethostname()}-{os.getpid()}.log"
 
 
-class _Finder:
-    """Finds TensorFlow through the other finders and redirects its output to the log while it loads."""
-
-    def find_spec(self, name, path=None, target=None):
-        if name != "tensorflow":
-            return None
-        found = (finder.find_spec(name, path, target) for finder in sys.meta_path if finder is not self)
-        spec = next((spec for spec in found if spec is not None), None)
-        if spec is not None and spec.loader is not None:
-            execute = spec.loader.exec_module
-
-            def load(module):
-                handled = _has_handlers()
-                with stderr_in_log():
-                    execute(module)
-                    if not handled:
-                        _log_python_warnings(module.get_logger())
-
-            spec.loader.exec_module = load
-        return spec
+@contextlib.contextmanager
+def _logged() -> Iterator[None]:
+    """Redirect what TensorFlow prints while it loads, and its warnings later."""
+    handled = _has_handlers()
+    with stderr_in_log():
+        yield
+        if not handled:
+            _log_python_warnings(sys.modules["tensorflow"].get_logger())
 
 
 def _has_handlers() -> bool:

@@ -17,6 +17,7 @@ LAYER_0 = [
     "files",
     "cache",
     "memory",
+    "loading",
     "tensorflow_log",
     "progress",
     "interrupts",

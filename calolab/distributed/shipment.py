@@ -17,6 +17,7 @@ import numpy as np
 from calolab.training.objectives import OBJECTIVES, added_objectives
 
 INSTALLED = {"site-packages", "dist-packages"}  # folders of modules that engines have in their own environment
+LIBRARY = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}  # those of Python itself
 _registering = threading.Lock()  # cloudpickle's registry of modules is shared by all threads
 
 
@@ -116,5 +117,4 @@ def _is_own(module: object) -> bool:
     if file is None or package in ("__main__", "calolab", "calolab_magics"):
         return False
     path = Path(file)
-    library = {Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
-    return not INSTALLED & {*path.parts} and not library & {*path.parents}
+    return not INSTALLED & {*path.parts} and not LIBRARY & {*path.parents}
