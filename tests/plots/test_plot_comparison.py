@@ -11,6 +11,7 @@ from calolab.plots import comparison as figures
 from calolab.plots import ratios, showers
 from calolab.samples import Sample
 from calolab.validation import compare
+from calolab.validation.binning import histogram
 
 
 def clouds(seed, shift=0.0):
@@ -70,6 +71,18 @@ def test_drawn_steps_are_the_histograms(report):
     for which in ("reference", "generated"):
         contents = report["profile_z"].histogram(which).contents
         assert any(np.allclose(data.values, contents) and np.allclose(data.edges[-1], 129.2) for data in steps), which
+
+
+def test_each_histogram_is_computed_once(report, monkeypatch):
+    computed = []
+
+    def counted(values, edges):
+        computed.append(len(values))
+        return histogram(values, edges)
+
+    monkeypatch.setattr("calolab.validation.observables.observable.histogram", counted)
+    report.plot(["hits"])
+    assert computed == [120, 120]
 
 
 def test_ratios_beyond_the_panel_are_not_lost(report):
