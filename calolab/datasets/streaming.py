@@ -147,7 +147,7 @@ class EventStream:
             blocks = replace(self, ranges=_cut(self.ranges, 0, n))._blocks()
             sample = self._sample(*self._read(blocks, empty))
             if n < len(self) and (doubt := sorting.doubtful_head(sample.labels, len(self), self._column_pieces)):
-                warnings.warn(f"{self._where}: {doubt} For a random choice, use {remedy}.", stacklevel=stacklevel)
+                warnings.warn(f"{self._where}: {doubt} For a random choice, use {remedy}.", stacklevel=stacklevel - 1)
         self._warn(empty, stacklevel)
         return sample
 

@@ -31,9 +31,8 @@ SORTED = np.repeat([1, 0], 100)
 def test_the_first_events_of_one_class_are_warned_of(jets):
     path = jets(SORTED)
     message = "the first 50 of 200 events all have signal 1, but only 0.5 of all events have.*"
-    with pytest.warns(
-        UserWarning, match=f"jets.h5: {message}" + re.escape("load(..., events=50, shuffle=seed)")
-    ) as found:
+    remedy = re.escape("load(..., events=50, shuffle=seed)")
+    with pytest.warns(UserWarning, match=f"jets.h5: {message}{remedy}") as found:
         assert datasets.load(path, events=50).labels["signal"].all()
     assert found[0].filename == __file__
     with pytest.warns(UserWarning, match=message + re.escape("head(50, shuffle=seed)")) as found:
