@@ -37,6 +37,7 @@ class EngineCluster(ipyparallel.Cluster):
     hosts = List(Unicode()).tag(to_dict=True)
     owner = Unicode("").tag(to_dict=True)
     scratch = Unicode("").tag(to_dict=True)
+    launched = Integer(0).tag(to_dict=True)  # engines so far, so that MPI's engines never have the id of an earlier one
 
     starting = False  # set while the controller is started
 

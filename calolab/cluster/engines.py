@@ -207,7 +207,7 @@ def restart(name: str | Engines = "calolab", timeout: float | None = None) -> En
     with _with_logs(engines.name):
         with processes.uninterrupted():
             cluster = processes.stop_engines(path)
-        calls.wait_until_gone(engines.client, engines.ids, timeout)  # with MPI, the new engines get the same ids
+        calls.wait_until_gone(engines.client, engines.ids, timeout)  # they would count as new ones
         _start_more(engines, cluster.n, cluster.n, timeout)
     return _changed(engines, cluster.n, f"restarted in {monotonic() - begun:.1f} s")
 

@@ -29,6 +29,9 @@ ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
 HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 # How an engine runs where it may be on another machine.
 IN_SCRATCH = (sys.executable, "-c", engine_scratch.RUN)
+# Read by an engine that MPI launches; its id is its rank plus the number in the environment.
+MPI_CONFIG = f"--config={Path(__file__).with_name('mpi_engine_config.py')}"
+FIRST_ID = "CALOLAB_FIRST_ENGINE_ID"
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=10")
 
 
@@ -55,7 +58,7 @@ class SlurmEngines(EngineLauncher):
         self.n = n
         command = [*self.srun, f"--cpus-per-task={self.cores}", *IN_SCRATCH, *self.engine_cmd, *self.engine_args]
         if "--kill-on-bad-exit=1" in self.srun:
-            command.append("--mpi")
+            command += ["--mpi", MPI_CONFIG]
         request = slurm.Request(**self.request)
         script = slurm.batch_script(request, self.cluster_id, n, self.cores, self.output_file, command)
         self.job_id = slurm.submit(script, self.get_env())

@@ -31,7 +31,15 @@ from calolab import cpu, tensorflow_log
 from calolab.cluster import calls, clients, hub, slurm, time_limits, unattended
 from calolab.cluster.description import OWNER, EngineCluster, Unreadable, content_of, files, is_elsewhere, name_of
 from calolab.cluster.description import path_of as path_of
-from calolab.cluster.launchers import LAUNCHERS, REMOTE, cores_per_engine, launcher_options
+from calolab.cluster.launchers import (
+    BY_MPI,
+    FIRST_ID,
+    LAUNCHERS,
+    MPI_CONFIG,
+    REMOTE,
+    cores_per_engine,
+    launcher_options,
+)
 from calolab.cluster.machine import own_address
 from calolab.interrupts import postponed
 
@@ -182,11 +190,13 @@ def start_engines(cluster: EngineCluster, n: int | None = None) -> None:
         raise RuntimeError("The cluster has been stopped, or its controller has died: start it again.") from None
     options = launcher_options(cluster.launcher, cluster.cores, slurm.Request(**cluster.request), cluster.hosts)
     environment = cpu.environment(cluster.cores) | tensorflow_log.environment()
+    environment[FIRST_ID] = str(cluster.launched)
     if cluster.scratch:
         environment["TMPDIR"] = cluster.scratch
-    _outside_loops(
-        lambda: cluster.start_engines_sync(n or cluster.n, environment=environment, engine_args=ENGINE, **options)
-    )
+    arguments = [*ENGINE, MPI_CONFIG] if cluster.launcher in BY_MPI else ENGINE
+    n = n or cluster.n
+    cluster.launched += n
+    _outside_loops(lambda: cluster.start_engines_sync(n, environment=environment, engine_args=arguments, **options))
 
 
 def stop(path: Path) -> None:

@@ -133,7 +133,7 @@ class SearchEngines:
             self._signalled |= {number: (deadline, list(signals)) for number in ids}
 
     def forget(self, ids: Iterable[int]) -> None:
-        """Ask these engines for their properties again: they may be new processes of the same id."""
+        """Ask these engines again for their properties, and send the search's code and data where they are missing."""
         for number in ids:
             self.facts.pop(number, None)
 
@@ -151,4 +151,3 @@ class SearchEngines:
             _log.warning("Engines %s were not replaced: %s", ids, error)
         finally:
             self._replacing -= set(ids)
-            self.forget(ids)  # with MPI, new engines have the ids of the old ones
