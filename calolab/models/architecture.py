@@ -20,9 +20,9 @@ class Head:
     """One output of a discriminator, apart from `generation`, which the objective of the training defines.
 
     Args:
-        loss: from targets and answers, each `(event, 1)`, to losses `(event,)`.
+        loss: from targets and outputs of the head, each `(event, 1)`, to losses `(event,)`.
         target: from the events' labels, each `(event,)`, and a function without arguments that returns their total
-            deposited energy [GeV], `(event,)`, to the right answers `(event,)`.
+            deposited energy [GeV], `(event,)`, to the targets `(event,)`.
         uses_total: whether `target` calls that function; for generated events it is the calorimeter's mean response,
             which training then fits to the training sample.
         class_label: name of the label, 0 or 1, that this head classifies; empty if it is no classifier.

@@ -42,22 +42,22 @@ def discriminator_gradients(
         losses["fake_empty"] = _empty(images["generated"])
     with tf.GradientTape() as tape:
         total = 0.0
-        answers = {origin: _answers(gan, recipe, values, inputs, training) for origin, values in images.items()}
-        for origin, answer in answers.items():
+        outputs = {origin: _outputs(gan, recipe, values, inputs, training) for origin, values in images.items()}
+        for origin, output in outputs.items():
             word = "real" if origin == "real" else "fake"
-            cost, means = head_losses(heads, answer, targets[origin], recipe.weights)
+            cost, means = head_losses(heads, output, targets[origin], recipe.weights)
             total += cost
             losses |= {f"{word}_{name}": mean for name, mean in means.items()}
             if objective.discriminator is not None:
-                cost = objective.discriminator(_score(answer), targets[origin]["generation"])
+                cost = objective.discriminator(_score(output), targets[origin]["generation"])
                 losses[f"{word}_generation"] = tf.reduce_mean(cost)
                 total += recipe.weights["generation"] * losses[f"{word}_generation"]
         if objective.divergence is not None:
-            losses["divergence"] = _divergence(recipe, answers["real"], answers["generated"])
+            losses["divergence"] = _divergence(recipe, outputs["real"], outputs["generated"])
             total -= recipe.weights["generation"] * losses["divergence"]
         if objective.penalty is not None:
             losses["penalty"] = objective.penalty(
-                lambda values: _score(_answers(gan, recipe, values, inputs, training)),
+                lambda values: _score(_outputs(gan, recipe, values, inputs, training)),
                 images["real"],
                 images["generated"],
                 inputs["mixing"],
@@ -87,15 +87,15 @@ def generator_gradients(
     objective = OBJECTIVES[recipe.objective]
     with tf.GradientTape() as tape:
         images = gan.generator(_generator_inputs(gan, inputs), training=training)
-        answers = _answers(gan, recipe, images, inputs, training)
-        total, losses = head_losses(heads, answers, targets["generated"], recipe.weights)
+        outputs = _outputs(gan, recipe, images, inputs, training)
+        total, losses = head_losses(heads, outputs, targets["generated"], recipe.weights)
         if objective.divergence is not None:
             losses["divergence"] = _divergence(
-                recipe, _answers(gan, recipe, inputs["image"], inputs, training), answers
+                recipe, _outputs(gan, recipe, inputs["image"], inputs, training), outputs
             )
             total += recipe.weights["generation"] * losses["divergence"]
         else:
-            losses["generation"] = tf.reduce_mean(objective.generator(_score(answers)))
+            losses["generation"] = tf.reduce_mean(objective.generator(_score(outputs)))
             total += recipe.weights["generation"] * losses["generation"]
     gradients = tape.gradient(total, _values(gan.generator), unconnected_gradients="zero")
     losses["empty"] = _empty(images)
@@ -183,12 +183,12 @@ def _signatures(gan: GAN, recipe: Recipe) -> dict[str, tuple[dict, dict]]:
     inputs = {"latent": tf.TensorSpec((None, gan.latent_size), tf.float32), **conditions}
     if not objective.is_adversarial:
         return {network: ({**image, **inputs, **mixing}, {}) for network in objective.losses}
-    answers = dict.fromkeys(recipe.weights, row)
+    targets = dict.fromkeys(recipe.weights, row)
     return {
-        "real": ({**image, **conditions}, {"real": answers}),
-        "fake": (inputs, {"generated": answers}),
-        "discriminator": ({**image, **inputs, **mixing}, {"real": answers, "generated": answers}),
-        "generator": ({**(image if objective.divergence else {}), **inputs}, {"generated": answers}),
+        "real": ({**image, **conditions}, {"real": targets}),
+        "fake": (inputs, {"generated": targets}),
+        "discriminator": ({**image, **inputs, **mixing}, {"real": targets, "generated": targets}),
+        "generator": ({**(image if objective.divergence else {}), **inputs}, {"generated": targets}),
     }
 
 
@@ -211,7 +211,7 @@ def _generator_inputs(gan: GAN, inputs: Mapping) -> dict:
     return {name: inputs[name] for name in ("latent", *gan.conditions)}
 
 
-def _answers(gan: GAN, recipe: Recipe, images, inputs: Mapping, training: bool) -> dict:
+def _outputs(gan: GAN, recipe: Recipe, images, inputs: Mapping, training: bool) -> dict:
     """Outputs of the discriminator by head, for a divergence also its features, for images with their conditions."""
     network = gan.discriminator
     if OBJECTIVES[recipe.objective].divergence is not None:
@@ -226,12 +226,12 @@ def _answers(gan: GAN, recipe: Recipe, images, inputs: Mapping, training: bool) 
     return network(arguments, training=training)
 
 
-def _score(answers: Mapping):
-    return tf.cast(answers["generation"], tf.float32)
+def _score(outputs: Mapping):
+    return tf.cast(outputs["generation"], tf.float32)
 
 
 def _divergence(recipe: Recipe, real: Mapping, generated: Mapping):
-    first, second = (tf.cast(answers["features"], tf.float32) for answers in (real, generated))
+    first, second = (tf.cast(outputs["features"], tf.float32) for outputs in (real, generated))
     return OBJECTIVES[recipe.objective].divergence(first, second, recipe.regularisation)
 
 
