@@ -14,6 +14,7 @@ import awkward as ak
 import fastjet
 import numpy as np
 
+from calolab.momenta import cartesian, cylindrical
 from calolab.names import check_name
 from calolab.particles import Particles, from_images
 from calolab.samples import Sample, real_numbers
@@ -241,9 +242,9 @@ def trim(jets: Jets, subjet_radius: float = 0.3, fraction: float = 0.05) -> Jets
     event = np.repeat(np.arange(len(jets)), jets.multiplicity)[left]
     momentum = [
         np.bincount(np.repeat(np.arange(len(found)), ak.num(found.pt)), component, len(found))
-        for component in _cartesian(*(ak.to_numpy(ak.flatten(found[name])) for name in MOMENTUM))
+        for component in cartesian(*(ak.to_numpy(ak.flatten(found[name])) for name in MOMENTUM))
     ]
-    fields = _cylindrical(*momentum)
+    fields = cylindrical(*momentum)
     order = np.lexsort((-fields["pt"], event))
     fields = {name: column[order] for name, column in fields.items()}
     found = found[order]
@@ -341,7 +342,7 @@ def _cluster(particles, definition, minimum_pt, maximum_eta, constituents) -> ak
     sequence = fastjet.ClusterSequence(momenta, definition)
     jets = sequence.inclusive_jets(min_pt=float(minimum_pt))
     event = np.repeat(np.arange(len(particles)), ak.to_numpy(ak.num(jets.px)))
-    fields = _cylindrical(*(ak.to_numpy(ak.flatten(jets[name])) for name in ("px", "py", "pz", "E")))
+    fields = cylindrical(*(ak.to_numpy(ak.flatten(jets[name])) for name in ("px", "py", "pz", "E")))
     order = np.lexsort((-fields["pt"], event))
     order = order[np.abs(fields["eta"][order]) < maximum_eta]
     chosen = {name: column[order] for name, column in fields.items()}
@@ -359,21 +360,7 @@ def _cluster(particles, definition, minimum_pt, maximum_eta, constituents) -> ak
 def _momenta(particles):
     """Particles in FastJet's format: records `(event, particle)` with px, py, pz and E [GeV]."""
     with np.errstate(over="ignore"):
-        components = _cartesian(*(particles.flat(name).astype(np.float64) for name in MOMENTUM))
+        components = cartesian(*(particles.flat(name).astype(np.float64) for name in MOMENTUM))
     if not all(np.all(np.isfinite(component)) for component in components):
         raise ValueError("Clustering expects finite momenta: check pt and eta of the particles for extreme values.")
     return ak.unflatten(ak.zip(dict(zip(("px", "py", "pz", "E"), components))), particles.counts)
-
-
-def _cartesian(pt, eta, phi, mass):
-    pz = pt * np.sinh(eta)
-    return pt * np.cos(phi), pt * np.sin(phi), pz, np.sqrt(pt**2 + pz**2 + mass**2)
-
-
-def _cylindrical(px, py, pz, energy):
-    """Columns pt, eta, phi (-pi to pi) and mass; a mass that is imaginary by rounding is 0."""
-    pt = np.hypot(px, py)
-    momentum = np.hypot(pt, pz)
-    eta = np.arcsinh(np.divide(pz, pt, out=np.zeros(len(pz)), where=pt > 0))
-    mass = np.sqrt(np.maximum((energy - momentum) * (energy + momentum), 0))
-    return {"pt": pt, "eta": eta, "phi": np.arctan2(py, px), "mass": mass}

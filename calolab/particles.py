@@ -12,6 +12,7 @@ import numpy as np
 
 from calolab import spaces
 from calolab.labels import range_text
+from calolab.momenta import from_components
 from calolab.samples import Sample, real_numbers
 from calolab.spaces import Space
 from calolab.tables import Table
@@ -94,6 +95,62 @@ class Particles:
         if wrong:
             raise ValueError(f"Columns must have shape ({counts.sum()},), the sum of the counts; received {wrong}.")
         return cls(ak.unflatten(ak.zip(columns), counts), labels or {}, origin or {})
+
+    @classmethod
+    def from_padded(
+        cls,
+        values: np.ndarray,
+        columns: Sequence[str] = ("pt", "eta", "phi"),
+        labels: Mapping[str, np.ndarray] | None = None,
+        origin: Mapping[str, object] | None = None,
+    ) -> Particles:
+        """Events from one array of constituents that is padded with zeros.
+
+        Args:
+            values: shape `(event, constituent, column)`, in GeV and rad; constituents without transverse momentum are
+                padding.
+            columns: what the last axis holds: `pt`, `eta`, `phi` or `px`, `py`, `pz`, then `mass`, `energy` or neither
+                for massless particles, and optional fields such as `identity`; in any order.
+            labels, origin: as for `Particles`.
+
+        Raises:
+            ValueError: if the shape does not fit the columns, the columns define no momentum, or as for `Particles`.
+
+        >>> Particles.from_padded([[[3.0, 0.1, 0.2], [2.0, 0.0, 0.1]], [[5.0, 0.3, 0.1], [0.0, 0.0, 0.0]]]).counts
+        array([2, 1])
+        """
+        values, columns = np.asarray(values), list(columns)
+        if values.ndim != 3 or values.shape[2] != len(columns) or len(set(columns)) < len(columns):
+            raise ValueError(
+                f"Expected constituents of shape (event, constituent, {len(columns)}) with the columns "
+                f"{', '.join(columns)}, each once; received shape {values.shape}."
+            )
+        values = real_numbers("Constituents", values, np.float64)
+        flat, kept = from_components(dict(zip(columns, values.reshape(-1, len(columns)).T)))
+        return cls.from_flat(kept.reshape(values.shape[:2]).sum(axis=1), flat, labels, origin)
+
+    def padded(self, columns: Sequence[str] = ("pt", "eta", "phi"), length: int | None = None) -> np.ndarray:
+        """One array of the particles of each event, padded with zeros; `from_padded` is the inverse.
+
+        Args:
+            columns: fields of the last axis, or `"energy"`.
+            length: number of particles per event; of longer events the first are kept. By default that of the longest.
+
+        Returns:
+            Shape `(event, length, column)` [GeV, rad].
+
+        Raises:
+            ValueError: if there is no such field, or the length is negative.
+        """
+        length = int(self.counts.max(initial=0)) if length is None else length
+        if length < 0:
+            raise ValueError(f"padded(length=) expects 0 or more particles per event, received {length}.")
+        event = np.repeat(np.arange(len(self)), self.counts)
+        place = np.arange(len(event)) - np.repeat(np.cumsum(self.counts) - self.counts, self.counts)
+        values = np.zeros((len(self), length, len(columns)))
+        for number, name in enumerate(columns):
+            values[event[place < length], place[place < length], number] = self.flat(name)[place < length]
+        return values
 
     def __len__(self):
         return len(self.columns)

@@ -27,6 +27,7 @@ LAYER_0 = [
     "calochallenge",
     "spaces",
     "samples",
+    "momenta",
     "particles",
     "jets",
 ]
@@ -56,7 +57,8 @@ ALLOWED = {
     "dask": ("calolab.distributed.dask",),
     "optuna": ("calolab.search.proposals",),
     "h5py": ("calolab.datasets.",),
-    "uproot": ("calolab.datasets.delphes", "calolab.datasets.root"),
+    "uproot": ("calolab.datasets.delphes", "calolab.datasets.root", "calolab.datasets.trees"),
+    "pyhepmc": ("calolab.datasets.hepmc",),
     "astropy": ("calolab.datasets.maps",),
     "awkward": (
         "calolab.particles",
@@ -64,6 +66,7 @@ ALLOWED = {
         "calolab.datasets.delphes",
         "calolab.datasets.delphes_objects",
         "calolab.datasets.root",
+        "calolab.datasets.trees",
         "calolab.simulate.jet_preprocessing",
         "calolab.simulate.pythia_worker",
     ),

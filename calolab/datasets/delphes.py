@@ -79,7 +79,8 @@ def write(path: Path, towers: Particles, layout: Layout) -> None:
     if heaviest > 0:
         raise ValueError(
             f"{path}: towers have no mass, but the heaviest of these particles has {heaviest:.3g} GeV, so energies "
-            "would change. Simulate the calorimeter first: simulate.towers.simulate(particles, seed=)."
+            "would change. Simulate the calorimeter first: simulate.towers.simulate(particles, seed=), or save the "
+            "particles themselves with layout='nanoaod'."
         )
     name = layout.cells
     own = {name, f"{name}_size", WEIGHT}

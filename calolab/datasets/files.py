@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from calolab.datasets import layouts, saving
 from calolab.datasets.inspection import inspect
 from calolab.datasets.layouts import CONTAINERS, ECAL, Layout
 from calolab.datasets.matching import find
-from calolab.datasets.signatures import container
+from calolab.datasets.signatures import container, first_bytes
 from calolab.datasets.streaming import EventStream
 from calolab.samples import Sample
 from calolab.spaces import Space
@@ -123,13 +123,17 @@ def load(
     events: int | None = None,
     shuffle: int | None = None,
     step: int | None = None,
+    columns: Mapping[str, str] | Sequence[str] | None = None,
+    tree: str | None = None,
 ) -> Sample | Particles:
     """Read events into memory; several files become one sample.
 
-    HDF5 and npz files contain showers or images, as for `stream`. ROOT files contain calorimeter towers as written by
-    Delphes, which are returned as `Particles`. FITS files contain convergence maps, which are cut into patches of the
-    size of the space; the label `redshift` of the sources is read from the header or from a name such as
-    `convergence_z1.08.fit`.
+    HDF5 and npz files contain showers or images, as for `stream`. FITS files contain convergence maps, which are cut
+    into patches of the size of the space; the label `redshift` of the sources is read from the header or from a name
+    such as `convergence_z1.08.fit`. `Particles` are returned for all other files: ROOT files with calorimeter towers of
+    Delphes or particle-flow candidates of PFNano (TTree or RNTuple), or, with `columns=`, with any other flat tree;
+    HepMC files of event generators, with the extra `calolab[hepmc]`; and, with `columns=`, numpy arrays and text with
+    the constituents of each event, padded with zeros.
 
     Args:
         paths, space, layout, quantity, labels: as for `stream`.
@@ -137,13 +141,20 @@ def load(
             and npz files differ from the others, because the files are sorted.
         shuffle: seed of a random choice of events from HDF5 and npz files, in random order.
         step: distance between patches of a map [pixels]; by default their width, so that they do not overlap.
+        columns: of a ROOT file its branches by column, e.g. `{"pt": "Jet_pt", "eta": "Jet_eta", "phi": "Jet_phi",
+            "mass": "Jet_mass", "weight": "genWeight"}`: a momentum (`pt`, `eta`, `phi` or `px`, `py`, `pz`, and `mass`,
+            `energy` or neither) [GeV, rad], fields of `Particles`, and labels under any other name. Of a numpy or text
+            file the columns in order, e.g. `("pt", "eta", "phi")`, as for `Particles.from_padded`.
+        tree: name of the tree with these branches; by default it is found.
 
     Returns:
         The sample, with cells in GeV, or the particles.
 
     Raises:
         FileNotFoundError, ValueError: as for `stream`; also for cells that are NaN, infinite or negative, ROOT files
-            without towers, and maps with another pixel size than the space.
+            without such branches, HepMC files without a complete event, and maps with another pixel size than the
+            space.
+        ImportError: if a HepMC file is read without pyhepmc.
         MemoryError: if the events do not fit into the available memory.
     """
     if events is not None and events < 1:
@@ -151,6 +162,19 @@ def load(
     if shuffle is not None and events is None:
         raise ValueError(f"load(shuffle={shuffle}) chooses events at random: give their number with events=.")
     found = find(paths)
+    if columns is not None:
+        if shuffle is not None:
+            raise ValueError(f"shuffle= is for HDF5 and npz files, {found[0]} is read by columns=.")
+        if {first_bytes(path).startswith(b"root") for path in found} == {True}:
+            from calolab.datasets import trees
+
+            chosen, certain = layouts.layout("nanoaod" if layout is None else layout), layout is not None
+            return trees.read(
+                found, layout=chosen, columns=columns, tree=tree, labels=labels, events=events, certain=certain
+            )
+        from calolab.datasets import constituents
+
+        return constituents.read(found, columns=columns, labels=labels, events=events)
     kinds = {container(path) for path in found}
     if len(kinds) > 1 and not kinds <= {"hdf5", "npz"}:
         raise ValueError(f"Expected files of one kind, received {', '.join(CONTAINERS[k][0] for k in sorted(kinds))}.")
@@ -159,19 +183,23 @@ def load(
         raise ValueError(f"step= is for maps in FITS files; {found[0]} is {CONTAINERS[kind][0]}.")
     if shuffle is not None and kind not in ("hdf5", "npz"):
         raise ValueError(f"shuffle= is for HDF5 and npz files; {found[0]} is {CONTAINERS[kind][0]}.")
-    if kind in ("root", "fits"):
-        name = {"root": "delphes", "fits": "convergence"}[kind]
-        chosen = layouts.layout(name if layout is None else layout)
+    if kind in ("root", "fits", "hepmc"):
+        # uproot, pyhepmc and astropy are imported only for such files.
+        from calolab.datasets import delphes, hepmc, maps, trees
+
+        name = {"root": "delphes", "fits": "convergence", "hepmc": "hepmc"}[kind]
+        if kind == "root" and layout is None and trees.is_flat(found[0], layouts.layout("nanoaod")):
+            name = "nanoaod"
+        chosen, certain = layouts.layout(name if layout is None else layout), layout is not None
         if chosen.container != kind:
             raise ValueError(f"{found[0]}: is {CONTAINERS[kind][0]}, but layout {chosen.name!r} is for another.")
-        # uproot and astropy are imported only for such files.
-        if kind == "root":
-            from calolab.datasets import delphes
-
-            return delphes.read(found, layout=chosen, labels=labels, events=events, certain=layout is not None)
-        from calolab.datasets import maps
-
-        return maps.read(found, space=space or chosen.space, labels=labels, events=events, step=step)
+        if kind == "fits":
+            return maps.read(found, space=space or chosen.space, labels=labels, events=events, step=step)
+        if kind == "hepmc":
+            return hepmc.read(found, labels=labels, events=events)
+        if chosen.name == "nanoaod":
+            return trees.read(found, layout=chosen, tree=tree, labels=labels, events=events, certain=certain)
+        return delphes.read(found, layout=chosen, labels=labels, events=events, certain=certain)
     declared, free = 0, memory.available()
 
     def admit(n_events: int, space: Space) -> None:
@@ -211,8 +239,9 @@ def save(
         layout: a name of `layouts.LAYOUTS` or a `Layout`; by default `calochallenge`, `par04` or `calogan` for showers
             in their spaces, `3dgan` for those in other boxes of cells and `showers` for all other showers; `rpv` or,
             for `.h5` files, `rpv-h5` for images of energy in eta and phi, `lagan` for images of transverse momentum,
-            `convergence` for maps in FITS files, `image` for other images, and `delphes` for particles. Column 0 of
-            `target`, which calolab does not read, is zero.
+            `convergence` for maps in FITS files, `image` for other images, and `delphes` for particles
+            without mass; `nanoaod` stores particles with mass, identity and vertex. Column 0 of `target`, which calolab
+            does not read, is zero.
         hcal: the hadronic calorimeter of the same events, written as `HCAL`.
         overwrite: whether to replace an existing file.
 
@@ -240,13 +269,19 @@ def save(
         raise ValueError(f"{path}: layout {chosen.name!r} is {what}; name the file *{endings[0]}.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
+    if chosen.container == "hepmc":
+        raise ValueError(f"{path}: HepMC files are only read. Save particles with layout='nanoaod' to a ROOT file.")
     if len(sample) == 0:
         raise ValueError(f"{path}: the sample has zero events; there is nothing to save.")
     if hcal is not None and chosen.cells is not None:
         raise ValueError(f"{path}: layout {chosen.name!r} cannot store hcal=; use a layout for showers.")
     if isinstance(sample, Sample | EventStream) == (chosen.container == "root"):
         raise ValueError(f"{path}: layout {chosen.name!r} cannot store {type(sample).__name__}.")
-    if chosen.container == "root":
+    if chosen.name == "nanoaod":
+        from calolab.datasets import trees
+
+        trees.write(path, sample, chosen)
+    elif chosen.container == "root":
         from calolab.datasets import delphes
 
         delphes.write(path, sample, chosen)

@@ -138,15 +138,16 @@ def wrong_binning(path: str, dataset: str, shape: tuple[int, ...], space: Space)
     )
 
 
-def doubtful_unit(values: np.ndarray, layout: Layout) -> str | None:
+def doubtful_unit(values: np.ndarray, layout: Layout, believable: tuple[float, float] = BELIEVABLE_CELL) -> str | None:
     """A message if the unit of cells is implausible, otherwise None.
 
     Args:
         values: cells or towers of some events [GeV].
         layout: layout with which they were read.
+        believable: plausible medians of those that are not empty [GeV].
     """
     filled = values[values > 0]
-    low, high = BELIEVABLE_CELL
+    low, high = believable
     if not filled.size or low <= np.median(filled) <= high:
         return None
     median = float(np.median(filled))

@@ -16,6 +16,7 @@ CONTAINERS = {
     "npz": ("an npz archive", (".npz",)),
     "root": ("a ROOT file", (".root",)),
     "fits": ("a FITS file", (".fits", ".fit", ".fts")),
+    "hepmc": ("a HepMC file", (".hepmc", ".hepmc2", ".hepmc3")),
 }
 
 
@@ -166,6 +167,17 @@ LAYOUTS = {
             space="jet-image",
         ),
         Layout("delphes", None, None, 1.0, "GeV; calorimeter towers in tree Delphes", container="root", cells="Tower"),
+        Layout(
+            "nanoaod",
+            None,
+            None,
+            1.0,
+            "GeV; particle-flow candidates in tree Events of PFNano, or other particles of a flat tree",
+            container="root",
+            cells="PFCands",
+            labels=(("genWeight", "weight"),),
+        ),
+        Layout("hepmc", None, None, 1.0, "GeV and mm; particles of event generators", container="hepmc"),
         Layout(
             "convergence",
             None,

@@ -15,6 +15,7 @@ from calolab.datasets.layouts import CONTAINERS
 
 _BYTES = 4096  # read from the beginning of the file
 _READ_HERE = {b"\x89HDF": "hdf5", b"PK\x03\x04": "npz", b"root": "root", b"SIMPLE  =": "fits"}
+_HEPMC = b"HepMC::"
 _PACKED = {
     b"\x1f\x8b": ("gzip", gzip.open, "gunzip"),
     b"BZh": ("bzip2", bz2.open, "bunzip2"),
@@ -44,7 +45,6 @@ _TEXTS = {
     b"<gdml": "a GDML file, the geometry of a detector without events",
     b"<!doctype html": "a web page: the download has failed, download the file itself",
     b"<html": "a web page: the download has failed, download the file itself",
-    b"hepmc::": "a HepMC file, particles of an event generator: run Delphes on it and load the towers that it writes",
     b"<?xml": "an XML file",
 }
 _SPECIAL = {
@@ -62,6 +62,28 @@ def container(path: str | Path) -> str:
         FileNotFoundError: if there is no such file.
         PermissionError: if this user may not read it.
         ValueError: if its format is not supported.
+    """
+    path, start = Path(path), first_bytes(path)
+    known = next((kind for key, kind in _READ_HERE.items() if start.startswith(key)), None)
+    if known == "npz":
+        _check_archive(path)
+    if known is None and start.lstrip().startswith(_HEPMC):
+        known = "hepmc"
+    if known is None and h5py.is_hdf5(path):  # after a user block
+        known = "hdf5"
+    if known is None:
+        expected = " or ".join(what for what, _ in CONTAINERS.values())
+        raise ValueError(f"{path}: expected {expected}, but this is another file ({_what_else(path, start)}).")
+    return known
+
+
+def first_bytes(path: str | Path) -> bytes:
+    """The beginning of a regular file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        PermissionError: if this user may not read it.
+        ValueError: if it is no regular file.
     """
     path = Path(path)
     try:
@@ -81,18 +103,9 @@ def container(path: str | Path) -> str:
             )
     try:
         with open(path, "rb") as file:
-            start = file.read(_BYTES)
+            return file.read(_BYTES)
     except PermissionError as error:
         raise _denied(path, error) from error
-    known = next((kind for key, kind in _READ_HERE.items() if start.startswith(key)), None)
-    if known == "npz":
-        _check_archive(path)
-    if known is None and h5py.is_hdf5(path):  # after a user block
-        known = "hdf5"
-    if known is None:
-        expected = " or ".join(what for what, _ in CONTAINERS.values())
-        raise ValueError(f"{path}: expected {expected}, but this is another file ({_what_else(path, start)}).")
-    return known
 
 
 def _denied(path: Path, error: PermissionError) -> PermissionError:
@@ -126,7 +139,7 @@ def _what_else(path: Path, start: bytes) -> str:
 
 def _text(text: bytes) -> str | None:
     """Description of a known text format; the text is in lower case."""
-    if not text.startswith((b"<", b"hepmc")):
+    if not text.startswith(b"<"):
         return None
     return next((what for key, what in _TEXTS.items() if key in text), None)
 
@@ -138,7 +151,8 @@ def _inside(path: Path, opened) -> str:
             start = file.read(_BYTES)
     except (OSError, EOFError, ValueError, lzma.LZMAError):
         return ", which is damaged"
-    found = next((CONTAINERS[kind][0] for key, kind in _READ_HERE.items() if start.startswith(key)), None)
+    readable = {**_READ_HERE, _HEPMC: "hepmc"}
+    found = next((CONTAINERS[kind][0] for key, kind in readable.items() if start.lstrip().startswith(key)), None)
     if start[257:262] == b"ustar":
         found = "a tar archive"
     found = found or (_text(start.lstrip().lower()) or "").split(":")[0].split(",")[0]

@@ -46,7 +46,10 @@ KINDS = {
     "lhe": (LHE, "a Les Houches event file"),
     "lhe.gz": (gzip.compress(LHE), "a gzip archive of a Les Houches event file: unpack it first, with gunzip"),
     "markup": (b"<events>", "markup text"),
-    "hepmc": (b"\nHepMC::Version 2.06.09\nHepMC::IO_GenEvent-START", "a HepMC file"),
+    "hepmc.gz": (
+        gzip.compress(b"\nHepMC::Version 2.06.09\n"),
+        "a gzip archive of a HepMC file",
+    ),
     "slha": (b"# SUSY\nBlock MODSEL\n", "an SLHA spectrum"),
     "json": (b'{"events": []}', "a JSON text"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
