@@ -7,7 +7,7 @@ one list per event, and `genWeight` the weight of the event. Any other tree is r
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import awkward as ak
@@ -29,6 +29,7 @@ _ENDS = {"pt": "pt", "eta": "eta", "phi": "phi", "mass": "mass", "identity": "pd
 # Plausible medians of the transverse momentum of any particles or jets [GeV].
 _BELIEVABLE = (0.03, 500.0)
 _REQUIRED = ("pt", "eta", "phi")
+_PER_PARTICLE = (*COMPONENTS, *OPTIONAL)
 _ENERGIES = ("pt", "mass", "px", "py", "pz", "energy", "ecal", "hcal")
 
 
@@ -98,7 +99,7 @@ def write(path: Path, particles: Particles, layout: Layout) -> None:
         ValueError: if a value overflows single precision, or a label has the name of a branch of the particles.
     """
     names = {field: f"{layout.cells}_{_ENDS[field]}" for field in particles.fields}
-    held = {label: layout.dataset_of(label) for label in particles.labels}
+    held = {label: layout.column_of(label).dataset for label in particles.labels}
     counter = f"n{layout.cells}"
     clash = [label for label, branch in held.items() if branch in {*names.values(), counter}]
     clash += [label for label, branch in held.items() if not branch.isidentifier()]
@@ -150,27 +151,32 @@ def _read(
     with root.opened(path) as file:
         known = _described(path, file)
         needed = columns or {name: f"{layout.cells}_{_ENDS[name]}" for name in _REQUIRED}
-        name = _tree_with(path, file, needed, tree)
+        name = _tree_with(path, file, needed.values(), tree)
         found = root.tree(path, file, name)
         if found.num_entries == 0:
             raise ValueError(f"{path}: tree {name!r} holds zero events. Omit the file, or write it again.")
         branches = root.branches(found)
         if columns is None:
-            needed = {field: f"{layout.cells}_{end}" for field, end in _ENDS.items()}
-            needed |= {label: layout.dataset_of(label) for label in known.labels or [one for _, one in layout.labels]}
-            needed = {field: branch for field, branch in needed.items() if branch in branches}
+            per_particle = {field: f"{layout.cells}_{end}" for field, end in _ENDS.items()}
+            per_event = {
+                label: layout.column_of(label).dataset
+                for label in known.labels or [column.label for column in layout.labels]
+            }
+        else:
+            per_particle = {field: branch for field, branch in columns.items() if field in _PER_PARTICLE}
+            per_event = {label: branch for label, branch in columns.items() if label not in _PER_PARTICLE}
         n_events = found.num_entries if events is None else min(events, found.num_entries)
-        per_particle = {field: branches[one] for field, one in needed.items() if field in (*COMPONENTS, *OPTIONAL)}
-        counts, flat = root.flat_columns(path, per_particle, n_events)
+        chosen = {field: branches[branch] for field, branch in per_particle.items() if branch in branches}
+        counts, flat = root.flat_columns(path, chosen, n_events)
         held = {}
-        for label, branch in needed.items():
-            if label not in per_particle:
-                held[label] = root.one_per_event(branches[branch], n_events)
-                if held[label] is None:
-                    raise ValueError(
-                        f"{path}: branch {branch!r} does not have one number per event, as the label {label!r} needs. "
-                        f"Columns of particles are {', '.join((*COMPONENTS, *OPTIONAL))}."
-                    )
+        for label, branch in per_event.items():
+            if branch in branches and (column := root.one_per_event(branches[branch], n_events)) is not None:
+                held[label] = column
+            elif branch in branches:
+                raise ValueError(
+                    f"{path}: branch {branch!r} does not have one number per event, as the label {label!r} needs. "
+                    f"Columns of particles are {', '.join(_PER_PARTICLE)}."
+                )
     clash = sorted(set(held) & set(labels))
     if clash:
         raise ValueError(f"{path}: already contains the labels {clash}. Remove them from labels=.")
@@ -200,7 +206,7 @@ def _described(path: Path, file: uproot.ReadOnlyDirectory) -> descriptions.Descr
     return descriptions.parse(str(path), held)
 
 
-def _tree_with(path: Path, file: uproot.ReadOnlyDirectory, needed: Mapping[str, str], asked: str | None) -> str:
+def _tree_with(path: Path, file: uproot.ReadOnlyDirectory, needed: Collection[str], asked: str | None) -> str:
     """Name of the tree that has the branches.
 
     Raises:
@@ -213,7 +219,7 @@ def _tree_with(path: Path, file: uproot.ReadOnlyDirectory, needed: Mapping[str, 
     lacking, every = {}, {}
     for name in searched:
         every[name] = root.branches(root.tree(path, file, name))
-        lacking[name] = [branch for branch in needed.values() if branch not in every[name]]
+        lacking[name] = [branch for branch in needed if branch not in every[name]]
     found = [name for name in searched if not lacking[name]]
     if len(found) == 1:
         return found[0]

@@ -62,7 +62,7 @@ def test_jets_of_real_candidates_are_those_of_the_file():
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(n=st.integers(1, 30), seed=st.integers(0, 1000), weight=st.floats(-1e9, 1e9), mass=st.floats(0, 1e4))
 def test_what_is_written_is_read_back(tmp_path, n, seed, weight, mass):
-    written = particles(n, seed, weight=np.full(n, weight), gluino_mass=np.full(n, mass))
+    written = particles(n, seed, weight=np.full(n, weight), mass=np.full(n, mass))
     path = datasets.save(tmp_path / "particles.root", written, layout="nanoaod", overwrite=True)
     read = datasets.load(path, layout="nanoaod")
     assert np.array_equal(read.counts, written.counts) and set(read.fields) == set(written.fields)
