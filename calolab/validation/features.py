@@ -10,6 +10,7 @@ from calolab.labels import SYMBOLS
 from calolab.samples import Sample
 from calolab.validation import layer_sums
 from calolab.validation.feature_table import Feature, Features
+from calolab.validation.threads import in_threads
 
 TINY = 1e-19  # added to a sum of energies before dividing by it, as in the CaloChallenge [GeV]
 # Radii in cells around the axis, and, where cells differ, fractions of the energy whose radii take their place.
@@ -114,7 +115,7 @@ def _collect(events, columns, energy, threshold, edges, measure, radii=()):
         values[chosen] = measure(cells, None if energy is None else energy[chosen])
         spectrum[chosen] = layer_sums.spectrum(cells, edges)
 
-    for _ in layer_sums.in_threads(fill, layer_sums.blocks(events)):
+    for _ in in_threads(fill, layer_sums.blocks(events)):
         pass
     return Features(columns, values, energy, float(threshold), events.space, spectrum, edges, radii)
 

@@ -1,19 +1,17 @@
-"""Weighted sums of the cells of each layer, from which all features of a shower are made, in pieces and in threads."""
+"""Weighted sums of the cells of each layer, from which all features of a shower are made, piece by piece."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
-from calolab import cpu
 from calolab.samples import Sample
 from calolab.spaces import Space
 from calolab.validation import binning
 from calolab.validation.observables.profiles import pieces
+from calolab.validation.threads import in_threads
 
 # Axes of a layer of rings around the shower axis; its Cartesian axes are those of the CaloChallenge.
 CYLINDER = {"alpha", "r"}
@@ -135,23 +133,6 @@ def blocks(events: Sample) -> Iterator[tuple[int, Sample]]:
         for piece in pieces(sample):
             yield start + piece.start, sample.select(piece)
         start += len(sample)
-
-
-def in_threads(function: Callable, arguments: Iterable) -> Iterator:
-    """`function(argument)` for each argument, in order, in one thread per core; few arguments are taken in advance.
-
-    Args:
-        function: work that NumPy does without the interpreter's lock.
-        arguments: one or many.
-    """
-    workers, waiting = cpu.cores(), deque()
-    with ThreadPoolExecutor(workers) as pool:
-        for argument in arguments:
-            waiting.append(pool.submit(function, argument))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
 
 
 def spectrum_edges(events: Sample, threshold: float) -> np.ndarray:
