@@ -40,7 +40,7 @@ from importlib.util import find_spec
 
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_events, energies, n_checks, epochs, time_limit, batch_size, learning_rate, n_engines = {
-    "test": (25, (10, 50), 25, 2, 12, 2, 3e-4, 2),
+    "test": (20, (10, 50), 20, 2, 6, 2, 3e-4, 2),
     "demo": (320, (10, 50), 200, 50, 120, 8, 3e-4, 2),  # a small learning rate suits a few dozen steps
     "full": (200_000, (10, 500), 1_000, 50, None, 16, 1e-3, 8),  # as published: 128 showers per step in total
 }[size]  # energies are uniform, in GeV; the time limit is in seconds; the batch is per engine

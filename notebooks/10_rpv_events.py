@@ -42,7 +42,7 @@ size = os.environ.get("CALOLAB_SIZE", "demo")
 quick = {"power": 0.3}, {"learning_rate": 5e-4}
 best_of_scan = {"latent_size": 16, "filters": 128}, {"learning_rate": 1e-4, "batch_flip": 0.135}
 n_train, n_test, epochs, batch_size, networks, changes, wgan_epochs = {
-    "test": (320, 100, 2, 32, *quick, 2),
+    "test": (128, 64, 2, 32, *quick, 2),
     "demo": (4_000, 1_000, 8, 16, *quick, 12),
     "hour": (20_480, 4_096, 40, 16, {"power": 0.3}, {}, 20),
     "full": (412_416, 4_096, 64, 64, *best_of_scan, 64),

@@ -45,7 +45,7 @@ published_check = [(1400, 850), (1800, 850)]
 published_grid = [(gluino, neutralino) for gluino in (1400, 1600, 1700, 1800, 1900) for neutralino in (250, 850)]
 quick = {"power": 0.3}, {"learning_rate": 5e-4}
 n_train, n_choose, n_test, epochs, batch_size, grid, (networks, changes) = {
-    "test": (96, 32, 32, 2, 16, published_check, quick),
+    "test": (48, 24, 32, 2, 16, published_check, quick),
     "demo": (1_200, 256, 416, 12, 16, published_check, quick),
     "hour": (10_240, 2_048, 4_096, 40, 32, published_check, ({"power": 0.3}, {})),
     "full": (45_824, 4_096, 4_096, 64, 64, published_grid, ({}, {})),

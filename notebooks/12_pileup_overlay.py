@@ -43,7 +43,7 @@ import os
 size = os.environ.get("CALOLAB_SIZE", "demo")
 quick = {"power": 0.3}
 n_library, n_train, n_choose, n_test, n_rpv, n_compare, epochs, batch_size, networks = {
-    "test": (200, 64, 32, 32, 32, 12, 2, 16, quick),
+    "test": (120, 32, 16, 24, 24, 8, 2, 16, quick),
     "demo": (3_000, 1_024, 160, 256, 384, 60, 14, 16, quick),
     "hour": (20_000, 8_192, 1_024, 2_048, 2_048, 200, 40, 32, quick),
     "full": (100_000, 131_072, 4_096, 4_096, 4_096, 1_000, 64, 64, {}),

@@ -41,7 +41,7 @@ import os
 
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_w_boson, n_qcd, test_fraction, epochs, batch_size = {
-    "test": (200, 1_100, 0.3, 2, 50),
+    "test": (120, 600, 0.3, 2, 25),
     "demo": (2_500, 15_000, 0.2, 12, 25),  # many small steps are better than few large ones
     "full": (115_000, 720_000, 0.1, 50, 100),  # as published: 90,000 images for training
 }[size]  # collisions, of which about 45 % (W) and 8 % (QCD) give an image; fraction of these in the test sample

@@ -39,7 +39,7 @@ import os
 
 size = os.environ.get("CALOLAB_SIZE", "demo")
 n_train, n_test, epochs, batch_size = {
-    "test": (4, 12, 2, 2),
+    "test": (4, 8, 1, 2),
     "demo": (160, 64, 3, 4),  # many small steps are better than few large ones
     "full": (8_192, 1_024, 50, 64),  # as published
 }[size]

@@ -43,7 +43,7 @@ from pathlib import Path
 size = os.environ.get("CALOLAB_SIZE", "demo")
 engine_options = os.environ.get("CALOLAB_ENGINES", "-n 2 -c 1")
 n_train, n_test, n_trials, epochs, filters, batch_sizes, rates = {
-    "test": (160, 80, 3, 2, (4, 8), (16, 32), (1e-4, 3e-3)),
+    "test": (96, 48, 3, 2, (2, 4), (16, 32), (1e-4, 3e-3)),
     "demo": (800, 400, 8, 8, (8, 16), (4, 8, 16), (3e-4, 3e-3)),  # a few hundred steps need large learning rates
     "full": (412_416, 4_096, 32, 64, (8, 16, 32, 64, 128), (32, 64, 128), (1e-5, 5e-3)),
 }[size]  # events for training; for the score of an epoch, and in the test sample

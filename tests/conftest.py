@@ -15,14 +15,19 @@ os.environ.setdefault("CALOLAB_SIZE", "test")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # `nohup` does the same with SIGHUP, which engines must receive at the end of a session.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-# If two processes run the tests, each takes one file at a time, so the slowest files come first.
-SLOWEST = ("test_launchers", "test_slurm", "test_every_widget", "test_elastic", "test_unattended", "test_conformance")
-SLOW = ("cluster", "distributed", "search", "scaling", "browser", "tests", "magics")
+# If two processes run the tests, each takes one file at a time: the longest come first, in this order, and the short
+# ones of the other folders last, so that both processes end at the same time.
+LONGEST = (
+    *("test_notebooks", "test_launchers", "test_elastic", "test_slurm", "test_engines", "test_data_parallel"),
+    *("test_every_widget", "test_notebook_00", "test_unattended", "test_conformance", "test_horovod", "test_equality"),
+)
+LONG = ("cluster", "distributed", "search", "scaling", "browser", "tests", "magics")
 
 
 def pytest_collection_modifyitems(items):
-    """Put the slow files first and keep the order of the others."""
-    items.sort(key=lambda item: (item.path.stem not in SLOWEST, item.path.parent.name not in SLOW))
+    """Put the long files first and keep the order of the others."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: (places.get(item.path.stem, len(places)), item.path.parent.name not in LONG))
 
 
 def refuse_skip(report):

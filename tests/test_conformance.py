@@ -25,6 +25,8 @@ RANGES = {
     "signal": (0, 1),
 }
 RECORDS = {name: models.find(name) for name in models.names()}
+# Their layers include those of all others.
+IN_BFLOAT16 = ("3dgan", "lagan", "rpv")
 
 architectures = pytest.mark.parametrize("name", RECORDS)
 # A class has no values between 0 and 1.
@@ -207,9 +209,11 @@ def test_saved_and_loaded_makes_equal_events(name, built, tmp_path):
     assert all(np.array_equal(a, b) for a, b in zip(weights(built[name]), weights(rebuilt), strict=True))
 
 
-@architectures
 @pytest.mark.filterwarnings("ignore:This machine has neither")
-@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [*((name, "float32") for name in RECORDS), *((name, "bfloat16") for name in IN_BFLOAT16)],
+)
 def test_one_step_moves_all_weights_and_keeps_them_finite_after_loading_too(name, precision, built, tmp_path):
     built[name].save(tmp_path / "gan")
     gan = models.load(tmp_path / "gan")
@@ -221,6 +225,13 @@ def test_one_step_moves_all_weights_and_keeps_them_finite_after_loading_too(name
         assert np.all(np.isfinite(new))
         assert not np.array_equal(old, new)
     assert np.all(np.isfinite(gan.generate(request(name, 2), seed=1).values))
+
+
+def test_the_layers_of_all_architectures_are_trained_in_bfloat16(built):
+    def layers(names):
+        return {type(layer) for name in names for network in built[name].networks.values() for layer in network.layers}
+
+    assert layers(RECORDS) == layers(IN_BFLOAT16)
 
 
 @pytest.mark.parametrize("name", ["conditional-rpv", "lagan"])

@@ -16,8 +16,8 @@ PAGES = [README, *sorted((ROOT / "docs").glob("*.md")), ROOT / "CONTRIBUTING.md"
 @pytest.mark.parametrize(
     ("page", "heading", "shown", "run"),
     [
-        ("README.md", "## The main path", "events=300,", "events=40,"),
-        ("docs/whole-events.md", "# Whole events and their jets", '("rpv", 600,', '("rpv", 160,'),
+        ("README.md", "## The main path", "events=300,", "events=20,"),
+        ("docs/whole-events.md", "# Whole events and their jets", '("rpv", 600,', '("rpv", 64,'),
     ],
 )
 def test_the_printed_scripts_run(page, heading, shown, run, tmp_path):

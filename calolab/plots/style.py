@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable
 from contextlib import contextmanager
-from functools import cache, partial
 
 import matplotlib
 import mplhep
@@ -57,9 +56,9 @@ class ShownFigure(Figure):
     def _repr_png_(self):
         # Twice the resolution, shown at the nominal size: sharp on every screen. Maps are noise, which does not
         # compress: a figure with many of them would take megabytes.
-        drawn = cache(partial(_drawn, self))
-        for scale, colours in ((2, None), (2, 256), (1, 256), (1, 128)):
-            picture = _png(drawn(scale), colours)
+        drawn = _drawn(self, 2)
+        for shrink, colours in ((1, None), (1, 256), (2, 256), (2, 128)):
+            picture = _png(drawn.reduce(shrink), colours)
             if len(picture) <= HEAVY:
                 break
         width, height = self.get_size_inches() * self.dpi

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from calolab import cluster, datasets, distributed, widgets
-from calolab.cluster import hub, processes, unattended
+from calolab.cluster import calls, hub, processes, unattended
 from calolab.distributed import data_parallel, meeting, rank
 from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
@@ -97,7 +97,8 @@ def test_a_training_that_cannot_be_registered_is_stopped(two, gan, make_electron
     with pytest.raises(KeyboardInterrupt) as stopped:
         distributed.fit(two, gan, make_electrons(4), epochs=10_000, batch_size=2, recipe=GENTLE)
     assert isinstance(stopped.value.__context__, OSError)
-    wait_for(lambda: not any(hub.tasks(two.client, two.ids).values()))
+    # The hub learns of the work, and of its end, a little later than this process.
+    wait_for(lambda: not calls.engines_in_use(two.client) and not any(hub.tasks(two.client, two.ids).values()))
 
 
 def test_killing_an_engine_raises_within_30_s_and_resume_finishes(two, gan, make_electrons, tmp_path):

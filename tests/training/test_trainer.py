@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -60,22 +61,17 @@ def test_same_seed_same_weights(tiny_gan, tiny_sample, weights):
     assert not equal(results[0], results[2])
 
 
-def test_3dgan_resumes_to_bit_equal_weights_as_if_never_stopped(tmp_path):
+def test_a_training_resumes_to_bit_equal_weights_as_if_never_stopped(tmp_path):
     script = """
         import sys
         import numpy as np, tensorflow as tf
         tf.config.experimental.enable_op_determinism()
         import calolab as cl
-
-        space = cl.spaces.space("clic-ecal")
-        random = np.random.default_rng(0)
-        energy = random.uniform(10, 50, 5)
-        values = random.exponential(1e-4, (5, 25, 25, 25))
-        sample = cl.Sample(values, {"energy": energy}, space)
+        from tests.tiny import tiny_gan, tiny_sample
 
         def train(weights_seed, **options):
-            gan = cl.models.build("3dgan", space, seed=weights_seed)
-            history = cl.training.fit(gan, sample, epochs=2, batch_size=2, seed=3, progress=False, **options)
+            gan = tiny_gan(weights_seed)
+            history = cl.training.fit(gan, tiny_sample(5), epochs=2, batch_size=2, seed=3, progress=False, **options)
             return gan, history
 
         def variables(gan):
@@ -95,7 +91,11 @@ def test_3dgan_resumes_to_bit_equal_weights_as_if_never_stopped(tmp_path):
         print("equal")
     """
     done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)], capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=Path(__file__).parents[2],
     )
     assert done.stdout.strip().endswith("equal"), done.stderr[-3000:]
 
