@@ -193,7 +193,7 @@ interpolation = cl.widgets.EnergyInterpolation(gan, energies=energies, reference
 interpolation
 
 # %% [markdown]
-# ## 8. Computing time, and that of a full training
+# ## 8. Computing time, here and for a full training
 #
 # Geant4 and the generator used the same cores, so the ratio of their times is the speed-up.
 
@@ -228,14 +228,15 @@ print(f"generated / Geant4 energy    {response:8.2f}")
 print(f"worst observable             {distance.value:8.2f} separation of {worst.label} (floor: {distance.floor:.2f})")
 
 # %% [markdown]
-# The speed-up is real, but the physics is not yet right: the separation says how much the worst observable differs from Geant4 (0: equal, 1:
-# no overlap). The published training uses 200,000 showers fifty times. `CALOLAB_SIZE=full` does the same on all available engines.
+# The speed-up is real, but the physics is not yet right: the separation measures how much the worst observable differs from Geant4 (0:
+# equal, 1: no overlap). The published training has fifty epochs on 200,000 showers. `CALOLAB_SIZE=full` does the same on all available
+# engines.
 
 # %% [markdown]
 # ## 9. Checks
 #
 # For every size: the Geant4 showers agree with the reference values, all ranks have the same weights, all losses are finite, and after 20
-# or more steps the discriminator estimates energies better than in its first steps.
+# or more steps the discriminator estimates energies better than in the first steps.
 
 # %%
 assert fraction_agrees and depth_agrees

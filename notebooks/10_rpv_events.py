@@ -24,7 +24,7 @@
 # 2. find their jets with FastJet;
 # 3. train the published DCGAN, and select the best epoch with jets;
 # 4. compare generated and simulated events in jet multiplicity, mass and other variables, with statistical floors;
-# 5. try other objectives, and observe how a Wasserstein critic develops.
+# 5. try other objectives, and observe how the loss of a Wasserstein critic changes.
 #
 # The method is that of the "RPV GAN" of NERSC and ATLAS (EPJ Web Conf. 214 (2019) 09005); the events are our own.
 
@@ -89,7 +89,7 @@ test = events.select(slice(n_train + n_test, None))
 # %% [markdown]
 # ## 2. Jets
 #
-# The search uses large-radius jets: anti-kt with R = 1.0, above 200 GeV and within |eta| < 2. Each pixel is treated as one massless particle.
+# The search uses large-radius jets: anti-kt with R = 1.0, pt > 200 GeV and |eta| < 2. Each pixel is treated as one massless particle.
 
 # %%
 jets = cl.jets.cluster(test)
@@ -125,9 +125,9 @@ score = cl.training.PhysicsScore(cl.validation.jet_score(selection, seed=seed))
 # ## 4. Training
 #
 # The published DCGAN has a generator with transposed convolutions, from 64 random numbers to an image in GeV, a discriminator with the
-# mirrored layers, binary cross-entropy and Adam. The published networks see energies linearly (`"power": 1`). In the shorter runs they
-# see energies to the power 0.3, which makes the many pixels with low energy more important, and use smaller batches, which gives more
-# steps. After each epoch the GAN generates as many events as there are for the selection, and the weights of the best epoch are kept.
+# mirrored layers, binary cross-entropy and Adam. The published networks use the energies unchanged (`"power": 1`). In the shorter runs
+# energies are raised to the power 0.3, which makes the many pixels with low energy more important, and batches are smaller, which gives
+# more steps. After each epoch the GAN generates as many events as the selection sample has, and the weights of the best epoch are kept.
 # (`cl.distributed.fit(engines, ...)` takes the same arguments and trains on all engines of an `%ipcluster`.)
 
 # %%

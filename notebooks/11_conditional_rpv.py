@@ -17,14 +17,14 @@
 # # One GAN for many masses
 #
 # A search is not for one gluino mass but for a range of masses, each of which needs its own simulated events. A conditional GAN takes the
-# masses of gluino and neutralino as input and generates events for them, also for masses that were not in the training. This notebook
+# masses of gluino and neutralino as input and generates events for them, also for masses that were not used for training. This notebook
 # tests whether that works:
 #
 # 1. simulate RPV events on a grid of masses, and at a mass between the grid points, which is not used for training;
 # 2. see how much the jets depend on the masses;
-# 3. train, and select the best epoch with the masses of the training only;
+# 3. train, and select the best epoch with the training masses only;
 # 4. compare the jets at each mass, in particular at the one that was not used for training;
-# 5. vary the mass and see how the jet masses follow.
+# 5. vary the mass and see how the jet masses change.
 #
 # Notebook 10 does the same for one mass and explains events, jets and scores. The method is that of the conditional RPV GAN of NERSC and
 # ATLAS (EPJ Web Conf. 214 (2019) 09005), which was tested in the same way at the same masses; the events are our own.
@@ -33,9 +33,9 @@
 # ## Parameters
 #
 # `CALOLAB_SIZE` selects the size of the run: `test` takes one minute, `demo` a few minutes, `hour` about one hour on two cores. `full`, for
-# a cluster, trains on all points of the published grid with the published number of events; its networks see energies linearly, as
-# published. In the shorter runs they see energies to the power 0.3, which makes the many pixels with low energy more important, and have a
-# larger learning rate.
+# a cluster, trains on all points of the published grid with the published number of events; its networks use the energies unchanged, as
+# published. In the shorter runs energies are raised to the power 0.3, which makes the many pixels with low energy more important, and the
+# learning rate is larger.
 
 # %% tags=["parameters"]
 import os
@@ -119,7 +119,7 @@ for mass, jets in real_jets.items():
     print(f"{mass:.0f} GeV: {jets.multiplicity.mean():.2f} jets, {heavy}")
 
 # %% [markdown]
-# This sets the standard for a comparison. A generator that ignored its input masses would generate a mixture of all masses in the training.
+# This sets the standard for a comparison. A generator that ignored its input masses would generate a mixture of all training masses.
 # What would be its score if it did that as well as Pythia? The events for the selection of the epoch are such a mixture:
 
 # %%
@@ -130,9 +130,9 @@ for mass, report in mixtures.items():
     print(f"{mass:.0f} GeV: ks_comb {report['ks_comb'].value:5.1f}, KS distance of summed mass {ks.value:.3f} (floor {ks.floor:.3f})")
 
 # %% [markdown]
-# At 1600 GeV, in the middle of the masses in the training, the mixture is hardly distinguishable from the simulated events. So a good score
-# at the held-out mass alone does not prove interpolation. A generator that has learned the dependence on the masses is equally good at the
-# lowest and highest mass, where the mixture fails, and the increase of the jet masses is right.
+# At 1600 GeV, in the middle of the training masses, the mixture is hardly distinguishable from the simulated events. So a good score at the
+# held-out mass alone does not prove interpolation. A generator that has learned the dependence on the masses is equally good at the lowest
+# and highest mass, where the mixture fails, and reproduces the increase of the jet masses.
 
 # %% [markdown]
 # ## 3. Training and selection of an epoch
@@ -146,7 +146,7 @@ recipe = cl.training.Recipe.published("conditional-rpv", **changes)
 gan
 
 # %% [markdown]
-# The best epoch is selected with jets at the masses of the training only: the held-out mass must not influence the selection.
+# The best epoch is selected with jets at the training masses only: the held-out mass must not influence the selection.
 
 # %%
 score = cl.training.PhysicsScore(cl.validation.jet_score(selection, seed=seed))
@@ -213,7 +213,7 @@ event_images.gallery(samples, circles, events=3)
 #
 # Here the random numbers are the same at all masses, so all changes are due to the mass. The mean summed jet mass must increase with the
 # gluino mass as for simulated events. The band is the standard error of the mean; because all masses have the same random numbers, the
-# errors are fully correlated. Dotted lines are extrapolations beyond the masses of the training.
+# errors are fully correlated. Dotted lines are extrapolations beyond the training masses.
 
 # %%
 scan = np.arange(1_250, 2_001, 50)
@@ -285,11 +285,11 @@ for mass, report in reports.items():
 print(f"rise of the summed mass     {added:8.0f} +- {added_error:.0f} GeV generated, {rise:.0f} +- {rise_error:.0f} GeV simulated")
 
 # %% [markdown]
-# The published GAN reached a `ks_comb` of 24.7 at 1400 GeV, 20.6 at 1600 GeV, which was not in its training, and 56.5 at 1800 GeV, each on
-# 4,096 events. (`ks_comb` grows with the number of events: a smaller value on fewer events does not mean a better GAN.) Minutes of training
-# are not enough for that. In a `demo` run events have one jet too few, distances are several times their floors, and the jet masses
-# increase with the gluino mass about half as fast as they should. At 1600 GeV the GAN is neither better nor worse than at the masses of the
-# training: it lacks training, not the ability to interpolate.
+# The published GAN reached a `ks_comb` of 24.7 at 1400 GeV, 20.6 at 1600 GeV, which was not used for training, and 56.5 at 1800 GeV, each
+# on 4,096 events. (`ks_comb` grows with the number of events: a smaller value on fewer events does not mean a better GAN.) Minutes of
+# training are not enough for that. In a `demo` run events have one jet too few, distances are several times their floors, and the jet
+# masses increase with the gluino mass about half as fast as they should. At 1600 GeV the GAN is neither better nor worse than at the
+# training masses: it lacks training, not the ability to interpolate.
 
 # %% [markdown]
 # ## 8. Checks

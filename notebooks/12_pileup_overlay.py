@@ -34,8 +34,8 @@
 # ## Parameters
 #
 # `CALOLAB_SIZE` selects the size of the run: `test` takes one minute, `demo` a few minutes, `hour` about one hour on two cores; `full` is
-# for a cluster (the number of crossings in the published training is not known). The networks of `full` see energies linearly, as
-# published; in the shorter runs they see energies to the power 0.3, which makes the many pixels with low energy more important.
+# for a cluster (the number of crossings in the published training is not known). The networks of `full` use the energies unchanged, as
+# published; in the shorter runs energies are raised to the power 0.3, which makes the many pixels with low energy more important.
 
 # %% tags=["parameters"]
 import os
@@ -157,8 +157,8 @@ gan = cl.models.build("pileup", train.space, seed=seed, **networks)
 gan
 
 # %% [markdown]
-# The best epoch is selected with soft jets: anti-kt with R = 0.4 above 10 GeV. At mu = 200 there are thirty times as many as at mu = 20 and
-# would dominate a common distribution. Therefore each mu is scored separately, and the scores are added.
+# The best epoch is selected with soft jets: anti-kt with R = 0.4 above 10 GeV. There are thirty times as many at mu = 200 as at mu = 20, so
+# they would dominate a common distribution. Therefore each mu is scored separately, and the scores are added.
 
 # %%
 selection = {mu: library.images(n_choose, mu, seed=seed + 3) for mu in mus}
@@ -212,7 +212,7 @@ comparisons[20]
 comparisons[200]
 
 # %% [markdown]
-# A GAN reproduces averages more easily than fluctuations. The spectra of single pixels show both ends, noise and hard deposits:
+# A GAN reproduces averages more easily than fluctuations. The spectra of single pixels show both extremes, noise and hard deposits:
 
 # %%
 event_images.pixel_spectrum(cl.validation.pixel_spectra(test[20], generated[20]), ["μ = 20"])
@@ -228,14 +228,15 @@ event_images.pixel_spectrum(cl.validation.pixel_spectra(test[200], generated[200
 event_images.averages(test[200], generated[200])
 
 # %% [markdown]
-# The soft jets; those of repeated spots accumulate at the same eta and phi.
+# The soft jets. Jets from repeated spots accumulate at the same eta and phi.
 
 # %%
 soft_reports = {mu: cl.validation.compare_jets(test[mu], generated[mu], seed=seed, **soft) for mu in mus}
 soft_reports[200].plot()
 
 # %% [markdown]
-# The training contains only mu = 20 and mu = 200. The simulated energy is proportional to mu; is the generated one, too?
+# The training contains only mu = 20 and mu = 200. The simulated energy is proportional to mu; is the generated energy proportional to mu,
+# too?
 
 # %%
 n_between = max(32, n_test // 8)
@@ -342,18 +343,18 @@ for mu in mus:
     print(f"  KS of their summed mass   {ks:8.3f} (second draw: {bar:.3f})")
 
 # %% [markdown]
-# The GAN generates a crossing at any mu in less than one millisecond; the exact method takes tens of times longer at mu = 200, in addition
-# to the library. Whether minutes of training are enough depends on the observable. In `demo` runs the energy of a crossing is 5 to 30 per
-# cent too low. Large-radius jets of RPV events average over many pixels: where the energy is nearly right, they are close to those with
-# simulated pile-up, elsewhere they are too light. More detailed observables fail: spots are repeated in all crossings, and pixels and soft
-# jets are far above their floors. `hour` and `full` train longer on more crossings.
+# The GAN generates a crossing at any mu in less than one millisecond; the exact method takes tens of times as long at mu = 200, in addition
+# to the time for the library. Whether minutes of training are enough depends on the observable. In `demo` runs the energy of a crossing is
+# 5 to 30 per cent too low. Large-radius jets of RPV events average over many pixels: where the energy is nearly right, they are close to
+# those with simulated pile-up, elsewhere they are too light. More detailed observables fail: spots are repeated in all crossings, and
+# pixels and soft jets are far above their floors. `hour` and `full` train longer on more crossings.
 
 # %% [markdown]
 # ## 8. Checks
 #
 # For every size: crossings contain Poisson(mu) collisions, and the same seed gives the same crossings. Because of thresholds, the energy
-# increases faster than mu. Adding the image of a crossing keeps nearly all energy, separate readout of collisions does not. At mu = 0 nothing
-# changes, and more pile-up makes jets heavier. The selected epoch has the best score, and the GAN has its weights.
+# increases faster than mu. Adding the image of a crossing keeps nearly all of the energy; separate readout of collisions does not. At mu =
+# 0 nothing changes, and more pile-up makes jets heavier. The selected epoch has the best score, and the GAN has its weights.
 
 # %%
 for mu in mus:

@@ -18,8 +18,8 @@
 #
 # A W boson with a transverse momentum of 275 GeV decays to two quarks that form one large-radius jet; jets of quarks and gluons (QCD) are the
 # background. In an image of 25 x 25 pixels the prongs of a jet are visible. LAGAN, the "location-aware" GAN (arXiv:1701.05927), generates
-# such images. Its locally connected layers, whose weights depend on the position in the image, were later used in CaloGAN, and its layout in
-# 3DGAN. This notebook
+# such images. Its locally connected layers, whose weights depend on the position in the image, were later used in CaloGAN, and its overall
+# structure in 3DGAN. This notebook
 #
 # 1. simulates both kinds of jets with Pythia;
 # 2. trims, rotates, flips and pixelates them, step by step;
@@ -34,7 +34,7 @@
 # ## Parameters
 #
 # `CALOLAB_SIZE` selects the size of the run: `test` takes half a minute, `demo` a few minutes, and `full` is the published size: one or two
-# hours of Pythia on two cores, and some hours of training.
+# hours of Pythia on two cores, and several hours of training.
 
 # %% tags=["parameters"]
 import os
@@ -105,7 +105,8 @@ event_images.gallery({"W boson": w_bosons, "QCD": qcd}, events=4)
 
 # %% [markdown]
 # Single images look similar for both classes, their means do not. The second prong of a W boson is at a distance that follows from its mass
-# and momentum ($2m/p_T \approx 0.6$); for QCD it is smeared. All scales are logarithmic, that of the difference on both sides of zero.
+# and momentum ($2m/p_T \approx 0.6$); for QCD it is smeared. All colour scales are logarithmic; that of the difference is logarithmic on
+# both sides of zero.
 
 # %%
 figures.means({"": {"QCD": qcd.values.mean(axis=0), "W boson": w_bosons.values.mean(axis=0)}}, qcd.space)
@@ -114,8 +115,9 @@ figures.means({"": {"QCD": qcd.values.mean(axis=0), "W boson": w_bosons.values.m
 # ## 3. Observables from pixels
 #
 # LAGAN is validated with quantities calculated from pixels: mass, transverse momentum and $\tau_{21}$, which is small for jets with two
-# prongs. Full lines are calculated from pixels, dashed lines from the jets before pixelation. The rotation of a jet in the plane of $\eta$ and
-# $\phi$ changes its mass slightly, and $\tau_{21}$ has a different definition for pixels. Therefore pixels are always compared with pixels.
+# prongs. Solid lines are calculated from pixels, dashed lines from the jets before pixelation. The rotation of a jet in the plane of $\eta$
+# and $\phi$ changes its mass slightly, and $\tau_{21}$ has a different definition for pixels. Therefore pixels are always compared with
+# pixels.
 
 # %%
 kinds = {"W boson": w_bosons, "QCD": qcd}
@@ -130,9 +132,9 @@ figures.distributions(distributions(variables))
 # %% [markdown]
 # ## 4. LAGAN
 #
-# The generator multiplies 200 random numbers by 200 learned numbers of the class, and makes an image from the products with locally connected
-# layers. The discriminator has the same kind of layers, compares the images in a batch with each other, and predicts the class of each image.
-# The untrained network is the baseline, which shows what the training achieves.
+# The generator multiplies 200 random numbers by 200 numbers that are learned for each class, and makes an image from the products with
+# locally connected layers. The discriminator has the same kind of layers, compares the images in a batch with each other, and predicts the
+# class of each image. The untrained network is the baseline, which shows what the training achieves.
 
 # %%
 images = cl.samples.concatenate([w_bosons, qcd])
@@ -143,8 +145,8 @@ gan
 
 # %% [markdown]
 # The published recipe: Adam with a learning rate of $2 \cdot 10^{-4}$, 5 % flipped labels, and a wrong class for the generator in 9 % of the
-# cases. The images for the discriminator are generated with the moving statistics of the generator, as in later use. These need some hundred
-# steps to adapt; until then the images of the two updates differ, and the loss of the generator is too low.
+# cases. The images for the discriminator are generated with the moving statistics of the generator, as in later use. These need a few
+# hundred steps to adapt; until then the images of the two updates differ, and the loss of the generator is too low.
 
 # %%
 recipe = cl.training.Recipe.published("lagan")
@@ -210,8 +212,8 @@ figures.distributions(distributions(distances))
 # %% [markdown]
 # ## 7. The discriminator
 #
-# Its logits are converted to probabilities: that an image is simulated, and that it is a W boson. If the generator is good, the discriminator
-# cannot decide on the first.
+# Its logits are converted to probabilities: that an image is simulated, and that it is a W boson. If the generator is good, the
+# discriminator cannot tell whether an image is simulated.
 
 
 # %%
@@ -287,15 +289,15 @@ print(f"right class                 {right:8.0%} of simulated, {right_generated:
 # %% [markdown]
 # The GAN generates about a thousand images per second. The distances show how well they describe jets (0: equal, 1: no overlap). After the
 # thousand steps of `demo` both prongs are in the right places, the classes differ as they should, and pixels and $\tau_{21}$ are close; mass
-# and momentum are too large and too broad, and the images are too similar to each other. The authors of LAGAN report images with the mass and
-# the prongs of simulated ones after fifty epochs on 90,000 images; `CALOLAB_SIZE=full` has this size.
+# and momentum are too large and too broad, and the images are too similar to each other. The authors of LAGAN report that after fifty
+# epochs on 90,000 images the mass and the prongs agree with those of simulated images; `CALOLAB_SIZE=full` has this size.
 
 # %% [markdown]
 # ## 10. Checks
 #
 # For every size: all jets are in the window; W bosons have the right mass; images contain the momentum and mass of their jets, are rotated and
-# flipped, and have two prongs more clearly for W bosons; all losses are finite; and the file contains what was written. For sizes larger than
-# `test`: training has improved mass and momentum.
+# flipped, and show two prongs more clearly for W bosons; all losses are finite; and the file contains what was written. For sizes larger
+# than `test`: training has improved mass and momentum.
 
 # %%
 pt, mass = images.labels["pt"], images.labels["mass"]

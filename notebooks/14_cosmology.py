@@ -171,7 +171,7 @@ gan
 untrained = gan.generate(len(test), seed=seed)
 
 # %% [markdown]
-# The published recipe: Adam with a learning rate of $2 \cdot 10^{-4}$; in one of a hundred batches all labels are flipped.
+# The published recipe: Adam with a learning rate of $2 \cdot 10^{-4}$; in one out of a hundred batches all labels are flipped.
 
 # %%
 recipe = cl.training.Recipe.published("cosmogan")
@@ -223,17 +223,17 @@ for name, curve in report.observables.items():
 
 # %% [markdown]
 # `perfect` is the score of maps with the same distribution. After about a hundred steps of `demo` the generator has learned the large scales:
-# its spectrum is right within a factor of three for $\ell < 3000$. There is noise from pixel to pixel on top, which raises the spectrum at
-# large $\ell$ and dominates boundary and genus, for which the untrained, nearly constant maps score better. The published generator was close to
-# `perfect` after fifty epochs on about 8,000 maps. `CALOLAB_SIZE=full` has this size; `cl.distributed.fit(engines, ...)` takes the same arguments
-# and trains on all engines of a cluster.
+# its spectrum is right within a factor of three for $\ell < 3000$. Additional pixel-to-pixel noise raises the spectrum at large $\ell$ and
+# dominates boundary and genus, for which the untrained, nearly constant maps score better. The published generator was close to `perfect`
+# after fifty epochs on about 8,000 maps. `CALOLAB_SIZE=full` has this size; `cl.distributed.fit(engines, ...)` takes the same arguments and
+# trains on all engines of a cluster.
 
 # %% [markdown]
 # ## 8. Checks
 #
-# For every size: the maps have the right spectrum and area; a perfect generator scores near the floor; a map read from a file is the one that was
-# written; all losses are finite; and the generator gives the same maps for the same seed, which differ from those before the training. For
-# sizes larger than `test`: pixels and spectrum have improved.
+# For every size: the maps have the right spectrum and area; a perfect generator scores near the floor; a map read from a file equals the
+# map that was written; all losses are finite; and the generator gives the same maps for the same seed, which differ from those before the
+# training. For sizes larger than `test`: pixels and spectrum have improved.
 
 # %%
 assert np.all(np.abs(ratio - 1) < 0.05 + 3 * ratio_error), ratio

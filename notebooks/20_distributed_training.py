@@ -20,8 +20,8 @@
 #
 # 1. simulate RPV events and define a score based on their jets;
 # 2. start engines, on this machine or through the queue of a supercomputer, and train on all of them;
-# 3. measure how the time of a step is spent, on one engine and on several, and extrapolate it to 1,024 with a model;
-# 4. see the effect of large batches on a GAN, which is what many engines imply;
+# 3. measure how the time of a step is spent, on one engine and on several, and extrapolate it to 1,024 engines with a model;
+# 4. see how large batches, which many engines imply, affect a GAN;
 # 5. kill an engine during a training, and see the training continue.
 
 # %% [markdown]
@@ -111,11 +111,11 @@ small
 # %% [markdown]
 # ## 3. How is the time spent?
 #
-# For the report, engines do steps in turn: one engine alone; all engines at the same time but independently; all engines together with the
-# same batch on each (weak scaling); and all engines together with one batch shared among them (strong scaling). Taking turns cancels drifts
-# of the machine's speed. In each pass an engine records when it has its gradients and when it has the average. The time until the slowest
-# engine has its gradients is *waiting*, the time after that is *allreduce*, the rest is *compute*; their sum is the time of the step. (The
-# networks are the published ones, with 64 filters.)
+# For the report, four kinds of steps are done in turn: one engine alone; all engines at the same time but independently; all engines
+# together with the same batch on each (weak scaling); and all engines together with one batch shared among them (strong scaling). Taking
+# turns cancels drifts of the machine's speed. In each pass an engine records when it has its gradients and when it has the average. The
+# time until the slowest engine has its gradients is *waiting*, the time after that is *allreduce*, the rest is *compute*; their sum is the
+# time of the step. (The networks are the published ones, with 64 filters.)
 
 # %%
 ranks = [2**k for k in range(11) if 2**k <= len(engines)]
@@ -154,8 +154,8 @@ for name, prediction in at_1024.items():
 #
 # - All gradients of a pass are averaged together after the pass, not layer by layer during it. Such an overlap could save at most the time in the
 #   column *allreduce*.
-# - Gradients are exchanged in float32. In half precision they have half the size, but over Gloo on one machine the averages took longer, because
-#   its sums of 16-bit numbers are calculated in software (for the 3.5 MB of the generator of 3DGAN: 24 instead of 10 ms, on a busy machine). It
+# - Gradients are exchanged in float32. In half precision they have half the size, but over Gloo on one machine the averages took longer,
+#   because Gloo adds 16-bit numbers in software (for the 3.5 MB of the generator of 3DGAN: 24 instead of 10 ms, on a busy machine). It
 #   would be faster only for networks slower than about 0.3 GB/s.
 # - The tensors of a pass are averaged as one group, which is as fast as one long vector and 10 to 30 % faster than one by one.
 

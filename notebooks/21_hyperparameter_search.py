@@ -217,8 +217,8 @@ print(f"trial {longer.number}: ks_comb {before.value:.0f} in {epochs} epochs, {l
 search.table(10)
 
 # %% [markdown]
-# The published search ([EPJ Web Conf. 214 (2019) 09005](https://doi.org/10.1051/epjconf/201921409005)) had this best of 32 sets, on 4,096
-# events:
+# The published search ([EPJ Web Conf. 214 (2019) 09005](https://doi.org/10.1051/epjconf/201921409005)) found this best set out of 32, on
+# 4,096 events:
 #
 # | filters | latent size | learning rate | batch flip | batch size | epoch | ks_comb | jet pt | multiplicity | summed mass | jet η | jet φ |
 # |---|---|---|---|---|---|---|---|---|---|---|---|
@@ -233,10 +233,10 @@ print(f"{n_test} simulated events score {floor[0]:.1f} +- {floor[1]:.1f} against
 figures.learning_curves(search.trials, search.metric, search.direction, floor)
 
 # %% [markdown]
-# At sizes for a laptop, many curves stay at the end of the scale: a GAN needs a few hundred steps before its images contain jets, and afterwards
-# the score changes strongly from epoch to epoch, which is why the best epoch is kept. The trials that reach this point first win: those with
-# small batches and large learning rates. The published search had four hundred thousand steps for each trial, and its ten best trials all had
-# learning rates of 2e-4 or less. The result of a search depends on its computing budget.
+# At sizes for a laptop, many curves stay at the upper end of the scale: a GAN needs a few hundred steps before its images contain jets, and
+# afterwards the score changes strongly from epoch to epoch, which is why the best epoch is kept. The trials that reach this point first
+# win: those with small batches and large learning rates. The published search had four hundred thousand steps for each trial, and its ten
+# best trials all had learning rates of 2e-4 or less. The result of a search depends on its computing budget.
 
 # %% [markdown]
 # Which parameters do the good trials have in common? Each line is a trial; dark lines are better. With few trials, a pattern is only a hint.
@@ -280,7 +280,7 @@ comparison
 # cl.widgets.SearchDashboard(search)
 # ```
 #
-# restores everything. Without engines it is a record that can be read on any machine with access to the folder:
+# restores everything. Without engines, the search can still be read on any machine with access to the folder:
 
 # %%
 history = cl.search.reattach(folder)
@@ -306,8 +306,8 @@ print(f"on {len(test)} test events          {combined.value:8.1f} (floor {combin
 # %% [markdown]
 # ## 9. Checks
 #
-# For every size: all trials have ended, the stopped one has kept its epoch, the best trial has the best score, its GAN reproduces the recorded
-# score, and the history on disk is that in memory.
+# For every size: all trials have ended, the results of the stopped trial are kept, the best trial has the best score, its GAN reproduces
+# the recorded score, and the history on disk equals the history in memory.
 
 # %%
 assert len(search.trials) == n_trials and search.status == "finished", search

@@ -130,7 +130,7 @@ def execute(path, timeout, log, owner, kept):
 
 
 def write(path, text):
-    """Write a file completely before it gets its name."""
+    """Write a file under a temporary name and rename it when it is complete."""
     content = text.encode()
     with complete(path, len(content)) as partial:
         partial.write_bytes(content)
