@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from calolab import memory
 from calolab.datasets import layouts, saving
 from calolab.datasets.inspection import inspect
@@ -119,7 +121,7 @@ def load(
     space: str | Space | None = None,
     layout: str | Layout | None = None,
     quantity: str = ECAL,
-    labels: Mapping[str, float] | None = None,
+    labels: Mapping[str, float | np.ndarray] | None = None,
     events: int | None = None,
     shuffle: int | None = None,
     step: int | None = None,
@@ -128,18 +130,20 @@ def load(
 ) -> Sample | Particles:
     """Read events into memory; several files become one sample.
 
-    HDF5 and npz files contain showers or images, as for `stream`. FITS files contain convergence maps, which are cut
-    into patches of the size of the space; the label `redshift` of the sources is read from the header or from a name
-    such as `convergence_z1.08.fit`. `Particles` are returned for all other files: ROOT files with calorimeter towers of
-    Delphes or particle-flow candidates of PFNano (TTree or RNTuple), or, with `columns=`, with any other flat tree;
-    HepMC files of event generators, with the extra `calolab[hepmc]`; and, with `columns=`, numpy arrays and text with
-    the constituents of each event, padded with zeros.
+    HDF5 and npz files contain showers or images, as for `stream`; single numpy arrays (`.npy`) and ROOT files of
+    CaloGAN's simulation contain showers. FITS files contain convergence maps, which are cut into patches of the size of
+    the space; the label `redshift` of the sources is read from the header or from a name such as
+    `convergence_z1.08.fit`. `Particles` are returned for all other files: ROOT files with calorimeter towers of Delphes
+    or particle-flow candidates of PFNano (TTree or RNTuple), or, with `columns=`, with any other flat tree; HepMC files
+    of event generators, with the extra `calolab[hepmc]`; and, with `columns=`, numpy arrays and text with the
+    constituents of each event, padded with zeros.
 
     Args:
-        paths, space, layout, quantity, labels: as for `stream`.
+        paths, space, layout, quantity, labels: as for `stream`; the labels of a single numpy array may also be arrays
+            of shape `(event,)`.
         events: number of events, starting with the first; by default all. A warning says if the first events of HDF5
             and npz files differ from the others, because the files are sorted.
-        shuffle: seed of a random choice of events from HDF5 and npz files, in random order.
+        shuffle: seed of a random choice of events from HDF5 and npz files and numpy arrays, in random order.
         step: distance between patches of a map [pixels]; by default their width, so that they do not overlap.
         columns: of a ROOT file its branches by column, e.g. `{"pt": "Jet_pt", "eta": "Jet_eta", "phi": "Jet_phi",
             "mass": "Jet_mass", "weight": "genWeight"}`: a momentum (`pt`, `eta`, `phi` or `px`, `py`, `pz`, and `mass`,
@@ -164,7 +168,7 @@ def load(
     found = find(paths)
     if columns is not None:
         if shuffle is not None:
-            raise ValueError(f"shuffle= is for HDF5 and npz files, {found[0]} is read by columns=.")
+            raise ValueError(f"shuffle= is for HDF5 files and numpy arrays; {found[0]} is read by columns=.")
         if {first_bytes(path).startswith(b"root") for path in found} == {True}:
             from calolab.datasets import trees
 
@@ -181,15 +185,25 @@ def load(
     kind = kinds.pop()
     if step is not None and kind != "fits":
         raise ValueError(f"step= is for maps in FITS files; {found[0]} is {CONTAINERS[kind][0]}.")
-    if shuffle is not None and kind not in ("hdf5", "npz"):
-        raise ValueError(f"shuffle= is for HDF5 and npz files; {found[0]} is {CONTAINERS[kind][0]}.")
+    if shuffle is not None and kind not in ("hdf5", "npz", "npy"):
+        raise ValueError(f"shuffle= is for HDF5 files and numpy arrays; {found[0]} is {CONTAINERS[kind][0]}.")
+    if kind == "npy":
+        from calolab.datasets import numpy_files
+
+        chosen, certain = layouts.layout("3dgan" if layout is None else layout), layout is not None
+        return numpy_files.read(
+            found, layout=chosen, space=space, labels=labels, events=events, shuffle=shuffle, certain=certain
+        )
     if kind in ("root", "fits", "hepmc"):
         # uproot, pyhepmc and astropy are imported only for such files.
-        from calolab.datasets import delphes, hepmc, maps, trees
+        from calolab.datasets import calogan, delphes, hepmc, maps, trees
 
         name = {"root": "delphes", "fits": "convergence", "hepmc": "hepmc"}[kind]
-        if kind == "root" and layout is None and trees.is_flat(found[0], layouts.layout("nanoaod")):
-            name = "nanoaod"
+        if kind == "root" and layout is None:
+            if trees.is_flat(found[0], layouts.layout("nanoaod")):
+                name = "nanoaod"
+            elif calogan.has_tree(found[0]):
+                name = "calogan-root"
         chosen, certain = layouts.layout(name if layout is None else layout), layout is not None
         if chosen.container != kind:
             raise ValueError(f"{found[0]}: is {CONTAINERS[kind][0]}, but layout {chosen.name!r} is for another.")
@@ -197,6 +211,8 @@ def load(
             return maps.read(found, space=space or chosen.space, labels=labels, events=events, step=step)
         if kind == "hepmc":
             return hepmc.read(found, labels=labels, events=events)
+        if chosen.cells == calogan.TREE:
+            return calogan.read(found, layout=chosen, labels=labels, events=events, certain=certain)
         if chosen.name == "nanoaod":
             return trees.read(found, layout=chosen, tree=tree, labels=labels, events=events, certain=certain)
         return delphes.read(found, layout=chosen, labels=labels, events=events, certain=certain)
@@ -269,6 +285,8 @@ def save(
         raise ValueError(f"{path}: layout {chosen.name!r} is {what}; name the file *{endings[0]}.")
     if path.exists() and not overwrite:
         raise FileExistsError(f"{path} exists. Choose another path, or pass overwrite=True to replace it.")
+    if chosen.name == "calogan-root":
+        raise ValueError(f"{path}: ROOT files of CaloGAN are only read. Save showers with layout='calogan' to HDF5.")
     if chosen.container == "hepmc":
         raise ValueError(f"{path}: HepMC files are only read. Save particles with layout='nanoaod' to a ROOT file.")
     if len(sample) == 0:

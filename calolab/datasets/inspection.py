@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from calolab import spaces
-from calolab.datasets import cells, descriptions, hdf5, images, layouts, plausible
+from calolab.datasets import cells, descriptions, hdf5, images, layouts, plausible, response
 from calolab.datasets.archives import Archive
 from calolab.datasets.cells import CellArray
 from calolab.datasets.descriptions import Description
@@ -30,13 +30,8 @@ from calolab.datasets.events import (
 from calolab.datasets.layouts import ANGLES, CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
 from calolab.spaces import Layer, Space
 
-# Range of plausible visible fractions. In CLIC's ECAL an electron or photon deposits about 0.02 of its energy in the
-# cells; a missing or superfluous factor of 50 leads outside this range.
-BELIEVABLE_RESPONSE = (0.002, 0.3)
-_RESPONSE_EVENTS = 16
 _UNIT_EVENTS = 64
 LARGE_CHUNK_BYTES = 64_000_000
-_CLIC = ("clic-ecal", "clic-ecal-51")
 # A compressed archive is unpacked from the beginning for every block, so blocks are large.
 _COMPRESSED_BLOCK_BYTES = 256_000_000
 _LABEL_EVENTS = 1_000_000  # number of events whose labels are checked together
@@ -153,6 +148,12 @@ def _first_of(handle: h5py.File | Archive, file: EventFile, label: str) -> np.nd
 def _constants(path: str, chosen: Layout, held: dict, asked: Mapping[str, float] | None, origin: dict) -> dict:
     """Labels that are not in the file: those given by the user, and masses in its name."""
     asked = dict(asked or {})
+    for name, value in asked.items():
+        if np.ndim(value):
+            raise ValueError(
+                f"{path}: labels[{name!r}] has shape {np.shape(value)}, expected one number for all events. Arrays of "
+                "labels are for single numpy arrays (.npy); write them to this file as a dataset."
+            )
     clash = sorted(set(asked) & set(held))
     if clash:
         raise ValueError(f"{path}: already holds the labels {clash}. Remove them from labels=.")
@@ -224,7 +225,7 @@ def _find_space(
     elif name == HCAL and len(shape) - (len(shape) == 5 and shape[-1] == 1) == 4:
         candidates = [_numbered(shape[1:4])]
     else:
-        candidates = [spaces.space(one) for one in _CLIC]
+        candidates = [spaces.space(one) for one in response.CLIC]
     fault = None
     for space in candidates:
         try:
@@ -263,58 +264,17 @@ def _numbered(shape: tuple[int, int, int]) -> Space:
 
 def _check_unit(handle: h5py.File | Archive, file: EventFile, space: Space, labels: dict, raises: bool) -> None:
     """Check in the first events that cells and incident energies have the units of the layout."""
-    message = None
-    if space.has_depth and "energy" in labels:
-        message = _check_energies(file, labels["energy"]) or _check_response(handle, file, space, labels["energy"])
-    elif file.layout.space is not None and space.unit == "GeV":
-        values = np.empty((min(_UNIT_EVENTS, file.n_events), *space.shape), np.float32)
-        read_values(handle, file, 0, len(values), values)
-        message = images.doubtful_unit(values, file.layout)
-        message = message and f"{file.path}: dataset {file.dataset!r}, {message}"
+    showers = space.has_depth and "energy" in labels
+    if not showers and (file.layout.space is None or space.unit != "GeV"):
+        return
+    values = np.empty((min(response.EVENTS if showers else _UNIT_EVENTS, file.n_events), *space.shape), np.float32)
+    read_values(handle, file, 0, len(values), values)
+    if showers:
+        response.check(file.path, file.dataset, file.layout, space, values, labels["energy"], raises)
+        return
+    message = images.doubtful_unit(values, file.layout)
+    message = message and f"{file.path}: dataset {file.dataset!r}, {message}"
     if message and raises:
         raise ValueError(f"{message} To read it nevertheless, pass layout={file.layout.name!r}.")
     if message:
         warnings.warn(message, stacklevel=5)
-
-
-def _check_energies(file: EventFile, energy: np.ndarray) -> str | None:
-    """A message if the incident energies of the first events are implausible for the layout, otherwise None."""
-    low, high = file.layout.energies or (0.0, np.inf)
-    if low <= energy.min() and energy.max() <= high:
-        return None
-    return (
-        f"{file.path}: read with layout {file.layout.name!r} (stored = GeV x {file.layout.energy_factor:g}), the "
-        f"incident energies of the first events are {energy.min():.3g} to {energy.max():.3g} GeV; {low:g} to {high:g} "
-        "GeV are expected. If they have another unit, specify it, e.g. GeV: "
-        f"layout=dataclasses.replace(datasets.layouts.layout({file.layout.name!r}), energy_factor=1.0)."
-    )
-
-
-def _check_response(handle: h5py.File | Archive, file: EventFile, space: Space, energy: np.ndarray) -> str | None:
-    """A message if the ratio of cells to incident energies of the first events is implausible, otherwise None."""
-    clic = file.dataset == ECAL and space.name in _CLIC
-    allowed = BELIEVABLE_RESPONSE if clic else file.layout.response
-    if allowed is None:
-        return None
-    n = min(_RESPONSE_EVENTS, file.n_events)
-    values = np.empty((n, *space.shape), np.float32)
-    read_values(handle, file, 0, n, values)
-    response = float(values.sum(dtype=np.float64) / energy[:n].sum())
-    low, high = allowed
-    if low <= response <= high:
-        return None
-    stored = response * file.layout.factor
-    fitting = [known for known in layouts.LAYOUTS.values() if known.datasets(ECAL) == file.layout.datasets(ECAL)]
-    fitting = [known for known in fitting if known.energy == file.layout.energy]
-    fitting = [known.name for known in fitting if low <= stored / known.factor <= high]
-    remedy = (
-        f"The file looks like layout={fitting[0]!r}."
-        if fitting
-        else "If the cells have another unit, specify it, e.g. MeV: layout=dataclasses.replace(layout, factor=1000.0)."
-    )
-    expected = f"about 0.02 is expected in {space.name}" if clic else f"{low:g} to {high:g} is expected"
-    return (
-        f"{file.path}: read with layout {file.layout.name!r} (stored = GeV x {file.layout.factor:g}), dataset "
-        f"{file.dataset!r} sums to {response:.3g} of the incident energy; {expected}. "
-        f"{remedy}"
-    )

@@ -16,6 +16,7 @@ CONTAINERS = {
     "npz": ("an npz archive", (".npz",)),
     "root": ("a ROOT file", (".root",)),
     "fits": ("a FITS file", (".fits", ".fit", ".fts")),
+    "npy": ("a numpy array", (".npy",)),
     "hepmc": ("a HepMC file", (".hepmc", ".hepmc2", ".hepmc3")),
 }
 
@@ -224,6 +225,17 @@ LAYOUTS = {
             "MeV, incident energy in GeV; CaloGAN (arXiv:1705.02355), with the energy beside the cells in overflow",
             cells=("layer_0", "layer_1", "layer_2"),
             labels=tuple(Column("overflow", f"overflow_{layer}", layer, 1000.0) for layer in range(3)),
+            space="calogan",
+            response=(0.1, 1.5),
+        ),
+        Layout(
+            "calogan-root",
+            "TotalEnergy",
+            None,
+            1000.0,
+            "MeV, incident energy in GeV; tree fancy_tree of CaloGAN's Geant4 simulation",
+            container="root",
+            cells="fancy_tree",
             space="calogan",
             response=(0.1, 1.5),
         ),

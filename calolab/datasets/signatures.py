@@ -14,7 +14,7 @@ import h5py
 from calolab.datasets.layouts import CONTAINERS
 
 _BYTES = 4096  # read from the beginning of the file
-_READ_HERE = {b"\x89HDF": "hdf5", b"PK\x03\x04": "npz", b"root": "root", b"SIMPLE  =": "fits"}
+_READ_HERE = {b"\x89HDF": "hdf5", b"PK\x03\x04": "npz", b"root": "root", b"SIMPLE  =": "fits", b"\x93NUMPY": "npy"}
 _HEPMC = b"HepMC::"
 _PACKED = {
     b"\x1f\x8b": ("gzip", gzip.open, "gunzip"),
@@ -24,8 +24,6 @@ _PACKED = {
 _OTHERS = {
     b"\x28\xb5\x2f\xfd": "a Zstandard archive: unpack it first, with unzstd",
     b"7z\xbc\xaf": "a 7z archive: unpack it first",
-    b"\x93NUMPY": "a single numpy array: save it under the name of a dataset, "
-    "np.savez('events.npz', hist=numpy.load(path)) for images",
     **dict.fromkeys(
         (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
         "a Python pickle, which may run code when it is opened and is not read: save arrays with np.savez or h5py",

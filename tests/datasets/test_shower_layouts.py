@@ -7,6 +7,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+import uproot
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -249,3 +250,65 @@ def test_a_stream_of_the_calochallenge_is_saved_without_loading_it(tmp_path, wri
     stream = datasets.stream(write(**calochallenge(50, 6480)))
     again = datasets.load(datasets.save(tmp_path / "again.h5", stream))
     assert np.array_equal(again.values, stream.head().values)
+
+
+@pytest.fixture
+def ntuple(tmp_path):
+    """Write a tree as CaloGAN's simulation does; None omits a branch."""
+
+    def ntuple(name="t.root", tree="fancy_tree", **changed):
+        stored = calogan()
+        cells = np.concatenate([stored[f"layer_{i}"].reshape(3, -1) for i in range(3)] + [stored["overflow"]], axis=1)
+        branches = {f"cell_{i}": cells[:, i] for i in range(507)} | {"TotalEnergy": stored["energy"][:, 0]} | changed
+        with uproot.recreate(tmp_path / name) as file:
+            held = {branch: column for branch, column in branches.items() if column is not None}
+            types = {branch: (column.dtype, column.shape[1:]) for branch, column in held.items()}
+            file.mktree(tree, {branch: np.dtype(kind) for branch, kind in types.items()}).extend(held)
+        return tmp_path / name
+
+    return ntuple
+
+
+def test_ntuples_of_calogan_hold_the_cells_of_its_hdf5_files(ntuple, write):
+    sample, expected = datasets.load(ntuple()), datasets.load(write(**calogan()))
+    assert sample.space is expected.space
+    np.testing.assert_allclose(sample.values, expected.values, rtol=2e-7)
+    assert set(sample.labels) == set(expected.labels)
+    for name, column in expected.labels.items():
+        np.testing.assert_allclose(sample.labels[name], column, rtol=2e-7)
+    both = datasets.load([ntuple(), ntuple("b.root")], events=5, labels={"eta": 0.0})
+    assert len(both) == 5 and np.array_equal(both.values[3:], sample.values[:2]) and not both.labels["eta"].any()
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"cell_3": None, "cell_9": None}, "lacks the branches cell_3, cell_9; expected cell_0 to cell_506"),
+        ({"cell_3": np.array([1.0, np.nan, 2.0])}, "'cell_3' holds nan in event 1"),
+        ({"cell_3": np.array([1.0, 1.0, -2.0])}, "'cell_3' holds -2.0 in event 2, expected an energy of zero or more"),
+        ({"TotalEnergy": np.zeros(3)}, "'TotalEnergy' holds 0.0 in event 0, expected an energy above zero"),
+        ({"TotalEnergy": np.full(3, 5e4)}, "sums to .* of the incident energy; 0.1 to 1.5 is expected"),
+        ({"cell_3": np.ones((3, 2))}, "'cell_3' holds float64 of shape .3, 2., expected numbers"),
+    ],
+)
+def test_ntuples_of_calogan_that_are_damaged(ntuple, changed, message):
+    with pytest.raises(ValueError, match=f"t.root: .*{message}"):
+        datasets.load(ntuple(**changed))
+
+
+def test_other_trees_and_writing_of_ntuples_are_clear_errors(ntuple, tmp_path):
+    with pytest.raises(ValueError, match="expected tree 'fancy_tree' of CaloGAN's simulation, the file holds other"):
+        datasets.load(ntuple(tree="other"), layout="calogan-root")
+    with pytest.raises(ValueError, match="are only read. Save showers with layout='calogan'"):
+        datasets.save(tmp_path / "a.root", datasets.load(ntuple()), layout="calogan-root")
+
+
+@pytest.mark.skipif(not REAL.exists(), reason="needs the real files in ../shared")
+def test_real_ntuples_of_calogan_are_the_events_of_the_real_hdf5_file():
+    folder = REAL / "calogan_cargicar"
+    trees = datasets.load([folder / f"plz_work_kthxbai_t{i}.root" for i in range(2)])
+    hdf5 = datasets.load(folder / "calogan_10showers.h5")
+    order, expected = np.argsort(trees.labels["energy"]), np.argsort(hdf5.labels["energy"])
+    np.testing.assert_allclose(trees.values[order], hdf5.values[expected], rtol=1e-6)
+    for name in hdf5.labels:
+        np.testing.assert_allclose(trees.labels[name][order], hdf5.labels[name][expected], rtol=1e-6)

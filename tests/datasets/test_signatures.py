@@ -30,12 +30,6 @@ def packed(archive):
     return out.getvalue()
 
 
-def array():
-    out = io.BytesIO()
-    np.save(out, np.ones(3))
-    return out.getvalue()
-
-
 LHE = b'<LesHouchesEvents version="3.0">\n<header>\n'
 KINDS = {
     "empty": (b"", "the file is empty: download or write it again"),
@@ -53,7 +47,6 @@ KINDS = {
     "slha": (b"# SUSY\nBlock MODSEL\n", "an SLHA spectrum"),
     "json": (b'{"events": []}', "a JSON text"),
     "lfs": (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
-    "npy": (array(), "a single numpy array"),
     "pickle": (pickle.dumps(Trap()), "a Python pickle, which may run code"),
     "hdf5.gz": (gzip.compress(b"\x89HDF\r\n\x1a\n"), "a gzip archive of an HDF5 file: unpack it first, with gunzip"),
     "root.bz2": (bz2.compress(b"root"), "a bzip2 archive of a ROOT file: unpack it first, with bunzip2"),

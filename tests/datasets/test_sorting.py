@@ -90,7 +90,7 @@ def test_a_choice_without_a_number_or_from_other_files(jets, tmp_path):
     with pytest.raises(ValueError, match="give their number with events="):
         datasets.load(jets(SORTED), shuffle=1)
     maps = Sample(np.zeros((1, 256, 256)), {}, spaces.space("convergence"))
-    with pytest.raises(ValueError, match="shuffle= is for HDF5 and npz files"):
+    with pytest.raises(ValueError, match="shuffle= is for HDF5 files and numpy arrays"):
         datasets.load(datasets.save(tmp_path / "a.fits", maps), events=1, shuffle=1)
 
 
