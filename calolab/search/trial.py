@@ -7,6 +7,7 @@ import numbers
 import os
 from collections.abc import Callable, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from calolab.cluster import on_engine
@@ -154,15 +155,18 @@ class TrialContext:
         # Only rank 0 reads and writes the checkpoints.
         parallel = self._parallel or Alone()
         resume = from_rank_0(parallel, lambda: bool(self.resume and os.path.isfile(self.folder / FILE)))
+        request = replace(
+            request,
+            physics_score=score and PhysicsScore(epochs.reporting(score.score), score.by),
+            callbacks=(epochs.count, *request.callbacks),
+            checkpoints=str(self.folder),
+            resume=resume,
+        )
         try:
             history = training.fit(
                 gan,
                 data if self.size == 1 else data.shard(self.rank, self.size),
                 request=request,
-                physics_score=score and PhysicsScore(epochs.reporting(score.score), score.by),
-                callbacks=(epochs.count, *request.callbacks),
-                checkpoints=str(self.folder),
-                resume=resume,
                 parallel=self._parallel,
                 should_stop=self.should_stop,
                 on_epoch=on_epoch,
