@@ -14,14 +14,18 @@ from calolab.validation.observables.showers import projection_error
 from calolab.validation.observables.texture import gaussian_minkowski, minkowski, pixel_contents, power_spectrum
 from calolab.validation.overlays import distributions, pileup_overlay, pixel_spectra, share_binning
 from calolab.validation.report import Report
+from calolab.validation.scorecards.records import Entry, Scorecard
+from calolab.validation.scorecards.scoring import scorecard, shower_score
 from calolab.validation.scores import jet_score, ks_comb
 
 __all__ = [
     "Classification",
     "DisjointHalves",
     "Distance",
+    "Entry",
     "Report",
     "Resampled",
+    "Scorecard",
     "compare",
     "compare_jet_images",
     "compare_jets",
@@ -49,8 +53,10 @@ __all__ = [
     "profile",
     "projection_error",
     "response",
+    "scorecard",
     "separation_power",
     "share_binning",
+    "shower_score",
     "sparsity",
     "spectrum",
     "tree_test",
