@@ -24,7 +24,13 @@ def showers(n, seed, energy=(10.0, 50.0), box=BOX, spread=0.02):
     energies = random.uniform(*energy, n)
     x = np.array([-2.5, -1.5, -0.5, 0.5, 1.5, 2.5])
     radial = np.exp(-np.hypot(x[:, None], x[None, :]))[:, :, None] * np.array([1.0, 3.0, 2.0, 0.5])
-    mean = 0.02 * energies[:, None, None, None] * radial / radial.sum() * random.gamma(spread**-2, spread**2, n)[:, None, None, None]
+    mean = (
+        0.02
+        * energies[:, None, None, None]
+        * radial
+        / radial.sum()
+        * random.gamma(spread**-2, spread**2, n)[:, None, None, None]
+    )
     values = mean * random.gamma(20.0, 0.05, (n, *box.shape)) * (random.random((n, *box.shape)) < 0.95)
     return Sample(values.astype(np.float32), {"energy": energies}, box, {"simulation": "geant4"})
 
@@ -84,7 +90,7 @@ def test_memorised_showers_are_found_by_comparison_with_the_training_sample():
     card = quiet(REFERENCE, {"repeated": repeated, "new": OTHER}, **options)
     assert not card["repeated"]["memorised"].at_floor and card["new"]["memorised"].at_floor
     assert card["repeated"]["separation.mean"].at_floor
-    assert "memorised" not in quiet(REFERENCE, OTHER, metrics=None and CHEAP or CHEAP)["generated"]
+    assert "closer to a training event" in repr(card)
 
 
 def test_generated_with_the_labels_of_the_reference_is_compared_shower_by_shower():

@@ -19,6 +19,7 @@ TREE_TRAININGS = 5  # each event is once a test event
 DISTANCE_DRAWS = 5
 NEIGHBOUR_DRAWS = 3
 FRECHET_BATCHES = 5  # of each size, where samples are small and batches share most of their events
+PIXEL_SCALE = 0.01  # of the network's logarithm, where there is no threshold [GeV]
 INPUTS = ("low", "normed", "high")  # of the CaloChallenge's networks
 
 
@@ -102,7 +103,16 @@ def _trees(first, second, settings: Settings, wanted) -> dict[str, Measured]:
 def _cnn(first, second, settings: Settings, wanted) -> dict[str, Measured]:
     from calolab.validation.classifiers.cnn import cnn_test  # Keras loads when it is needed
 
-    return _classified(cnn_test(first.sample, second.sample, settings.threshold, **_options(settings, 1)), "cnn")
+    scale = settings.threshold or PIXEL_SCALE
+    return _classified(cnn_test(first.sample, second.sample, threshold=scale, **_options(settings, 1)), "cnn")
+
+
+def _challenge_network(inputs: str, first, second, settings: Settings, wanted) -> dict[str, Measured]:
+    """The CaloChallenge's network on one kind of input."""
+    from calolab.validation.classifiers import mlp  # Keras loads when it is needed
+
+    matrices = [getattr(mlp, f"{inputs}_inputs")(side.sample, settings.threshold) for side in (first, second)]
+    return _classified(mlp.mlp_test(*matrices, **_options(settings, 1)), inputs)
 
 
 def _options(settings: Settings, trainings: int) -> dict:

@@ -259,8 +259,8 @@ def _named(reference, generated, reference_name) -> tuple[dict[str, Sample], str
     taken = {"compared", name, *METRICS} & set(found)
     if taken or name == "compared":
         raise ValueError(
-            f"Names of generators must differ from the reference's, from 'compared' and from those of metrics; received "
-            f"the reference {name!r} and {', '.join(map(repr, found))}."
+            f"Names of generators must differ from that of the reference, from 'compared' and from those of metrics; "
+            f"received the reference {name!r} and {', '.join(map(repr, found))}."
         )
     return found, name
 
