@@ -39,7 +39,7 @@ from pathlib import Path
 size = os.environ.get("CALOLAB_SIZE", "demo")
 engine_options = os.environ.get("CALOLAB_ENGINES", "-n 2 -c 1")
 n_train, n_reference, filters, epochs, batch, timed_batch, steps, rounds, elastic_epochs = {
-    "test": (64, 40, 4, 2, 16, 8, 2, 2, 24),
+    "test": (64, 40, 4, 2, 16, 8, 2, 2, 16),
     "demo": (2_400, 500, 16, 10, 32, 64, 4, 4, 4),
     "full": (412_416, 4_096, 64, 32, 512, 64, 20, 10, 8),
 }[size]  # events for training and in the reference sample; `batch` is for all engines together, `timed_batch` for one

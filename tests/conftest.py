@@ -15,11 +15,12 @@ os.environ.setdefault("CALOLAB_SIZE", "test")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 # `nohup` does the same with SIGHUP, which engines must receive at the end of a session.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-# If two processes run the tests, each takes one file at a time: the longest come first, in this order, and the short
-# ones of the other folders last, so that both processes end at the same time.
+# If two processes run the tests, each takes one file at a time. The longest come first, so that both end at the same
+# time: one process executes the notebooks, which use all cores, while the other one mostly waits for engines.
 LONGEST = (
-    *("test_notebooks", "test_launchers", "test_elastic", "test_slurm", "test_engines", "test_data_parallel"),
-    *("test_every_widget", "test_notebook_00", "test_unattended", "test_conformance", "test_horovod", "test_equality"),
+    *("test_notebooks", "test_launchers", "test_slurm", "test_engines", "test_unattended", "test_elastic"),
+    *("test_data_parallel", "test_every_widget", "test_notebook_00", "test_horovod", "test_equality"),
+    "test_conformance",
 )
 LONG = ("cluster", "distributed", "search", "scaling", "browser", "tests", "magics")
 

@@ -20,13 +20,11 @@ from tests.helpers import alive, interrupted, wait_for
 
 FIT = """
 import sys
-import numpy as np
 import calolab as cl
-space = cl.spaces.space("jet-image")
-sample = cl.Sample(np.random.default_rng(1).random((8, *space.shape)), {"signal": np.arange(8) % 2}, space)
-gan = cl.models.build("lagan", space)
+from tests.tiny import tiny_gan, tiny_sample
+sample, gan = tiny_sample(8), tiny_gan()
 """
-TRAIN = "epochs=10_000, batch_size=2, checkpoints=sys.argv[1], progress=False"
+TRAIN = "epochs=100_000, batch_size=2, checkpoints=sys.argv[1], progress=False"
 WITH = (
     FIT
     + f"""
