@@ -1,6 +1,6 @@
 """calolab: fast simulation with generative adversarial networks, inside Jupyter.
 
-`import calolab` is light: the parts below load when they are first used.
+`import calolab` is light: the packages below load when they are first used.
 """
 
 import importlib

@@ -24,7 +24,7 @@ class LayerBinning:
     """Cells of one layer around the direction of the incident particle.
 
     Args:
-        number: number of the layer in the detector; unused numbers in between are left out.
+        number: number of the layer in the detector; unused numbers in between are omitted.
         r: edges in radius [mm].
         n_alpha: number of equal bins in the angle alpha around the direction, from -pi to pi.
 
@@ -112,7 +112,7 @@ def read_xml(path: str | PathLike, particle: str | None = None) -> tuple[LayerBi
         raise ValueError(f"{path}: expected a binning of the CaloChallenge of at most {_LARGEST_FILE} bytes.")
     bins = _parse(path, text).findall("Bin")
     if not bins:
-        raise ValueError(f"{path}: expected elements <Bin> with the binning of a particle each, received none.")
+        raise ValueError(f"{path}: expected elements <Bin>, each with the binning of one particle, received none.")
     names = [found.get("name", "") for found in bins]
     if particle is None and len(bins) > 1:
         raise ValueError(f"{path}: describes {', '.join(map(repr, names))}; choose one of them with particle=.")

@@ -2,11 +2,11 @@
 
 `import calolab` calls `prepare` in every process: kernel, script, engine or worker. It decides on three settings:
 
-- **oneDNN.** TensorFlow enables Intel's library of kernels by default only on CPUs with AVX-512 or newer instructions.
-  With AVX2 alone, 3-D convolutions take three to four times as long without it, so calolab enables it there too
-  (`TF_ENABLE_ONEDNN_OPTS=1`). The decision follows from the instruction set, not from a measurement at run time, for
-  which TensorFlow would have to load twice; `make bench` measures both settings. On CPUs for which the gain has not
-  been measured (no AVX2, ARM) TensorFlow's default is kept.
+- **oneDNN.** TensorFlow enables oneDNN, Intel's kernel library, by default only on CPUs with AVX-512 or newer
+  instructions. With AVX2 alone, 3-D convolutions take three to four times as long without it, so calolab enables it
+  there too (`TF_ENABLE_ONEDNN_OPTS=1`). The decision follows from the instruction set, not from a measurement at run
+  time, for which TensorFlow would have to load twice; `make bench` measures both settings. On CPUs for which the gain
+  has not been measured (no AVX2, ARM) TensorFlow's default is kept.
 - **Threads.** TensorFlow starts one thread per core that the process may run on. It ignores the CPU limit of a
   container (Docker, Binder, Kubernetes) and then starts far too many threads; `cores` respects that limit. Engines get
   as many threads as they have cores.
@@ -57,7 +57,7 @@ _loaded_before = False  # whether TensorFlow was loaded before `prepare` was cal
 
 @dataclass(frozen=True)
 class Report:
-    """What the CPU is and how TensorFlow uses it in this process.
+    """The CPU and how TensorFlow uses it in this process.
 
     Args:
         model: the CPU's name.
@@ -120,10 +120,8 @@ def prepare() -> None:
 
 
 def environment(threads: int | None = None) -> dict[str, str]:
-    """Environment variables with which to start an engine.
-
-    They contain what the user has set, but not what `prepare` has chosen for this CPU: the engine may run on another
-    CPU and calls `prepare` itself.
+    """Environment variables for starting an engine. They contain what the user has set, but not what `prepare` has
+    chosen for this CPU: the engine may run on another CPU and calls `prepare` itself.
 
     Args:
         threads: number of threads; by default TensorFlow's own choice, unless the process is limited to fewer cores.

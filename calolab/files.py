@@ -88,7 +88,7 @@ def scratch(path: str | os.PathLike, size: int | None = None, *, remedy: str = R
         _remove(partial)
         if (full := _full(error, outer)) is None:
             raise
-        kept = "nothing was written" + (f", {path.name} is still the earlier one" if path.exists() else "")
+        kept = "nothing was written" + (f", {path.name} is unchanged" if path.exists() else "")
         raise full_disk(full, path, size, f"{kept}. {remedy}") from error
     finally:
         _remove(partial)
@@ -133,9 +133,9 @@ def diagnosed(
     explain: Callable[[Exception], str],
     errors: type[Exception] | tuple[type[Exception], ...] = Exception,
 ) -> Iterator[None]:
-    """Inside the block, in which `path` is read, turn any exception into one with the right diagnosis.
+    """Turn any exception of the block, in which `path` is read, into one with the right diagnosis.
 
-    A ValueError or MemoryError whose message begins with the path is a diagnosis already and passes.
+    A ValueError or MemoryError whose message begins with the path is already a diagnosis and is passed on.
 
     Args:
         path: the file that is read.

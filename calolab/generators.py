@@ -1,4 +1,4 @@
-"""Generators: trained networks that make events, whatever library runs them."""
+"""Generators: trained networks that make events, independent of the library that runs them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Generator:
     Args:
         architecture: name in the registry of architectures, e.g. `"3dgan"`.
         space: the space of the generated values.
-        run: from a batch of inputs, `latent` of shape `(event, latent_size)` and each condition of shape `(event, 1)`,
-            all float32, to values of shape `(event, *space.shape)` in `space.unit`. The batches of one call of
-            `generate` all have the same size.
+        run: function from a batch of inputs, `latent` of shape `(event, latent_size)` and each condition of shape
+            `(event, 1)`, all float32, to values of shape `(event, *space.shape)` in `space.unit`. The batches of one
+            call of `generate` all have the same size.
         latent_size: length of the latent vector, which is drawn from a standard normal distribution.
-        conditions: names of the labels that the network takes; empty for an unconditional generator.
+        conditions: names of the labels that are inputs of the network; empty for an unconditional generator.
         settings: arguments with which the architecture was built.
         provenance: how the network was trained, as plain numbers and strings; `trainings` is a list with one entry per
             training.

@@ -37,7 +37,7 @@ class Stopped(KeyboardInterrupt):
         self.number = int(number)
 
     def _render_traceback_(self):
-        """What IPython shows instead of a traceback: the message."""
+        """The message, which IPython shows instead of a traceback."""
         return [str(self)]
 
 

@@ -1,7 +1,7 @@
 """Jets: particles, towers or whole-detector images clustered by FastJet, N-subjettiness, trimming, signal regions.
 
-FastJet is by M. Cacciari, G. P. Salam and G. Soyez (arXiv:1111.6097), which its banner, switched off here, asks to
-cite; its awkward bindings are described in arXiv:2202.03911.
+FastJet is by M. Cacciari, G. P. Salam and G. Soyez; its banner, which is switched off here, asks users to cite
+arXiv:1111.6097. Its awkward bindings are described in arXiv:2202.03911.
 """
 
 from __future__ import annotations
@@ -37,13 +37,14 @@ fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
 
 @dataclass(frozen=True, eq=False)
 class Jets:
-    """The jets of each event, by decreasing transverse momentum; an event without jets is kept as an empty list.
+    """The jets of each event, in order of decreasing pt; an event without jets is kept as an empty list.
 
     Args:
         columns: awkward records `(event, jet)` with the fields `pt` [GeV], `eta`, `phi` [rad] and `mass` [GeV]; on
-            request also `constituents` and, after `trim`, `subjets`: records `(event, jet, particle)` with the same.
+            request also `constituents` and, after `trim`, `subjets`: records `(event, jet, particle)` with the same
+            fields.
         labels: named arrays of shape `(event,)`, those of the clustered events; kept as float64.
-        origin: of the events, as plain numbers and strings.
+        origin: origin of the events, as plain numbers and strings.
         radius: R of the algorithm that found the jets.
 
     Raises:
@@ -67,7 +68,7 @@ class Jets:
             if not np.all(np.isfinite(column)):
                 raise ValueError(f"Jets: {np.sum(~np.isfinite(column))} values of {name!r} are not finite.")
         if ak.any(columns.pt[:, 1:] > columns.pt[:, :-1]):
-            raise ValueError("Jets expect each event's jets by decreasing pt; sort them first.")
+            raise ValueError("Jets expect each event's jets in order of decreasing pt; sort them first.")
         labels = {name: real_numbers(f"Label {name!r}", column, np.float64) for name, column in self.labels.items()}
         for name, column in labels.items():
             if column.shape != (len(columns),):
@@ -100,7 +101,8 @@ class Jets:
 
     @property
     def subjets(self) -> ak.Array:
-        """The subjets that trimming kept, by decreasing pt: records `(event, jet, subjet)` with pt, eta, phi and mass.
+        """The subjets that trimming kept, in order of decreasing pt: records `(event, jet, subjet)` with pt, eta, phi
+        and mass.
 
         Raises:
             ValueError: if the jets were not trimmed.
@@ -204,7 +206,7 @@ def cluster(
 
 
 def described(algorithm: str, radius: float, minimum_pt: float, maximum_eta: float) -> str:
-    """How jets were found, in words; jets are compared only with jets for which the words are the same.
+    """How jets were found, as text; only jets with the same text are compared.
 
     Args:
         algorithm, radius, minimum_pt, maximum_eta: as for `cluster`.
@@ -228,7 +230,7 @@ def trim(jets: Jets, subjet_radius: float = 0.3, fraction: float = 0.05) -> Jets
         dropped.
 
     Raises:
-        ValueError: for jets without constituents, a radius that is not positive, or a fraction outside of 0 to 1.
+        ValueError: for jets without constituents, a radius that is not positive, or a fraction outside 0 to 1.
     """
     definition = _definition("kt", subjet_radius)
     if not 0 <= fraction <= 1:
@@ -274,7 +276,9 @@ def n_subjettiness(jets: Jets, n: Sequence[int] = (1, 2, 3), beta: float = 1.0) 
     """
     n = [int(number) for number in n]
     if not n or min(n) < 1 or not beta > 0:
-        raise ValueError(f"n_subjettiness expects numbers of prongs from 1 on and beta > 0, received {n} and {beta}.")
+        raise ValueError(
+            f"n_subjettiness expects numbers of prongs of at least 1 and beta > 0, received {n} and {beta}."
+        )
     particles = Particles(ak.flatten(jets.constituents, axis=1))
     definition = _definition("antikt", jets.radius)
     taus = [np.zeros((0, len(n)))]
@@ -312,7 +316,7 @@ def _definition(algorithm, radius):
 
 
 def _particles(source, constituent_pt) -> Iterator[Particles]:
-    """The source's events as particles, `EVENTS` at a time; at least once."""
+    """The source's events as particles, `EVENTS` at a time; yields at least once."""
     if not isinstance(source, (Particles, Sample)):
         raise TypeError(f"cluster expects Particles or a Sample of images, received {type(source).__name__}.")
     for start in range(0, max(1, len(source)), EVENTS):

@@ -10,13 +10,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Label:
-    """What is known about a label or an axis of that name.
+    """Properties of a label, or of an axis with the same name.
 
     Args:
-        symbol: how it is written beside a number, e.g. `"E"`; empty: by its name.
+        symbol: its symbol in titles and on plots, e.g. `"E"`; empty to use its name.
         unit: its unit, e.g. `"GeV"`; empty if it has none.
         values: the possible values in words, e.g. `"positive [GeV]"`.
-        is_possible: from an array of values to a boolean array; finite values only are passed to it.
+        is_possible: function from an array of values to a boolean array; only finite values are passed to it.
     """
 
     symbol: str = ""
@@ -100,11 +100,11 @@ def check_finite(columns: Mapping[str, np.ndarray]) -> None:
     """
     for name, column in columns.items():
         if not np.all(np.isfinite(column)):
-            raise ValueError(f"Label {name!r} holds {np.sum(~np.isfinite(column))} values that are not finite.")
+            raise ValueError(f"Label {name!r} has {np.sum(~np.isfinite(column))} values that are not finite.")
 
 
 def check_labels(columns: Mapping[str, np.ndarray]) -> None:
-    """Raise ValueError unless all labels have finite and possible values that fit each other.
+    """Raise ValueError unless all labels have finite and possible values that are consistent with each other.
 
     Args:
         columns: an array of shape `(event,)` for each label.

@@ -1,4 +1,4 @@
-"""Code that runs around the import of a large library, whichever module imports it first.
+"""Code that runs before and after the import of a large library, whichever module imports it first.
 
 `prepare`, called by `import calolab`, keeps Python's garbage collector from searching TensorFlow and Keras. They create
 a million objects, all of which are kept: searching them repeatedly, while they load, while networks are compiled and

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-# What may stand for a momentum, and what may be added to it; without the latter particles are massless.
+# The columns that define a momentum, and those that complete it; without the latter, particles are massless.
 _CYLINDRICAL, _CARTESIAN = ("pt", "eta", "phi"), ("px", "py", "pz")
 _FOURTH = ("mass", "energy")
 # Files with few digits, such as NanoAOD, have negative masses up to this fraction of the momentum.
@@ -28,7 +28,7 @@ def cartesian(
 
 
 def cylindrical(px: np.ndarray, py: np.ndarray, pz: np.ndarray, energy: np.ndarray) -> dict[str, np.ndarray]:
-    """Columns `pt`, `eta`, `phi` (-pi to pi) and `mass`; a mass that is imaginary by rounding is 0.
+    """Columns `pt`, `eta`, `phi` (-pi to pi) and `mass`; a mass that is imaginary because of rounding is set to 0.
 
     Args:
         px, py, pz, energy: components [GeV]; along the beam, where eta is not defined, it is 0.
@@ -43,7 +43,7 @@ def check_components(names) -> None:
     """Raise ValueError unless columns define a momentum.
 
     Args:
-        names: of the columns: `pt`, `eta` and `phi`, or `px`, `py` and `pz`; with `mass`, `energy` or neither.
+        names: names of the columns: `pt`, `eta` and `phi`, or `px`, `py` and `pz`; with `mass`, `energy` or neither.
     """
     given = [name for name in COMPONENTS if name in names]
     momentum = [name for name in given if name not in _FOURTH]
@@ -55,7 +55,7 @@ def check_components(names) -> None:
 
 
 def from_components(columns: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """Columns `pt`, `eta`, `phi` and `mass` from what a file or an array has; other columns are kept.
+    """Columns `pt`, `eta`, `phi` and `mass` from the columns of a file or an array; other columns are kept.
 
     Args:
         columns: arrays of shape `(particle,)` [GeV, rad] with a momentum as for `check_components`. Without mass and
@@ -63,7 +63,7 @@ def from_components(columns: Mapping[str, np.ndarray]) -> tuple[dict[str, np.nda
 
     Returns:
         The columns of the particles with a transverse momentum, and a mask of shape `(particle,)` that selects these.
-        Without one, a particle has no eta: it is the padding of an array, or flies along the beam.
+        Without one, a particle has no eta: it is padding, or moves along the beam.
 
     Raises:
         ValueError: if the columns do not define a momentum.

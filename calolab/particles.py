@@ -79,7 +79,7 @@ class Particles:
 
         Args:
             counts: number of particles in each event, shape `(event,)`.
-            columns: one array of shape `(particle,)` per field, with the events one after another.
+            columns: one array of shape `(particle,)` per field, one event after another.
             labels, origin: as for `Particles`.
 
         Raises:
@@ -109,7 +109,7 @@ class Particles:
         Args:
             values: shape `(event, constituent, column)`, in GeV and rad; constituents without transverse momentum are
                 padding.
-            columns: what the last axis holds: `pt`, `eta`, `phi` or `px`, `py`, `pz`, then `mass`, `energy` or neither
+            columns: contents of the last axis: `pt`, `eta`, `phi` or `px`, `py`, `pz`, then `mass`, `energy` or neither
                 for massless particles, and optional fields such as `identity`; in any order.
             labels, origin: as for `Particles`.
 
@@ -134,7 +134,8 @@ class Particles:
 
         Args:
             columns: fields of the last axis, or `"energy"`.
-            length: number of particles per event; of longer events the first are kept. By default that of the longest.
+            length: number of particles per event; of longer events, the first particles are kept. By default the number
+                in the longest event.
 
         Returns:
             Shape `(event, length, column)` [GeV, rad].

@@ -176,7 +176,7 @@ def real_numbers(what: str, given, dtype) -> np.ndarray:
 
 
 def concatenate(samples: Sequence[Sample]) -> Sample:
-    """Join samples of one space, in order; the labels must have the same names.
+    """Concatenate samples in one space, in order; the labels must have the same names.
 
     Raises:
         ValueError: for no sample, different spaces or different labels.
@@ -231,7 +231,7 @@ def global_batch_size(n_events: int, batch_size: int, ranks: int, step: int, glo
 
     Args:
         n_events, batch_size, ranks, global_batch: as for `steps_per_epoch`.
-        step: from 0.
+        step: number of the step, from 0.
 
     >>> [global_batch_size(10, batch_size=2, ranks=2, step=step) for step in range(3)]
     [4, 4, 2]

@@ -1,4 +1,4 @@
-"""Scores: a number to select by, with the floor that statistics alone gives it and which direction is better."""
+"""Scores: numbers to select by, with their statistical floors and the direction that is better."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Score:
             raise ValueError(f"Score {self.name!r} has a floor_spread and no floor.")
 
     def is_better_than(self, other: Score | None) -> bool:
-        """Whether this score is better than another one; a score that is not a number never is.
+        """Whether this score is better than another one; NaN is never better.
 
         Args:
             other: a score of the same direction; None or NaN is worse than any number.
@@ -60,7 +60,7 @@ class Score:
         return self.value < other.value if self.direction == "lower" else self.value > other.value
 
     def to_dict(self) -> dict:
-        """The record without its name, as plain numbers and strings that JSON can hold; without what is not known."""
+        """The record without its name and without unknown values, as plain numbers and strings that JSON can hold."""
         content = {"value": self.value, "floor": self.floor, "floor_spread": self.floor_spread}
         return {name: value for name, value in content.items() if value is not None} | {"direction": self.direction}
 
@@ -79,7 +79,7 @@ def named_scores(measured: Mapping[str, Score | float]) -> dict[str, Score]:
     """Scores by name; a plain number becomes a score without a floor, of which lower is better.
 
     Args:
-        measured: what a score function returns.
+        measured: result of a score function.
 
     Raises:
         TypeError: if an entry is neither a `Score` nor a number.

@@ -48,7 +48,7 @@ class Layer:
 
     Args:
         edges: one increasing tuple of cell edges per axis, in the axis's unit.
-        depth: begin and end of the layer along the shower axis [mm], or None for a plain image.
+        depth: start and end of the layer along the shower axis [mm], or None for a plain image.
         slabs: the materials in the order in which the particle crosses them; their thicknesses add up to `depth`.
 
     Raises:
@@ -63,7 +63,7 @@ class Layer:
         object.__setattr__(self, "edges", tuple(tuple(float(e) for e in axis) for axis in self.edges))
         for axis in self.edges:
             if len(axis) < 2 or not np.all(np.isfinite(axis)) or any(b <= a for a, b in pairwise(axis)):
-                raise ValueError(f"Layer edges must be finite, increase and hold at least two values, received {axis}.")
+                raise ValueError(f"Layer edges must be finite and increasing, at least two of them, received {axis}.")
         if self.depth is not None and not (len(self.depth) == 2 and -np.inf < self.depth[0] < self.depth[1] < np.inf):
             raise ValueError(f"A layer's depth must be (begin, end) with begin < end [mm], received {self.depth}.")
         if self.slabs:
@@ -177,7 +177,8 @@ class Space:
         return {"tower energy": "events", "convergence": "maps"}.get(self.quantity, "images")
 
     def edges(self, axis: str) -> np.ndarray:
-        """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; for the depth the layer borders.
+        """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; along the depth, the layer
+        boundaries.
 
         Raises:
             ValueError: if there is no such axis, or it differs from layer to layer (use `layers[i].edges` then).
@@ -188,7 +189,7 @@ class Space:
         if self.has_depth and position == len(self.axes) - 1:
             return np.array([self.layers[0].depth[0], *(layer.depth[1] for layer in self.layers)])
         if not self.regular:
-            raise ValueError(f"The layers of {self.name!r} differ: ask for .layers[i].edges[{position}].")
+            raise ValueError(f"The layers of {self.name!r} differ: use .layers[i].edges[{position}].")
         return np.array(self.layers[0].edges[position])
 
     def centres(self, axis: str) -> np.ndarray:
@@ -250,7 +251,7 @@ def with_unit(text: str, unit: str) -> str:
 
 
 def pad_edges(n_cells: int, size: float) -> tuple[float, ...]:
-    """Edges of equal cells whose middle is at zero.
+    """Edges of equal cells, centred on zero.
 
     Args:
         n_cells: number of cells.
@@ -294,7 +295,8 @@ def _calogan() -> Space:
     """The three-layer lead and liquid-argon calorimeter of CaloGAN (arXiv:1705.02355): 3x96, 12x12, 12x6 cells.
 
     It consists of 80 sheets of 2 mm lead and 4 mm argon, read out in depths of 90, 347 and 43 mm. These do not coincide
-    with borders of sheets, so the layers have no slabs here; all deposits count, including those in the absorber.
+    with the boundaries of sheets, so the layers have no slabs here; all deposits count, including those in the
+    absorber.
     """
     shapes, borders = ((3, 96), (12, 12), (12, 6)), (0.0, 90.0, 437.0, 480.0)
     layers = [
@@ -311,7 +313,8 @@ def _cylinder(name: str, layers: Sequence[LayerBinning], thickness: float, unit:
 
 
 def _calochallenge(data_set: str) -> Space:
-    """The cells of a data set of the CaloChallenge; the depths of data set 1 are not published and given in layers."""
+    """The cells of a data set of the CaloChallenge; the depths of data set 1 are not published and are given in
+    layers."""
     depth = (calochallenge.LAYER_DEPTH, "mm") if data_set in ("2", "3") else (1.0, "layer")
     return _cylinder(f"calochallenge-{data_set}", calochallenge.BINNINGS[data_set], *depth)
 
@@ -378,12 +381,12 @@ _built: dict[str, Space] = {}
 
 
 def names() -> list[str]:
-    """Names of all spaces, which `space` takes."""
+    """Names of all spaces that `space` accepts."""
     return sorted(_BUILDERS)
 
 
 def space(name: str | Space) -> Space:
-    """The detector or grid of a name.
+    """The detector or grid with this name.
 
     Args:
         name: one of `names()`, or a `Space`, which is returned unchanged.

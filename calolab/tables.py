@@ -49,7 +49,7 @@ class Table:
 
     Args:
         rows: one sequence of cells per row; a cell is text, a number written by `str`, or `Html`.
-        header: names of the columns; without any the table has no head.
+        header: names of the columns; without any, the table has no header.
         right: columns aligned to the right, e.g. numbers; the others are aligned to the left.
         title: a line above the table.
         notes: lines below the table.

@@ -44,7 +44,7 @@ def prepare() -> None:
 
 
 def environment() -> dict[str, str]:
-    """Environment variables with which to start an engine."""
+    """Environment variables for starting an engine."""
     return {LEVEL: os.environ.get(LEVEL, FATAL)}
 
 
@@ -72,7 +72,7 @@ def _log_python_warnings(logger: logging.Logger) -> None:
     """Write the warnings of TensorFlow's Python code to the log too, for instance that a function is retraced."""
     for handler in list(logger.handlers):
         logger.removeHandler(handler)
-    with contextlib.suppress(OSError):  # no cache folder can be made
+    with contextlib.suppress(OSError):  # the cache folder cannot be created
         logger.addHandler(logging.FileHandler(path(), delay=True))
     logger.propagate = False
 

@@ -72,7 +72,7 @@ def test_a_full_disk_is_an_error_with_its_number_the_sizes_and_the_remedy(tmp_pa
         finally:
             raise ValueError("closing it failed, too")
     assert raised.value.errno == number
-    assert str(raised.value).endswith("nothing was written, a is still the earlier one. Do this.")
+    assert str(raised.value).endswith("nothing was written, a is unchanged. Do this.")
     assert names(tmp_path) == ["a"] and (tmp_path / "a").read_text() == "old"
 
 

@@ -15,7 +15,7 @@ class OwnAnswer:
     """The answer to a call that this process has sent.
 
     Args:
-        result: of `apply_async` on one engine.
+        result: result of `apply_async` on one engine.
         wake: called when the answer arrives, in a thread of the client.
     """
 
@@ -31,16 +31,16 @@ class OwnAnswer:
         return self._result.ready()
 
     def wait(self, seconds: float) -> None:
-        """Wait at most so many seconds for the answer."""
+        """Wait at most this number of seconds for the answer."""
         self._result.wait(seconds)
 
     def get(self) -> object:
-        """What the function returned, once `ready`; raises `RemoteError` if it failed or its engine died."""
+        """The result of the function, once `ready`; raises `RemoteError` if it failed or its engine died."""
         return self._result.get(timeout=0)
 
     @property
     def published(self) -> dict:
-        """What the engine has published during the call so far, by key."""
+        """The values that the engine has published during the call so far, by key."""
         return dict(self._result.metadata["data"])
 
 
@@ -48,7 +48,7 @@ class HubAnswer:
     """The answer to a call that another process has sent; the hub keeps it.
 
     Args:
-        client: of the cluster.
+        client: client of the cluster.
         message: id of the call's message.
     """
 
@@ -71,7 +71,7 @@ class HubAnswer:
         return self._result is not None
 
     def get(self) -> object:
-        """What the function returned, once `ready`; raises `RemoteError` as `OwnAnswer.get`."""
+        """The result of the function, once `ready`; raises `RemoteError` like `OwnAnswer.get`."""
         if isinstance(self._result, Exception):
             raise self._result
         return self._result.get(timeout=0)

@@ -1,4 +1,4 @@
-"""The one way to call a function on several engines: send, follow, stop, interrupt survivors, kill, explain failures.
+"""Calls of a function on several engines: send, follow, stop, interrupt and kill, with one explanation of a failure.
 
 Trainings, trials and measurements of scaling are such calls. `Call.follow` interrupts engines that outlive a failed
 one, and those that ignore a stop request; `kill` ends engines that do not react to that either
@@ -73,9 +73,9 @@ class Call:
     """A function that runs on several engines, one of which may fail or die while the others wait for it.
 
     Args:
-        client: of the cluster.
+        client: client of the cluster.
         ids: the engines; an engine's position is its rank.
-        answers: pending, by rank.
+        answers: pending answers, by rank.
         give_up_after: seconds after which engines that should have ended are not waited for any longer.
         end_together: whether all engines should end soon after the first one, not only after one that failed.
 
@@ -109,7 +109,7 @@ class Call:
 
     @property
     def results(self) -> dict[int, object]:
-        """What the function returned, by engine."""
+        """The results of the function, by engine."""
         self._take_in()
         return {engine: self._results[engine] for engine in self.ids if engine in self._results}
 
@@ -178,12 +178,12 @@ class Call:
         return Failure(died, busy, engine, errors.get(engine), engine in original)
 
     def withdraw(self) -> None:
-        """Keep engines from beginning this call where it still waits; those that have begun it continue."""
+        """Withdraw this call from engines on which it is still queued; engines that have started it continue."""
         if waiting := [answer.message for answer in self.answers if answer.own and not answer.ready()]:
             self.client.abort(waiting, block=False)
 
     def forget(self) -> None:
-        """Let the hub forget the answers that have arrived here."""
+        """Delete the answers that have arrived here from the hub."""
         forget(self.client, self.answers)
 
     def _has_ended_somewhere(self, busy: Sequence[int]) -> bool:
@@ -216,9 +216,9 @@ def send(
     """Send a function to engines, each with its own arguments; returns the pending answers, by rank.
 
     Args:
-        client: of the cluster.
+        client: client of the cluster.
         ids: the engines.
-        function: to call there.
+        function: the function to call there.
         arguments: the arguments on each engine, by rank; none by default.
         wake: called when an answer arrives, in a thread of the client.
         revoke: signal to engines that have received the function when it cannot be sent to all.
@@ -238,11 +238,11 @@ def send(
 
 
 def forget(client: ipyparallel.Client, answers: Iterable[OwnAnswer | HubAnswer]) -> None:
-    """Let the hub forget calls of this process that have been answered; it would keep what was sent until its end.
+    """Delete answered calls of this process from the hub, which would otherwise keep their messages until it ends.
 
     Args:
-        client: of the cluster.
-        answers: of engines; those that are pending, or belong to calls of other processes, are kept.
+        client: client of the cluster.
+        answers: answers of engines; those that are pending, or belong to calls of other processes, are kept.
     """
     # The hub may still wait for the answer of an engine which has just died.
     if messages := [answer.message for answer in answers if answer.own and answer.ready()]:
@@ -258,7 +258,7 @@ def gather(
     *,
     timeout: float,
 ) -> list:
-    """Call a function on engines and wait for what it returns on each, by rank; Ctrl-C interrupts the engines.
+    """Call a function on engines and wait for its results, by rank; Ctrl-C interrupts the engines.
 
     Args:
         client, ids, function, arguments: as for `send`.
@@ -291,7 +291,7 @@ def engines_in_use(client: ipyparallel.Client) -> set[int]:
 
 
 def send_signal(client: ipyparallel.Client, number: int, ids: Iterable[int]) -> list:
-    """Send a signal to those of these engines that are alive, wherever they run; returns what is pending of it.
+    """Send a signal to those of these engines that are alive, wherever they run; returns its pending results.
 
     Args:
         client: client of the cluster.
@@ -299,17 +299,17 @@ def send_signal(client: ipyparallel.Client, number: int, ids: Iterable[int]) -> 
         ids: ids of the engines.
     """
     targets = sorted(set(ids) & set(client.ids))
-    # Their nannies, processes of their own, deliver it even while the engines work.
+    # Their nannies are separate processes and deliver it even while the engines are working.
     return [client.send_signal(int(number), targets=targets, block=False)] if targets else []
 
 
 def kill(client: ipyparallel.Client, ids: Iterable[int], timeout: float) -> None:
-    """Kill engines, whatever they do and wherever they run: the only place where single engines are killed.
+    """Kill engines, whatever they are doing and wherever they run: the only place where single engines are killed.
 
     Args:
         client: client of the cluster.
         ids: ids of the engines.
-        timeout: time until the engines must have gone [s].
+        timeout: maximum time until the engines are gone [s].
 
     Raises:
         RuntimeError: if they are still there after `timeout` seconds.

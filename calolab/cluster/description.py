@@ -50,7 +50,7 @@ class EngineCluster(ipyparallel.Cluster):
             self.write_cluster_file()
 
     def write_cluster_file(self):
-        """Write the file, readable by its owner alone, all of it or nothing."""
+        """Write the file, readable by its owner only, completely or not at all."""
         path = Path(self.cluster_file)
         path.parent.mkdir(parents=True, exist_ok=True)
         with complete(path) as partial:
@@ -62,8 +62,8 @@ def path_of(name: str) -> Path:
     """The file that describes a cluster of this name.
 
     Raises:
-        ValueError: if the name is longer than 64 characters, begins with "-" or has others than letters, digits, "-"
-            and "_".
+        ValueError: if the name is longer than 64 characters, begins with "-" or has characters other than letters,
+            digits, "-" and "_".
     """
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         shown = name if len(str(name)) <= 80 else f"{str(name)[:60]}... of {len(name)} characters"

@@ -1,9 +1,9 @@
-"""A program around an engine that may run on another machine: it gives the engine a folder for temporary files.
+"""A wrapper around an engine that may run on another machine: it gives the engine a folder for temporary files.
 
 `python engine_scratch.py command...` runs the command with `TMPDIR` set to a new folder, forwards SIGTERM and SIGHUP
 to it, removes the folder however the command ends, and exits with the command's status (128 + number after a signal,
-as shells do). Where this program itself is killed, the next one on that machine removes the folder: the file `.owners`
-in it has the two processes that must have ended. Standard library only: one runs beside each engine.
+as shells do). If this program itself is killed, the next one on that machine removes the folder: the file `.owners`
+in it has the two processes that must have ended. Standard library only, because one such program runs for each engine.
 """
 
 import os
@@ -46,7 +46,7 @@ def run(command: list[str]) -> int:
         engine = subprocess.Popen(command, env=environment)
         if folder is not None:
             (folder / OWNERS).write_text(f"{_place()} {os.getpid()} {engine.pid}\n")
-        for number in received[:1]:  # it came before the engine was there
+        for number in received[:1]:  # it arrived before the engine had started
             engine.send_signal(number)
         status = engine.wait()
     finally:
@@ -65,14 +65,14 @@ def remove_abandoned(parent: Path) -> None:
             place, *pids = owners.read_text().split()
             if place == _place() and len(pids) == 2 and not any(map(_runs, map(int, pids))):
                 shutil.rmtree(owners.parent, ignore_errors=True)
-        except (OSError, ValueError):  # another user's, or not written yet
+        except (OSError, ValueError):  # belongs to another user, or is not written yet
             continue
 
 
 def _make_folder() -> Path | None:
     try:
         return Path(tempfile.mkdtemp(prefix=PREFIX))
-    except OSError:  # a full disk: the engine runs without
+    except OSError:  # a full disk: the engine runs without a folder of its own
         return None
 
 

@@ -1,4 +1,4 @@
-"""Clusters of engines: start, attach, scale, replace, restart and stop; `states` reports how they are.
+"""Clusters of engines: start, attach, scale, replace, restart and stop; `states` reports their state.
 
 A cluster outlives the kernel that started it; the next kernel finds it by name. A separate small process (`watchdog`)
 stops a cluster that is no longer used, or whose controller has died.
@@ -41,14 +41,14 @@ def _one_at_a_time(change):
 
 @dataclass(frozen=True, eq=False)
 class Engines:
-    """Running engines and a client of them.
+    """Running engines and a client connected to them.
 
     Args:
         name: the cluster's name.
         launcher: "local", "mpi", "srun", "slurm" or "ssh".
-        size: how many engines were asked for.
+        size: number of engines requested.
         cores: processor cores per engine.
-        address: on which the controller listens.
+        address: address on which the controller listens.
         client: `ipyparallel.Client`, for `engines.client[:]` and `%px`.
         note: how they were obtained, e.g. "started in 4.1 s".
         controller: its process number, which differs from that of an earlier cluster of the same name.
@@ -102,22 +102,22 @@ def start(
     address: str | None = None,
     timeout: float | None = None,
 ) -> Engines:
-    """Start a cluster of engines, or return the one that already runs under this name.
+    """Start a cluster of engines, or return the one that is already running under this name.
 
     Args:
         n: number of engines; by default 2, or as many as already run.
         engines: how they are launched: "local" processes, "mpi" (mpiexec), "srun" inside an allocation, "slurm"
             (sbatch), "ssh"; settings of ipyparallel's launchers in the profile apply. By default local, or mpi where
             Horovod has no Gloo.
-        name: the cluster's name; several can run side by side.
+        name: the cluster's name; several can run at the same time.
         cores: processor cores per engine; by default those of this machine or allocation, divided evenly, and one with
             slurm and ssh.
-        nodes, queue, account, time, constraint, options, modules, conda: of the batch job, see `slurm.Request`;
+        nodes, queue, account, time, constraint, options, modules, conda: options of the batch job, see `slurm.Request`;
             `nodes` applies to srun, too.
         hosts: machines for engines by ssh, used in turn: "node1" or "user@node1".
         idle: minutes after which engines without a client and without work are stopped.
-        address: on which the controller listens; by default loopback, and this machine's own address with srun, slurm
-            and ssh. Traffic beyond loopback is encrypted.
+        address: address on which the controller listens; by default loopback, and this machine's own address with srun,
+            slurm and ssh. Traffic beyond loopback is encrypted.
         timeout: seconds to wait for the engines; by default 60, and 600 with slurm, including the time in the queue.
 
     Raises:
@@ -194,7 +194,7 @@ def attach(name: str = "calolab") -> Engines:
 @stopping("the restart of engines", "their controller still runs: `%ipcluster status`")
 @_one_at_a_time
 def restart(name: str | Engines = "calolab", timeout: float | None = None) -> Engines:
-    """Stop all engines and start as many fresh processes; the controller and the clients stay.
+    """Stop all engines and start the same number of fresh processes; the controller and the clients stay.
 
     Args:
         name, timeout: the cluster, and the maximum time for engines to end and to start [s].
@@ -252,7 +252,7 @@ def scale(n: int, name: str | Engines = "calolab", timeout: float | None = None)
 
 @_one_at_a_time
 def replace(engines: str | Engines, ids: Sequence[int], timeout: float | None = None) -> Engines:
-    """Kill engines, whatever they do, and start as many new ones; with MPI, all restart.
+    """Kill engines, whatever they are doing, and start the same number of new ones; with MPI, all restart.
 
     Args:
         engines: the cluster.
@@ -320,7 +320,7 @@ def running(n: int = 2, engines: str | None = None, **options) -> Iterator[Engin
 
 
 def _already_running(name: str, content: dict, n: int | None, launcher: str | None) -> Engines:
-    """What `start` returns when the cluster already runs."""
+    """The result of `start` for a cluster that is already running."""
     about = content["cluster"]
     if n not in (None, about["n"]) or launcher not in (None, about["launcher"]):
         raise ValueError(
@@ -332,7 +332,7 @@ def _already_running(name: str, content: dict, n: int | None, launcher: str | No
     same = before is not None and before.client is engines.client
     note = "was already running" if same else "was already running, attached to it"
     if len(engines) < engines.size:
-        note += f"; {engines.size - len(engines)} of engines have died: `%ipcluster restart` starts all again"
+        note += f"; {engines.size - len(engines)} of engines have died: `%ipcluster restart` restarts all of them"
     _attached[path] = dataclasses.replace(engines, note=note)
     return _attached[path]
 
@@ -348,14 +348,14 @@ def _running(name: str) -> dict:
         raise RuntimeError(f"No cluster {name!r} is running. {known()}".rstrip())
     if is_elsewhere(content):
         raise RuntimeError(
-            f"Cluster {name!r} runs on {content['cluster']['host']}: use it there, or take another name."
+            f"Cluster {name!r} runs on {content['cluster']['host']}: use it there, or choose another name."
         )
     return content
 
 
 @contextlib.contextmanager
 def _with_logs(name: str) -> Iterator[None]:
-    """Inside the block, a RuntimeError gets the end of the cluster's logs."""
+    """In the block, add the end of the cluster's logs to a RuntimeError."""
     try:
         yield
     except RuntimeError as error:
@@ -363,7 +363,7 @@ def _with_logs(name: str) -> Iterator[None]:
 
 
 def _start_more(engines: Engines, more: int, total: int, timeout: float) -> None:
-    """Start more engines and wait until there are so many in total."""
+    """Start more engines and wait until there are `total`."""
     path = processes.path_of(engines.name)
     with processes.uninterrupted():
         processes.start_engines(processes.load(path), more)

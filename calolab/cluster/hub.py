@@ -1,6 +1,6 @@
-"""Questions to a cluster's controller, whose hub has the list of engines and of their work, and to engines at work.
+"""Queries to a cluster's controller, whose hub lists the engines and their tasks, and to busy engines.
 
-The two functions `_ask_hub` and `_ask_engine` hold all that calolab uses of ipyparallel's private interface:
+The two functions `_ask_hub` and `_ask_engine` contain all that calolab uses of ipyparallel's private interface:
 `Client.queue_status` would wait forever for a controller that has just died, and no public method asks an engine's
 control thread. `tests/cluster/test_hub.py` fails when that interface changes.
 """
@@ -26,7 +26,7 @@ def observer(path: Path) -> Iterator[ipyparallel.Client]:
     """A separate client for queries.
 
     Args:
-        path: of the cluster's file.
+        path: path of the cluster's file.
     """
     connection = path.with_name(f"ipcontroller-{name_of(path)}-client.json")
     # In a context of its own: no socket may be left that tries to reach a dead controller forever.
@@ -42,18 +42,19 @@ def observer(path: Path) -> Iterator[ipyparallel.Client]:
         clients.append(ipyparallel.Client(str(connection), timeout=timeout, context=context))
         yield clients[0]
     finally:
-        # In a thread: where the controller has just died, closing a client may take forever.
+        # In a thread: if the controller has just died, closing a client may take forever.
         threading.Thread(target=leave, name="observer leaves", daemon=True).start()
 
 
 def queues(path: Path) -> dict[int, int]:
-    """What `tasks` returns, asked by a new client."""
+    """The result of `tasks`, from a new client."""
     with observer(path) as client:
         return tasks(client)
 
 
 def tasks(client: ipyparallel.Client, ids: Sequence[int] | None = None) -> dict[int, int]:
-    """Number of tasks that wait or run on engines, by engine, as the controller has it; by default on all live ones.
+    """Number of tasks that wait or run on engines, by engine, as recorded by the controller; by default on all live
+    ones.
 
     Args:
         client: client of the cluster.
@@ -88,7 +89,7 @@ def usage(client: ipyparallel.Client, ids: Sequence[int]) -> dict[int, dict]:
         ids: ids of the engines.
     """
     answers = {}
-    for look in range(2):  # the load is what was used since the last answer
+    for look in range(2):  # the load is averaged over the time since the last answer
         asked = {engine: _ask_engine(client, engine, "usage_request") for engine in ids}
         deadline = time.monotonic() + time_limits.ENGINE_STATUS_WITHIN
         for engine, future in asked.items():
@@ -105,10 +106,10 @@ def usage(client: ipyparallel.Client, ids: Sequence[int]) -> dict[int, dict]:
 
 
 def _ask_hub(client: ipyparallel.Client, kind: str, content: dict) -> Future:
-    """Send a question to the hub; the future's result is its message."""
+    """Send a query to the hub; the future's result is its reply."""
     return client._send(client._query_stream, kind, content=content)
 
 
 def _ask_engine(client: ipyparallel.Client, engine: int, kind: str) -> Future:
-    """Send a question to an engine's control thread; the future's result is its message."""
+    """Send a query to an engine's control thread; the future's result is its reply."""
     return client._send(client._control_stream, kind, ident=client._engines[engine].encode())

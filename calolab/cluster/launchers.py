@@ -27,7 +27,7 @@ from calolab.cluster import engine_scratch, machine, slurm, time_limits
 
 ADDRESS = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]*")
 HOST = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
-# How an engine runs where it may be on another machine.
+# How an engine is run if it may be on another machine.
 IN_SCRATCH = (sys.executable, "-c", engine_scratch.RUN)
 # Read by an engine that MPI launches; its id is its rank plus the number in the environment.
 MPI_CONFIG = f"--config={Path(__file__).with_name('mpi_engine_config.py')}"
@@ -90,12 +90,12 @@ class SSHEngine(LocalEngineLauncher):
         variables = [f"{k}={v}" for k, v in settings.items()]
         engine = shlex.join(["env", *variables, *IN_SCRATCH, *self.engine_cmd, *self.engine_args])
         take = f'IPP_CONNECTION_INFO="$(cat {self._key_file})" && rm {self._key_file} && export IPP_CONNECTION_INFO'
-        # In the current folder, if that machine has it: engines can import modules beside a notebook.
+        # In the current folder, if that machine has it: engines can import modules next to a notebook.
         script = f"{take} && {{ cd {shlex.quote(os.getcwd())} 2> /dev/null; exec {engine}; }}"
         return [*SSH, *self.parent.ssh_args, "-tt", self.host, f"exec sh -c {shlex.quote(script)}"]
 
     def start(self):
-        """Copy the key, which no command line may show, then launch the engine."""
+        """Copy the key, which must not appear on a command line, then launch the engine."""
         limit = time_limits.SSH_COPIES_WITHIN
         bring = [*SSH, *self.parent.ssh_args, self.host, f"umask 077 && cat > {self._key_file}"]
         try:
@@ -106,7 +106,9 @@ class SSHEngine(LocalEngineLauncher):
             raise RuntimeError(f"ssh {self.host} does not answer within {limit:g} s.") from None
         if done.returncode:
             said = done.stderr.strip()
-            raise RuntimeError(f"ssh {self.host} failed: {said}. It must work without a password: try it by hand.")
+            raise RuntimeError(
+                f"ssh {self.host} failed: {said}. It must work without a password: test it in a terminal."
+            )
         return super().start()
 
     @property
@@ -142,8 +144,8 @@ def launcher_options(
     Args:
         launcher: one of `LAUNCHERS`.
         cores: processor cores per engine.
-        request: of engines by slurm and srun.
-        hosts: machines of engines by ssh.
+        request: options of engines by slurm and srun.
+        hosts: machines for engines by ssh.
 
     Raises:
         RuntimeError: if a program or package is missing, naming what to install.

@@ -1,4 +1,4 @@
-"""What a machine offers to engines: its address, its GPUs, and the features of its Horovod."""
+"""Properties of a machine that engines need: its address, its GPUs, and the features of its Horovod."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Configuration of engines that MPI launches, which ipyparallel reads: no engine has the id of an earlier one.
+"""Configuration of engines that MPI launches, which ipyparallel reads: no engine reuses the id of an earlier one.
 
 ipyparallel would take the MPI rank as id, also after a restart. But 30 s after an engine has ended, its hub counts all
 calls that wait or run under the engine's id as failed, and never removes them: a new engine of that id would be busy

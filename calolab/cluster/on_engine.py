@@ -1,4 +1,4 @@
-"""What work on an engine exchanges with its client: requests arrive as signals, reports are published."""
+"""Communication of a function on an engine with its client: requests arrive as signals, reports are published."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ pause_requested = threading.Event()  # set by PAUSE, read after every epoch
 
 
 def listen() -> None:
-    """Forget earlier requests, and set the events above for those that arrive from now on."""
+    """Clear earlier requests; those that arrive from now on set the events above."""
     for number, event in ((STOP, stop_requested), (PAUSE, pause_requested)):
         event.clear()
         signal.signal(number, lambda *_, event=event: event.set())
 
 
 def publish(content: dict) -> None:
-    """Send values to the client while the work runs; it merges messages by key, so what must arrive needs its own key.
+    """Send values to the client while the work runs; it merges messages by key, so values that must not be overwritten
+    need their own keys.
 
     `answers.OwnAnswer.published` reads them.
     """

@@ -1,6 +1,6 @@
-"""The processes of a cluster: launched by ipyparallel, described in one file per cluster, removed without leftovers.
+"""The processes of a cluster: launched by ipyparallel, described in one file per cluster, and removed completely.
 
-The file `cluster-<name>.json` is in the `security` folder of the IPython profile, beside the connection files. Its
+The file `cluster-<name>.json` is in the `security` folder of the IPython profile, next to the connection files. Its
 process numbers are checked before they are used, so a stale file never ends an unrelated process.
 """
 
@@ -235,7 +235,7 @@ def stop_engines(path: Path) -> EngineCluster:
 
 def _kill_before_job(path: Path) -> None:
     """Kill engines before their job or step ends: Slurm would end their nannies, which report the end to the hub."""
-    unreported = (TimeoutError, ipyparallel.TimeoutError, RuntimeError)  # the hub then learns it by its heartbeat
+    unreported = (TimeoutError, ipyparallel.TimeoutError, RuntimeError)  # the hub then notices the missing heartbeat
     with contextlib.suppress(*unreported), hub.observer(path) as client:
         calls.kill(client, client.ids, time_limits.ENGINES_REPORT_END_WITHIN)
 
@@ -264,7 +264,7 @@ def resize(path: Path, n: int) -> None:
 
 @contextlib.contextmanager
 def uninterrupted():
-    """One such block at a time, without Ctrl-C, which would leave processes that no file describes."""
+    """Only one such block runs at a time, and without Ctrl-C, which would leave processes that no file describes."""
     with _launching, postponed():
         yield
 
@@ -345,7 +345,7 @@ def job_ids(content: dict) -> list[str]:
 
 
 def _remove_files(path: Path) -> None:
-    """Remove all files of a cluster, last the one that describes it."""
+    """Remove all files of a cluster; the one that describes it is the last."""
     name = name_of(path)
     connections = [path.with_name(f"ipcontroller-{name}-{side}.json") for side in ("client", "engine")]
     engines = path.parents[1] / "log" / f"engines{name}.json"

@@ -27,7 +27,7 @@ REFUSED = {
         *("ntasks", "cpus-per-task", "job-name", "output", "error", "export", "array", "parsable", "hold", "wait"),
         *("input", "open-mode", "quiet", "verbose"),
     ),
-    "it runs programs other than the engines, or the engines elsewhere than here": (
+    "it runs programs other than the engines, or runs the engines elsewhere": (
         *("wrap", "prolog", "epilog", "task-prolog", "task-epilog", "bcast", "chdir"),
         *("container*", "environment*", "uenv*"),
     ),
@@ -42,13 +42,13 @@ ENDED += ("DEADLINE", "REVOKED", "GONE")
 
 @dataclass(frozen=True)
 class Request:
-    """What a batch job of engines requests besides their number and cores.
+    """The options of a batch job of engines other than their number and cores.
 
     Args:
         nodes: number of machines over which the engines are distributed.
         queue: name of a partition, or of a quality of service.
-        account: to charge.
-        time: limit as Slurm writes it: "30:00" is half an hour, "30" too, "2:00:00" two hours.
+        account: account to charge.
+        time: time limit in Slurm's format: "30:00" or "30" is half an hour, "2:00:00" two hours.
         constraint: required features of the nodes.
         options: further `#SBATCH` options, e.g. "--gres=gpu:1".
         modules: environment modules to load.
@@ -99,7 +99,7 @@ class Job:
 
     Args:
         number: its number.
-        state: in Slurm's words: "PENDING", "RUNNING", "TIMEOUT", ...; "GONE" when Slurm no longer lists it.
+        state: as reported by Slurm: "PENDING", "RUNNING", "TIMEOUT", ...; "GONE" when Slurm no longer lists it.
         reason: why it waits or has ended.
         position: its place among the waiting jobs of its partition, from 1; None if it does not wait.
     """
@@ -124,8 +124,8 @@ def batch_script(request: Request, name: str, n: int, cores: int, output: str, s
     """The script of a job of engines.
 
     Args:
-        request: of the job.
-        name: of the cluster.
+        request: request of the job.
+        name: name of the cluster.
         n, cores: number of engines, and processor cores of each.
         output: file for the engines' output.
         srun: options of srun and the command of one engine.
@@ -165,7 +165,7 @@ def submit(script: str, environment: Mapping[str, str]) -> str:
 
     Args:
         script: passed to sbatch, without a file.
-        environment: variables of the job, besides those of this process.
+        environment: variables of the job, in addition to those of this process.
 
     Raises:
         RuntimeError: if Slurm refuses it, with its message.
@@ -251,7 +251,7 @@ def _ask(*command: str, **options) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=limit, **options)
     except FileNotFoundError:
-        raise RuntimeError(f"Slurm's {command[0]} is not on this machine.") from None
+        raise RuntimeError(f"Slurm's {command[0]} is not installed on this machine.") from None
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"Slurm's {command[0]} does not answer within {limit:g} s.") from None
     if done.returncode:

@@ -56,7 +56,7 @@ class Status:
     """The state of a cluster.
 
     Args:
-        name: of the cluster.
+        name: name of the cluster.
         state: "running", "damaged" if engines are missing, "broken" if its controller has died, "silent" if the
             controller or an engine does not answer, "waiting" in a queue, "unreadable" if its file is damaged,
             "not running", or "on <host>".

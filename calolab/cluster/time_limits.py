@@ -23,7 +23,7 @@ ENGINES_REPORT_END_WITHIN = 5.0  # a killed engine's nanny reports to the hub be
 PROCESSES_END_WITHIN = 5.0  # controller and watchdog end in a fraction of a second
 HUB_ANSWERS_WITHIN = 5.0  # a controller that is alive answers in milliseconds
 HUB_CONNECTS_WITHIN = 10.0  # a new client registers with the hub in a fraction of a second
-CONTROLLER_CHECK_EVERY = 3.0  # looking at the controller's process takes milliseconds
+CONTROLLER_CHECK_EVERY = 3.0  # checking the controller's process takes milliseconds
 ENGINE_STATUS_WITHIN = 3.0  # an engine's control thread answers while the engine works
 LOAD_MEASURED_OVER = 0.2  # the processor load is what was used between two answers
 LINGER = 1.0  # a closed client sends what is left; without a limit it would try to reach a dead controller forever
@@ -32,7 +32,7 @@ CLUSTER_STOPS_WITHIN = 30.0  # a new client waits for a watchdog that is just st
 
 # Slurm and ssh
 SLURM_ANSWERS_WITHIN = 20.0  # a loaded Slurm controller answers in seconds
-SLURM_CHECK_EVERY = 1.0  # every question loads the Slurm controller
+SLURM_CHECK_EVERY = 1.0  # every query loads the Slurm controller
 SLURM_CANCELS_WITHIN = 45.0  # Slurm gives the processes of a cancelled job 30 s (its KillWait)
 SSH_COPIES_WITHIN = 30.0  # ssh's own limit for connecting is 10 s
 
@@ -43,7 +43,7 @@ HUB_LAGS = 2.0  # the hub learns a little later than the engines that they are i
 RANKS_ARRIVE_WITHIN = (120.0, 90.0)  # per attempt: loading TensorFlow; a failed attempt holds some for Gloo's limit
 RENDEZVOUS_CLOSES_AFTER = 300.0  # longer than both attempts together
 RENDEZVOUS_ANSWERS_WITHIN = 10.0  # a local server answers in milliseconds
-CONNECTION_LISTED_WITHIN = 2.0  # Linux lists connections in pieces: one that is missing may appear in the next look
+CONNECTION_LISTED_WITHIN = 2.0  # Linux lists connections in pieces: a missing one may appear when they are listed again
 GLOO_ANSWERS_WITHIN = 20  # Gloo's connection of one rank to another
 HOROVOD_WARNS_AFTER = 60  # ranks wait for one that writes a large checkpoint
 HOROVOD_ENDS_AFTER = 300  # a rank that no longer answers must not keep the others forever

@@ -1,6 +1,6 @@
 """Trainings whose client has ended: their weights can no longer be collected, so they are stopped.
 
-`TrainingRun` writes a small file per training beside the cluster's own. When its client's process has ended, the
+`TrainingRun` writes a small file per training next to the cluster's file. When its client's process has ended, the
 cluster's watchdog stops the training at its next checkpoint, or, without checkpoints, after the cluster's idle time.
 Elastic trainings, which have checkpoints, and the trials of a search run to their end.
 """
@@ -30,12 +30,12 @@ class UnattendedTraining:
     """The record of a training, written by its client.
 
     Args:
-        engines: of its ranks.
+        engines: ids of its ranks' engines.
         messages: ids of the messages with the ranks' calls.
         checkpoints: folder of its checkpoints; None without.
         elastic: whether it continues when engines die.
         host: machine of its client, as `files.host_id` names it.
-        client, begun: process number and start time of its client, as the system counts it.
+        client, begun: process number of its client, and its start time as the system counts it.
         alone: when its client was first found to have ended [s since 1970]; None before.
     """
 
@@ -73,9 +73,9 @@ def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder
     """Record a training of this process; returns the file, to be removed when the training has ended.
 
     Args:
-        path: of the cluster.
-        engines, messages: of its ranks.
-        folder: of its checkpoints; None without.
+        path: path of the cluster.
+        engines, messages: engines and messages of its ranks.
+        folder: folder of its checkpoints; None without.
         elastic: whether it continues when engines die.
     """
     file = path.with_name(f"calolab-{name_of(path)}-run-{secrets.token_hex(8)}.json")
@@ -108,10 +108,10 @@ def trainings(path: Path) -> dict[Path, UnattendedTraining]:
 
 
 def tend(path: Path, idle: float, found: dict[Path, float]) -> None:
-    """Stop the trainings without client that are due; remove the records of those that have ended.
+    """Stop the trainings without a client that are due; remove the records of those that have ended.
 
     Args:
-        path: of the cluster.
+        path: path of the cluster.
         idle: seconds after which one without checkpoints is stopped.
         found: when each was first found without its client, by file; kept here because a record cannot be rewritten on
             a full disk.

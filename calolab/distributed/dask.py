@@ -135,7 +135,7 @@ def serve(scheduler: str, security, name: int, threads: int, timeout: float) -> 
     Args:
         scheduler: address of the scheduler.
         security: `distributed.Security`.
-        name: of the worker.
+        name: name of the worker.
         threads: number of tasks that it runs at a time.
         timeout: seconds to look for the scheduler.
     """

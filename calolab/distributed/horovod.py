@@ -93,7 +93,7 @@ class Communicator:
         """The mean of each tensor over all ranks, also inside a `tf.function`.
 
         Args:
-            tensors: of any shapes and floating types, the same on all ranks.
+            tensors: tensors of any shapes and floating types, the same on all ranks.
         """
         kinds = {}
         for position, tensor in enumerate(tensors):
@@ -114,7 +114,7 @@ class Communicator:
         """The arrays of rank 0 on every rank, bit-identical.
 
         Args:
-            arrays: of any shapes and types, the same on all ranks.
+            arrays: arrays of any shapes and types, the same on all ranks.
         """
         arrays = [np.asarray(array) for array in arrays]
         # As bytes in one message: Horovod lacks some types (the uint32 of a seed generator).

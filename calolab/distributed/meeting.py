@@ -27,7 +27,7 @@ class EngineFacts:
     Args:
         host: name of its machine.
         address: its machine's address, as the other engines reach it.
-        versions: of Python and the packages, which must be the same everywhere.
+        versions: versions of Python and the packages, which must be the same everywhere.
         controllers: "gloo", "mpi": those with which its Horovod was built.
         mpi_rank: its rank in MPI's world; None if it was not launched by MPI.
         mpi_size: size of that world.
@@ -53,7 +53,7 @@ class Meeting:
         controller: "gloo" or "mpi".
         rank, size: this rank and the number of ranks.
         hosts: the machine of each rank, by rank.
-        address, ports: of the rendezvous servers, one for each attempt (Gloo).
+        address, ports: address and ports of the rendezvous servers, one for each attempt (Gloo).
         mpi_ranks: each rank's rank in MPI's world (MPI).
     """
 

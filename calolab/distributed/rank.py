@@ -32,7 +32,7 @@ class RankTask:
     Args:
         meeting: how to connect to the other ranks; None for a single rank.
         request: the arguments of the training, without the callbacks and the physics score.
-        space, origin: of the `Sample`, whose arrays are sent separately; None for a stream.
+        space, origin: space and origin of the `Sample`, whose arrays are sent separately; None for a stream.
         stream: the `EventStream` of this rank, whose files the engine reads.
     """
 
@@ -59,10 +59,10 @@ def train(task: RankTask, networks: np.ndarray, functions: np.ndarray, values=No
     """Run on an engine: one rank of a training, from connecting the ranks to its outcome.
 
     Args:
-        task: of this rank.
+        task: task of this rank.
         networks: the GAN, from `shipment.pack_gan`.
         functions: the callbacks and the physics score, from `shipment.pack`.
-        values, labels: of this rank's `Sample`.
+        values, labels: values and labels of this rank's `Sample`.
 
     Returns:
         `history`, `digest` of all weights, `diverged` (the reason, or empty); from rank 0 also `weights`, `provenance`.

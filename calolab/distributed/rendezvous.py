@@ -113,7 +113,7 @@ class Rendezvous(socketserver.ThreadingMixIn, HTTPServer):
     Args:
         address: the one address to listen on; a free port is chosen.
         hosts: addresses of the engines' machines; on this machine, only this user's processes are answered.
-        scopes: of the keys that Horovod's ranks use in this run.
+        scopes: scopes of the keys that Horovod's ranks use in this run.
     """
 
     daemon_threads = True

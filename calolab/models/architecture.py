@@ -20,9 +20,9 @@ class Head:
     """One output of a discriminator, apart from `generation`, which the objective of the training defines.
 
     Args:
-        loss: from targets and outputs of the head, each `(event, 1)`, to losses `(event,)`.
-        target: from the events' labels, each `(event,)`, and a function without arguments that returns their total
-            deposited energy [GeV], `(event,)`, to the targets `(event,)`.
+        loss: function from targets and outputs of the head, each `(event, 1)`, to losses `(event,)`.
+        target: function from the events' labels, each `(event,)`, and a function without arguments that returns their
+            total deposited energy [GeV], `(event,)`, to the targets `(event,)`.
         uses_total: whether `target` calls that function; for generated events it is the calorimeter's mean response,
             which training then fits to the training sample.
         class_label: name of the label, 0 or 1, that this head classifies; empty if it is no classifier.
@@ -49,8 +49,8 @@ class Architecture:
         parameters: number of parameters by network, with the default settings.
         batch_size: events per batch with which it was trained in its paper; None if that is unknown. `training.fit`
             takes 128 for all models unless told otherwise.
-        nonlinear: from the model's settings to the reason why its discriminator does not process values linearly near
-            zero, in words; an empty string if it does, as a gradient penalty requires.
+        nonlinear: function from the model's settings to the reason why its discriminator does not process values
+            linearly near zero, in words; an empty string if it does, as a gradient penalty requires.
     """
 
     name: str

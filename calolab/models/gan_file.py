@@ -49,7 +49,7 @@ class Header:
         parts: networks that are layers of another one and have no member of their own: the name of that network, and
             of its layer.
         library: version of the library that wrote the networks, e.g. `{"keras": "3.9.0"}`.
-        version: of the file format.
+        version: version of the file format.
     """
 
     architecture: str

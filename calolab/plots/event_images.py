@@ -200,8 +200,8 @@ def circles(panel: Axes, eta: np.ndarray, phi: np.ndarray, radius: float) -> Non
 
     Args:
         panel: where an image in eta and phi is drawn.
-        eta, phi: of one event's jets, by falling pt.
-        radius: of the circles, in eta and phi alike.
+        eta, phi: eta and phi of one event's jets, by falling pt.
+        radius: radius of the circles, in eta and phi alike.
     """
     low, high = panel.get_ylim()
     for number, (x, y) in enumerate(zip(eta, phi), start=1):

@@ -33,17 +33,17 @@ def show(
     """Event images with their jets, then histograms of the jets of many events, each over its ratio.
 
     Args:
-        space: of the images.
+        space: space of the images.
         images: for "reference" and perhaps "generated" an image, shape `space.shape`, and its jets, one
             (pt, eta, phi, mass) [GeV] each.
         variables: one dictionary per histogram: `label`, `unit`, `per` (what the bins count), `edges`, and under
             "reference", perhaps "generated" and "alone" the `contents` and `errors` and the fractions `beyond` the
             edges; perhaps `ks` and `floor`.
-        radius: of the jets.
+        radius: radius of the jets.
         colours: `high`, the end of the colour scale, and the `decades` that it spans where it is logarithmic.
         log: whether the colours are logarithmic.
         title: what all panels have in common.
-        names: of "reference", "generated" and "alone".
+        names: names of "reference", "generated" and "alone".
         events: number of events of each in the histograms.
     """
     columns = 3

@@ -26,7 +26,7 @@ def means(rows: Mapping[str, Mapping[str, np.ndarray]], space: Space) -> Figure:
 
     Args:
         rows: for each row under its name two mean images under theirs, each of shape `space.shape`.
-        space: of the images.
+        space: space of the images.
 
     Returns:
         The figure; a row's two images share their colours.

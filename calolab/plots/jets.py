@@ -125,7 +125,7 @@ def selection(
         floor: mean and standard deviation of the score between real and real events.
         parts: further scores by name, e.g. the variables that add up to it, drawn thinly.
         chosen: index of the epoch that was kept, from 0; by default the one with the lowest score.
-        name: of the score.
+        name: name of the score.
 
     Raises:
         ValueError: if there is no score, a part has another length, or there is no such epoch.

@@ -29,7 +29,7 @@ class DrawnHistogram:
 
     Args:
         contents, errors: shape `(bins,)`.
-        colour, line, marker: of its steps and of its points in the ratio.
+        colour, line, marker: colour, line and marker of its steps and of its points in the ratio.
         beyond: fractions of its entries below the first and above the last edge; they are in the outermost bins.
         name: its name where it exceeds the panel.
     """
@@ -58,7 +58,7 @@ def both(observable, names: Sequence[str]) -> list[DrawnHistogram]:
 
     Args:
         observable: a `validation.Observable`, or what has its attributes.
-        names: of the two samples.
+        names: names of the two samples.
     """
     return [drawn(observable.histogram(which), name=name) for which, name in zip(("reference", "generated"), names)]
 
@@ -68,7 +68,7 @@ def observable_grid(report, names: Sequence[str], subject: str) -> tuple[Figure,
 
     Args:
         report: a `validation.Report`, or what has its `observables` and `names`.
-        names: of the observables, in order.
+        names: names of the observables, in order.
         subject: what belongs to all panels.
 
     Returns:
@@ -104,7 +104,7 @@ def ratio_grid(
         width, height: of a cell with its margins.
         legend: handles; by default those of a reference and a generated sample, None for no legend.
         titles: whether the upper panels of the first row have titles.
-        names: of these two samples.
+        names: names of these two samples.
     """
     # One column is too narrow for the label and the subject in one line.
     lines = 1 + (legend is not None) + (columns == 1)
@@ -198,10 +198,10 @@ def draw_pair(
     Args:
         figure: the figure.
         cell: cell of `ratio_grid`.
-        edges: of the bins, shape `(bins + 1,)`.
+        edges: edges of the bins, shape `(bins + 1,)`.
         reference: grey, with its statistical band.
         others: as steps, with error bars in the ratio.
-        labels: of the horizontal axis and of the upper panel's vertical axis.
+        labels: labels of the horizontal axis and of the upper panel's vertical axis.
         ratio: label of the lower panel's vertical axis.
         notes: lines for the upper right corner.
         logarithmic: whether the horizontal and the upper vertical axis are.
@@ -249,7 +249,7 @@ def ratio_points(panel: Axes, positions, ratios: Sequence[tuple], uncertain, siz
         positions: shape `(point,)`.
         ratios: for each set of points the ratios, their errors, and an object with `colour` and `marker`.
         uncertain: relative uncertainty of the reference at each point.
-        size: of the markers.
+        size: size of the markers.
     """
     certain = [np.abs(ratio - 1)[(uncertain < 0.2) & np.isfinite(ratio)] for ratio, _, _ in ratios]
     trusted = np.concatenate([*certain, np.zeros(0)])

@@ -65,8 +65,8 @@ def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize,
         panel: where.
         edges: cell edges along the horizontal and the vertical axis.
         cells: shape `(column, row)`.
-        norm: of `colour_norm`.
-        unit: of the cells.
+        norm: result of `colour_norm`.
+        unit: unit of the cells.
         signed: whether the quantity can be negative.
 
     Returns:
@@ -149,10 +149,10 @@ def mark_beyond(panel: Axes, positions, heights: np.ndarray, high: float, name: 
 
     Args:
         panel: where, with a linear or logarithmic scale that ends at `high`.
-        positions, heights: of the points or bins, shape `(point,)`.
+        positions, heights: positions and heights of the points or bins, shape `(point,)`.
         high: upper end of the scale.
-        name, colour: of the sample.
-        unit: of the heights.
+        name, colour: name and colour of the sample.
+        unit: unit of the heights.
     """
     heights = np.asarray(heights, dtype=float)
     outside = heights > high * (1 + 1e-6)

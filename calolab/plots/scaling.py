@@ -69,7 +69,7 @@ def scores(
     Args:
         curves: the scores of each training by epoch, the first epoch first; lower is better.
         floor: mean and standard deviation of the score between real and real events.
-        name: of the score.
+        name: name of the score.
 
     Raises:
         ValueError: if there is no training, or one without an epoch.

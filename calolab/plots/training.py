@@ -88,8 +88,8 @@ def show(
             the epoch with the best value, or None.
         events: images `(column, row)` under their titles, the reference first: it sets the scale.
         edges: cell edges of the images along both axes.
-        labels: of their axes.
-        unit: of their cells.
+        labels: labels of their axes.
+        unit: unit of their cells.
         rows_first: whether row numbers increase downwards.
     """
     events, scores = dict(events or {}), dict(scores or {})

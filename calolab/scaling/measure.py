@@ -178,7 +178,7 @@ def split(stamps: np.ndarray, hosts: Sequence[str]) -> tuple[float, float, float
     """Compute, waiting and allreduce of a step, means over steps and ranks [s]; their sum is the step's time.
 
     Args:
-        stamps: of all ranks, shape `(rank, step, 2 + 2 * passes)`, as `StepTimer.take` gives them.
+        stamps: time stamps of all ranks, shape `(rank, step, 2 + 2 * passes)`, as `StepTimer.take` gives them.
         hosts: machine of each rank.
     """
     had, got = stamps[:, :, 1:-1:2], stamps[:, :, 2:-1:2]  # times of the gradients, and of their average

@@ -19,7 +19,7 @@ class Network:
         name: label in figures.
         latency: alpha, of one message [s].
         bandwidth: 1 / beta, from one rank to the next, including the sums [bytes/s].
-        overhead: of Horovod per average, independent of the network: its cycle and negotiation [s].
+        overhead: overhead of Horovod per average, independent of the network: its cycle and negotiation [s].
 
     Raises:
         ValueError: if a number is negative, or the bandwidth zero.
@@ -104,10 +104,10 @@ def fit_network(name: str, ranks: int, latency: float, sizes: Sequence[int], sec
     rest of the constant term is overhead.
 
     Args:
-        name: of the network.
+        name: name of the network.
         ranks: number of ranks that averaged.
-        latency: of one message between ranks [s].
-        sizes: of the vectors [bytes], at least two different ones.
+        latency: latency of one message between ranks [s].
+        sizes: sizes of the vectors [bytes], at least two different ones.
         seconds: times of the averages.
 
     Raises:
@@ -155,7 +155,7 @@ def predict(
         ranks: numbers of ranks.
         network: between the ranks.
         alone: step of a single rank [s].
-        compute: of a rank per step, with others on its machine [s].
+        compute: compute time of a rank per step, with others on its machine [s].
         jitter: standard deviation of the compute of each pass [s].
         sizes: what each pass averages [bytes].
 

@@ -29,7 +29,7 @@ class MeasurementTask:
     Args:
         meeting: how it connects to the other ranks.
         request: batch size, precision, seed and recipe of the steps.
-        space: of the events, which are sent separately.
+        space: space of the events, which are sent separately.
     """
 
     meeting: Meeting
@@ -55,7 +55,7 @@ def begin(task: MeasurementTask, networks: np.ndarray, values, labels) -> None:
     Args:
         task: what to measure.
         networks: the GAN, from `shipment.pack_gan`.
-        values, labels: of the events that this rank trains on.
+        values, labels: values and labels of the events that this rank trains on.
     """
     global _session
     from calolab.training.timing import StepTimer

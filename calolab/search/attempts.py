@@ -33,7 +33,7 @@ class Attempt:
     """A trial that runs.
 
     Args:
-        number: of the trial.
+        number: number of the trial.
         epochs: how many the engines were asked for.
         call: the call on its engines, rank 0 first.
         shared: whether the client sees the trial's file.

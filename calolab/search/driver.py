@@ -27,9 +27,9 @@ class SearchDriver:
     Its thread ends with the search's last trial; a restart or promotion starts it again.
 
     Args:
-        store: of the search, locked by this process.
-        engines: of the cluster.
-        proposer: of parameters.
+        store: store of the search, locked by this process.
+        engines: engines of the cluster.
+        proposer: proposer of parameters.
         shipment: the file with the search's code and data.
 
     Attributes:

@@ -25,9 +25,9 @@ class SearchEngines:
     """Prepares new engines for a search, and keeps track of which ones are free.
 
     Args:
-        engines: of the cluster.
-        token: of the search.
-        folder: of the search.
+        engines: engines of the cluster.
+        token: token of the search.
+        folder: folder of the search.
         shipment: the file with the search's code and data.
 
     Attributes:

@@ -28,7 +28,7 @@ class Proposer:
             (successive halving, arXiv:1810.05934).
         metric: to optimise.
         direction: "minimize" or "maximize".
-        seed: of the draws.
+        seed: seed of the draws.
         known: trials of an earlier kernel.
     """
 

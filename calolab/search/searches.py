@@ -60,10 +60,10 @@ def start(
         engines: from `cluster.start`, `%ipcluster start` or `cluster.running`.
         train: the training function; it is sent to the engines with everything it refers to.
         space: `Real`, `Integer` or `Choice` by name of the parameter.
-        folder: for all files of the new search. Anyone who can write to it can run code in this process.
+        folder: folder for all files of the new search. Anyone who can write to it can run code in this process.
         data: for `trial.data`: a `Sample`, an `EventStream` or a dictionary of them; sent to every engine once.
         trials: total number of trials.
-        epochs: of each trial; `Search.promote` increases it for one trial.
+        epochs: epochs of each trial; `Search.promote` increases it for one trial.
         method: "tpe" (tree-structured Parzen estimator), which draws the first ten trials at random and then uses those
             that have ended, or "random", whose parameters depend only on the seed and the trial's number.
         pruner: None, "median" or "halving": how trials are chosen that end early because others were better.
@@ -72,7 +72,7 @@ def start(
         ranks: number of engines for each trial.
         retries: how often a trial is retried after the loss of an engine; it continues from its last checkpoint.
         memory: limit of an engine's resident memory [bytes]; a trial that exceeds it fails, and its engine is replaced.
-        seed: of the proposals, and of `trial.fit`.
+        seed: seed of the proposals, and of `trial.fit`.
 
     Raises:
         ValueError: for an invalid option, space or number, or a folder with another search.
@@ -126,8 +126,8 @@ def reattach(folder: str | os.PathLike, engines: Engines | None = None) -> Searc
     Trials that still run are followed again. Reattach only to folders that you trust: they contain code.
 
     Args:
-        folder: of the search.
-        engines: of the same cluster or of another one; None for the history only.
+        folder: folder of the search.
+        engines: engines of the same cluster or of another one; None for the history only.
 
     Raises:
         ValueError: if there is no search in the folder.

@@ -86,8 +86,8 @@ class TrialStore:
     """The trials of one search, in memory and on disk.
 
     Args:
-        folder: of the search.
-        settings: of a new search, as JSON types; None to open an existing search.
+        folder: folder of the search.
+        settings: settings of a new search, as JSON types; None to open an existing search.
         writing: whether this process may change the search; it then holds the folder's lock.
 
     Raises:

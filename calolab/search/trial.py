@@ -31,7 +31,7 @@ class TrialContext:
 
     Args:
         task: the trial (`worker.TrialTask`).
-        data: of the search; the same object for all trials on this engine, so do not change it.
+        data: data of the search; the same object for all trials on this engine, so do not change it.
         lines: the trial's file (`worker.TrialLines`).
 
     Attributes:
@@ -102,7 +102,7 @@ class TrialContext:
         """Record metrics of an epoch; further calls for the same epoch add to it.
 
         Args:
-            epoch: from 0.
+            epoch: number of the epoch, from 0.
             metrics: numbers or scores by name; the search optimises the one that is its metric.
 
         Raises:

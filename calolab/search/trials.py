@@ -25,7 +25,7 @@ class Trial:
     """One set of parameters and its results.
 
     Args:
-        number: from 0, in the order in which the parameters were proposed.
+        number: its number, from 0, in the order in which the parameters were proposed.
         status: "queued", "running", "stopping", "finished", "stopped", "pruned" or "failed".
         parameters: values by name.
         epochs: one dictionary per epoch: `epoch` (from 0), then losses and scores by name.
@@ -34,7 +34,7 @@ class Trial:
         scores: the scores of that epoch by name, with their floors; empty where only numbers were reported.
         engines: ids of its current or last engines, rank 0 first.
         attempts: how often it was started.
-        started, ended: of its last attempt [s since 1970].
+        started, ended: start and end of its last attempt [s since 1970].
         error: why it failed, or what happened to an attempt that was stopped or replaced.
     """
 

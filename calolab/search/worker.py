@@ -35,13 +35,13 @@ class TrialTask:
     """What an engine needs for a trial besides the search's code and data.
 
     Args:
-        token: of the search.
-        number, parameters: of the trial.
+        token: token of the search.
+        number, parameters: number and parameters of the trial.
         epochs: how many in all.
-        attempt: from 1.
+        attempt: number of the attempt, from 1.
         resume: whether to continue from the checkpoint in the trial's folder.
-        folder: of the search, as the engine sees it.
-        seed: of the search.
+        folder: folder of the search, as the engine sees it.
+        seed: seed of the search.
         metric, direction: by which the best epoch is chosen.
         meeting: how to connect to the other ranks; None for a trial on one engine.
         memory: resident bytes that the engine may use; None for no limit.

@@ -127,7 +127,7 @@ def rotate(constituents: Particles, subjets: Particles) -> tuple[Particles, Part
     is parallel to phi, with the barycentre at negative phi.
 
     Args:
-        constituents, subjets: of centred jets.
+        constituents, subjets: constituents and subjets of centred jets.
 
     Returns:
         Both, rotated in the plane of eta and phi.

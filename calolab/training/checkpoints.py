@@ -38,7 +38,7 @@ def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) ->
 
     Args:
         gan: the networks; a variable that two of them share is listed once.
-        optimizers: by network.
+        optimizers: optimizers by network.
     """
     groups = {
         **{name: network.variables for name, network in gan.networks.items()},

@@ -79,8 +79,8 @@ def head_losses(
 
     Args:
         heads: the heads apart from `generation`.
-        outputs, targets: of the discriminator by head, each `(event, 1)`.
-        weights: by head.
+        outputs, targets: outputs and targets of the discriminator by head, each `(event, 1)`.
+        weights: weights by head.
     """
     means = {
         name: ops.mean(head.loss(targets[name], ops.cast(outputs[name], "float32")))
@@ -94,7 +94,7 @@ class Response:
     """Mean deposited energy E·P(E) [GeV], E in units of 100 GeV; P is constant outside the fitted energies.
 
     Args:
-        coefficients: of P, highest power first, as for `numpy.polyval`.
+        coefficients: coefficients of P, highest power first, as for `numpy.polyval`.
         low: lowest energy of the fit [GeV].
         high: highest energy of the fit [GeV].
         events: number of events fitted.

@@ -45,7 +45,7 @@ def order_seed(seed: int, rank: int, epoch: int) -> int:
     Args:
         seed: seed of the training.
         rank: number of the rank.
-        epoch: from 0.
+        epoch: number of the epoch, from 0.
     """
     return int(np.random.SeedSequence((seed, _ORDER, rank, epoch)).generate_state(1)[0])
 

@@ -37,7 +37,7 @@ class Run:
         recipe: that of the request, or the published one.
         labels: those of the GAN's conditions in the data, by name, each `(event,)`.
         heads: the discriminator's heads, as returned by `heads.heads_of`.
-        optimizers: by network.
+        optimizers: optimizers by network.
         passes: compiled passes by kind.
         parallel: the ranks.
         events: events of all ranks in the data.

@@ -23,12 +23,12 @@ class Objective:
     """What the networks minimise.
 
     Args:
-        discriminator: from scores and whether the events are to be classified as real (1) or generated (0), each
-            `(event, 1)`, to the discriminator's losses `(event, 1)`; None without such a loss.
-        generator: from scores of generated events `(event, 1)` to the generator's losses `(event, 1)`.
-        divergence: from features of real and of generated events, each `(event, feature)`, and
+        discriminator: function from scores and whether the events are to be classified as real (1) or generated (0),
+            each `(event, 1)`, to the discriminator's losses `(event, 1)`; None without such a loss.
+        generator: function from scores of generated events `(event, 1)` to the generator's losses `(event, 1)`.
+        divergence: function from features of real and of generated events, each `(event, feature)`, and
             `Recipe.regularisation` to their distance, which the generator minimises and the discriminator maximises.
-        penalty: from a function of values to scores, real values, generated values, numbers between 0 and 1
+        penalty: function from a function of values to scores, real values, generated values, numbers between 0 and 1
             `(event,)`, and the GAN's value_scale to an additional loss of the discriminator, whose weight is
             `Recipe.gradient_penalty`.
         losses: for an objective without a discriminator: by network that learns, a function of the GAN, the step inputs
@@ -107,7 +107,7 @@ def gradient_penalty(score: Callable, real, generated, mixing, scale: float):
     """WGAN-GP's penalty: deviation from 1 of the slope of the score between real and generated events.
 
     Args:
-        score: from values `(event, ..., 1)` to scores `(event, 1)`.
+        score: function from values `(event, ..., 1)` to scores `(event, 1)`.
         real, generated: values `(event, ..., 1)`.
         mixing: position between the two, from 0 (generated) to 1 (real), shape `(event,)`.
         scale: the unit of the values in which slopes are measured.
@@ -135,7 +135,7 @@ def sinkhorn_divergence(first, second, regularisation: float):
 
     Args:
         first, second: shapes `(event, feature)`; the numbers of events may differ.
-        regularisation: of the entropy, in units of the cost.
+        regularisation: regularisation of the entropy, in units of the cost.
 
     Returns:
         A scalar, 0 for equal batches. Its gradient treats the transport plans as constants (envelope theorem).

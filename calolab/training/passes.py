@@ -135,7 +135,7 @@ def make_passes(
 
     Args:
         gan, heads, recipe: as for `discriminator_gradients`.
-        optimizers: by network.
+        optimizers: optimizers by network.
         parallel: the ranks.
     """
     states, statistics = seed_states(gan), moving_statistics(gan)

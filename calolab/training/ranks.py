@@ -29,7 +29,7 @@ def averaged(parallel, *arrays) -> list[np.ndarray]:
 
     Args:
         parallel: the ranks.
-        arrays: of the same shapes on all ranks.
+        arrays: arrays of the same shapes on all ranks.
     """
     return [np.asarray(mean) for mean in parallel.average([tf.convert_to_tensor(array) for array in arrays])]
 

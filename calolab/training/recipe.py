@@ -53,7 +53,7 @@ class Recipe:
         class_flip: probability that the target class of a generated event differs from the one that it was generated
             with, in a pass of the generator.
         optimizer: `"rmsprop"` or `"adam"`, for all networks.
-        learning_rate: of all networks, before `rate_scaling`.
+        learning_rate: learning rate of all networks, before `rate_scaling`.
         rate_scaling: how the learning rate grows with the events of a step: `"none"` not at all, `"linear"` in
             proportion (arXiv:1706.02677), `"sqrt"` with the square root.
         reference_batch: events of a step (of all ranks together, and of one pass) for which `learning_rate` is given;
@@ -64,7 +64,8 @@ class Recipe:
         betas: decay rates of Adam's running means of gradients and of their squares.
         gradient_penalty: weight of WGAN-GP's penalty; the norm of the gradient is that for values in units of the
             GAN's `value_scale`.
-        regularisation: of the optimal transport, in units of the cost (1 - cosine of two feature vectors).
+        regularisation: regularisation of the optimal transport, in units of the cost (1 - cosine of two feature
+            vectors).
         threshold: cells of the training data below this value are set to zero [unit of the space]; None keeps all.
         patience: number of consecutive steps with only empty events after which the training counts as collapsed.
         stages: for a training in stages, which networks learn in which epochs; by default all in all epochs.

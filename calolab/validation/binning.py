@@ -121,7 +121,7 @@ def jet_edges(name: str, reference: np.ndarray, generated: np.ndarray) -> np.nda
     jet's pt are 0 where an event has too few jets; these zeros have a bin of their own.
 
     Args:
-        name: of the variable, e.g. `"summed_mass"`.
+        name: name of the variable, e.g. `"summed_mass"`.
         reference, generated: finite values of the entries [GeV or rad].
     """
     if name == "multiplicity":

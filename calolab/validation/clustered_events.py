@@ -23,7 +23,7 @@ class ClusteredEvents:
         owners: the event of each value, by the same names.
         images: images of the first events, shape `(image, *space.shape)`.
         jets: of each of these events the jets, (pt, eta, phi, mass) each.
-        labels: of the same events, shape `(image,)`.
+        labels: labels of the same events, shape `(image,)`.
     """
 
     total: int
@@ -45,7 +45,7 @@ def cluster_more(
         piece: the events that follow them: images in eta and phi.
         names: names of the variables.
         images: number of first events of the set whose images, jets and labels are kept.
-        **clustering: of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV].
+        **clustering: arguments of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV].
     """
     found = cluster(piece, **clustering)
     new = variables(found)

@@ -38,10 +38,10 @@ def compare(
         reference: e.g. Geant4 showers that the generator was not trained on.
         generated: showers in the same space, preferably with the same labels: `gan.generate(reference.labels, seed=)`.
         threshold: cell energy above which a cell counts as hit [`space.unit`].
-        seed: of the draws for the floors.
+        seed: seed of the draws for the floors.
         repetitions: number of draws.
-        names: of the two samples in tables and figures, e.g. `("Geant4", "GFlash")`; by default the simulations that
-            made them, if these differ, otherwise `("reference", "generated")`.
+        names: names of the two samples in tables and figures, e.g. `("Geant4", "GFlash")`; by default the simulations
+            that made them, if these differ, otherwise `("reference", "generated")`.
 
     Returns:
         The report; same arguments, same numbers.
@@ -124,11 +124,11 @@ def compare_jets(
     Args:
         reference: real events: images in eta and phi, particles or towers, or jets already found.
         generated: events to compare, of any of these kinds, preferably with the same labels.
-        seed: of the draws for the floors.
+        seed: seed of the draws for the floors.
         repetitions: number of draws.
-        names: of the two samples in tables and figures, e.g. `("Pythia", "GAN")`; by default the simulations that made
-            them, if these differ, otherwise `("reference", "generated")`.
-        **clustering: of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV]; not for jets already found.
+        names: names of the two samples in tables and figures, e.g. `("Pythia", "GAN")`; by default the simulations that
+            made them, if these differ, otherwise `("reference", "generated")`.
+        **clustering: arguments of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV]; not for jets already found.
 
     Returns:
         The report, with the variables `multiplicity` (with its zeros), `summed_mass`, `jet_pt`, `jet_eta`, `jet_phi`,
@@ -182,10 +182,10 @@ def compare_jet_images(
     Args:
         reference: real images, e.g. those of Pythia that the generator was not trained on.
         generated: images in the same space.
-        seed: of the draws for the floors.
+        seed: seed of the draws for the floors.
         repetitions: number of draws.
-        names: of the two samples in tables and figures, e.g. `("Pythia", "LAGAN")`; by default the simulations that
-            made them, if these differ, otherwise `("reference", "generated")`.
+        names: names of the two samples in tables and figures, e.g. `("Pythia", "LAGAN")`; by default the simulations
+            that made them, if these differ, otherwise `("reference", "generated")`.
 
     Returns:
         The report, whose parts are the classes by the label `signal` (1 for W bosons, 0 for QCD), or `"all"` images
@@ -245,12 +245,12 @@ def compare_maps(
     Args:
         reference: maps in a plain image in degrees, e.g. ray-traced ones.
         generated: maps in the same space.
-        seed: of the draws for the floors.
+        seed: seed of the draws for the floors.
         repetitions: number of draws.
-        thresholds: of the functionals [`space.unit`]; by default 41 within -2.5 to 5 standard deviations about the
-            reference's mean, as far as its pixels extend.
-        names: of the two samples in tables and figures, e.g. `("ray-traced", "log-normal")`; by default the simulations
-            that made them, if these differ, otherwise `("reference", "generated")`.
+        thresholds: thresholds of the functionals [`space.unit`]; by default 41 within -2.5 to 5 standard deviations
+            about the reference's mean, as far as its pixels extend.
+        names: names of the two samples in tables and figures, e.g. `("ray-traced", "log-normal")`; by default the
+            simulations that made them, if these differ, otherwise `("reference", "generated")`.
 
     Returns:
         The report, with the curves `pixels`, `power_spectrum`, `v0`, `v1` and `v2`; same arguments, same numbers.

@@ -21,7 +21,7 @@ class Feature:
         name: e.g. `"centre_x_3"`.
         group: the features of all layers of one kind share it, e.g. `"centre_x"`.
         label: the name in words.
-        unit: of the values, or an empty string.
+        unit: unit of the values, or an empty string.
         layer: index of its layer, or None for a feature of the whole shower.
     """
 

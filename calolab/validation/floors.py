@@ -44,7 +44,7 @@ class Resampled:
 
     Args:
         repetitions: number of draws.
-        seed: of the draws.
+        seed: seed of the draws.
         exact: whether events are replaced only by events with exactly the same label, if the reference has all labels.
     """
 
@@ -109,7 +109,7 @@ class DisjointHalves:
         available: number of reference events to draw from.
         n_reference, n_generated: numbers of events of the two samples that are compared.
         repetitions: number of draws.
-        seed: of the draws.
+        seed: seed of the draws.
     """
 
     available: int
@@ -200,7 +200,7 @@ def number_distances(
     Args:
         reference, generated: finite numbers, shape `(entry,)` each; one per event, or per jet.
         edges: histogram edges; entries outside count in the outermost bins.
-        draws: of the reference events.
+        draws: draws of the reference events.
         distances: `(positions, reference, generated, bins)` to distances by name, e.g. `weighted_distances`.
         owners: the event of each reference entry, shape `(entry,)`; by default each entry is an event.
 
@@ -252,8 +252,8 @@ def profile_distances(
 
     Args:
         reference, generated: a profile per event, shape `(event, bin)`.
-        draws: of the reference events.
-        distances: from two mean profiles, shape `(bin,)`, to distances by name.
+        draws: draws of the reference events.
+        distances: function from two mean profiles, shape `(bin,)`, to distances by name.
 
     Returns:
         The distances of the two samples by name, and of the draws, each of shape `(repetitions,)`.

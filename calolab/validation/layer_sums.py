@@ -49,7 +49,7 @@ def positions(space: Space, index: int) -> dict[str, np.ndarray]:
 
     Args:
         space: boxes of cells, or a cylinder with the axes `alpha` and `r`.
-        index: of the layer.
+        index: index of the layer.
 
     Returns:
         By name: both axes of `transverse_axes`, and `"r"`. In a cylinder these are `r cos alpha`, `r sin alpha` and the
@@ -72,7 +72,7 @@ def resolved(space: Space, index: int) -> tuple[str, ...]:
 
     Args:
         space: the space.
-        index: of the layer.
+        index: index of the layer.
     """
     names, shape = transverse_axes(space), space.layers[index].shape
     if is_cylinder(space):
@@ -84,7 +84,7 @@ def layer_sums(values: np.ndarray, space: Space, weights: list[np.ndarray]) -> n
     """Sums of the cells of each layer, multiplied by weights.
 
     Args:
-        values: of some events, shape `(event, *space.shape)`, any floating-point type; the sums have the same.
+        values: values of some events, shape `(event, *space.shape)`, any floating-point type; the sums have the same.
         space: the space of the values.
         weights: for each layer an array of shape `(weight, cells)`, of the type of the values.
 
@@ -104,7 +104,7 @@ def energies(values: np.ndarray, threshold: float, first: int = 0) -> np.ndarray
     """Cell energies with those below the threshold set to zero.
 
     Args:
-        values: of some events, event first [GeV].
+        values: values of some events, event first [GeV].
         threshold: cells below it, and so negative ones, count as zero; 0 keeps all cells.
         first: number of the first event, for the error message.
 

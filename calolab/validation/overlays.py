@@ -27,7 +27,7 @@ def share_binning(
 
     Args:
         reports: what `compare_jets` returns at each mass point, by name.
-        names: of the variables; the others are left out.
+        names: names of the variables; the others are left out.
 
     Raises:
         ValueError: without a report, or for a variable that one lacks.
@@ -51,8 +51,8 @@ def pileup_overlay(
     """Events under real and under generated pile-up, and alone, in one binning, for `plots.jets.pileup`.
 
     Args:
-        report: of `compare_jets`: the reference are events with real pile-up, the generated ones the same kind of
-            events with generated pile-up.
+        report: result of `compare_jets`: the reference are events with real pile-up, the generated ones the same kind
+            of events with generated pile-up.
         alone: the jets of the events without pile-up, or None.
         names: among `multiplicity`, `summed_mass` and `jet_pt`; other variables are left out.
 
@@ -81,7 +81,7 @@ class PixelSpectra:
     """The energies of all positive pixels of several samples in one binning; `pixel_spectra` makes it.
 
     Args:
-        space: of the samples.
+        space: space of the samples.
         histograms: by name, the reference as `"real"` first: pixels per event and bin.
         events: number of events of each sample.
         empty: fraction of its pixels that are zero.
@@ -137,7 +137,7 @@ def distributions(
     Args:
         variables: by the label of its axis, e.g. `"jet mass [GeV]"`, the values of each sample by its name, shape
             `(event,)`; NaN are left out.
-        limits: of the bins, by the same label; by default the central 99 % of all values.
+        limits: limits of the bins, by the same label; by default the central 99 % of all values.
 
     Returns:
         Histograms by label and name; bins are as narrow as the smallest sample allows.

@@ -84,7 +84,7 @@ class Report:
         parts: reports of parts of the samples, by name: of jet images each class.
         details: what only one kind of report holds.
         notes: what to know before trusting the numbers.
-        names: of the two samples in tables and figures.
+        names: names of the two samples in tables and figures.
     """
 
     kind: str

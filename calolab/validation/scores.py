@@ -38,11 +38,11 @@ def jet_score(
 
     Args:
         reference: real events that the GAN is not trained on.
-        seed: of the latent vectors, of the choice of events and of the floor.
+        seed: seed of the latent vectors, of the choice of events and of the floor.
         events: N; by default all events of the reference. With at most half of them the floor is drawn at the same N,
             with more it is scaled (see `DisjointHalves`).
         repetitions: number of draws for the floor.
-        **clustering: of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV].
+        **clustering: arguments of `jets.cluster`, e.g. `radius`, `minimum_pt` [GeV].
 
     Returns:
         A function from a GAN to scores by name, lower is better for all: `ks_comb`, with the floor between real events;

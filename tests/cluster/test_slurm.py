@@ -110,7 +110,7 @@ def test_waiting_in_the_queue_is_bounded_and_says_what_is_missing(batch):
         ("options", ["--output=x"], "--output is refused, because calolab sets it itself"),
         ("options", ["--wrap=id"], "runs programs other than the engines"),
         ("options", ["--prolog=/tmp/x"], "--prolog is refused, because it runs programs other"),
-        ("options", ["--chdir=/tmp"], "--chdir is refused, because .* elsewhere than here"),
+        ("options", ["--chdir=/tmp"], "--chdir is refused, because .* runs the engines elsewhere"),
         ("options", ["--chd=/tmp"], "--chd, which sbatch reads as --chdir, is refused"),
         ("options", ["--container-image=x"], "--container-image is refused, because it runs programs other"),
         ("options", ["--environment=x"], "--environment is refused, because it runs programs other"),

@@ -194,7 +194,7 @@ def test_a_full_disk_ends_the_training_with_the_reason_and_the_remedy(two, gan, 
     finally:
         if not mounted:
             resource.prlimit(writer, resource.RLIMIT_FSIZE, before)
-    assert "is still the earlier one" in str(raised.value) and "free again" in str(raised.value)
+    assert "is unchanged" in str(raised.value) and "free again" in str(raised.value)
     assert [file.name for file in (folder / "kept").iterdir()] == ["checkpoint.npz"]
     assert checkpoints.read_header(folder / "kept")["state"]["epoch"] >= 1
     (folder / "filler").unlink(missing_ok=True)

@@ -305,7 +305,7 @@ def test_a_full_disk_is_reported_and_keeps_the_earlier_gan(tmp_path):
     content, before = path.read_bytes(), resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, before[1]))
     try:
-        with pytest.raises(OSError, match=r"small\.gan: .*ulimit -f.*small\.gan is still the earlier one") as raised:
+        with pytest.raises(OSError, match=r"small\.gan: .*ulimit -f.*small\.gan is unchanged") as raised:
             gan.save(path)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

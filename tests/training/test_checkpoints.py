@@ -44,7 +44,7 @@ def test_a_full_disk_is_reported_and_keeps_the_previous_checkpoint(tmp_path):
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, before[1]))
     try:
         with pytest.raises(
-            OSError, match=r"npz: .*needs up to 0\.8 MB, .*checkpoint\.npz is still the earlier one.*resume=True"
+            OSError, match=r"npz: .*needs up to 0\.8 MB, .*checkpoint\.npz is unchanged.*resume=True"
         ):
             checkpoints.save(tmp_path, large, TrainingState(epoch=2), SETTINGS)
         with pytest.raises(OSError, match="nothing was written. Free"):

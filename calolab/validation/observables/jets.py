@@ -27,7 +27,7 @@ class Variable:
 
     Args:
         label: in words.
-        unit: of the values.
+        unit: unit of the values.
         values: one per event, zero where an event has too few jets for it; or one per jet.
         events: the event of each value, same shape.
     """
@@ -61,7 +61,7 @@ def distances(name: str, reference: np.ndarray, generated: np.ndarray) -> dict[s
     """Distances between two samples of one variable.
 
     Args:
-        name: of the variable.
+        name: name of the variable.
         reference, generated: finite values of the entries.
 
     Returns:
@@ -78,7 +78,7 @@ def observe(
 
     Args:
         reference, generated: what `variables` returns.
-        draws: of the reference events.
+        draws: draws of the reference events.
 
     Returns:
         The observables by name, and minus log p of each in all draws, shape `(repetitions,)`. Variables that fewer than

@@ -24,8 +24,8 @@ def observe(reference: Sample, generated: Sample, thresholds: np.ndarray, draws:
 
     Args:
         reference, generated: maps of one space, in degrees.
-        thresholds: of the Minkowski functionals [`space.unit`].
-        draws: of the reference maps.
+        thresholds: thresholds of the Minkowski functionals [`space.unit`].
+        draws: draws of the reference maps.
     """
     value, degree = with_unit(reference.space.quantity, reference.space.unit), reference.space.units[0]
     curves = {"pixels": _pixels(reference, generated, draws, value)}

@@ -18,7 +18,7 @@ class Observable:
     Args:
         name: its name in a report, e.g. `"first_moment_z"`.
         label: the same in words, e.g. `"mean depth"`.
-        unit: of the observable, or along the axis of a profile; may be empty.
+        unit: unit of the observable, or along the axis of a profile; may be empty.
         edges: histogram or profile edges in `unit`, shape `(bins + 1,)`.
         reference, generated: one number per event, `(event,)`, NaN where an event has none, or one per jet, `(jet,)`;
             or one profile per event, `(event, bins)`.

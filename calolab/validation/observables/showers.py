@@ -79,8 +79,8 @@ def measure(observable: Observable, draws_among: Callable[..., Draws]) -> tuple[
 
     Args:
         observable: without distances.
-        draws_among: from masks of the (reference, generated) events that have this observable, or from nothing where
-            all have it, to draws of these reference events; see `Resampled.draws_among`.
+        draws_among: function from masks of the (reference, generated) events that have this observable, or from nothing
+            where all have it, to draws of these reference events; see `Resampled.draws_among`.
 
     Returns:
         The observable with distances, and each distance's value in all draws, shape `(repetitions,)`.
@@ -149,7 +149,7 @@ def correlations(reference: Sample, generated: Sample, draws: Draws) -> tuple[tu
 
     Args:
         reference, generated: showers with layers.
-        draws: of all reference events.
+        draws: draws of all reference events.
 
     Returns:
         The matrices of both, each of shape `(layer, layer)`, NaN where a layer never varies; and the mean absolute

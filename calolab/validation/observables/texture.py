@@ -111,7 +111,7 @@ def gaussian_minkowski(
         thresholds: shape `(threshold,)`.
         sigma: standard deviation of the field.
         gradient: root of the mean squared gradient.
-        mean: of the field.
+        mean: mean of the field.
 
     Returns:
         V0, V1 and V2 as `minkowski` measures them, each of shape `(threshold,)`.
