@@ -173,5 +173,5 @@ def test_a_log_folder_that_would_say_more_in_a_script_is_refused(name):
 
 def test_a_slurm_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(RuntimeError, match="Slurm's squeue is not on this machine"):
+    with pytest.raises(RuntimeError, match="Slurm's squeue is not installed on this machine"):
         slurm.jobs(["1"])
