@@ -26,7 +26,7 @@ def parser() -> VerbParser:
             added.add_argument("--id", dest="name", default="calolab", help="name of the cluster (calolab)")
         return added
 
-    start = verb("start", cluster.start, "Start engines, or find those that already run.")
+    start = verb("start", cluster.start, "Start engines, or connect to those that are already running.")
     start.add_argument("-n", type=positive(int), help="number of engines (2)")
     start.add_argument("--engines", metavar="LAUNCHER", help="local, mpi, srun, slurm or ssh (depends on Horovod)")
     start.add_argument(

@@ -60,7 +60,7 @@ def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout:
             `stop_dask`, releases the engines.
 
     Raises:
-        ValueError: without TLS on other addresses than loopback, or for options that are not above 0.
+        ValueError: without TLS on addresses other than loopback, or for options that are not above 0.
         RuntimeError: if a package is missing, here or on an engine; if an engine is busy, for instance in a training;
             if the certificate could not be sent encrypted; or if workers do not start.
     """
@@ -130,7 +130,7 @@ def stop_dask(engines: Engines, timeout: float = 30.0) -> Text:
 
 
 def serve(scheduler: str, security, name: int, threads: int, timeout: float) -> None:
-    """Run on an engine: be a Dask worker until its scheduler ends; the engine is busy meanwhile.
+    """Run on an engine: serve as a Dask worker until the scheduler ends; the engine is busy meanwhile.
 
     Args:
         scheduler: address of the scheduler.
@@ -209,7 +209,7 @@ def _in_background(make: Callable, started: Future, left: Callable) -> threading
 
 
 def _left(scheduler, leave: threading.Event, joined: list[str]) -> bool:
-    """Whether the engines should be released, or the client or all workers have gone after they had joined."""
+    """Whether the engines should be released, or the client or all workers have left after joining."""
     return leave.is_set() or any(client not in scheduler.clients or not scheduler.workers for client in joined)
 
 

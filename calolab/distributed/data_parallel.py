@@ -32,7 +32,7 @@ class PackedTraining:
         request: the arguments of the training, without the callbacks and the physics score.
         functions, other_functions: the callbacks and the physics score, as `shipment.pack` returns them, for rank 0 and
             for the other ranks.
-        options: what this process keeps of the arguments.
+        options: the arguments that this process keeps.
     """
 
     engines: Engines
@@ -65,7 +65,7 @@ def fit(
     are neither encrypted nor authenticated: train only over networks that you trust.
 
     An elastic training continues when engines die, from its last checkpoint and with the same global batches, and at
-    the end of an epoch takes in engines that `scale` or `restart` have started. Rank 0 writes the checkpoints, which
+    the end of an epoch adds engines that `scale` or `restart` have started. Rank 0 writes the checkpoints, which
     any engine may have to read: the folder must be on a shared file system, or all engines on one machine. An elastic
     training is controlled by this process: if it ends, the ranks continue until one dies, and `resume=True` continues
     from the last checkpoint. Any other training is stopped when this process has ended, because its weights could not
@@ -76,8 +76,8 @@ def fit(
         gan: the networks to start from; `TrainingRun.wait` puts the trained weights into them.
         data: all events: a `Sample`, whose shards are sent, or an `EventStream`, whose files the engines read.
         epochs, precision, seed, recipe, resume: as for `training.fit`.
-        time_limit: as for `training.fit`, counted from when the ranks are connected; for an elastic training, it
-            includes interruptions.
+        time_limit: as for `training.fit`, counted from the time at which the ranks are connected; for an elastic
+            training, it includes interruptions.
         physics_score: as for `training.fit`; its function is sent to rank 0's engine with everything it refers to.
         batch_size: events per rank and pass.
         global_batch: events of all ranks per pass; by default `batch_size` times the number of ranks at the start.
@@ -86,14 +86,14 @@ def fit(
         progress: whether `TrainingRun.wait` shows a progress bar.
         ranks: number of engines to use, those with the lowest ids; by default all.
         elastic: whether to continue when engines die; needs `checkpoints`.
-        min_ranks: fewest ranks with which an elastic training continues.
+        min_ranks: minimum number of ranks with which an elastic training continues.
         **keywords: the arguments from `epochs` to `callbacks` above.
 
     Raises:
-        ValueError: if there are fewer events than ranks, or fewer engines, the time limit is not positive, or an
+        ValueError: if there are fewer events or engines than ranks, the time limit is not positive, or an
             elastic training has no checkpoints.
         TypeError: if the networks, the physics score or a callback cannot be sent.
-        RuntimeError: if there is no engine, one is busy or does not answer, or versions or Horovod do not fit.
+        RuntimeError: if there is no engine, one is busy or does not answer, or versions or Horovod are incompatible.
     """
     request = TrainingRequest(**keywords)
     ids = engines.ids
@@ -146,7 +146,7 @@ def _start(training: PackedTraining, ids: Sequence[int], resume: bool, spent: fl
     limit = training.request.time_limit
     if limit is not None and spent > 0:
         limit = max(limit - spent, PASSED)
-    with postponed():  # an interrupt half-way would leave ranks at work that nothing follows
+    with postponed():  # an interrupt half-way would leave ranks running that nothing follows
         arguments = _arguments(training, meetings, resume, limit)
         answers = calls.send(engines.client, ids, rank.train, arguments, revoke=on_engine.STOP)
         try:

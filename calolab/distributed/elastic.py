@@ -1,4 +1,4 @@
-"""Elastic training: it continues from the last checkpoint on the remaining engines, and takes in new ones."""
+"""Elastic training: it continues from the last checkpoint on the remaining engines, and adds new ones."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ class ElasticRun:
         start: starts a section on engines, given their ids, whether to resume, and the time since the first one began.
         read_header: reads the header of the checkpoint on the engine of an id; None if there is no checkpoint.
         ids: the engines of the first section.
-        resume: whether that one resumes from a checkpoint.
-        min_ranks, max_ranks: fewest ranks with which it continues, and most ranks that it uses.
+        resume: whether the first section resumes from a checkpoint.
+        min_ranks, max_ranks: minimum number of ranks with which it continues, and maximum number that it uses.
 
     Attributes:
-        interruptions: an `Interruption` for each break so far.
+        interruptions: an `Interruption` for each one so far.
     """
 
     def __init__(
@@ -224,7 +224,7 @@ class ElasticRun:
         return section.lost is not None
 
     def _new_engines(self, ids: Sequence[int]) -> list[int]:
-        """Idle engines that are not among these, as many as can be used; checked now and then."""
+        """Idle engines that are not among these, as many as can be used; checked at intervals."""
         if time.monotonic() < self._looked_at + time_limits.NEW_ENGINES_CHECK_EVERY:
             return []
         self._looked_at = time.monotonic()
@@ -250,7 +250,7 @@ class ElasticRun:
         before = self._section
         lost = before.lost or ()
         self._begun = self._begun or bool(before.progress)
-        # Engines by MPI restart together: wait for all of them.
+        # Engines started over MPI restart together: wait for all of them.
         restarts_all = before.lost is not None and self.engines.launcher in launchers.BY_MPI
         fewest = len(before.ids) if restarts_all else self._min_ranks
         deadline, problem, tried = time.monotonic() + time_limits.TRAINING_RESUMES_WITHIN, "", frozenset()
@@ -280,7 +280,7 @@ class ElasticRun:
             time.sleep(1.0)
 
     def _revive(self) -> None:
-        """Restart engines by MPI: its launcher ends all of them when one dies."""
+        """Restart engines started over MPI: its launcher ends all of them when one dies."""
         if self.engines.launcher in launchers.BY_MPI and not self.engines.ids:
             with changing:  # another thread may be doing it
                 if not self.engines.ids:

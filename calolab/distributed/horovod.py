@@ -128,7 +128,8 @@ class Communicator:
         return result
 
     def shutdown(self) -> None:
-        """Leave the ranks; those that still wait for this one receive an error. The process can connect again later."""
+        """Disconnect from the other ranks; those that still wait for this one receive an error. The process can connect
+        again later."""
         self._horovod.shutdown()
         for name, value in self._before.items():
             if value is None:

@@ -1,4 +1,4 @@
-"""Before a training: checks that engines are idle and fit together, and how their ranks connect."""
+"""Preparation of a training: checks that engines are idle and compatible, and how their ranks connect."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class EngineFacts:
 
 @dataclass(frozen=True)
 class Meeting:
-    """What a rank needs to connect to the others.
+    """The information that a rank needs to connect to the others.
 
     Args:
         controller: "gloo" or "mpi".
@@ -103,7 +103,7 @@ def choose_controller(engines: Sequence[EngineFacts]) -> str:
     """MPI if MPI launched the engines and Horovod has it, otherwise Gloo.
 
     Raises:
-        RuntimeError: if these engines and their Horovod do not fit together, with what to do.
+        RuntimeError: if these engines and their Horovod are incompatible, with what to do.
     """
     common = frozenset.intersection(*(engine.controllers for engine in engines))
     by_mpi = all(engine.mpi_size == len(engines) for engine in engines)
@@ -157,7 +157,8 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
     Raises:
         RuntimeError: if one of these engines is busy.
     """
-    # The hub learns of work and of its end a little later than the engines; this process has its own calls at once.
+    # The hub learns of work and of its end a little later than the engines; this process knows its own calls
+    # immediately.
     busy = sorted(calls.engines_in_use(engines.client) & set(ids))
     deadline = time.monotonic() + time_limits.HUB_LAGS
     while not busy:

@@ -27,7 +27,7 @@ class RanksLost(RuntimeError):
 
 @dataclass(frozen=True)
 class RankTask:
-    """What a rank needs besides the events and the networks.
+    """The input of a rank other than the events and the networks.
 
     Args:
         meeting: how to connect to the other ranks; None for a single rank.

@@ -42,7 +42,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         value = self.rfile.read(length)
         # Every rank writes its own keys once; values are never replaced. A rank that missed the answer and sends the
-        # same again is accepted: otherwise Horovod would end its process.
+        # same value again is accepted: otherwise Horovod would end its process.
         with self.server.lock:
             kept = self.server.values.setdefault(place, value)
         self._answer(200 if kept == value else 400)

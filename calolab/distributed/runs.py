@@ -21,7 +21,7 @@ CONSEQUENCES = ("RanksLost", "RefusedElsewhere")  # errors of a rank which only 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the client of a training keeps of the arguments of `fit`.
+    """The arguments of `fit` that the client of a training keeps.
 
     Args:
         checkpoints: folder for checkpoints, as the engines see it; None without.
@@ -49,8 +49,8 @@ class TrainingRun:
         engines: where it runs.
         ids: the engine of each rank.
         gan: receives the trained weights in `wait`.
-        answers: pending, by rank.
-        options: what this process needs of the arguments of `fit`.
+        answers: pending answers, by rank.
+        options: the arguments of `fit` that this process needs.
         note: how the ranks communicate.
 
     Attributes:
@@ -90,7 +90,8 @@ class TrainingRun:
 
     @property
     def epochs(self) -> list[dict]:
-        """The results of each finished epoch: `epoch`, its `scores` as of `Score.to_dict` by name, and `event`.
+        """The results of each finished epoch: `epoch`, its `scores` by name, each as returned by `Score.to_dict`, and
+        `event`.
 
         `event` is the image of one event, generated after every epoch from the same latent vector and labels (see
         `training.snapshots`); None for epochs before a resumption.
@@ -289,7 +290,7 @@ class TrainingRun:
 
 
 def wait_for(run, timeout: float | None, bar: bool) -> None:
-    """Wait until a run has ended, with a progress bar if asked for.
+    """Wait until a run has ended, with an optional progress bar.
 
     Args:
         run: the run.

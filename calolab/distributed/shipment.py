@@ -1,4 +1,5 @@
-"""Functions and networks as bytes for engines, with everything that they refer to, also what a notebook defines."""
+"""Functions and networks as bytes for engines, with everything that they refer to, including definitions in a
+notebook."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Generative networks: their architectures, the GAN record, and the files that hold it."""
+"""Generative networks: their architectures, the GAN record, and its files."""
 
 import importlib
 

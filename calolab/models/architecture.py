@@ -25,7 +25,7 @@ class Head:
             total deposited energy [GeV], `(event,)`, to the targets `(event,)`.
         uses_total: whether `target` calls that function; for generated events it is the calorimeter's mean response,
             which training then fits to the training sample.
-        class_label: name of the label, 0 or 1, that this head classifies; empty if it is no classifier.
+        class_label: name of the label, 0 or 1, that this head classifies; empty if it is not a classifier.
     """
 
     loss: Callable
@@ -42,13 +42,13 @@ class Architecture:
         name: name in the registry, e.g. `"3dgan"`.
         build: function of a `Space`, `seed=` and the model's own settings that returns an untrained `GAN`.
         space: name of a space that it fits, e.g. `"clic-ecal"`.
-        conditions: names of the labels that its generator takes.
+        conditions: names of the labels that are inputs of its generator.
         heads: the discriminator's heads apart from `generation`, by name.
         recipe: the published recipe, as arguments of `training.Recipe`.
         citation: the paper, e.g. `"arXiv:1912.06794"`.
         parameters: number of parameters by network, with the default settings.
         batch_size: events per batch with which it was trained in its paper; None if that is unknown. `training.fit`
-            takes 128 for all models unless told otherwise.
+            uses 128 for all models unless specified.
         nonlinear: function from the model's settings to the reason why its discriminator does not process values
             linearly near zero, in words; an empty string if it does, as a gradient penalty requires.
     """

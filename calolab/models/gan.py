@@ -81,7 +81,7 @@ class GAN(Generator):
 
     @property
     def discriminator(self) -> keras.Model:
-        """The network that tells real events from generated ones.
+        """The network that distinguishes real from generated events.
 
         Raises:
             ValueError: if the model has none.
@@ -95,7 +95,8 @@ class GAN(Generator):
 
         The file is a zip archive of one `.keras` file per network, which Keras alone can load (if the architecture has
         layers of its own, after `import calolab.models.layers`), and `gan.json`: space, latent size, conditions and
-        their units, settings and training provenance. It appears under its name only when it is complete.
+        their units, settings and training provenance. It is written under a temporary name and renamed when it is
+        complete.
 
         Args:
             path: the file, by convention ending in `.gan`.

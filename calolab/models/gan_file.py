@@ -1,4 +1,4 @@
-"""Files of generative networks: what is in one can be read without Keras.
+"""Files of generative networks; their header can be read without Keras.
 
 A `.gan` file is a zip archive of `gan.json`, the header, and one member per network and format. Nothing in it is
 pickled. Versions: 1, whose head `generation` returned a probability and which named no layer `features`; 2, which
@@ -25,7 +25,7 @@ FORMAT = "calolab-gan"
 VERSION = 3
 HEADER = "gan.json"
 KERAS = "keras"
-# What the header must hold in all versions.
+# Entries that the header must have in all versions.
 _REQUIRED = {
     "architecture": str,
     "space": dict,
@@ -39,12 +39,12 @@ _BEFORE_VERSION_3 = {name: {KERAS: f"{name}.keras"} for name in ("generator", "d
 
 @dataclass(frozen=True)
 class Header:
-    """What a `.gan` file holds.
+    """The header of a `.gan` file.
 
     Args:
         architecture, space, latent_size, conditions, settings, provenance: as for `Generator`.
         value_scale: as for `GAN`.
-        networks: by network the members of the archive that hold it, by format, e.g.
+        networks: for each network, the members of the archive that contain it, by format, e.g.
             `{"generator": {"keras": "generator.keras"}}`.
         parts: networks that are layers of another one and have no member of their own: the name of that network, and
             of its layer.
@@ -130,7 +130,7 @@ class Header:
 
 
 def read_header(path: str | os.PathLike) -> Header:
-    """Read what a `.gan` file holds, without its networks.
+    """Read the header of a `.gan` file, without its networks.
 
     Args:
         path: the file.
@@ -190,19 +190,19 @@ def opened(path: str | os.PathLike) -> Iterator[tuple[zipfile.ZipFile, Header]]:
 def write(
     path: str | os.PathLike, header: Header, members: Mapping[str, Callable[[Path], None]], size: int | None = None
 ) -> None:
-    """Write a `.gan` file; it appears under its name only when it is complete.
+    """Write a `.gan` file under a temporary name, and rename it when it is complete.
 
     Args:
         path: the file, by convention ending in `.gan`.
-        header: what it holds.
-        members: by name of a member of the archive, a function that writes it to the path that it receives.
-        size: bytes that all members take at most, for the message about a full disk.
+        header: its header.
+        members: for each member of the archive, by name, a function that writes it to the path that it receives.
+        size: maximum size of all members [bytes], for the message about a full disk.
 
     Raises:
         OSError: if the disk is full; an earlier file of that name is kept.
     """
     path = Path(path)
-    # The disk holds the archive and, one at a time, a member beside it.
+    # The disk contains the archive and, one at a time, a copy of a member.
     with complete(path, size and 2 * size) as whole, scratch(path) as folder:
         folder.mkdir()
         with zipfile.ZipFile(whole, "w") as archive:
@@ -220,7 +220,7 @@ def add_network(path: str | os.PathLike, network: str, kind: str, file: str | os
     Args:
         path: the `.gan` file.
         network: name of the network, e.g. `"generator"`.
-        kind: name of the format; what the file holds of this network and format is replaced.
+        kind: name of the format; an existing member for this network and format is replaced.
         file: file with the network in that format.
 
     Raises:

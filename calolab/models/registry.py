@@ -15,7 +15,7 @@ from calolab.spaces import Space
 
 
 def names() -> list[str]:
-    """Names of all architectures, which `build` and `find` take."""
+    """Names of all architectures that `build` and `find` accept."""
     return sorted(_all())
 
 
@@ -31,7 +31,7 @@ def find(name: str) -> Architecture:
 
 
 def get(name: str) -> Architecture | None:
-    """As `find`, but None for an unknown name, such as that of a model which a notebook defines."""
+    """Like `find`, but returns None for an unknown name, such as that of a model defined in a notebook."""
     return _all().get(name)
 
 

@@ -31,7 +31,7 @@ def observables(report, names: Sequence[str] | None = None) -> Figure:
     """One panel per observable, each over its ratio to the reference, with the distances and floors in its legend.
 
     Args:
-        report: what `validation.compare` returns, or what has its attributes.
+        report: result of `validation.compare`, or an object with its attributes.
         names: observables to draw, in order; by default up to nine of the most important ones.
 
     Returns:
@@ -117,7 +117,7 @@ def response(report) -> Figure:
 
 
 def _limit(panel, report, quantity):
-    """A second curve far above the reference is cut off and marked, so that it does not flatten the first."""
+    """Limits of a panel, beyond which a second curve is cut off and marked, so that it does not flatten the first."""
     found = [getattr(curve, quantity) for curve in report.details.responses]
     tops = [float(np.nanmax(values)) if np.isfinite(values).any() else 0.0 for values in found]
     high = scales.top(*tops)
@@ -132,7 +132,7 @@ def _panel(figure, cell, observable, threshold, names):
     edges = observable.edges
     reference, generated = ratios.both(observable, names)
     filled = reference.contents[reference.contents > 0]
-    # Where the reference spans decades.
+    # Logarithmic if the reference spans decades.
     steep = observable.is_profile and len(filled) > 0 and filled.max() > 500 * filled.min()
     along = "cell energy" if observable.name == "cell_spectrum" else _along(observable)
     upper, _ = ratios.draw_pair(
@@ -179,7 +179,7 @@ def _along(observable):
 
 
 def _subject(report):
-    """What all panels have in common."""
+    """The text that applies to all panels."""
     parts = [report.space.name]
     if report.details.energies is not None:
         low, high = report.details.energies[0]

@@ -34,16 +34,17 @@ def gallery(
 
     Args:
         samples: images in eta and phi of one space under their names, e.g. pile-up at mu = 20 and at 200.
-        jets: under the same names the events' `Jets`; circles of their radius are drawn around them, numbered by
-            falling pt. Phi is periodic: a circle that leaves the image at one end continues at the other.
-        events: how many, from the first on, or which.
+        jets: under the same names the events' `Jets`; circles of their radius are drawn around them, numbered in order
+            of decreasing pt. Phi is periodic: a circle that extends beyond one edge of the image continues at the
+            opposite edge.
+        events: number of events, starting with the first, or their indices.
         log: whether the colours are logarithmic.
 
     Returns:
-        The figure. The title of each event is the sum of its pixels and the labels that its sample's name lacks.
+        The figure. The title of each event has the sum of its pixels and the labels that are not in its sample's name.
 
     Raises:
-        ValueError: if there is no sample, spaces differ or are no images in eta and phi, a sample has too few events,
+        ValueError: if there is no sample, spaces differ or are not images in eta and phi, a sample has too few events,
             or jets belong to no sample.
     """
     samples, jets = dict(samples), dict(jets or {})
@@ -95,7 +96,7 @@ def averages(reference: Sample, generated: Sample) -> Figure:
         pixel by pixel; its root mean square is 1 for samples that differ by chance only.
 
     Raises:
-        ValueError: if the spaces differ or are no images in eta and phi, or a sample is empty.
+        ValueError: if the spaces differ or are not images in eta and phi, or a sample is empty.
     """
     samples = {"real": reference, "generated": generated}
     space = _checked(samples, 0, {})
@@ -132,7 +133,7 @@ def pixel_spectrum(spectra, notes: Sequence[str] = ()) -> Figure:
     """The energies of all pixels above zero, real against generated, over their ratio.
 
     Args:
-        spectra: what `validation.pixel_spectra` returns: the reference as `"real"`, then up to five other samples.
+        spectra: result of `validation.pixel_spectra`: the reference as `"real"`, then up to five other samples.
         notes: lines for the figure's corner, e.g. a distance and its floor.
 
     Returns:
@@ -165,7 +166,7 @@ def pixel_spectrum(spectra, notes: Sequence[str] = ()) -> Figure:
 def draw(panel: Axes, values: np.ndarray, space, largest: float, log: bool = True, lowest: float | None = None):
     """Draw one image into a panel, black where it is empty; returns the image for a colour bar.
 
-    Pixels beyond `largest` have a colour of their own and are counted in the corner.
+    Pixels above `largest` have a separate colour and are counted in the corner.
 
     Args:
         panel: where.
@@ -196,11 +197,11 @@ def draw_difference(panel: Axes, values: np.ndarray, space, norm: Normalize):
 
 
 def circles(panel: Axes, eta: np.ndarray, phi: np.ndarray, radius: float) -> None:
-    """Draw jets as numbered circles, also one turn above and below, so that they continue at the other end of phi.
+    """Draw jets as numbered circles, also shifted by ±2π, so that they continue at the opposite edge in phi.
 
     Args:
         panel: where an image in eta and phi is drawn.
-        eta, phi: eta and phi of one event's jets, by falling pt.
+        eta, phi: eta and phi of one event's jets, in order of decreasing pt.
         radius: radius of the circles, in eta and phi alike.
     """
     low, high = panel.get_ylim()

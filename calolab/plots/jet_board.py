@@ -1,4 +1,4 @@
-"""One event with its jets beside the distributions of many: JetComparison's picture without JavaScript."""
+"""One event with its jets next to distributions of many events: JetComparison as a figure, without JavaScript."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ def show(
 
     Args:
         space: space of the images.
-        images: for "reference" and perhaps "generated" an image, shape `space.shape`, and its jets, one
+        images: for "reference" and optionally "generated", an image, shape `space.shape`, and its jets, one
             (pt, eta, phi, mass) [GeV] each.
         variables: one dictionary per histogram: `label`, `unit`, `per` (what the bins count), `edges`, and under
-            "reference", perhaps "generated" and "alone" the `contents` and `errors` and the fractions `beyond` the
-            edges; perhaps `ks` and `floor`.
+            "reference" and optionally "generated" and "alone" the `contents`, the `errors` and the fractions `beyond`
+            the edges; optionally `ks` and `floor`.
         radius: radius of the jets.
         colours: `high`, the end of the colour scale, and the `decades` that it spans where it is logarithmic.
         log: whether the colours are logarithmic.
-        title: what all panels have in common.
+        title: text that applies to all panels.
         names: names of "reference", "generated" and "alone".
         events: number of events of each in the histograms.
     """

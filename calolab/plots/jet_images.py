@@ -22,17 +22,17 @@ PANELS = ("mass", "pt", "tau_21", "pixels")
 
 @hep()
 def means(rows: Mapping[str, Mapping[str, np.ndarray]], space: Space) -> Figure:
-    """Pairs of mean images on a logarithmic scale, and the second less the first on a signed logarithmic one.
+    """Pairs of mean images on a logarithmic scale, and the second minus the first on a symmetric logarithmic scale.
 
     Args:
-        rows: for each row under its name two mean images under theirs, each of shape `space.shape`.
+        rows: by name of the row, two mean images by their names, each of shape `space.shape`.
         space: space of the images.
 
     Returns:
         The figure; a row's two images share their colours.
 
     Raises:
-        ValueError: if a row has not two images, or one of another shape.
+        ValueError: if a row does not have two images, or one has another shape.
     """
     for name, pair in rows.items():
         if len(pair) != 2 or any(np.shape(mean) != space.shape for mean in pair.values()):
@@ -71,7 +71,7 @@ def comparison(report) -> Figure:
     """Mass, pt, tau_21 and the spectrum of the pixels over their ratios to the reference, one row per class.
 
     Args:
-        report: what `validation.compare_jet_images` returns, or one of its parts.
+        report: result of `validation.compare_jet_images`, or one of its parts.
 
     Returns:
         The figure. Grey is the reference with its statistical band; under- and overflow are in the outermost bins.
@@ -105,12 +105,12 @@ def distributions(variables: Mapping[str, Mapping[str, object]]) -> Figure:
     """Histograms of one or more variables, one panel for each, in which several samples are drawn.
 
     Args:
-        variables: what `validation.distributions` returns: by the label of its axis, e.g. `"jet mass [GeV]"`, the
-            `validation.binning.Histogram` of each sample by its name.
+        variables: result of `validation.distributions`: for each axis label, e.g. `"jet mass [GeV]"`, the
+            `validation.binning.Histogram` of each sample by name.
 
     Returns:
-        The figure: fractions of each sample's events, those outside in the outermost bins. A name that ends in
-        ` (jet)`, as in `"QCD (jet)"`, is dashed in the colour of `"QCD"`.
+        The figure: fractions of each sample's events; under- and overflow are in the outermost bins. A name that ends
+        in ` (jet)`, as in `"QCD (jet)"`, is dashed in the colour of `"QCD"`.
     """
     figure = new_figure(5.2 * max(1.2, len(variables)), 4.6)
     panels = figure.subplots(1, len(variables), squeeze=False)[0]

@@ -25,7 +25,7 @@ def comparison(report, names: Sequence[str] | None = None) -> Figure:
     """One panel per variable, each over its ratio, with KS and chi-square distances and their floors.
 
     Args:
-        report: what `validation.compare_jets` returns, or what has its attributes.
+        report: result of `validation.compare_jets`, or an object with its attributes.
         names: variables to draw, in order; by default multiplicity (with its zeros), summed mass, jet pt, eta and phi,
             and the masses of the leading jets that the report has.
 
@@ -48,7 +48,7 @@ def pileup(report, alone: Mapping[str, object] | None = None, mu: float | None =
     """Events under real and under generated pile-up, and alone, in one panel per variable over their ratios.
 
     Args:
-        report: what `validation.pileup_overlay` returns: the reference are events with real pile-up, the generated ones
+        report: result of `validation.pileup_overlay`: the reference are events with real pile-up, the generated ones
             the same kind of events with generated pile-up.
         alone: the histograms of the events without pile-up in the same binning, by variable; may be empty.
         mu: mean number of pile-up collisions, for the legend.
@@ -74,7 +74,7 @@ def masses(reports: Mapping[str, object], held_out: Collection[str] = ()) -> Fig
     """A conditional GAN at several mass points: a column for each, a row per variable, real against generated.
 
     Args:
-        reports: what `validation.share_binning` returns: the report at each point by its name, e.g.
+        reports: result of `validation.share_binning`: the report at each point by its name, e.g.
             `"m(g̃) = 1600 GeV"`, all in one binning.
         held_out: names of the points that the GAN was not trained on: they are marked.
 
@@ -121,8 +121,8 @@ def selection(
     """The score of each epoch, its floor between real events, and the epoch that was kept.
 
     Args:
-        scores: by epoch, the first epoch first; the lowest is the best.
-        floor: mean and standard deviation of the score between real and real events.
+        scores: score of each epoch, in order; the lowest is the best.
+        floor: mean and standard deviation of the score of real events against each other.
         parts: further scores by name, e.g. the variables that add up to it, drawn thinly.
         chosen: index of the epoch that was kept, from 0; by default the one with the lowest score.
         name: name of the score.
@@ -204,5 +204,5 @@ def _spelt(name):
 
 
 def _subject(report):
-    """What all panels have in common."""
+    """The text that applies to all panels."""
     return f"jets, {report.details.clustering}, N = {ratios.event_numbers(report)} events"

@@ -23,17 +23,18 @@ def show(
     energies: tuple[Mapping[str, np.ndarray], tuple[float, float]] | None = None,
     table: Sequence[Sequence[str]] = (),
 ) -> Figure:
-    """Mean profiles, one column per axis; under them the ratio where there are two samples.
+    """Mean profiles, one column per axis; with two samples, their ratio below.
 
     Args:
         space: the space of the showers.
-        profiles: for one or two samples under their names, the reference first, for each axis the showers' profiles,
+        profiles: for one or two samples by name, the reference first, the profiles of the showers along each axis,
             shape `(event, bins)`.
-        title: what belongs to all panels, e.g. the range of energies.
+        title: text that applies to all panels, e.g. the range of energies.
         log: whether the profiles are drawn on a logarithmic scale.
         spread: whether bands show the spread of the showers instead of the error of the mean.
-        energies: the incident energies of all showers under the samples' names, and the (lowest, highest) chosen [GeV].
-        table: rows of text to write below, of which the first is the header.
+        energies: the incident energies of all showers by name of the sample, and the selected range (lowest, highest)
+            [GeV].
+        table: rows of text to write below the panels; the first is the header.
 
     Returns:
         The figure. The reference sets the scales, a second sample extends them to at most twice its maximum; values
@@ -99,7 +100,7 @@ def _set_height(panel, edges, means, errors, colours, log, unit):
 
 
 def _ratio(panel, edges, means, errors, colours):
-    """Both over the first: 0.5 to 1.5, or 0 to 2 where many bins differ; arrows mark ratios beyond."""
+    """Ratios to the first sample: 0.5 to 1.5, or 0 to 2 if many bins differ; arrows mark ratios outside."""
     base = next(iter(means.values()))
     base = np.where(base > 0, base, np.nan)
     (second, mean) = list(means.items())[1]
@@ -117,7 +118,7 @@ def _ratio(panel, edges, means, errors, colours):
 
 
 def _spectrum(panel, energies, chosen, colours):
-    """The incident energies of all showers, and the range that is chosen."""
+    """The incident energies of all showers, and the selected range."""
     every = np.concatenate(list(energies.values()))
     around = 0.0 if np.ptp(every) else 1.0
     edges = np.linspace(every.min() - around, every.max() + around, 41)
@@ -129,7 +130,7 @@ def _spectrum(panel, energies, chosen, colours):
 
 
 def _table(panel, table):
-    """Rows of text in columns, the first one to the left."""
+    """Rows of text in columns, the first one aligned to the left."""
     panel.axis("off")
     wide = 1.6 / (len(table[0]) + 0.6)
     for row, texts in enumerate(table):

@@ -1,4 +1,4 @@
-"""Histograms of a reference and of others over the ratio between them: the panels of every comparison."""
+"""Histograms of a reference and of other samples above their ratios: the panels of every comparison."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class DrawnHistogram:
         contents, errors: shape `(bins,)`.
         colour, line, marker: colour, line and marker of its steps and of its points in the ratio.
         beyond: fractions of its entries below the first and above the last edge; they are in the outermost bins.
-        name: its name where it exceeds the panel.
+        name: the name written where it exceeds the panel.
     """
 
     contents: np.ndarray
@@ -47,17 +47,17 @@ def drawn(found, **look) -> DrawnHistogram:
     """A histogram and how it is drawn.
 
     Args:
-        found: a `validation.binning.Histogram`, or what has its `contents`, `errors` and `beyond`.
+        found: a `validation.binning.Histogram`, or an object with its `contents`, `errors` and `beyond`.
         **look: further fields of `DrawnHistogram`.
     """
     return DrawnHistogram(found.contents, found.errors, beyond=found.beyond, **look)
 
 
 def both(observable, names: Sequence[str]) -> list[DrawnHistogram]:
-    """The histograms of an observable's two samples, of the reference first, under their names.
+    """The histograms of an observable's two samples with their names, the reference first.
 
     Args:
-        observable: a `validation.Observable`, or what has its attributes.
+        observable: a `validation.Observable`, or an object with its attributes.
         names: names of the two samples.
     """
     return [drawn(observable.histogram(which), name=name) for which, name in zip(("reference", "generated"), names)]
@@ -67,12 +67,12 @@ def observable_grid(report, names: Sequence[str], subject: str) -> tuple[Figure,
     """A figure for observables of a report, in up to three columns.
 
     Args:
-        report: a `validation.Report`, or what has its `observables` and `names`.
+        report: a `validation.Report`, or an object with its `observables` and `names`.
         names: names of the observables, in order.
         subject: what belongs to all panels.
 
     Returns:
-        The figure, and each observable with its cell, which `draw_pair` takes.
+        The figure, and each observable with its cell for `draw_pair`.
 
     Raises:
         ValueError: without a name, or for an observable that the report lacks.
@@ -96,12 +96,12 @@ def ratio_grid(
     titles: bool = False,
     names: Sequence[str] = ("reference", "generated"),
 ) -> tuple[Figure, list]:
-    """A figure with its label and legend on top, and cells for pairs of panels that touch; all measures in inches.
+    """A figure with its label and legend at the top, and cells for pairs of adjacent panels; all lengths in inches.
 
     Args:
-        rows, columns: of cells.
+        rows, columns: numbers of rows and columns of cells.
         subject: what belongs to all panels.
-        width, height: of a cell with its margins.
+        width, height: size of a cell with its margins.
         legend: handles; by default those of a reference and a generated sample, None for no legend.
         titles: whether the upper panels of the first row have titles.
         names: names of these two samples.
@@ -148,7 +148,7 @@ def legend_handles(reference: str, others: Mapping[str, Mapping[str, str]]) -> l
 
     Args:
         reference: name of the reference.
-        others: by name the fields `colour` and `line` of `DrawnHistogram` that differ from its defaults.
+        others: for each name, the fields `colour` and `line` of `DrawnHistogram` that differ from its defaults.
     """
     looks = {name: {"colour": GENERATED, "line": "-", **look} for name, look in others.items()}
     return [
@@ -167,7 +167,7 @@ def ratio_label(names: Sequence[str]) -> str:
 
 
 def stacked(figure: Figure, cell, label: str = "gen. / ref.") -> tuple[Axes, Axes]:
-    """An upper and a lower panel that share their horizontal axis and touch.
+    """An upper and a lower panel, adjacent, that share their horizontal axis.
 
     Args:
         figure: the figure.
@@ -242,12 +242,12 @@ def draw_pair(
 
 
 def ratio_points(panel: Axes, positions, ratios: Sequence[tuple], uncertain, size: float) -> None:
-    """Ratios on an axis about one, as narrow as nearly all well-measured ratios allow, and 0 to 2 at the widest.
+    """Draw ratios on an axis around one that contains nearly all well-measured ratios, at most 0 to 2.
 
     Args:
         panel: where.
         positions: shape `(point,)`.
-        ratios: for each set of points the ratios, their errors, and an object with `colour` and `marker`.
+        ratios: for each set of points, the ratios, their errors, and an object with `colour` and `marker`.
         uncertain: relative uncertainty of the reference at each point.
         size: size of the markers.
     """
@@ -289,12 +289,12 @@ def number(value: float) -> str:
 def distance_notes(
     observable, words: Mapping[str, str] = DISTANCES, *, spread: bool = False, events: str = "events"
 ) -> list[str]:
-    """The distances of an observable for a panel's corner, each with its floor, and the number of events left out.
+    """The distances of an observable for a panel's corner, each with its floor, and the number of excluded events.
 
     Args:
-        observable: a `validation.Observable`, or what has its `distances` and `undefined`.
-        words: how the distances are written, by name; those that the observable lacks are left out.
-        spread: whether the floor's standard deviation is written, too.
+        observable: a `validation.Observable`, or an object with its `distances` and `undefined`.
+        words: text for each distance, by name; those that the observable lacks are omitted.
+        spread: whether the floor's standard deviation is also written.
         events: what the events are called, in the plural.
     """
     lines = []

@@ -1,4 +1,4 @@
-"""Scales set by the reference: axes and colours on which a bad generator does not hide the reference."""
+"""Scales set by the reference: axes and colours with which a bad generator does not hide the reference."""
 
 from __future__ import annotations
 
@@ -45,11 +45,11 @@ def colour_map(signed: bool = False) -> Colormap:
 
 
 def colour_norm(high: float, log: bool, *, low: float | None = None, signed: bool = False) -> Normalize:
-    """How values become colours, from `low` or zero, or of a signed quantity from `-high`, to `high`.
+    """The normalisation of a colour scale, from `low` or zero (or `-high` for a signed quantity) to `high`.
 
     Args:
         high: value of the last colour, positive.
-        log: whether the colours are logarithmic; of a signed quantity on both sides of a linear middle.
+        log: whether the colours are logarithmic; for a signed quantity on both sides of a linear range.
         low: value of the first logarithmic colour; by default four decades below `high`.
         signed: whether the quantity can be negative.
     """
@@ -91,7 +91,7 @@ def draw_cells(panel: Axes, edges: Sequence, cells: np.ndarray, norm: Normalize,
 
 
 def beyond(cells: np.ndarray, high: float, unit: str = "", signed: bool = False) -> list[str]:
-    """In words, how many cells are beyond either end of a colour scale, and how far; empty if none is.
+    """Text that says how many cells are beyond either end of a colour scale, and how far; empty if none is.
 
     Args:
         cells: the values.
@@ -112,7 +112,7 @@ def beyond(cells: np.ndarray, high: float, unit: str = "", signed: bool = False)
 
 
 def extended(cells: Sequence[np.ndarray], norm: Normalize, signed: bool) -> str:
-    """Which ends of a colour bar are to be extended, as matplotlib names them.
+    """The ends of a colour bar that are extended, as the argument `extend` of matplotlib.
 
     Args:
         cells: arrays of the values that are drawn.
@@ -145,10 +145,10 @@ def mark_zero(bar) -> None:
 
 
 def mark_beyond(panel: Axes, positions, heights: np.ndarray, high: float, name: str, colour, unit: str = "") -> None:
-    """Mark values above a panel's vertical scale by arrows at its border, and write the largest.
+    """Mark values above a panel's vertical scale with arrows at its border, and write the largest one.
 
     Args:
-        panel: where, with a linear or logarithmic scale that ends at `high`.
+        panel: the panel, with a linear or logarithmic scale that ends at `high`.
         positions, heights: positions and heights of the points or bins, shape `(point,)`.
         high: upper end of the scale.
         name, colour: name and colour of the sample.

@@ -1,4 +1,5 @@
-"""How a training scales: the parts of a step's time, and the efficiency on many ranks, measured and by a model."""
+"""How a training scales: the parts of a step's time, and the efficiency on many ranks, measured and extrapolated with a
+model."""
 
 from __future__ import annotations
 
@@ -20,11 +21,11 @@ PUBLISHED = (
 
 @hep()
 def show(report, predictions: Sequence = (), published: Sequence[tuple[int, float, str]] = PUBLISHED) -> Figure:
-    """The measured parts of a step, and the weak-scaling efficiency beside models and published points.
+    """The measured parts of a step, and the weak-scaling efficiency with models and published points.
 
     Args:
-        report: with `points`, each a `kind`, `ranks`, `step`, `compute`, `waiting`, `allreduce` [s], `efficiency` and
-            `error`.
+        report: an object with `points`, each with `kind`, `ranks`, `step`, `compute`, `waiting`, `allreduce` [s],
+            `efficiency` and `error`.
         predictions: each with `network.name`, `ranks` and `efficiency`; drawn as extrapolations.
         published: ranks, efficiency and label of points of other hardware.
     """
@@ -67,8 +68,8 @@ def scores(
     """A score of several trainings by epoch, such as those with small and large batches.
 
     Args:
-        curves: the scores of each training by epoch, the first epoch first; lower is better.
-        floor: mean and standard deviation of the score between real and real events.
+        curves: the scores of each training, in order of the epochs; lower is better.
+        floor: mean and standard deviation of the score of real events against each other.
         name: name of the score.
 
     Raises:

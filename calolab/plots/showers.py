@@ -17,12 +17,13 @@ from calolab.spaces import with_unit
 
 @hep()
 def views(samples: Sample | Mapping[str, Sample], event: int | None = None) -> Figure:
-    """Each sample seen along every axis, in one logarithmic colour scale; two samples' means also as a ratio.
+    """Each sample projected along every axis, in one logarithmic colour scale; for the means of two samples also their
+    ratio.
 
-    Where layers differ in cells, the columns are the layers; a plain image has one.
+    If the cells of the layers differ, the columns are the layers; a plain image has one.
 
     Args:
-        samples: one sample, or up to six of one space under their names, the reference first.
+        samples: one sample, or up to six in one space by name, the reference first.
         event: index of one event, or None for the mean over all events.
 
     Returns:

@@ -18,14 +18,14 @@ def plane(space: Space, values: np.ndarray, axis: str, position: int | None) -> 
     """One slice of an event, or with `position=None` the sum of all slices.
 
     Args:
-        space: what the values mean.
+        space: space of the values.
         values: one event, shape `space.shape`.
-        axis: the axis along which slices follow each other; the depth where layers differ.
+        axis: the axis along which slices follow each other; the depth if layers differ.
         position: index of the slice.
 
     Returns:
         The values over (column, row), the two edge arrays, and the names of the two axes: as seen along the beam, or
-        from the side with the depth to the right; of a picture of rows and columns the columns to the right.
+        from the side with the depth to the right; for an image of rows and columns, the columns are to the right.
 
     Raises:
         ValueError: if there is no such axis, or slices that differ in shape are to be summed.
@@ -67,20 +67,20 @@ def show(
 
     Args:
         samples: one or two samples of one space under their names, the reference first. It sets the scales: the other
-            extends them to at most twice its largest value, and cells beyond have a colour of their own.
+            extends them to at most twice its largest value, and cells beyond have a separate colour.
         event: index of the event in each.
         axis: the axis along which slices follow each other.
         position: index of the slice, or None for the sum.
         log: whether the colours are logarithmic.
-        signed: whether the quantity can be negative; by default whether a cell of the first sample is.
+        signed: whether the quantity can be negative; by default, whether a cell of the first sample is.
         largest: the value of the last colour; by default that of the event.
         facts: the title of each sample; by default its labels and visible energy.
-        curves: further lines of the energy in each slice, shape `(line, slice)`, under the sample they belong to.
+        curves: further lines of the energy in each slice, shape `(line, slice)`, by name of their sample.
         response: a panel of the visible energy against the incident one: `energies` [GeV], `at`, and under each
             sample's name lines of shape `(line, energy)`, the last of them the one shown.
 
     Returns:
-        The figure; under the slices the energy in each of them, where there are several.
+        The figure; if there are several slices, the energy in each is shown below.
     """
     space = next(iter(samples.values())).space
     signed = is_signed(next(iter(samples.values()))) if signed is None else signed
@@ -134,12 +134,12 @@ def draw(panels, planes, space: Space, largest: float, log: bool, signed: bool =
 
 
 def is_signed(sample: Sample) -> bool:
-    """Whether a sample's quantity can be negative, as the convergence can: whether one of its cells is."""
+    """Whether a sample's quantity can be negative, as the convergence can: true if one of its cells is."""
     return bool(len(sample) and sample.values.min() < 0)
 
 
 def where(space: Space, axis: str, position: int | None) -> str:
-    """In words, which slice is shown: `slice 9 along z, 40 to 44 mm`.
+    """Text that says which slice is shown, e.g. `slice 9 along z, 40 to 44 mm`.
 
     Args:
         space: space of the sample.

@@ -81,7 +81,7 @@ def _png(image: Image.Image, colours: int | None = None) -> bytes:
 
 
 def alt_text(figure: Figure) -> str:
-    """A figure in words, for screen readers: what each panel shows, from its titles, axes and legend."""
+    """A description of a figure for screen readers: the content of each panel, from its titles, axes and legend."""
     panels = dict.fromkeys(filter(None, (_panel_in_words(panel) for panel in figure.axes)))
     text = "; ".join(panels)
     return f"Figure: {_plain(text) if text else 'no labelled panels'}."
@@ -126,7 +126,7 @@ def new_figure(width: float, height: float, arranged: bool = True) -> Figure:
 
 
 def ticks_outside(panel: Axes) -> None:
-    """Major ticks only, outside of the left and the lower border: for panels that are filled with cells."""
+    """Major ticks only, outside the left and the lower border: for panels that are filled with cells."""
     panel.tick_params(which="both", top=False, right=False, direction="out")
     panel.minorticks_off()
 

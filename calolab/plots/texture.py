@@ -24,7 +24,7 @@ def comparison(report) -> Figure:
     """Pixel histogram and power spectrum over their ratios to the reference, and the Minkowski functionals below.
 
     Args:
-        report: what `validation.compare_maps` returns, or what has its attributes.
+        report: result of `validation.compare_maps`, or an object with its attributes.
 
     Returns:
         The figure. Grey is the reference, bands are standard errors of the means over maps; each legend has the
@@ -64,14 +64,14 @@ def gallery(samples: Mapping[str, Sample], events: int | Sequence[int] = 4, labe
 
     Args:
         samples: maps of one space under their names.
-        events: how many, from the first on, or which.
+        events: number of maps, starting with the first, or their indices.
         label: a label to write over each map, e.g. `"redshift"`.
 
     Returns:
         The figure; colours span the central 99.8 % of all pixels shown.
 
     Raises:
-        ValueError: if there is no sample, spaces differ or are no plain images, or a sample has too few maps.
+        ValueError: if there is no sample, spaces differ or are not plain images, or a sample has too few maps.
     """
     samples = dict(samples)
     chosen = list(range(events)) if isinstance(events, int) else list(events)
@@ -109,7 +109,7 @@ def _with_ratio(figure, cell, curve, label):
     upper, lower = stacked(figure, cell.subgridspec(2, 1, height_ratios=(3, 1), hspace=0.0), label)
     _curves(upper, curve, spectrum=curve.name == "power_spectrum")
     reference, generated = curve.reference, curve.generated
-    # Bins that are all but empty in the reference are left out.
+    # Bins that are nearly empty in the reference are omitted.
     shown = reference > (1e-4 * reference.max() if curve.name == "pixels" else 0)
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio, error, uncertain = (

@@ -23,12 +23,12 @@ DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (2, 4), (9, 3), (9, 2, 1, 2, 1
 
 @dataclass(frozen=True)
 class Style:
-    """How one loss is drawn; no two losses have the same style.
+    """The style of one loss; no two losses have the same style.
 
     Args:
         name: the loss.
         text: its name within its group, e.g. `auxiliary`.
-        group: what it is computed on.
+        group: the data on which it is computed.
         colour: index in `COLOURS`; losses of the same head have the same.
         dash: index in `DASHES`; losses of one group have the same.
     """
@@ -41,12 +41,12 @@ class Style:
 
 
 def styles(names: Sequence[str]) -> list[Style]:
-    """How losses are drawn, in the order of their names: a colour for each head, a dash for each group."""
+    """The styles of losses, in the order of their names: a colour for each head, a dash for each group."""
     split = []
     for name in names:
         word, _, rest = name.partition("_")
         split.append((word, rest) if rest and word in GROUPS else ("", name))
-    # The two sums have colours of their own; heads take the others in the order in which they come.
+    # The two sums have colours of their own; heads have the others, in order of appearance.
     kept = [name for name in SUMS if name in names]
     others = [name for word, name in split if not word and name not in kept]
     heads = [*kept, *others, *dict.fromkeys(name for word, name in split if word)]
@@ -185,7 +185,7 @@ def draw_scores(
 def beginning(
     curve: np.ndarray, names: Sequence[str], first: int = 10, status: str = "", *, step: str = "epoch"
 ) -> Figure:
-    """Losses in the first epochs beside those of all: how a WGAN's critic begins, and how it continues.
+    """Losses in the first epochs next to those of all epochs, for the critic of a WGAN.
 
     Args:
         curve: shape `(point, 1 + len(names))`: the epoch, then each loss.

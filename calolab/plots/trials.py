@@ -24,9 +24,9 @@ def learning_curves(
 
     Args:
         trials: `search.Trial`, or records with its `number`, `epochs`, `value` and `best_epoch`.
-        metric: the number of each epoch to draw.
+        metric: name of the metric to draw.
         direction: `"minimize"` or `"maximize"`.
-        floor: mean and standard deviation of the metric between real events, drawn as a band.
+        floor: mean and standard deviation of the metric of real events against each other, drawn as a band.
     """
     figure = new_figure(7.0, 4.2)
     panel = figure.subplots()
@@ -63,7 +63,7 @@ def parallel_coordinates(trials: Sequence, space: Mapping, metric: str, directio
 
     Args:
         trials: `search.Trial`, or records with its `parameters` and `value`; those without a value are left out.
-        space: for each parameter a range with `low`, `high` and `log`, or a choice with `values`.
+        space: for each parameter, a range with `low`, `high` and `log`, or a choice with `values`.
         metric: name of the last axis.
         direction: `"minimize"` or `"maximize"`.
     """

@@ -29,12 +29,13 @@ class ScalingPoint:
         step: time from the beginning of a step to that of the next, mean over the engines [s].
         reference: step of a single engine, measured alternately with this one [s].
         compute: the step without the next two parts [s].
-        waiting: from when an engine has its gradients until the slowest engine has them, mean over the engines [s].
-        allreduce: from then until an engine has the average, mean over the engines [s].
-        samples_per_second: of all engines together [1/s].
+        waiting: time between an engine having its gradients and the slowest engine having them, mean over the engines
+            [s].
+        allreduce: time from then until an engine has the average, mean over the engines [s].
+        samples_per_second: events per second of all engines together [1/s].
         efficiency: speed per engine, relative to that of a single engine.
         error: its standard error, from the variation between rounds.
-        bytes: that an engine sends, and receives, for the averages of a step.
+        bytes: number of bytes that an engine sends, and receives, for the averages of a step.
         memory: peak memory of an engine [bytes], maximum over the engines.
     """
 
@@ -59,11 +60,11 @@ class ScalingReport:
 
     Args:
         title: what was trained on which engines.
-        points: in the order of measurement.
-        network: fitted to measured averages over all engines.
-        averages: measured ones: size [bytes] and time [s].
+        points: the measured points, in order of measurement.
+        network: the network model fitted to measured averages over all engines.
+        averages: the measured averages: size [bytes] and time [s].
         passes: names of the passes of one step.
-        sizes: of what each pass averages [bytes].
+        sizes: size of the gradients that each pass averages [bytes].
         jitter: standard deviation of each pass's compute within a round, in weak scaling [s].
         notes: conditions of the measurement.
     """
@@ -101,8 +102,8 @@ class ScalingReport:
     def losses(self, ranks: int | None = None) -> dict[str, float]:
         """Additional time of a step in weak scaling, relative to a single engine's [s], by cause.
 
-        `sharing the machine` is that of engines without exchange; `beside Horovod` is the further increase of compute
-        with exchange. Negative values are within the measurement's uncertainty.
+        `sharing the machine` is the additional time of engines without exchange; `beside Horovod` is the further
+        increase of compute with exchange. Negative values are within the measurement's uncertainty.
 
         Args:
             ranks: number of engines; by default the largest measured.
@@ -121,7 +122,8 @@ class ScalingReport:
 
         Args:
             ranks: numbers of ranks.
-            network: between them; by default the measured one. Without overhead, Horovod's measured one is used.
+            network: network between the ranks; by default the measured one. If it has no overhead, the measured
+                overhead of Horovod is used.
         """
         network = network or self.network
         if not network.overhead:
@@ -137,10 +139,10 @@ class ScalingReport:
         )
 
     def plot(self, network: Network = FABRIC, ranks: Sequence[int] = tuple(2**k for k in range(11))):
-        """A figure of the parts of a step, and of the model's efficiency up to 1,024 ranks beside published points.
+        """A figure of the parts of a step, and of the model's efficiency up to 1,024 ranks with published points.
 
         Args:
-            network: an assumed one, shown beside the measured one.
+            network: an assumed network, shown in addition to the measured one.
             ranks: numbers of ranks at which the model is shown.
         """
         from calolab.plots import scaling  # loads matplotlib

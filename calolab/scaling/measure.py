@@ -44,15 +44,15 @@ def report(
     `batch_size` events each (weak scaling), and with `batch_size` events in total (strong scaling). The first steps,
     which compile, are not counted. In each pass every engine records when it has its gradients and when it has their
     average: until the slowest engine has its gradients it waits, and the rest is the allreduce. Clocks of different
-    machines are compared by the ends of the averages. The GAN does not change.
+        machines are synchronised by the ends of the averages. The GAN does not change.
 
     Args:
-        engines: with one core each for a fair comparison (`cluster.start(n, cores=1)`).
+        engines: the engines, with one core each for a fair comparison (`cluster.start(n, cores=1)`).
         gan: the networks.
         data: events to train on, a `Sample` or an `EventStream`; a few are enough, as they are used repeatedly.
         ranks: numbers of engines to measure; a single engine is always measured.
         batch_size: events per pass of one engine; every number of ranks must divide it.
-        steps: per block.
+        steps: number of steps per block.
         rounds: number of rounds.
         precision, seed, recipe: as for `training.fit`.
         progress: whether to show a progress bar.
@@ -124,7 +124,7 @@ def _measure(engines, ids, gan, data, request, steps, rounds, progress) -> dict:
             port = _call(engines, ids[:1], rank.answer_pings, [(facts[0].address,)])[0]
             latency = _call(engines, ids[-1:], rank.ping, [(facts[0].address, port)])[0]
     finally:
-        with contextlib.suppress(Exception):  # engines that have died
+        with contextlib.suppress(Exception):  # engines may have died
             _call(engines, sorted({*ids} & {*engines.ids}), rank.end, timeout=time_limits.SESSION_ENDS_WITHIN)
     hosts = [engine.host for engine in facts]
     stamps = {kind: [_stamps(taken) for taken in blocks] for kind, blocks in found.items()}
@@ -211,7 +211,7 @@ def _shards(data, events: int, size: int) -> list[Sample]:
 
 
 def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, timeout: float | None = None) -> list:
-    """What a function returns on each engine, by rank.
+    """The results of a function on the engines, by rank.
 
     Raises:
         RuntimeError: if an engine fails, dies or does not answer.
@@ -222,8 +222,8 @@ def _call(engines: Engines, ids: Sequence[int], function: Callable, given=None, 
     except calls.CallFailed as error:
         within = "" if error.failure.died or error.failure.error else f" within {timeout:g} s"
         raise RuntimeError(
-            f"The measurement failed: {error}{within}. See `%ipcluster logs`; `%ipcluster restart` brings all "
-            f"engines of {engines.name!r} back."
+            f"The measurement failed: {error}{within}. See `%ipcluster logs`; `%ipcluster restart` restarts all "
+            f"engines of {engines.name!r}."
         ) from error
 
 

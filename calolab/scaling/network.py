@@ -17,7 +17,7 @@ class Network:
 
     Args:
         name: label in figures.
-        latency: alpha, of one message [s].
+        latency: alpha, the latency of one message [s].
         bandwidth: 1 / beta, from one rank to the next, including the sums [bytes/s].
         overhead: overhead of Horovod per average, independent of the network: its cycle and negotiation [s].
 
@@ -57,11 +57,11 @@ class Prediction:
     """Time per step by number of ranks in the model, at the same batch per rank (weak scaling).
 
     Args:
-        network: assumed for the averages.
+        network: network assumed for the averages.
         ranks: shape `(point,)`.
-        compute: per step, the same for every number of ranks [s].
-        waiting: for the slowest rank, shape `(point,)` [s].
-        average: in the averages over the ranks, shape `(point,)` [s].
+        compute: compute time per step, the same for every number of ranks [s].
+        waiting: time waiting for the slowest rank, shape `(point,)` [s].
+        average: time of the averages over the ranks, shape `(point,)` [s].
         alone: step of a single rank [s].
     """
 
@@ -153,11 +153,11 @@ def predict(
 
     Args:
         ranks: numbers of ranks.
-        network: between the ranks.
+        network: network between the ranks.
         alone: step of a single rank [s].
         compute: compute time of a rank per step, with others on its machine [s].
         jitter: standard deviation of the compute of each pass [s].
-        sizes: what each pass averages [bytes].
+        sizes: size of the gradients that each pass averages [bytes].
 
     Raises:
         ValueError: if a number of ranks is below 1, or `jitter` and `sizes` differ in length.

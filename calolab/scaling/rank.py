@@ -24,7 +24,7 @@ from calolab.training.request import TrainingRequest
 
 @dataclass(frozen=True)
 class MeasurementTask:
-    """What a rank measures.
+    """The task of a rank in a measurement.
 
     Args:
         meeting: how it connects to the other ranks.
@@ -39,7 +39,7 @@ class MeasurementTask:
 
 @dataclass(frozen=True)
 class Session:
-    """What a rank keeps between two calls: steps without and with the other ranks, and the connection to them."""
+    """The state of a rank between two calls: steps without and with the other ranks, and the connection to them."""
 
     local: object
     data_parallel: object

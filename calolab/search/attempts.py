@@ -18,9 +18,9 @@ class Ending:
     Args:
         status: "finished", "stopped", "failed"; "lost" if an engine died or its answer is lost, "new" if an engine did
             not have the search's code.
-        error: in words.
+        error: description of the error.
         replace: engines that must be replaced.
-        lines: of the trial's file, where the client cannot see it.
+        lines: lines of the trial's file, if the client cannot see it.
     """
 
     status: str
@@ -34,14 +34,14 @@ class Attempt:
 
     Args:
         number: number of the trial.
-        epochs: how many the engines were asked for.
+        epochs: number of epochs requested from the engines.
         call: the call on its engines, rank 0 first.
         shared: whether the client sees the trial's file.
 
     Attributes:
         reason: why it should end: "stopped", "pruned", "restart" or "suspended" (until a reattachment); empty while it
             should not.
-        lines: how many published lines were taken in.
+        lines: number of published lines that were read.
     """
 
     def __init__(self, number: int, epochs: int, call: calls.Call, shared: bool):
@@ -77,7 +77,7 @@ class Attempt:
         if "stopped" in statuses:
             return Ending("stopped", lines=lines)
         if "failed" in statuses:
-            return Ending("lost", "its ranks lost each other.", lines=lines)
+            return Ending("lost", "its ranks lost their connection.", lines=lines)
         return Ending("finished", lines=lines)
 
 
@@ -88,7 +88,7 @@ def _explain(failure: calls.Failure, lines: tuple[dict, ...]) -> Ending:
     if failure.kind == "NotShipped":
         return Ending("new", lines=lines)
     if failure.kind == "KeyError":  # from the hub of another cluster
-        return Ending("lost", "its cluster has gone.", lines=lines)
+        return Ending("lost", "its cluster no longer exists.", lines=lines)
     if failure.kind in calls.INTERRUPTED:  # between the trial's end and its answer
         return Ending("stopped", lines=lines)
     return Ending("failed", f"engine {failure.engine}: {failure.kind}: {failure.error.evalue}", lines=lines)

@@ -283,7 +283,7 @@ class SearchDriver:
         """Why there are not enough engines for a trial; empty if there are enough."""
         alive, occupied = set(self._pool.alive) - set(self._pool.unfit), self._pool.occupied
         if len(alive) < ranks:
-            return f"a trial needs {ranks} engines, {len(alive)} are there: `%ipcluster scale` or `restart`"
+            return f"a trial needs {ranks} engines, {len(alive)} are available: `%ipcluster scale` or `restart`"
         if len(alive) - len(occupied) < ranks:
             busy = ", ".join(map(str, occupied))
             return (

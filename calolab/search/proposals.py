@@ -21,12 +21,12 @@ class Proposer:
     """Proposes the trials of a search.
 
     Args:
-        space: what is varied.
+        space: the search space.
         method: "random", whose parameters depend only on `seed` and the trial's number, or "tpe" (Bergstra et al.,
             NeurIPS 2011), which uses the trials that have ended.
         pruner: None, "median" (ends a trial worse than the median of the others at the same epoch) or "halving"
             (successive halving, arXiv:1810.05934).
-        metric: to optimise.
+        metric: name of the metric to optimise.
         direction: "minimize" or "maximize".
         seed: seed of the draws.
         known: trials of an earlier kernel.

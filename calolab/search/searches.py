@@ -53,21 +53,21 @@ def start(
 
     The engine appends every epoch to a file such as `trials/0007.jsonl` in the folder; only the notebook writes
     `search.sqlite`. Engines that do not see the folder send the same lines, and keep checkpoints in a folder of this
-    name on their machine. A busy kernel does not hold up the search, as long as its other threads can run. When the
-    kernel ends, running trials run to their end, and `search.reattach` continues the search.
+    name on their machine. A busy kernel does not delay the search, as long as its other threads can run. When the
+    kernel ends, running trials continue to their end, and `search.reattach` continues the search.
 
     Args:
         engines: from `cluster.start`, `%ipcluster start` or `cluster.running`.
         train: the training function; it is sent to the engines with everything it refers to.
         space: `Real`, `Integer` or `Choice` by name of the parameter.
         folder: folder for all files of the new search. Anyone who can write to it can run code in this process.
-        data: for `trial.data`: a `Sample`, an `EventStream` or a dictionary of them; sent to every engine once.
+        data: value of `trial.data`: a `Sample`, an `EventStream` or a dictionary of them; sent to every engine once.
         trials: total number of trials.
         epochs: epochs of each trial; `Search.promote` increases it for one trial.
         method: "tpe" (tree-structured Parzen estimator), which draws the first ten trials at random and then uses those
             that have ended, or "random", whose parameters depend only on the seed and the trial's number.
-        pruner: None, "median" or "halving": how trials are chosen that end early because others were better.
-        metric: to optimise, a score or a loss.
+        pruner: None, "median" or "halving": how trials are chosen that are ended early because others were better.
+        metric: name of the metric to optimise, a score or a loss.
         direction: "minimize" or "maximize".
         ranks: number of engines for each trial.
         retries: how often a trial is retried after the loss of an engine; it continues from its last checkpoint.

@@ -73,7 +73,7 @@ class Choice:
     """One of several values: strings, numbers, True, False or None; other objects must be named by a string.
 
     Raises:
-        TypeError: for a value of another type.
+        TypeError: for a value of any other type.
         ValueError: without values, or if one occurs twice.
 
     >>> Choice(8, 16, 32)

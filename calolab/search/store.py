@@ -1,4 +1,4 @@
-"""The trials of a search on disk: one SQLite file that only the notebook writes, beside the files of the engines."""
+"""The trials of a search on disk: one SQLite file that only the notebook writes, next to the files of the engines."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SETTINGS = {
 
 @dataclass
 class TrialPlan:
-    """How a trial should run, which its record does not contain.
+    """Instructions for running a trial, which its record does not contain.
 
     Args:
         epochs: total number of epochs.
@@ -91,7 +91,7 @@ class TrialStore:
         writing: whether this process may change the search; it then holds the folder's lock.
 
     Raises:
-        ValueError: if a new search finds another one in the folder, there is none to open, or its file is damaged.
+        ValueError: if the folder of a new search contains another one, there is none to open, or its file is damaged.
         RuntimeError: if another process uses it, or its file was written by a newer calolab.
         OSError: if the disk is full or the file cannot be read.
     """

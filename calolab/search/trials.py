@@ -177,7 +177,7 @@ def trial_folder(folder: str | os.PathLike, number: int) -> Path:
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder of a trial, unless it exists.
+    """Create the folder of a trial, unless it exists.
 
     Raises:
         OSError: if the disk is full or the folder cannot be written, with what to do.
@@ -191,13 +191,14 @@ def make_folder(folder: Path) -> None:
             raise full_disk(error, existing / folder.name, None, remedy) from error
         raise OSError(
             error.errno,
-            f"{folder}: this folder cannot be made on the engine's machine ({error.strerror}). Start the search in a "
+            f"{folder}: this folder cannot be created on the engine's machine ({error.strerror}). Start the search in "
+            f"a "
             "folder= that the engines can write to.",
         ) from error
 
 
 def short(value: object) -> str:
-    """A value as a table shows it."""
+    """A value as shown in tables."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -207,12 +208,12 @@ def _number(epoch: Mapping, name: str) -> float:
 
 
 def write_line(file: io.FileIO, path: str | os.PathLike, line: bytes) -> None:
-    """Append a line to the file of a trial, all of it or nothing.
+    """Append a line to the file of a trial, completely or not at all.
 
     Args:
         file: the file, open for appending without a buffer.
         path: its path.
-        line: with its end.
+        line: the line, including its end.
 
     Raises:
         OSError: if the disk is full.

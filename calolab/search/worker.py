@@ -32,17 +32,17 @@ class NotShipped(RuntimeError):
 
 @dataclass(frozen=True)
 class TrialTask:
-    """What an engine needs for a trial besides the search's code and data.
+    """The input of an engine for a trial, other than the search's code and data.
 
     Args:
         token: token of the search.
         number, parameters: number and parameters of the trial.
-        epochs: how many in all.
+        epochs: total number of epochs.
         attempt: number of the attempt, from 1.
         resume: whether to continue from the checkpoint in the trial's folder.
         folder: folder of the search, as the engine sees it.
         seed: seed of the search.
-        metric, direction: by which the best epoch is chosen.
+        metric, direction: metric and direction by which the best epoch is selected.
         meeting: how to connect to the other ranks; None for a trial on one engine.
         memory: resident bytes that the engine may use; None for no limit.
         publish: whether to send the lines to the client, because it does not see the folder.
@@ -79,7 +79,7 @@ class TrialLines:
             make_folder(trial_folder(task.folder, task.number))
 
     def append(self, **entry) -> None:
-        """Append a line immediately; only rank 0 does."""
+        """Append a line immediately; only rank 0 does so."""
         if self.rank != 0:
             return
         entry = {"attempt": self._task.attempt, **entry}

@@ -107,7 +107,7 @@ def centre(constituents: Particles, subjets: Particles) -> tuple[Particles, Part
         subjets: at least one subjet of each jet, ordered by decreasing transverse momentum.
 
     Returns:
-        Both, translated; transverse momenta are unchanged, as under a boost along the beam.
+        Constituents and subjets, translated; transverse momenta are unchanged, as under a boost along the beam.
     """
     eta, phi = (ak.to_numpy(subjets.columns[name][:, 0]) for name in ("eta", "phi"))
     return tuple(
@@ -130,7 +130,7 @@ def rotate(constituents: Particles, subjets: Particles) -> tuple[Particles, Part
         constituents, subjets: constituents and subjets of centred jets.
 
     Returns:
-        Both, rotated in the plane of eta and phi.
+        Constituents and subjets, rotated in the plane of eta and phi.
     """
     eta, phi = _second(subjets)
     one = subjets.counts < 2

@@ -173,7 +173,7 @@ def library(
         found, about = _read(path)
         if {name: about.get(name) for name in wanted} != wanted:
             raise ValueError(
-                f"{path} holds another library: {about['events']} collisions ({about['kind']}) with seed "
+                f"{path} contains another library: {about['events']} collisions ({about['kind']}) with seed "
                 f"{about['seed']}. Choose a file that does not exist yet, or read this one with pileup.read(path)."
             )
         return found
@@ -187,7 +187,7 @@ def read(path: str | Path) -> PileupLibrary:
 
     Raises:
         ValueError: if there is no such file, or it is not a library.
-        OSError, MemoryError: if it cannot be read now.
+        OSError, MemoryError: if it cannot be read at present.
     """
     return _read(Path(path))[0]
 
@@ -226,7 +226,7 @@ def overlay(
         for one, needed in (("ecal", "towers"), ("identity", "particles")):
             if one in fields and library.kind != needed:
                 raise ValueError(
-                    f"These events are {needed}, but the library holds {library.kind}: make the library with "
+                    f"These events are {needed}, but the library contains {library.kind}: make the library with "
                     f"kind={needed!r}" + ("." if needed == "towers" else ", or overlay towers.simulate(events, seed=).")
                 )
         pileup = library.draw(len(signal), mu, seed)

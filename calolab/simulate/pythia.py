@@ -157,8 +157,8 @@ def collisions(
         at leading order and within the window; for several mass points one each.
 
     Raises:
-        ValueError: for an unknown process or setting, a value out of range, or anything that Pythia rejects; then with
-            the last messages of Pythia.
+        ValueError: for an unknown process or setting, a value out of range, or anything that Pythia rejects; with the
+            last messages of Pythia.
         RuntimeError: if a Pythia process ends before its collisions are complete.
     """
     check_name("process", process, PROCESSES)

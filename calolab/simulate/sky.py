@@ -39,7 +39,7 @@ def maps(
     The convergence is `shift (exp(g - var(g)/2) - 1)` and never falls below `-shift`, the convergence of an empty beam
     (arXiv:astro-ph/0202090, arXiv:1105.3980). The correlation of the Gaussian field g is `ln(1 + xi/shift²)`, so that
     the maps, not g, have the requested spectrum (arXiv:1602.08503). One- and two-point statistics are those of lensing;
-    there are no filaments and clusters.
+    there are no filaments or clusters.
 
     Args:
         events: number of maps.

@@ -1,4 +1,4 @@
-"""Training: recipes, objectives, the training loop, and the history and checkpoints that it leaves."""
+"""Training: recipes, objectives, the training loop, and the history and checkpoints that it produces."""
 
 import importlib
 

@@ -78,7 +78,7 @@ def save(
         folder: created if it does not exist.
         arrays: values of all variables by name.
         state: the training state.
-        settings: what the training was started with; `load` compares them.
+        settings: the settings of the training; `load` compares them.
         file_name: `FILE` for the latest state, `BEST` for the epoch with the best physics score.
 
     Raises:
@@ -118,7 +118,7 @@ def load(
 
     Args:
         folder: folder in which `save` wrote it.
-        settings: what the training is resumed with.
+        settings: the settings with which the training is resumed.
         variables: variables or arrays of the same shapes and types, by name.
         file_name: as for `save`.
 
@@ -134,11 +134,11 @@ def load(
     if not path.is_file():
         if file_name == BEST:
             raise FileNotFoundError(f"No {path} with the best epoch so far. {_WITHOUT_BEST}")
-        raise FileNotFoundError(f"No checkpoint {path} to resume from; leave resume=False to start a new training.")
+        raise FileNotFoundError(f"No checkpoint {path} to resume from; set resume=False to start a new training.")
     header, arrays = _read(path)
     _check_settings(path, header, settings)
     if {name: array.shape for name, array in arrays.items()} != {n: tuple(v.shape) for n, v in variables.items()}:
-        raise ValueError(f"The checkpoint {path} belongs to other networks than these; build the GAN as it was built.")
+        raise ValueError(f"The checkpoint {path} belongs to networks other than these; build the GAN as it was built.")
     for name, array in arrays.items():
         if not np.can_cast(array.dtype, variables[name].dtype, "same_kind"):
             raise _damaged(path, f"array {name!r} is of type {array.dtype}, expected {variables[name].dtype}")
@@ -263,7 +263,7 @@ def _check_settings(path, header, settings):
 
 
 def _computes_on() -> dict[str, object]:
-    """What determines how sums are rounded on this machine, as plain numbers and strings."""
+    """Everything that determines how sums are rounded on this machine, as plain numbers and strings."""
     report = cpu.report()
     return {
         "CPU": report.model,

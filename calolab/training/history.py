@@ -108,7 +108,8 @@ class History:
         return sum(row["events"] for row in rows) / seconds if seconds > 0 else 0.0
 
     def losses(self, name: str) -> list[float]:
-        """One loss by epoch, with that of an unfinished epoch at the end; NaN for epochs without it.
+        """One loss by epoch, the last value being that of an unfinished epoch, if there is one; NaN for epochs without
+        it.
 
         Raises:
             ValueError: if no epoch holds it.
@@ -130,7 +131,7 @@ class History:
         return [row.get("scores", {}).get(name, {}).get("value", float("nan")) for row in self.rows]
 
     def floor(self, name: str) -> tuple[float, float]:
-        """Mean and standard deviation of the floor of a physics score, as of the last epoch that has one.
+        """Mean and standard deviation of the floor of a physics score, from the last epoch that has one.
 
         Raises:
             ValueError: if no epoch has the score, or it has no floor.

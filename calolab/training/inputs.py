@@ -24,7 +24,7 @@ class Draw:
     Args:
         latent: latent vectors, float32 of shape `(event, latent_size)`.
         labels: labels of randomly chosen events of the training sample, each of shape `(event,)`.
-        flips: whether the label real or generated is flipped, boolean of shape `(event,)`.
+        flips: whether the real/generated label is flipped, boolean of shape `(event,)`.
         class_flips: whether the target class of the generator is flipped, boolean of shape `(event,)`.
         mixing: numbers from 0 to 1, such as the position between a real and a generated event at which a gradient
             penalty is computed, float32 of shape `(event,)`.

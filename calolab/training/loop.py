@@ -186,7 +186,7 @@ def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callab
         should_stop: as for `fit`.
 
     Returns:
-        Whether a stop is requested on any rank; `state` then tells after which pass.
+        Whether a stop is requested on any rank; `state` then says after which pass.
     """
     kinds, request = run.recipe.passes_in(state.epoch), run.request
     # Set before every step: a checkpoint may be from another number of ranks.
@@ -236,7 +236,7 @@ def _score(run: Run, state: TrainingState, arrays: dict, best: dict | None) -> d
     """Compute the physics score on rank 0, add it to the state, and return the variables of the best epoch."""
     score = run.request.physics_score
     with computing_in("float32", *run.gan.networks.values()):
-        # As JSON can carry them.
+        # As types that JSON can hold.
         scores = ranks.from_rank_0(run.parallel, lambda: {name: one.to_dict() for name, one in score(run.gan).items()})
     if state.count_scores(scores, score.by):
         best = arrays

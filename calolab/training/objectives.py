@@ -20,7 +20,7 @@ def _no_check(*arguments) -> None:
 
 @dataclass(frozen=True)
 class Objective:
-    """What the networks minimise.
+    """The losses that the networks minimise.
 
     Args:
         discriminator: function from scores and whether the events are to be classified as real (1) or generated (0),

@@ -35,7 +35,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a model is trained; the defaults are 3DGAN's (arXiv:1912.06794), `Recipe.published(name)` has the others'.
+    """How a model is trained; the defaults are those of 3DGAN (arXiv:1912.06794), see `published` for other models.
 
     The objective is independent of the architecture: `"non-saturating"` and `"minimax"` (arXiv:1406.2661), `"hinge"`
     (arXiv:1802.05957, with discriminators built with `spectral_norm=True`), `"wgan-gp"` (arXiv:1704.00028) and
@@ -46,9 +46,9 @@ class Recipe:
         weights: weight of each discriminator head in the loss; that of `generation` multiplies the objective.
         together: whether the discriminator processes real and generated events in one pass rather than in two;
             `"wgan-gp"` and `"optimal-transport"` always do.
-        discriminator_passes: passes of the discriminator per step, each with other real events.
+        discriminator_passes: passes of the discriminator per step, each with different real events.
         generator_passes: passes of the generator per step, after those of the discriminator.
-        flip: probability that an event's label real or generated is flipped in a pass of the discriminator.
+        flip: probability that an event's real/generated label is flipped in a pass of the discriminator.
         batch_flip: probability that all these labels of a pass are flipped.
         class_flip: probability that the target class of a generated event differs from the one that it was generated
             with, in a pass of the generator.

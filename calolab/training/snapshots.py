@@ -55,7 +55,7 @@ def picture(space: Space, values: np.ndarray) -> np.ndarray:
     """One event as an image in the plane of `plane_of`.
 
     Args:
-        space: what the values mean.
+        space: space of the values.
         values: one event, shape `space.shape`.
 
     Returns:
@@ -109,7 +109,7 @@ class Snapshots:
         return {"labels": labels, "event": picture(self.reference.space, self.reference.values[0])}
 
     def take(self, gan) -> np.ndarray:
-        """Image of the event that the GAN generates with its present weights; nothing is compiled for it."""
+        """Image of the event that the GAN generates with its current weights; nothing is compiled for it."""
         labels = {name: self.reference.labels[name].astype(np.float32)[:, None] for name in gan.conditions}
         values = np.asarray(gan.generator({"latent": self.latent, **labels}, training=False))[0, ..., 0]
         return picture(gan.space, values.astype(np.float32))

@@ -1,4 +1,4 @@
-"""The state of a training between two passes, and the checks that tell that it has diverged."""
+"""The state of a training between two passes, and the checks for divergence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from calolab.scores import Score
 
-_REMEDY = "The GAN has its weights of the last good epoch. Another seed or a lower Recipe(learning_rate=) may help."
+_REMEDY = "The GAN has the weights of the last good epoch. Another seed or a lower Recipe(learning_rate=) may help."
 # Passes whose losses are those of the discriminator; the loss of any other pass is that of the network of its name.
 _DISCRIMINATOR = ("real_loss", "fake_loss", "discriminator_loss")
 
@@ -21,7 +21,7 @@ class TrainingDiverged(RuntimeError):
 
 @dataclass
 class TrainingState:
-    """How far a training is between two passes; equal on all ranks, and kept in checkpoints.
+    """The progress of a training between two passes; equal on all ranks, and stored in checkpoints.
 
     Args:
         epoch: epochs done.
@@ -125,7 +125,7 @@ class TrainingState:
         """Add the last epoch's physics scores to the history.
 
         Args:
-            scores: scores by name, as of `Score.to_dict`.
+            scores: scores by name, as returned by `Score.to_dict`.
             by: name of the metric to optimise.
 
         Returns:

@@ -51,7 +51,7 @@ def fit(
     same averaged gradients.
 
     Args:
-        gan: the networks; they start from their present weights, on several ranks from those of rank 0.
+        gan: the networks; they start from their current weights, on several ranks from those of rank 0.
         data: a `Sample` or `EventStream` in the GAN's space with the labels of its conditions: this rank's shard.
         epochs, batch_size, global_batch, precision, seed, recipe, physics_score, checkpoints, resume, time_limit,
             callbacks: the fields of `TrainingRequest`; only `epochs` is required.
@@ -66,16 +66,16 @@ def fit(
         progress: whether to show a progress bar on rank 0.
 
     Returns:
-        The `History`, including epochs before a resumption; it says why training stopped, and holds the losses of an
-        epoch that was not finished.
+        The `History`, including epochs before a resumption; it says why training stopped, and contains the losses of an
+        unfinished epoch.
 
     Raises:
         ValueError: if arguments, data, recipe and networks do not fit together, or the checkpoint is damaged or from
             another training.
         TypeError: if `physics_score` is not a `PhysicsScore`, or for an unknown keyword.
         FileNotFoundError: if there is no checkpoint to resume from.
-        TrainingDiverged: if a loss is not finite or all generated events stay empty; the GAN then has its weights of
-            the last good epoch, and so has the checkpoint.
+        TrainingDiverged: if a loss is not finite or all generated events stay empty; the GAN and the checkpoint then
+            have the weights of the last good epoch.
         Stopped: a KeyboardInterrupt, after Ctrl-C (in a script also SIGTERM), once the pass in progress is done and the
             checkpoint is written; a second Ctrl-C stops at once.
     """

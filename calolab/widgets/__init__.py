@@ -1,4 +1,4 @@
-"""Widgets: what the browser shows of samples, GANs, training runs, clusters and searches.
+"""Widgets: interactive views of samples, GANs, training runs, clusters and searches in the browser.
 
 They work in JupyterLab and, with calolab's template, in Voila, without a request to any other machine:
 `JUPYTER_PATH=$(python -c "import calolab.widgets as w; print(*w.__path__)") voila --template=calolab notebook.ipynb`.

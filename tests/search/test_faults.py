@@ -121,7 +121,7 @@ def test_a_search_says_that_its_engines_are_at_other_work_and_waits(run, searche
 
 def test_a_trial_that_kills_its_engines_fails_and_the_search_waits_for_new_ones(run, searchers):
     running = run("dies", wait=False, retries=3)
-    wait_for(lambda: not searchers.ids and "0 are there" in running.note)
+    wait_for(lambda: not searchers.ids and "0 are available" in running.note)
     assert running.status == "running" and running.trial(0).status == "queued"
     cluster.restart(searchers)
     running.wait(60)

@@ -226,7 +226,7 @@ def test_the_table_is_like_the_published_one():
     ("number", "words"),
     [
         (errno.ENOSPC, r"0007: no space left on the disk \(.* free\); the trial did not start. Free some space"),
-        (errno.EROFS, r"trials/0007: this folder cannot be made on the engine's machine \(Read-only file system\)"),
+        (errno.EROFS, r"trials/0007: this folder cannot be created on the engine's machine \(Read-only file system\)"),
     ],
 )
 def test_a_folder_that_cannot_be_made_is_explained(tmp_path, monkeypatch, number, words):
@@ -247,7 +247,7 @@ def test_a_trial_says_that_its_folder_cannot_be_made(searchers, tmp_path):
     (tmp_path / "trials" / "0000").write_text("a file in its place")
     running.restart(0)
     running.wait(60)
-    assert running.trial(0).status == "failed" and "cannot be made on the engine's machine" in running.trial(0).error
+    assert running.trial(0).status == "failed" and "cannot be created on the engine's machine" in running.trial(0).error
 
 
 def test_no_room_for_a_line_keeps_the_lines_before_it(tmp_path):

@@ -163,9 +163,11 @@ def test_impossible_mu_is_refused(mu):
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="These events are towers, but the library holds particles.*kind='towers'"):
+    with pytest.raises(ValueError, match="These events are towers, but the library contains particles.*kind='towers'"):
         pileup.overlay(particles(2, 1), EXACT, 5, seed=1)
-    with pytest.raises(ValueError, match="These events are particles, but the library holds towers.*towers.simulate"):
+    with pytest.raises(
+        ValueError, match="These events are particles, but the library contains towers.*towers.simulate"
+    ):
         pileup.overlay(particles(2, 1, "particles"), LIBRARY, 5, seed=1)
     with pytest.raises(ValueError, match="at least one event, received none"):
         pileup.overlay(particles(2, 1).select(slice(0)), LIBRARY, 5, seed=1)

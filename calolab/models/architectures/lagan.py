@@ -23,7 +23,7 @@ def build(
     """Build the published LAGAN: 3,587,072 parameters in the generator, 1,398,834 in the discriminator.
 
     The latent vector is multiplied element by element by a learned vector of the class. The discriminator compares
-    events within a batch and classifies each. The 200 biases of the published comparison are left out, since they
+    events within a batch and classifies each. The 200 biases of the published comparison are omitted, because they
     cancel.
 
     Args:

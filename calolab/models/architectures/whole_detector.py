@@ -47,11 +47,11 @@ def build(
 
     Args:
         architecture: name in the registry.
-        conditions: labels of the events to generate, of those in `CONDITIONS`.
+        conditions: labels of the events to generate, a subset of `CONDITIONS`.
         space: a space whose values have shape (64, 64), e.g. `whole-detector`.
         seed: seed of the initial weights.
-        latent_size: length of the latent vector (published: 64, in the best of the scan 16).
-        filters: channels of the largest maps (published: 16, in the best of the scan 128).
+        latent_size: length of the latent vector (published: 64; 16 in the best trial of the scan).
+        filters: channels of the largest maps (published: 16; 128 in the best trial of the scan).
         image_norm: the largest energy in a pixel that can be generated [GeV].
         threshold: generated pixels up to this energy are set to zero [GeV].
         power: the networks process (energy / image_norm) to this power (published: 1); with 0.3 the many faint pixels

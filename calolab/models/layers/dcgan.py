@@ -12,7 +12,7 @@ from calolab.models.layers.initial_weights import SeedStream
 from calolab.models.layers.spectral_normalisation import with_norm
 
 EPSILON, MOMENTUM = 1e-5, 0.9  # of all batch normalisations, in the published PyTorch and TensorFlow networks
-# What the published recipes of these GANs have in common, as arguments of `training.Recipe`.
+# Common settings of the published recipes of these GANs, as arguments of `training.Recipe`.
 RECIPE = {
     "weights": {"generation": 1.0},
     "together": True,

@@ -46,7 +46,7 @@ class SpectralNormalisation(keras.layers.Wrapper):
         """Apply the layer with the divided kernel.
 
         Args:
-            inputs: those of the layer.
+            inputs: inputs of the layer.
             training: whether to update the vector of the power iteration.
         """
         matrices = ops.cast(self._matrices(), "float32")

@@ -42,7 +42,7 @@ class Sources:
 
     Args:
         real: samples of one space with axes eta and phi, by name.
-        generated: for some of these names a sample, or `generate(labels, seed=) -> Sample`.
+        generated: for some of these names, a sample or `generate(labels, seed=) -> Sample`.
         pileup: functions `(events, mu, seed) -> Sample` for `"real"` and `"generated"` pile-up; may be empty.
         events: maximum number of events of each sample that are clustered, evenly distributed over the sample.
         seed: seed of generated events and of pile-up.

@@ -26,7 +26,7 @@ def histograms(sets: Mapping[str, ClusteredEvents], previous: Mapping[str, np.nd
 
     Args:
         sets: the set of events `"reference"`, and if there are any `"generated"` and `"alone"` (without pile-up).
-        previous: by variable the edges to keep while events are added, as long as they contain the reference.
+        previous: for each variable, the edges to keep while events are added, as long as they contain the reference.
 
     Returns:
         For each variable the histograms in JSON form: `name`, `label`, `unit`, `per` (what the contents are fractions

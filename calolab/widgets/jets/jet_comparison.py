@@ -22,7 +22,7 @@ from calolab.widgets.shared.traits import one_of, within
 
 # In an event loop, the first response has one piece of events of each kind, and more until this time has passed [s].
 FIRST_RESPONSE = 0.1
-# Delay before clustering begins, in which further changes replace the choice: a slider being moved sends many [s].
+# Delay before clustering begins [s], in which further changes replace the choice: a moving slider sends many.
 SETTLING_TIME = 0.03
 # Time between two pieces in which the kernel can do other work [s].
 YIELD_TIME = 0.02
@@ -50,7 +50,7 @@ class JetComparison(Widget):
     Args:
         real: images in eta and phi: a sample, or several samples of one space by name. Their labels `gluino_mass` and
             `neutralino_mass` [GeV] define the mass points.
-        generated: for some or all of the names a sample; a `Generator`, or a function `generate(labels, seed=) ->
+        generated: for some or all of the names, a sample; a `Generator`, or a function `generate(labels, seed=) ->
             Sample`, which is called with the labels of the real events at the selected mass point; or None.
         pileup: `(events, mu, seed) -> Sample`, images of real pile-up, such as `library.images`; or None.
         generated_pileup: the same for generated pile-up; or None.

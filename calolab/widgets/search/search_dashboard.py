@@ -28,12 +28,12 @@ class SearchDashboard(LiveWidget):
     the display is refreshed as long as the cell lets other threads run; sorting, filtering, brushing and hovering do
     not need the kernel. Clicks are handled immediately if the kernel has subshells (JupyterLab 4.4, ipykernel 7),
     otherwise at the end of the running cell; `await dashboard.wait()` keeps the kernel free, `search.wait()` does not.
-    If the kernel does not answer, the widget displays since when.
+    If the kernel does not answer, the widget displays how long it has not.
 
     Args:
         search: a `Search`, or an object with its interface. If its `engines` is None, as after reattaching for reading,
             the history is displayed without buttons.
-        views: for each button label a function of a trial's GAN and its `Trial`. It returns a widget, a figure or an
+        views: for each button label, a function of a trial's GAN and its `Trial`. It returns a widget, a figure or an
             object with an HTML representation, which is displayed for the best or a selected trial.
         interval: time between two updates [s].
 
@@ -110,7 +110,7 @@ class SearchDashboard(LiveWidget):
                 self.heartbeat = time.time()
 
     def _read_changes(self):
-        """What has changed since the last call; None if nothing has."""
+        """The changes since the last call, or None."""
         # The version first: what changes while the trials are being read is read again.
         version = self._search.version
         if version == self._version:

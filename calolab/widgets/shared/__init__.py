@@ -1,1 +1,1 @@
-"""What several widgets use: the JavaScript and style of all of them, and the connection to the browser."""
+"""Code shared by several widgets: JavaScript, styles and the connection to the browser."""

@@ -1,4 +1,4 @@
-"""What widgets send to the browser: JavaScript, style sheets, and arrays and descriptions of samples."""
+"""Data that widgets send to the browser: JavaScript, style sheets, and arrays and descriptions of samples."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ def first_events(
             or None.
         names: names of the two samples, or None for those of `calolab.samples.side_names`.
         events: maximum number of events of each sample.
-        in_pairs: whether event k of one sample is displayed beside event k of the other; both are then cut to the
+        in_pairs: whether event k of one sample is displayed next to event k of the other; both are then cut to the
             length of the shorter one.
         seed: seed of a generator.
 

@@ -20,7 +20,7 @@ class SliceViewer(Slicing, Widget):
     """Slices of the showers of two samples side by side, in one colour scale that is set by the reference.
 
     All showers are sent to the browser in one binary transfer and drawn there, so the viewer can be used while the
-    kernel is busy. Events are displayed in pairs: event 3 of `reference` beside event 3 of `generated`. Keys, after a
+    kernel is busy. Events are displayed in pairs: event 3 of `reference` next to event 3 of `generated`. Keys, after a
     click on the widget: left and right change the slice, up and down the event, the names of the axes the direction,
     `s` sums all slices, `l` switches between logarithmic and linear colours.
 
