@@ -120,8 +120,10 @@ def prepare() -> None:
 
 
 def environment(threads: int | None = None) -> dict[str, str]:
-    """Environment variables for starting an engine. They contain what the user has set, but not what `prepare` has
-    chosen for this CPU: the engine may run on another CPU and calls `prepare` itself.
+    """Environment variables for starting an engine.
+
+    They contain what the user has set, but not what `prepare` has chosen for this CPU: the engine may run on another
+    CPU and calls `prepare` itself.
 
     Args:
         threads: number of threads; by default TensorFlow's own choice, unless the process is limited to fewer cores.

@@ -101,8 +101,7 @@ class Jets:
 
     @property
     def subjets(self) -> ak.Array:
-        """The subjets that trimming kept, in order of decreasing pt: records `(event, jet, subjet)` with pt, eta, phi
-        and mass.
+        """The subjets kept by trimming, in order of decreasing pt: records `(event, jet, subjet)` with the fields of jets.
 
         Raises:
             ValueError: if the jets were not trimmed.

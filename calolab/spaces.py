@@ -177,8 +177,7 @@ class Space:
         return {"tower energy": "events", "convergence": "maps"}.get(self.quantity, "images")
 
     def edges(self, axis: str) -> np.ndarray:
-        """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; along the depth, the layer
-        boundaries.
+        """Cell edges along a named axis, shape `(cells + 1,)`, in that axis's unit; in depth, the layer boundaries.
 
         Raises:
             ValueError: if there is no such axis, or it differs from layer to layer (use `layers[i].edges` then).
@@ -295,8 +294,7 @@ def _calogan() -> Space:
     """The three-layer lead and liquid-argon calorimeter of CaloGAN (arXiv:1705.02355): 3x96, 12x12, 12x6 cells.
 
     It consists of 80 sheets of 2 mm lead and 4 mm argon, read out in depths of 90, 347 and 43 mm. These do not coincide
-    with the boundaries of sheets, so the layers have no slabs here; all deposits count, including those in the
-    absorber.
+    with sheet boundaries, so the layers have no slabs here; all deposits count, including those in the absorber.
     """
     shapes, borders = ((3, 96), (12, 12), (12, 6)), (0.0, 90.0, 437.0, 480.0)
     layers = [
@@ -313,8 +311,7 @@ def _cylinder(name: str, layers: Sequence[LayerBinning], thickness: float, unit:
 
 
 def _calochallenge(data_set: str) -> Space:
-    """The cells of a data set of the CaloChallenge; the depths of data set 1 are not published and are given in
-    layers."""
+    """The cells of a CaloChallenge data set; the depths of data set 1 are not published and are given in layers."""
     depth = (calochallenge.LAYER_DEPTH, "mm") if data_set in ("2", "3") else (1.0, "layer")
     return _cylinder(f"calochallenge-{data_set}", calochallenge.BINNINGS[data_set], *depth)
 

@@ -53,8 +53,7 @@ def queues(path: Path) -> dict[int, int]:
 
 
 def tasks(client: ipyparallel.Client, ids: Sequence[int] | None = None) -> dict[int, int]:
-    """Number of tasks that wait or run on engines, by engine, as recorded by the controller; by default on all live
-    ones.
+    """Number of tasks that wait or run on each engine, as recorded by the controller.
 
     Args:
         client: client of the cluster.

@@ -52,8 +52,7 @@ def count_gpus(visible: str | None, there: int) -> int:
 
 
 def own_address(towards: str = "192.0.2.1") -> str:
-    """The address of this machine from which it reaches another; by default one outside (an address reserved for
-    documentation)."""
+    """The address from which this machine reaches another; by default one reserved for documentation, outside."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:  # connecting UDP sends nothing
         try:
             probe.connect((towards, 9))

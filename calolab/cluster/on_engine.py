@@ -18,8 +18,7 @@ def listen() -> None:
 
 
 def publish(content: dict) -> None:
-    """Send values to the client while the work runs; it merges messages by key, so values that must not be overwritten
-    need their own keys.
+    """Send values to the client during the work; it merges messages by key, so values to be kept need their own keys.
 
     `answers.OwnAnswer.published` reads them.
     """

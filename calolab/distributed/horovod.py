@@ -128,8 +128,7 @@ class Communicator:
         return result
 
     def shutdown(self) -> None:
-        """Disconnect from the other ranks; those that still wait for this one receive an error. The process can connect
-        again later."""
+        """Disconnect from the other ranks, until the next connection; those that wait for this one receive an error."""
         self._horovod.shutdown()
         for name, value in self._before.items():
             if value is None:

@@ -1,5 +1,4 @@
-"""Functions and networks as bytes for engines, with everything that they refer to, including definitions in a
-notebook."""
+"""Functions and networks as bytes for engines, with all that they refer to, including definitions in a notebook."""
 
 from __future__ import annotations
 

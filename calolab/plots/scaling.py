@@ -1,5 +1,4 @@
-"""How a training scales: the parts of a step's time, and the efficiency on many ranks, measured and extrapolated with a
-model."""
+"""How a training scales: the parts of a step's time, and the efficiency on many ranks, measured and modelled."""
 
 from __future__ import annotations
 

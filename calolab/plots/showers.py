@@ -17,8 +17,7 @@ from calolab.spaces import with_unit
 
 @hep()
 def views(samples: Sample | Mapping[str, Sample], event: int | None = None) -> Figure:
-    """Each sample projected along every axis, in one logarithmic colour scale; for the means of two samples also their
-    ratio.
+    """Each sample projected along every axis, in one logarithmic colour scale; for two means also their ratio.
 
     If the cells of the layers differ, the columns are the layers; a plain image has one.
 

@@ -108,8 +108,7 @@ class History:
         return sum(row["events"] for row in rows) / seconds if seconds > 0 else 0.0
 
     def losses(self, name: str) -> list[float]:
-        """One loss by epoch, the last value being that of an unfinished epoch, if there is one; NaN for epochs without
-        it.
+        """One loss by epoch, including an unfinished epoch at the end; NaN for epochs without it.
 
         Raises:
             ValueError: if no epoch holds it.
