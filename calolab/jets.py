@@ -101,7 +101,7 @@ class Jets:
 
     @property
     def subjets(self) -> ak.Array:
-        """The subjets kept by trimming, in order of decreasing pt: records `(event, jet, subjet)` with the fields of jets.
+        """The subjets kept by trimming, by decreasing pt: records `(event, jet, subjet)` with pt, eta, phi and mass.
 
         Raises:
             ValueError: if the jets were not trimmed.

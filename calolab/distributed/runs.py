@@ -90,7 +90,7 @@ class TrainingRun:
 
     @property
     def epochs(self) -> list[dict]:
-        """The results of each finished epoch: `epoch`, its `scores` by name as returned by `Score.to_dict`, and `event`.
+        """The results of each finished epoch: `epoch`, `scores` by name as returned by `Score.to_dict`, and `event`.
 
         `event` is the image of one event, generated after every epoch from the same latent vector and labels (see
         `training.snapshots`); None for epochs before a resumption.
