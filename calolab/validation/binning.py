@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Multiplicities of a generated sample have bins of their own up to twice the reference's largest and these.
+# Multiplicities of a generated sample have separate bins up to twice the reference's largest plus this number.
 FEW_JETS = 2
 # Bins of a figure in which several samples are drawn.
 BINS = 25
@@ -21,9 +21,9 @@ class Histogram:
     Args:
         edges: shape `(bins + 1,)`.
         contents, errors: fractions of the entries and their statistical errors sqrt(n)/N, shape `(bins,)`; entries
-            outside of the edges are in the outermost bins. Of profiles the means over events and their standard errors.
+            outside the edges are in the outermost bins. For profiles, the means over events and their standard errors.
         beyond: fractions of the entries below the first and above the last edge.
-        entries: their number, 0 where it is not known.
+        entries: number of entries; 0 if it is not known.
     """
 
     edges: np.ndarray
@@ -38,7 +38,7 @@ def histogram(values: np.ndarray, edges: np.ndarray) -> Histogram:
 
     Args:
         values: shape `(entry,)`.
-        edges: rising, shape `(bins + 1,)`.
+        edges: increasing edges, shape `(bins + 1,)`.
     """
     values = values[np.isfinite(values)]
     counts = np.bincount(bin_of(values, edges), minlength=len(edges) - 1)
@@ -49,7 +49,7 @@ def histogram(values: np.ndarray, edges: np.ndarray) -> Histogram:
 
 
 def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """The bin of each value; values outside of the edges are in the outermost bins.
+    """The bin of each value; values outside the edges are in the outermost bins.
 
     Args:
         values: the values.
@@ -66,7 +66,7 @@ def histogram_edges(reference: np.ndarray, generated: np.ndarray, whole: bool = 
 
     Args:
         reference, generated: one number per event; NaN are left out.
-        whole: whether values are counts: edges then are halfway between whole numbers.
+        whole: whether values are counts: the edges are then halfway between whole numbers.
     """
     reference, generated = reference[np.isfinite(reference)], generated[np.isfinite(generated)]
     low, high = np.quantile(reference, (0.002, 0.998))
@@ -118,7 +118,7 @@ def jet_edges(name: str, reference: np.ndarray, generated: np.ndarray) -> np.nda
     """Edges for a variable of jets in a report: a bin for each number of jets, the full range of phi, or the range.
 
     The reference sets the range, the generated sample extends it to at most twice its width. Masses and the leading
-    jet's pt are 0 where an event has too few jets; these zeros have a bin of their own.
+    jet's pt are 0 where an event has too few jets; these zeros have a separate bin.
 
     Args:
         name: name of the variable, e.g. `"summed_mass"`.
@@ -139,7 +139,7 @@ def jet_edges(name: str, reference: np.ndarray, generated: np.ndarray) -> np.nda
 
 
 def shared_edges(name: str, references: Sequence[np.ndarray], others: Sequence[np.ndarray] = ()) -> np.ndarray:
-    """Round edges that several samples share in a figure; the references set them.
+    """Rounded edges that several samples share in a figure, set by the reference samples.
 
     The other samples extend them to at most twice the width. There is a bin for each number of jets from zero on;
     masses begin at zero, other variables at the smallest value of the references.

@@ -22,7 +22,7 @@ class ClusteredEvents:
         values: variables of these events by name, one value per event or per jet; see `observables.jets.variables`.
         owners: the event of each value, by the same names.
         images: images of the first events, shape `(image, *space.shape)`.
-        jets: of each of these events the jets, (pt, eta, phi, mass) each.
+        jets: jets of each of these events, (pt, eta, phi, mass) each.
         labels: labels of the same events, shape `(image,)`.
     """
 

@@ -1,4 +1,4 @@
-"""Compare a generated sample with a reference: showers, jets, jet images or maps, each beside its statistical floor."""
+"""Compare a generated sample with a reference: showers, jets, jet images or maps, with statistical floors."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ def compare(
 ) -> Report:
     """Compare a generated sample with a reference in all observables that their space allows.
 
-    The floor beside each distance is resampled: the same distance between two samples that are both drawn (with
-    replacement) from the reference, one with as many events and the same energies as the reference, the other as the
-    generated sample.
+    The floor of each distance is resampled: it is the same distance between two samples that are both drawn (with
+    replacement) from the reference. One has the number of events and the energies of the reference, the other those of
+    the generated sample.
 
     Args:
         reference: e.g. Geant4 showers that the generator was not trained on.
@@ -44,7 +44,7 @@ def compare(
             that made them, if these differ, otherwise `("reference", "generated")`.
 
     Returns:
-        The report; same arguments, same numbers.
+        The report; the same arguments give the same numbers.
 
     Raises:
         ValueError: if the spaces differ, a sample has fewer than two events, only one has energies, or all reference
@@ -113,16 +113,16 @@ def compare_jets(
 
     Each variable has the distances `"ks"` (the KS distance), `"separation"` (the chi-square distance of the histograms,
     0 to 1) and `"minus_log_p"` (of the KS test, capped at 700). Minus log p grows with the number of events, and it
-    assumes continuous and independent entries, which a multiplicity and the jets of one event are not: rate a
-    multiplicity by its separation, and everything relative to its floor. KS distances in phi depend on where the
-    circle is cut, separations do not.
+    assumes continuous and independent entries, which a multiplicity and the jets of one event are not: judge a
+    multiplicity by its separation, and every distance relative to its floor. KS distances in phi depend on the origin
+    of phi; separations do not.
 
-    The floor beside each distance is from disjoint halves: the same distance between two disjoint sets of real events
-    with as many events (see `DisjointHalves`). Events without jets are kept, with multiplicity and summed mass zero;
-    the published selection lost them.
+    The floor of each distance is from disjoint halves: it is the same distance between two disjoint sets of real events
+    of the same sizes (see `DisjointHalves`). Events without jets are kept, with multiplicity and summed mass zero; the
+    published selection lost them.
 
     Args:
-        reference: real events: images in eta and phi, particles or towers, or jets already found.
+        reference: real events (images in eta and phi, particles or towers), or jets that were already found.
         generated: events to compare, of any of these kinds, preferably with the same labels.
         seed: seed of the draws for the floors.
         repetitions: number of draws.
@@ -135,7 +135,7 @@ def compare_jets(
         `leading_pt`, `leading_mass_1` to `leading_mass_4`, and the total `ks_comb`; same arguments, same numbers.
 
     Raises:
-        TypeError: for a source that `jets.cluster` does not take.
+        TypeError: for a source that `jets.cluster` does not accept.
         ValueError: for fewer than ten reference events with a jet, no generated event, samples in different spaces,
             jets of different radius, or clustering options for jets already found.
     """
@@ -176,8 +176,8 @@ def compare_jet_images(
     """Compare generated jet images with real ones in the variables of the LAGAN paper (arXiv:1701.05927), by class.
 
     Mass, transverse momentum and tau_21 are computed from the pixels of both; an empty image has no tau_21, and a mass
-    and a momentum of zero. The floor beside each distance is resampled: the same distance between two samples that are
-    both drawn, image by image and with replacement, from the reference.
+    and a momentum of zero. The floor of each distance is resampled: it is the same distance between two samples that
+    are both drawn, image by image and with replacement, from the reference.
 
     Args:
         reference: real images, e.g. those of Pythia that the generator was not trained on.
@@ -192,7 +192,7 @@ def compare_jet_images(
         where a sample has no such label; same arguments, same numbers.
 
     Raises:
-        ValueError: if the spaces differ or are no jet images, classes differ, a class has fewer than two images in a
+        ValueError: if the spaces differ or are not jet images, classes differ, a class has fewer than two images in a
             sample, or the reference is empty.
     """
     _check_pair("compare_jet_images", "images", reference, generated, repetitions)
@@ -256,8 +256,8 @@ def compare_maps(
         The report, with the curves `pixels`, `power_spectrum`, `v0`, `v1` and `v2`; same arguments, same numbers.
 
     Raises:
-        ValueError: if the spaces differ or are no images in degrees, a sample has fewer than two maps, or the reference
-            is constant.
+        ValueError: if the spaces differ or are not images in degrees, a sample has fewer than two maps, or the
+            reference is constant.
     """
     _check_pair("compare_maps", "maps", reference, generated, repetitions)
     check_image(reference.space)
@@ -319,8 +319,8 @@ def _jet_notes(found, observed, floors):
         without = int(np.sum(one.multiplicity == 0))
         if without == len(one):
             yield (
-                f"None of the {len(one)} {word} events has a jet: what needs one has minus log p = {CAP:g} and "
-                "distances of 1."
+                f"None of the {len(one)} {word} events has a jet: variables of jets have minus log p = {CAP:g} and "
+                f"distances of 1."
             )
         elif without:
             yield f"{without} of {len(one)} {word} events have no jet: they have multiplicity 0 and mass 0."

@@ -28,7 +28,7 @@ class Distance:
         floor_spread: standard deviation of those draws.
         floor_highest: the largest of them.
         power: 2 for a distance that grows with the square of a deviation, otherwise 1.
-        p: probability of a larger value between samples of one distribution, where it is known.
+        p: probability of a larger value between samples of one distribution, if it is known.
     """
 
     value: float
@@ -63,7 +63,7 @@ def kolmogorov_smirnov(reference, generated) -> tuple[float, float]:
     """Largest difference of two cumulative distributions, and the probability of a larger one by chance.
 
     Args:
-        reference, generated: one number per event, any lengths; both in the same unit, which does not matter.
+        reference, generated: one number per event, any lengths, in the same unit.
 
     Returns:
         `(statistic, p)`, with p in the limit of many events. Ties, as in counts, make p too large, never too small.
@@ -80,7 +80,7 @@ def kolmogorov_smirnov(reference, generated) -> tuple[float, float]:
 
 
 def wasserstein(reference, generated) -> float:
-    """Mean distance by which to move one distribution onto the other, in standard deviations of the reference.
+    """The first Wasserstein distance between two distributions, in standard deviations of the reference.
 
     Args:
         reference, generated: one number per event, any lengths, in the same unit.
@@ -178,7 +178,7 @@ def ks_distances(positions, reference, generated, bins) -> dict[str, float]:
 
 
 def minus_log_p(distance: np.ndarray | float, n_reference: int, n_generated: int) -> np.ndarray:
-    """Minus the natural logarithm of the p-value of the two-sample KS test, capped at 700 also where p underflows.
+    """Minus the natural logarithm of the p-value of the two-sample KS test, capped at 700, also if p underflows.
 
     It is Kolmogorov's limit for many events with Stephens's correction for few, as used for the published scores. For
     fewer than about 30 events, or far in the tail, the exact p-value of disjoint samples is larger.

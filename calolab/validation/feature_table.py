@@ -1,4 +1,4 @@
-"""The record of features: one row of numbers per event, with what each column is."""
+"""The record of features: one row of numbers per event, with a description of each column."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Feature:
     Args:
         name: e.g. `"centre_x_3"`.
         group: the features of all layers of one kind share it, e.g. `"centre_x"`.
-        label: the name in words.
+        label: description of the feature.
         unit: unit of the values, or an empty string.
         layer: index of its layer, or None for a feature of the whole shower.
     """
@@ -44,8 +44,8 @@ class Features:
         space: the space of the events.
         spectrum: number of cells of each event in bins of their energy, shape `(event, bins + 2)`; the first column
             has the positive cells below the first edge, the last one those above the last edge.
-        spectrum_edges: logarithmic [GeV], shape `(bins + 1,)`.
-        radii: in mm, of features within radii; empty if there are none.
+        spectrum_edges: logarithmic edges [GeV], shape `(bins + 1,)`.
+        radii: radii of the features within radii [mm]; empty if there are none.
 
     Raises:
         ValueError: if shapes disagree, or a value is not finite.

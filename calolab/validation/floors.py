@@ -24,7 +24,7 @@ class Draws:
     """Pairs of samples drawn from the reference: the first replaces the reference, the second the generated sample.
 
     Args:
-        first, second: number of times each reference event occurs in either sample, shape `(repetitions, event)`.
+        first, second: number of times each reference event occurs in each sample, shape `(repetitions, event)`.
         scale: ratio of a KS distance between samples of the compared sizes to one between samples of the drawn sizes;
             other distances scale with the powers in `distances.GROWTH`.
     """
@@ -100,8 +100,8 @@ class DisjointHalves:
     """Floors from pairs of disjoint sets of reference events, drawn repeatedly and without replacement.
 
     The size of both sets is the harmonic mean of `n_reference` and `n_generated` (N for N against N): their statistical
-    fluctuations are then those of the compared samples. A reference that is too small for two such sets is split into
-    halves, and the distances are scaled: between samples of one distribution, the KS distance is proportional to
+    fluctuations are then those of the compared samples. If the reference is too small for two such sets, it is split
+    into halves, and the distances are scaled: between samples of one distribution, the KS distance is proportional to
     sqrt(1/n1 + 1/n2), a chi-square distance to 1/n1 + 1/n2, and minus log p does not depend on the numbers (measured:
     to 5 %, for a chi-square distance of 200 events to 10 %).
 
@@ -201,7 +201,8 @@ def number_distances(
         reference, generated: finite numbers, shape `(entry,)` each; one per event, or per jet.
         edges: histogram edges; entries outside count in the outermost bins.
         draws: draws of the reference events.
-        distances: `(positions, reference, generated, bins)` to distances by name, e.g. `weighted_distances`.
+        distances: function of `(positions, reference, generated, bins)` that returns distances by name, e.g.
+            `weighted_distances`.
         owners: the event of each reference entry, shape `(entry,)`; by default each entry is an event.
 
     Returns:

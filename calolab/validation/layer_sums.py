@@ -1,4 +1,4 @@
-"""Weighted sums of the cells of each layer, from which all features of a shower are made, piece by piece."""
+"""Weighted sums of the cells of each layer, from which all features of showers are computed, piece by piece."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several samples in one binning, as figures show them: mass points, pile-up, pixel spectra, single variables."""
+"""Several samples in one binning, for figures: mass points, pile-up, pixel spectra, single variables."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def share_binning(
     """The same reports on jets with these variables in one binning, for `plots.jets.masses`.
 
     Args:
-        reports: what `compare_jets` returns at each mass point, by name.
+        reports: results of `compare_jets` at each mass point, by name.
         names: names of the variables; the others are left out.
 
     Raises:
@@ -48,7 +48,7 @@ def share_binning(
 def pileup_overlay(
     report: Report, alone: Jets | None = None, names: Sequence[str] = OVERLAID
 ) -> tuple[Report, dict[str, Histogram]]:
-    """Events under real and under generated pile-up, and alone, in one binning, for `plots.jets.pileup`.
+    """Events with real, with generated and without pile-up in one binning, for `plots.jets.pileup`.
 
     Args:
         report: result of `compare_jets`: the reference are events with real pile-up, the generated ones the same kind
@@ -82,7 +82,7 @@ class PixelSpectra:
 
     Args:
         space: space of the samples.
-        histograms: by name, the reference as `"real"` first: pixels per event and bin.
+        histograms: histogram of each sample by name, the reference as `"real"` first: pixels per event and bin.
         events: number of events of each sample.
         empty: fraction of its pixels that are zero.
     """
@@ -135,8 +135,8 @@ def distributions(
     """Histograms of several samples in each of several variables, for `plots.jet_images.distributions`.
 
     Args:
-        variables: by the label of its axis, e.g. `"jet mass [GeV]"`, the values of each sample by its name, shape
-            `(event,)`; NaN are left out.
+        variables: for each axis label, e.g. `"jet mass [GeV]"`, the values of each sample by name, shape `(event,)`;
+            NaN are left out.
         limits: limits of the bins, by the same label; by default the central 99 % of all values.
 
     Returns:

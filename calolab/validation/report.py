@@ -22,10 +22,10 @@ KINDS = ("showers", "jets", "jet images", "maps")
 
 @dataclass(frozen=True, eq=False)
 class ShowerDetails:
-    """What a report on showers holds beside its observables.
+    """Contents of a report on showers other than its observables.
 
     Args:
-        threshold: above which a cell counts as hit [`space.unit`].
+        threshold: cell energy above which a cell counts as hit [`space.unit`].
         empty: numbers of (reference, generated) events without any energy; their moments are undefined and left out.
         energies: (lowest, highest) incident energy of each sample [GeV]; None without that label.
         correlations: Pearson correlations between layer energies of (reference, generated), each of shape
@@ -42,7 +42,7 @@ class ShowerDetails:
 
 @dataclass(frozen=True, eq=False)
 class JetDetails:
-    """What a report on jets holds beside its observables.
+    """Contents of a report on jets other than its observables.
 
     Args:
         clustering: how the jets were found, in words.
@@ -57,7 +57,7 @@ class JetDetails:
 
 @dataclass(frozen=True, eq=False)
 class ImageDetails:
-    """What a report on one class of jet images holds beside its observables.
+    """Contents of a report on one class of jet images other than its observables.
 
     Args:
         means: mean images of reference and generated, and the standard error of their difference, each of shape
@@ -69,7 +69,7 @@ class ImageDetails:
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """A reference and a generated sample side by side; `report[name]` is one of its observables, parts or totals.
+    """The comparison of a reference and a generated sample; `report[name]` is one of its observables, parts or totals.
 
     `compare`, `compare_jets`, `compare_jet_images` and `compare_maps` make it, `plot()` draws it.
 
@@ -78,12 +78,12 @@ class Report:
         space: the space of both; None for jets, which have no space.
         events: numbers of (reference, generated) events.
         floors: how the floors were measured.
-        observables: by name, each with its distances.
+        observables: observables by name, each with its distances.
         totals: distances that belong to no single observable, by name: of showers `projection_error` (arXiv:2105.08960,
             [`space.unit`²]) and `correlations` (mean absolute difference of the layer correlations), of jets `ks_comb`.
         parts: reports of parts of the samples, by name: of jet images each class.
-        details: what only one kind of report holds.
-        notes: what to know before trusting the numbers.
+        details: contents that are specific to the kind of report.
+        notes: warnings about the reliability of the numbers.
         names: names of the two samples in tables and figures.
     """
 

@@ -10,7 +10,8 @@ from calolab.spaces import with_unit
 from calolab.tables import Table
 from calolab.validation.observables.maps import MEASURES
 
-# Columns of distances by kind of report. Minus log p measures the numbers of events, too: it does not enter a verdict.
+# Columns of distances by kind of report. Minus log p also depends on the numbers of events, so it is not used for the
+# verdict.
 _RESAMPLED_DISTANCES = {"ks": "KS (floor)", "w1": "W₁/σ (floor)", "separation": "S (floor)"}
 DISTANCES = {
     "showers": _RESAMPLED_DISTANCES,
@@ -27,7 +28,7 @@ _RESAMPLED = (
 
 
 def verdict(observable) -> str:
-    """How an observable compares with its floor, in words; its worst distance decides, minus log p left out."""
+    """Text on how an observable compares with its floor, from its worst distance other than minus log p."""
     distances = [one for name, one in observable.distances.items() if name != "minus_log_p"]
     if any(math.isnan(distance.value) for distance in distances):
         return "undefined"
@@ -38,7 +39,7 @@ def verdict(observable) -> str:
 
 
 def subject(report) -> str:
-    """What was compared: space or clustering, numbers of events, energies, threshold."""
+    """Description of the comparison: space or clustering, numbers of events, energies, threshold."""
     (first, second), (a, b) = report.names, report.events
     if report.kind == "jets":
         jets = report.details.jets
@@ -169,7 +170,7 @@ def _spread(mean, deviation):
 
 
 def _measured(distance, spread=False):
-    """A distance with its floor, and where asked for the floor's spread."""
+    """A distance with its floor, and optionally the floor's spread."""
     if distance is None:
         return ""
     if math.isnan(distance.value):

@@ -1,4 +1,4 @@
-"""Scores of a generator by its jets: `ks_comb`, the sum of minus log p of three variables, to choose an epoch by."""
+"""Scores of a generator by its jets: `ks_comb`, the sum of minus log p of three variables."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def ks_comb(minus_log_p: Mapping[str, float | np.ndarray]) -> float | np.ndarray
     """The published score, 0 to 2100: minus log p of the KS tests of jet pt, multiplicity and summed mass, added up.
 
     Args:
-        minus_log_p: what `distances.minus_log_p` returns, by variable; numbers, or arrays of one shape.
+        minus_log_p: results of `distances.minus_log_p` by variable: numbers, or arrays of one shape.
     """
     return sum(minus_log_p[name] for name in COMBINED)
 

@@ -1,4 +1,4 @@
-"""Separation powers of features: histograms of each in both samples, and how far they differ."""
+"""Separation powers of features: histograms of each feature in both samples, and how much they differ."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class FeatureHistogram:
     """Histograms of one feature of a reference and of a generated sample.
 
     Args:
-        feature: what it is.
+        feature: description of the feature.
         edges: shape `(bins + 1,)`.
         reference, generated: number of entries below the first edge, in each bin and above the last edge, shape
             `(bins + 2,)`.
@@ -51,7 +51,7 @@ class Separations:
     """Separation powers of all features of two samples.
 
     Args:
-        histograms: by the name of the feature, with those of the cells as `"cell_spectrum"`.
+        histograms: histograms by name of the feature, with those of the cells as `"cell_spectrum"`.
     """
 
     histograms: Mapping[str, FeatureHistogram]
@@ -72,8 +72,8 @@ def feature_edges(reference: Features, binning: str = "reference") -> dict[str, 
 
     Args:
         reference: the features of the reference sample.
-        binning: `"reference"`: equal bins over the central 99.6 % of the reference, of energies in the logarithm;
-            entries beyond have two bins of their own. Or `"calochallenge"`, the ranges and bins of the CaloChallenge
+        binning: `"reference"`: equal bins over the central 99.6 % of the reference, for energies in the logarithm;
+            entries beyond are in two additional bins. Or `"calochallenge"`, the ranges and bins of the CaloChallenge
             (arXiv:2410.21611), which begin at the threshold and leave entries beyond out; those of centres and widths
             depend on the size of the layer.
 
@@ -122,8 +122,8 @@ def separation_floors(reference: Features, draws: Draws, binning: str = "referen
 
     Args:
         reference: features of the reference sample.
-        draws: how often each of its events counts in both samples, e.g. of `floors.Resampled`.
-        binning: as of `separations`.
+        draws: how often each of its events counts in both samples, e.g. from `floors.Resampled`.
+        binning: as for `separations`.
 
     Returns:
         By group, and their mean as `"mean"`, each of shape `(repetitions,)`.

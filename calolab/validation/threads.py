@@ -17,8 +17,8 @@ def in_threads(function: Callable, arguments: Iterable) -> Iterator:
     Linear algebra uses one thread within each call: its own threads would wait for each other on a busy machine.
 
     Args:
-        function: work that NumPy does without the interpreter's lock.
-        arguments: one or many.
+        function: a function whose work NumPy does without the interpreter's lock.
+        arguments: the arguments, one per call.
     """
     workers, waiting = cpu.cores(), deque()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:

@@ -1,1 +1,1 @@
-"""Observables: what is measured of showers, jets, jet images and maps, and compared in a report."""
+"""Observables of showers, jets, jet images and maps, which are compared in a report."""

@@ -70,7 +70,7 @@ def image_pt(images: Sample) -> np.ndarray:
     """Transverse momentum of each image, the vector sum over its pixels, shape `(event,)` [GeV].
 
     Raises:
-        ValueError: if the space is no image of transverse momentum in eta and phi.
+        ValueError: if the space is not an image of transverse momentum in eta and phi.
     """
     px, py, _, _ = _momentum(images)
     return np.hypot(px, py)
@@ -80,7 +80,7 @@ def image_mass(images: Sample) -> np.ndarray:
     """Invariant mass of each image, every pixel a massless particle at its centre, shape `(event,)` [GeV].
 
     Raises:
-        ValueError: if the space is no image of transverse momentum in eta and phi.
+        ValueError: if the space is not an image of transverse momentum in eta and phi.
     """
     px, py, pz, energy = _momentum(images)
     return np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
@@ -90,15 +90,15 @@ def image_tau_21(images: Sample) -> np.ndarray:
     """Ratio of the two-prong to the one-prong N-subjettiness, tau_2 / tau_1 (arXiv:1011.2268), shape `(event,)`.
 
     Measured in pixels as LAGAN's authors do (arXiv:1701.05927): tau_N is the mean distance to the nearest of N axes,
-    weighted with the transverse momentum. The single axis is the hardest pixel; the two axes are what is left when
-    pixels are clustered with kt, where the harder of two pixels keeps its position. It differs from the `tau_21` of a
-    jet's constituents, whose axes are minimised: compare pixels with pixels only.
+    weighted with the transverse momentum. The single axis is the hardest pixel; the two axes are the two pixels that
+    remain when pixels are clustered with kt, where the harder of two pixels keeps its position. It differs from the
+    `tau_21` of a jet's constituents, whose axes are minimised: compare pixels with pixels only.
 
     Returns:
         About 0 for two prongs, towards 1 for none; 0 for a single pixel, NaN for an empty image.
 
     Raises:
-        ValueError: if the space is no image of transverse momentum in eta and phi.
+        ValueError: if the space is not an image of transverse momentum in eta and phi.
     """
     _check(images.space)
     eta, phi = (grid.ravel() for grid in np.meshgrid(*_centres(images.space), indexing="ij"))
@@ -106,7 +106,7 @@ def image_tau_21(images: Sample) -> np.ndarray:
     values = np.maximum(images.values.reshape(len(images), images.space.n_cells), 0).astype(np.float64)
     filled = np.count_nonzero(values > 0, axis=1)
     found = np.full(len(images), np.nan)
-    # Images with similar numbers of pixels are processed together, so that none waits for others.
+    # Images with similar numbers of pixels are processed together, so that no image waits for others.
     order = np.argsort(filled, kind="stable")
     order = order[filled[order] > 0]
     for start in range(0, len(order), _PIECE):
@@ -152,7 +152,7 @@ def nearest(images: Sample, among: Sample | None = None) -> tuple[np.ndarray, np
             squared[np.arange(len(row)), start + np.arange(len(row))] = np.inf
         best = squared.argmin(axis=1)
         index[start : start + len(row)] = best
-        # Computed directly: by the difference of large numbers an exact copy would have a small distance.
+        # Computed directly: as a difference of large numbers, the distance of an exact copy would not be exactly zero.
         distance[start : start + len(row)] = np.sqrt(np.sum((row - columns[best]) ** 2, axis=1))
     return index, distance
 
@@ -165,7 +165,7 @@ def _two_axes(pt: np.ndarray, pixel: np.ndarray, squared: np.ndarray) -> np.ndar
     the hardest of them is taken.
 
     Args:
-        pt: pixels by falling pt, those without any at the end, shape `(event, pixel)`.
+        pt: pixels in order of decreasing pt, empty ones at the end, shape `(event, pixel)`.
         pixel: their positions.
         squared: squared distances between positions; equal distances must be equal to the last digit.
     """
@@ -217,7 +217,7 @@ def _merge(pt, gap, near, pixel, squared, events):
 
 
 def _without_gone(pt, gap, near, pixel, width):
-    """The same with the pixels that have been merged into others left out."""
+    """The same without the pixels that have been merged into others."""
     kept = np.argsort(pt == 0, axis=1, kind="stable")[:, :width]
     place = np.zeros(pt.shape, dtype=np.int64)
     np.put_along_axis(place, kept, np.broadcast_to(np.arange(width), kept.shape), axis=1)

@@ -26,7 +26,7 @@ class Variable:
     """One variable of one sample's jets.
 
     Args:
-        label: in words.
+        label: description of the variable.
         unit: unit of the values.
         values: one per event, zero where an event has too few jets for it; or one per jet.
         events: the event of each value, same shape.
@@ -77,7 +77,7 @@ def observe(
     """All variables of both samples with distances and floors.
 
     Args:
-        reference, generated: what `variables` returns.
+        reference, generated: results of `variables`.
         draws: draws of the reference events.
 
     Returns:

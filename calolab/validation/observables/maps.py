@@ -11,7 +11,7 @@ from calolab.validation.observables.observable import Curve
 from calolab.validation.observables.texture import minkowski, pixel_contents, power_spectrum
 
 _QUANTILES = 1000
-# The distance of each curve, in words.
+# The description of each curve's distance.
 MEASURES = {
     "ks": "KS",
     "rms_log_ratio": "rms ln(gen./ref.)",

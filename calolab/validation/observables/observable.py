@@ -1,4 +1,4 @@
-"""What a report compares: an observable of both samples, or a curve of both, with distances and floors."""
+"""The entries of a report: an observable of both samples, or a curve of both, with distances and floors."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Observable:
 
     Args:
         name: its name in a report, e.g. `"first_moment_z"`.
-        label: the same in words, e.g. `"mean depth"`.
+        label: description of the observable, e.g. `"mean depth"`.
         unit: unit of the observable, or along the axis of a profile; may be empty.
         edges: histogram or profile edges in `unit`, shape `(bins + 1,)`.
         reference, generated: one number per event, `(event,)`, NaN where an event has none, or one per jet, `(jet,)`;
             or one profile per event, `(event, bins)`.
-        height: what a profile's bins hold, with unit; empty for numbers.
+        height: the quantity in the bins of a profile, with its unit; empty for numbers.
         logarithmic: whether the edges are, as in a cell spectrum; positions are then log10.
-        distances: by name: `"ks"`, `"w1"` (in standard deviations of the reference), `"separation"` (0 to 1), for
-            energy projections `"mse"`, and for jets `"minus_log_p"` of the KS test.
+        distances: distances by name: `"ks"`, `"w1"` (in standard deviations of the reference), `"separation"` (0 to 1),
+            for energy projections `"mse"`, and for jets `"minus_log_p"` of the KS test.
     """
 
     name: str
@@ -102,12 +102,12 @@ class Curve:
     """One statistic of both samples along an axis, such as a power spectrum.
 
     Args:
-        name, label: e.g. `"v1"` and the same in words with its symbol.
-        axis, height: what is along the axis and what the curve is, with units.
+        name, label: name, e.g. `"v1"`, and description with its symbol.
+        axis, height: the quantity along the axis and the quantity of the curve, with units.
         positions: shape `(point,)`.
         reference, generated: means over the events, shape `(point,)`.
         reference_error, generated_error: standard errors of these means.
-        distances: one, under the name of its measure.
+        distances: one distance, by the name of its measure.
     """
 
     name: str

@@ -133,8 +133,8 @@ def layer_correlations(energies: np.ndarray, weights: np.ndarray | None = None) 
     """Pearson correlation between the energies of every two layers.
 
     Args:
-        energies: shape `(event, layer)`, as `profile(sample, "z")` returns, best divided by each event's incident
-            energy: otherwise a spread of incident energies correlates all layers.
+        energies: shape `(event, layer)`, as returned by `profile(sample, "z")`, preferably divided by each event's
+            incident energy: otherwise a spread of incident energies correlates all layers.
         weights: how often each event counts, shape `(event,)`; once by default.
 
     Returns:

@@ -78,7 +78,7 @@ def measure(observable: Observable, draws_among: Callable[..., Draws]) -> tuple[
     """Compute an observable's distances and their floors.
 
     Args:
-        observable: without distances.
+        observable: the observable, without distances.
         draws_among: function from masks of the (reference, generated) events that have this observable, or from nothing
             where all have it, to draws of these reference events; see `Resampled.draws_among`.
 
@@ -122,9 +122,9 @@ def projected_axes(space) -> tuple[str, ...]:
 def projection_error(reference: Sample, generated: Sample) -> dict[str, float]:
     """Mean squared error of the mean energy projections along each axis, the metric of the Conv2D 3DGAN papers.
 
-    Project every shower on x, y and z (energy per column or layer [GeV]), average over events, and take the mean over
-    the bins of an axis of the squared difference (arXiv:2103.13698, arXiv:2105.08960). The sum over the axes depends on
-    the energies of the sample and on the unit, so it compares models on one sample only.
+    Every shower is projected on x, y and z (energy per column or layer [GeV]) and averaged over events; the error is
+    the mean over the bins of an axis of the squared difference (arXiv:2103.13698, arXiv:2105.08960). The sum over the
+    axes depends on the energies of the sample and on the unit, so it compares models on one sample only.
 
     Args:
         reference, generated: showers in the same space.

@@ -20,7 +20,7 @@ def power_spectrum(sample: Sample, bins: int = 24) -> tuple[np.ndarray, np.ndarr
 
     Args:
         sample: maps in a plain image whose axes are in degrees.
-        bins: approximate number, in equal steps of log l as far as whole waves allow.
+        bins: approximate number of bins, in equal steps of log l as far as whole waves allow.
 
     Returns:
         Multipoles l, the mean of the waves in each bin, shape `(bin,)`, and C_l [`space.unit`² steradian], shape
@@ -60,13 +60,13 @@ def minkowski(sample: Sample, thresholds: np.ndarray) -> tuple[np.ndarray, np.nd
     """Minkowski functionals of the regions above each threshold: area, boundary length and Euler characteristic.
 
     Per area of a map: V0 is the fraction of it above the threshold, V1 a quarter of the boundary's length, V2 its
-    curvature over 2 pi, which counts regions less holes; V1 and V2 are integrals over the pixels whose value is
+    curvature over 2 pi, which counts regions minus holes; V1 and V2 are integrals over the pixels whose value is
     within half a step of the threshold (arXiv:1706.02390, arXiv:astro-ph/0202090), with differences of neighbouring
     pixels as derivatives, so that structures of few pixels are measured only approximately.
 
     Args:
         sample: maps in a plain image.
-        thresholds: increasing in equal steps [`space.unit`], at least two.
+        thresholds: at least two thresholds in equal increasing steps [`space.unit`].
 
     Returns:
         V0, V1 [1/axis unit] and V2 [1/axis unit²], each of shape `(event, threshold)`.
@@ -126,7 +126,7 @@ def pixel_contents(sample: Sample, edges: np.ndarray) -> np.ndarray:
 
     Args:
         sample: maps, or any other images.
-        edges: increasing [`space.unit`], shape `(edge,)`.
+        edges: increasing edges [`space.unit`], shape `(edge,)`.
 
     Returns:
         Shape `(event, edge + 1)`; a value on an edge counts above it.
