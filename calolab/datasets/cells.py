@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from calolab.datasets.layouts import Layout
+from calolab.datasets.points import PointArray
 from calolab.spaces import Space
 
 
@@ -30,6 +31,14 @@ class CellArray:
     axes: tuple[int, ...] | None = None
     order: tuple[int, ...] | None = None
 
+    def covers(self, n_cells: int) -> bool:
+        """Whether the dataset contains all cells of an event in the order of the space.
+
+        Args:
+            n_cells: number of cells in the space.
+        """
+        return self.order is None and self.stop - self.start == n_cells
+
     def accepts(self, shape: tuple[int, ...]) -> bool:
         """Whether cells of an event of this shape can be read; an axis for one channel, last or first, does not count.
 
@@ -39,18 +48,22 @@ class CellArray:
         one_channel = (shape[:-1] if shape[-1:] == (1,) else None, shape[1:] if shape[:1] == (1,) else None)
         return self.shape in (shape, *one_channel) or (self.axes is not None and shape == self.axes)
 
-    def unpack(self, stored: np.ndarray, values: np.ndarray) -> None:
+    def unpack(self, stored: np.ndarray, values: np.ndarray) -> float:
         """Put cells as they are stored where they belong.
 
         Args:
             stored: cells of some events, event first.
             values: the events' values, C-contiguous, of shape `(event, *space.shape)`.
+
+        Returns:
+            The energy that is stored outside the cells: none.
         """
         if self.order is None:
             values.reshape(len(values), -1)[:, self.start : self.stop] = stored.reshape(len(values), -1)
         else:
             turned = (0, *(1 + position for position in np.argsort(self.order)))
             values[...] = stored.reshape(len(values), *self.axes).transpose(turned)
+        return 0.0
 
     def pack(self, values: np.ndarray) -> np.ndarray:
         """Cells as they are stored, of shape `(event, *self.shape)`.
@@ -65,7 +78,7 @@ class CellArray:
         return stored.reshape(len(values), *self.shape)
 
 
-def arrays(layout: Layout, quantity: str, space: Space) -> tuple[CellArray, ...]:
+def arrays(layout: Layout, quantity: str, space: Space) -> tuple[CellArray | PointArray, ...]:
     """The datasets in which a layout stores the cells of a space.
 
     Args:
@@ -77,6 +90,12 @@ def arrays(layout: Layout, quantity: str, space: Space) -> tuple[CellArray, ...]
         ValueError: if the layout is for other spaces.
     """
     names = layout.datasets(quantity)
+    if layout.points is not None:
+        needed = {*layout.points.columns, *(("alpha", "r") if {"x", "y"} <= set(layout.points.columns) else ())}
+        if not space.has_depth or not needed >= set(space.axes):
+            raise ValueError(f"layout {layout.name!r} has points {layout.points.columns}, received {space!r}")
+        points = layout.points
+        return (PointArray(names[0], space, points.columns, points.origin, points.depth_in_layers),)
     if len(names) > 1:
         if space.regular or len(space.layers) != len(names):
             raise ValueError(

@@ -16,6 +16,7 @@ from calolab.datasets import hdf5, layouts
 from calolab.datasets.archives import DAMAGED, Archive, StoredArray
 from calolab.datasets.cells import CellArray
 from calolab.datasets.layouts import CONTAINERS, ECAL, HCAL, Layout
+from calolab.datasets.points import PointArray
 from calolab.datasets.signatures import container
 from calolab.files import diagnosed
 
@@ -36,7 +37,7 @@ class EventFile:
 
     path: str
     n_events: int
-    arrays: tuple[CellArray, ...]
+    arrays: tuple[CellArray | PointArray, ...]
     layout: Layout
     block: int
     labels: tuple[str, ...]
@@ -132,7 +133,7 @@ def read_labels(
     return columns
 
 
-def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: int, out: np.ndarray) -> None:
+def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: int, out: np.ndarray) -> float:
     """Read the cells of the events `start` to `stop` and check them.
 
     Args:
@@ -141,24 +142,33 @@ def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: 
         start, stop: range of events.
         out: array for the cells [GeV], C-contiguous float32, of shape `(stop - start, *space.shape)`.
 
+    Returns:
+        The energy outside the cells [GeV], which only files with points contain.
+
     Raises:
         ValueError: if the file is corrupt, or a cell is NaN, infinite or negative.
     """
+    outside = 0.0
     for array in file.arrays:
         cells = dataset(handle, file.path, array.dataset)
         event = math.prod(cells.shape[1:])
-        if len(cells) != file.n_events or event != array.stop - array.start:
+        if len(cells) != file.n_events or not array.accepts(cells.shape[1:]):
             raise ValueError(
                 f"{file.path}: changed while in use, dataset {array.dataset!r} now holds {len(cells)} events of "
-                f"{event} cells instead of {file.n_events} of {array.stop - array.start}. Open it again; programs that "
+                f"{event} cells instead of {file.n_events} of {math.prod(out.shape[1:])}. Open it again; programs that "
                 "write such files should use a temporary name and rename the file when it is complete."
             )
-        whole = array.order is None and event * (stop - start) == out.size
-        piece = out if whole else np.empty((stop - start, event), np.float32)
+        whole = array.covers(math.prod(out.shape[1:]))
+        piece = (out if whole else np.empty((stop - start, event), np.float32)).reshape(-1, *cells.shape[1:])
         with _reading(file, array.dataset, start, stop):
-            cells.read_direct(piece.reshape(stop - start, *cells.shape[1:]), np.s_[start:stop])
+            cells.read_direct(piece, np.s_[start:stop])
         if not whole:
-            array.unpack(piece, out)
+            try:
+                outside += array.unpack(piece, out)
+            except ValueError as error:
+                raise ValueError(
+                    f"{file.path}: dataset {array.dataset!r}, events {start} to {stop - 1}: {error}."
+                ) from error
     if file.layout.signed:
         if not np.isfinite(np.sum(out, dtype=np.float64)):
             event = start + int(np.argmin([np.isfinite(values).all() for values in out]))
@@ -179,6 +189,7 @@ def read_values(handle: h5py.File | Archive, file: EventFile, start: int, stop: 
                 )
     if file.layout.factor != 1:
         out /= np.float32(file.layout.factor)
+    return outside / file.layout.factor
 
 
 def dataset(handle: h5py.File | Archive, path: str, name: str) -> h5py.Dataset | StoredArray:

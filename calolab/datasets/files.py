@@ -47,9 +47,11 @@ def stream(
             are `clic-ecal`, 51x51x25 are `clic-ecal-51`. HCAL cells of unknown size get edges in units of cells.
         layout: a name of `layouts.LAYOUTS` or a `Layout`. Showers: `3dgan` (GeV), `3dgan-target` (GeV, energy in column
             1 of `target`), `3dgan-angle` (GeV x 50), `calochallenge`, `par04` and `calogan` (MeV in the file; for the
-            first two also the incident energies). Whole events [MeV in the file]: `rpv` (npz, images in `hist`) and
-            `rpv-h5` (images in `all_events/hist`). Jet images: `lagan`. By default that of the file, otherwise by the
-            names of its datasets. A mean response, cell or incident energy that does not match the unit is an error.
+            first two also the incident energies). Points, which are put into the cells of the space: `ild` and, with
+            numbers of layers as depths, `ild-layers`; with `Points` in a `Layout` any others. Whole events [MeV in the
+            file]: `rpv` (npz, images in `hist`) and `rpv-h5` (images in `all_events/hist`). Jet images: `lagan`. By
+            default that of the file, otherwise by the names of its datasets. A mean response, cell or incident energy
+            that does not match the unit is an error.
         quantity: the dataset of showers to read, `"ECAL"` or `"HCAL"`.
         labels: labels that are not in the files, one value for all their events. For whole events the masses [GeV] are
             read from file names such as `RPV10_1400_850_01_train.npz`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -28,6 +29,7 @@ from calolab.datasets.events import (
     read_values,
 )
 from calolab.datasets.layouts import ANGLES, CONTAINERS, DESCRIPTION, ECAL, HCAL, Layout
+from calolab.datasets.points import PointArray, ild_ecal
 from calolab.spaces import Layer, Space
 
 _UNIT_EVENTS = 64
@@ -81,7 +83,7 @@ def inspect(
                 raise different_lengths(path, one, len(held), name, len(first))
         shapes = {one: held.shape for one, held in stored.items()}
         found, arranged = _find_space(path, shapes, chosen, space, described, quantity)
-        event_bytes = 4 * found.n_cells
+        event_bytes = 4 * max(found.n_cells, sum(math.prod(shape[1:]) for shape in shapes.values()))
         chunk = max(held.chunks[0] if held.chunks else 1 for held in stored.values())
         if chunk * event_bytes > LARGE_CHUNK_BYTES:
             warnings.warn(
@@ -213,7 +215,7 @@ def _find_space(
     asked: str | Space | None,
     described: Description,
     quantity: str,
-) -> tuple[Space, tuple[CellArray, ...]]:
+) -> tuple[Space, tuple[CellArray | PointArray, ...]]:
     """The space of the cells, and how they are stored; `shapes` are those of the datasets, event first."""
     name, shape = next(iter(shapes.items()))
     if asked is not None:
@@ -222,6 +224,8 @@ def _find_space(
         candidates = [described.spaces[name]]
     elif chosen.space is not None:
         candidates = [spaces.space(one) for one in ((chosen.space,) if isinstance(chosen.space, str) else chosen.space)]
+    elif chosen.points is not None:
+        candidates = [ild_ecal()]
     elif name == HCAL and len(shape) - (len(shape) == 5 and shape[-1] == 1) == 4:
         candidates = [_numbered(shape[1:4])]
     else:

@@ -43,6 +43,21 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Points:
+    """How a file stores showers as points.
+
+    Args:
+        columns: the numbers of a point in the order of the file: axes of the space [mm], and `energy`.
+        origin: the point with these x, y and z in the file [mm] is the origin of the space.
+        depth_in_layers: whether depths are numbers of layers, from 0, instead of mm.
+    """
+
+    columns: tuple[str, ...]
+    origin: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    depth_in_layers: bool = False
+
+
+@dataclass(frozen=True)
 class Layout:
     """How a family of files stores events.
 
@@ -62,6 +77,7 @@ class Layout:
         flat: whether the cells of an event are stored in one row.
         response: range of plausible ratios of the energy in the cells to the incident energy; None if not known.
         energies: range of plausible incident energies [GeV]; None if not known.
+        points: how it stores points; None if it stores cells. Such files are only read.
 
     Angles [rad] of showers are read from `theta` and `mtheta` if a file has them.
 
@@ -84,6 +100,7 @@ class Layout:
     flat: bool = False
     response: tuple[float, float] | None = None
     energies: tuple[float, float] | None = None
+    points: Points | None = None
 
     def __post_init__(self):
         for factor in (self.factor, self.energy_factor):
@@ -239,6 +256,19 @@ LAYOUTS = {
             space="calogan",
             response=(0.1, 1.5),
         ),
+        *(
+            Layout(
+                name,
+                "energy",
+                0,
+                1.0,
+                f"GeV; showers of ILD as points of CaloClouds 3: x [mm], depth [{unit}], z [mm] and energy",
+                cells="events",
+                response=(0.0005, 0.3),
+                points=Points(("x", "z", "y", "energy"), depth_in_layers=unit == "layer"),
+            )
+            for name, unit in (("ild", "mm"), ("ild-layers", "layer"))
+        ),
         Layout(
             "showers",
             "energy",
@@ -285,6 +315,8 @@ def guess(has: Callable[[str], bool]) -> Layout | None:
     for name in ("calochallenge", "par04", "calogan"):
         if has(LAYOUTS[name].energy) and all(map(has, LAYOUTS[name].datasets(ECAL))):
             return LAYOUTS[name]
+    if has("events") and has("energy"):
+        return LAYOUTS["ild"]
     if has("showers") and has("energy"):
         return LAYOUTS["showers"]
     if any(map(has, ANGLES)) and has("energy"):

@@ -102,12 +102,15 @@ class EmptyEvents:
     Args:
         events: number of events so far.
         empty: number of empty events among them.
+        inside, outside: energies of points inside and outside the cells [GeV]; zero for stored cells.
         first: number of the file, index in it, path and incident energy [GeV] of the first empty shower.
     """
 
     events: int = 0
     empty: int = 0
     first: tuple[int, int, str, float] | None = None
+    inside: float = 0.0
+    outside: float = 0.0
 
     def add(self, values: np.ndarray, energy: np.ndarray | None, path: str, start: int, number: int = 0) -> None:
         """Count neighbouring events of one file.
@@ -127,6 +130,15 @@ class EmptyEvents:
         if len(empty) and energy is not None:
             found = (number, start + int(empty[0]), path, float(energy[empty[0]]))
             self.first = min(self.first or found, found)
+
+    def lost(self) -> str | None:
+        """A message about points outside the cells; None if there are none."""
+        if not self.outside:
+            return None
+        return (
+            f"points outside the cells, with {self.outside / (self.inside + self.outside):.2g} of the energy, are left "
+            "out. To include them, give a larger space=, or the origin of the points in the layout."
+        )
 
     def doubt(self) -> str | None:
         """A message if more than 1 % of the showers, or all other events, are empty; otherwise None."""

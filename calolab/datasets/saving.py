@@ -91,6 +91,8 @@ def write_showers(path: Path, sample: Sample | EventStream, layout: Layout, hcal
                 raise ValueError(
                     f"{path}: {quantity} has {len(part)} events, {ECAL} {len(sample)}. They must be the same events."
                 )
+    if layout.points is not None:
+        raise ValueError(f"{path}: layout {layout.name!r} is only read. Save the cells with the default layout.")
     if "energy" not in sample.labels and layout.name != "showers":
         raise ValueError(f"{path}: layout {layout.name!r} needs the label 'energy', received {list(sample.labels)}.")
     _write(path, parts, layout, reserved | {DESCRIPTION})

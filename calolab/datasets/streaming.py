@@ -186,7 +186,7 @@ class EventStream:
         return self.origin.get("file", self.files[0].path)
 
     def _warn(self, empty: EmptyEvents, stacklevel: int) -> None:
-        if doubt := empty.doubt():
+        for doubt in filter(None, (empty.doubt(), empty.lost())):
             warnings.warn(f"{self._where}: {doubt}", stacklevel=stacklevel)
 
     def _file_starts(self) -> list[int]:
@@ -240,7 +240,10 @@ class EventStream:
                     where = slice(done, done + stop - start)
                     done = where.stop
                     piece = values[where] if places is None else np.empty((stop - start, *self.space.shape), np.float32)
-                    read_values(handle, file, start, stop, piece)
+                    outside = read_values(handle, file, start, stop, piece)
+                    if file.layout.points is not None:
+                        empty.outside += outside
+                        empty.inside += float(piece.sum(dtype=np.float64))
                     columns = read_labels(handle, file, start, stop)
                     energy = columns.get("energy") if showers and file.dataset != HCAL else None
                     empty.add(piece, energy, file.path, start, index)
