@@ -12,12 +12,13 @@
 #     language: python
 #     name: python3
 # ---
+
 # %% [markdown]
 # # The scorecard: two samples, one table
 #
 # Is a generator good enough? Papers answer with a handful of numbers: separation powers, FPD and KPD, the AUC of classifiers, precision and
-# recall. Each of them sees some faults and is blind to others, and each depends on the number of events. `cl.validation.scorecard` calculates
-# all of them and puts each beside its *floor*: the same number between two sets of real showers. This notebook
+# recall. Each of them is sensitive to some faults and not to others, and each depends on the number of events. `cl.validation.scorecard`
+# calculates all of them, each with its *floor*: the same number for two sets of real showers. This notebook
 #
 # 1. simulates electrons with Geant4;
 # 2. compares them with the parametrised showers of GFlash;
@@ -28,7 +29,7 @@
 # %% [markdown]
 # ## Parameters
 #
-# `CALOLAB_SIZE` selects the size of the run: `test` takes less than a minute, `demo` some ten minutes on two cores, most of them for the
+# `CALOLAB_SIZE` selects the size of the run: `test` takes less than a minute, `demo` about ten minutes on two cores, mostly for the
 # convolutional classifier, and `full` uses as many showers as a publication.
 
 # %% tags=["parameters"]
@@ -54,8 +55,8 @@ import calolab as cl
 # %% [markdown]
 # ## 1. Real showers
 #
-# Half of the showers are the reference, and a quarter play the training sample of a generator. The last quarter is what a perfect generator
-# would make: showers with the same distribution, and none of them in the other samples.
+# Half of the showers are the reference, and a quarter is used as the training sample of a generator. The last quarter is what a perfect
+# generator would make: showers with the same distribution that are not in the other samples.
 
 # %%
 showers = cl.simulate.showers("clic-ecal", events=events, energy=energy, seed=seed)
@@ -66,7 +67,7 @@ showers
 # %% [markdown]
 # ## 2. GFlash against Geant4
 #
-# GFlash parametrises the average shower and its main fluctuations (hep-ex/0001020). Its profiles are good, but it knows nothing of the
+# GFlash parametrises the average shower and its main fluctuations (hep-ex/0001020). Its profiles are good, but it does not model the
 # correlations between cells.
 
 # %%
@@ -77,22 +78,21 @@ card = cl.validation.scorecard(
 card
 
 # %% [markdown]
-# In the row of a metric, a tick marks values within twice the uncertainty of the floor, or better. The second sample is real, so it should
-# have ticks nearly everywhere: of forty numbers at two standard deviations, one or two miss by chance.
+# In the row of a metric, a tick marks values within twice the uncertainty of the floor, or better. The second sample is real, so nearly all
+# of its values should have a tick: of forty numbers at two standard deviations, one or two miss it by chance.
 
 # %%
 card.plot()
 
 # %% [markdown]
-# ## 3. Which metric sees which fault
+# ## 3. Which metric finds which fault
 #
 # Now one fault at a time, injected into real showers:
 #
 # * **scale**: all energies are 3 % too high;
-# * **layers mixed**: each layer is taken from another shower of nearly the same energy, so every layer is right, but layers do not fit
-#   together;
-# * **too smooth**: a part of each cell's energy is shared with its neighbours;
-# * **repeated**: the generator repeats its training showers.
+# * **layers mixed**: each layer is taken from another shower of nearly the same energy, so every layer is right, but the correlations
+# between layers are wrong; * **too smooth**: a part of each cell's energy is shared with its neighbours; * **repeated**: the generator
+# repeats its training showers.
 
 
 # %%
@@ -129,10 +129,10 @@ found = cl.validation.scorecard(
 found
 
 # %% [markdown]
-# Read it by columns. A wrong **scale** moves the response and everything that contains an energy. With **mixed layers** every distribution of a
-# single layer stays right: separation powers do not see the fault, the correlations do. **Too smooth** cells have the right energies and
-# profiles, and a wrong cell spectrum and occupancy. The **repeated** showers are perfect in every metric but one, because they are
-# real: only the comparison with the training sample finds that the generator made nothing new.
+# Read the table by columns. A wrong **scale** changes the response and all metrics that depend on an energy. With **mixed layers** every
+# distribution of a single layer stays right: separation powers do not find the fault, the correlations do. **Too smooth** cells have the
+# right energies and profiles, and a wrong cell spectrum and occupancy. The **repeated** showers are perfect in every metric but one,
+# because they are real: only the comparison with the training sample finds that the generator made nothing new.
 
 # %%
 found.plot()
@@ -158,7 +158,7 @@ for share in shares:
 # %% [markdown]
 # ## 5. Keeping results
 #
-# A scorecard is a record: it can be saved as JSON, read again, and shown beside scorecards of other generators against the same reference.
+# A scorecard is a record: it can be saved as JSON, read again, and shown next to scorecards of other generators for the same reference.
 # Files are scored without a notebook by `python -m calolab.validation reference.h5 generated.h5 --out DIR`.
 
 # %%
@@ -171,9 +171,9 @@ print(f"{path.stat().st_size / 1e3:.0f} kB; best by FPD: {again.beside(found).ra
 # %% [markdown]
 # ## Exercises
 #
-# 1. Inject a fault of your own, e.g. showers that are all at the centre of their cell, and find the metric that sees it.
+# 1. Inject another fault, e.g. showers that are all at the centre of their cell, and find the metric that is sensitive to it.
 # 2. Which metric finds a generator that makes 5 % of the showers with half of their energy?
-# 3. Replace GFlash by a generator of your own: `gan.generate(reference.labels, seed=1)`.
+# 3. Replace GFlash with your own generator: `gan.generate(reference.labels, seed=1)`.
 
 # %% tags=["hide-output"]
 faults_found = found.results

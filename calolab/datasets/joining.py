@@ -16,7 +16,7 @@ def read_each(paths: Sequence[Path], read: Callable[[Path, int | None], Particle
 
     Args:
         paths: the files.
-        read: from a file and the maximum number of events, None for all, to its events.
+        read: function from a file and the maximum number of events, None for all, to its events.
         events: number of events, starting with the first; by default all.
 
     Returns:

@@ -74,7 +74,7 @@ def tree(path: Path, file: uproot.ReadOnlyDirectory, name: str):
     Args:
         path: the file, for messages.
         file: the open file.
-        name: of the tree.
+        name: name of the tree.
 
     Raises:
         KeyError: if there is none.
@@ -174,7 +174,7 @@ def check_memory(path: Path, size: float, hint: str = "events=n") -> None:
 
     Args:
         path: the file, for the message.
-        size: of the columns in the precision of the file [bytes].
+        size: size of the columns in the precision of the file [bytes].
         hint: the argument that reads fewer events.
     """
     needed, free = _MEMORY * size, memory.available()

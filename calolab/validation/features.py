@@ -32,9 +32,10 @@ def high_level(events: Sample, threshold: float = 0.0, spectrum_edges: Sequence[
         events: showers as a `Sample` or as a stream, which is read in pieces; in a stream without `spectrum_edges`
             twice.
         threshold: cells below it count as zero [GeV]; the CaloChallenge uses 15.15e-6 for its datasets 2 and 3.
-        spectrum_edges: of the cell spectrum [GeV], increasing. By default 50 logarithmic ones from the threshold, or
-            from the lowest energy up to seven decades below the highest, to the highest energy of a cell. Give those
-            of the reference to compare with it: `high_level(generated, spectrum_edges=reference.spectrum_edges)`.
+        spectrum_edges: spectrum edges of the cell spectrum [GeV], increasing. By default 50 logarithmic ones from the
+            threshold, or from the lowest energy up to seven decades below the highest, to the highest energy of a cell.
+            Give those of the reference to compare with it: `high_level(generated,
+            spectrum_edges=reference.spectrum_edges)`.
 
     Returns:
         The features, in GeV and mm.

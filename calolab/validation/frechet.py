@@ -97,7 +97,7 @@ def frechet_physics_distance(
         batches: number of batches of each size.
         points: number of sizes, at equal distances in 1/N.
         replacement: whether the events of a batch are drawn with replacement.
-        seed: of the batches.
+        seed: seed of the batches.
 
     Returns:
         The distance; its error is that of the fit only and does not contain that of the samples, which is the spread
@@ -155,7 +155,7 @@ def kernel_physics_distance(
         size: number of events of a batch.
         batches: number of batches.
         replacement: whether the events of a batch are drawn with replacement.
-        seed: of the batches.
+        seed: seed of the batches.
 
     Raises:
         ValueError: if the features do not fit each other or are not finite, or a sample has fewer than 50 events.

@@ -113,7 +113,7 @@ def shower_similarity(
         transform: `"log"` for `log(1 + E / threshold)`, or `"power"` for `E^0.85`.
         threshold: cells below it count as zero [GeV].
         pairs: number of pairs in each sample.
-        seed: of the pairs.
+        seed: seed of the pairs.
 
     Raises:
         ValueError: if the spaces differ or have no depth, a sample has fewer than ten events, or the reference no

@@ -14,7 +14,7 @@ def checked_matrices(reference, generated, names: Sequence[str] = ()) -> tuple[n
 
     Args:
         reference, generated: features, shape `(event, feature)`; one-dimensional arrays are one feature.
-        names: of the features, for error messages.
+        names: names of the features, for error messages.
 
     Raises:
         ValueError: for other shapes, different numbers of features, or values that are not finite as float32.

@@ -72,7 +72,7 @@ def split_events(reference: int, generated: int, seed: int, fold: int = 0) -> Sp
 
     Args:
         reference, generated: numbers of events.
-        seed: of the order.
+        seed: seed of the order.
         fold: from 0 to 4: which fifth of the events is the test part. The next one is the validation part.
 
     Raises:
@@ -115,8 +115,8 @@ def train_repeatedly(
         judge, inputs, notes: as for `Classification`.
         sizes: numbers of (reference, generated) events.
         steps: steps of the progress bar in one training.
-        unit: of the progress bar.
-        seed: of the first split and training; the following trainings have the next numbers.
+        unit: unit of the progress bar.
+        seed: seed of the first split and training; the following trainings have the next numbers.
         trainings: number of trainings.
         time_limit: for all trainings together [s]; None for no limit.
         progress: whether to show a progress bar.

@@ -42,10 +42,10 @@ def tree_test(
 
     Args:
         reference, generated: features, shape `(event, feature)`.
-        names: of the features, for error messages.
+        names: names of the features, for error messages.
         stages: largest number of trees.
         leaves: largest number of leaves per tree.
-        seed: of the split and of the trees; same seed, same result.
+        seed: seed of the split and of the trees; same seed, same result.
         trainings: number of trainings, each with its own seed and test part.
         time_limit: for all trainings together [s]; the trees made until then are used.
         progress: whether to show a progress bar.

@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Score files of generated showers against a file of reference showers.
 
     Args:
-        arguments: of the command line; by default those of this process.
+        arguments: arguments of the command line; by default those of this process.
 
     Returns:
         The exit status: 0, or 2 with a message if a file or an option is wrong.

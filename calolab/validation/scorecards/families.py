@@ -39,10 +39,10 @@ def histogram_panel(name: str, label: str, values: Mapping[str, np.ndarray], edg
     """A panel of the distributions of one number per event.
 
     Args:
-        name: of the panel.
-        label: of the horizontal axis, with unit.
-        values: of the samples by name, the reference first, shape `(event,)` each.
-        edges: of the bins; by default those of `binning.histogram_edges`.
+        name: name of the panel.
+        label: label of the horizontal axis, with unit.
+        values: values of the samples by name, the reference first, shape `(event,)` each.
+        edges: edges of the bins; by default those of `binning.histogram_edges`.
     """
     if edges is None:
         reference, *others = values.values()
@@ -64,9 +64,9 @@ def mean_panel(
     """A panel of mean profiles with the errors of the means.
 
     Args:
-        name: of the panel.
+        name: name of the panel.
         x, y: labels of the axes, with units.
-        edges: of the bins, shape `(bins + 1,)`.
+        edges: edges of the bins, shape `(bins + 1,)`.
         values: profiles of the events by sample, shape `(event, bins)` each.
         logarithmic: as for `Panel`.
     """
@@ -85,7 +85,7 @@ def judges(settings: Settings) -> list[Family]:
     """The classifiers.
 
     Args:
-        settings: of the measurement.
+        settings: settings of the measurement.
     """
     if settings.classifier == "calochallenge":
         return [Family((f"auc.{name}", f"jsd.{name}"), partial(_challenge_network, name)) for name in INPUTS]

@@ -95,7 +95,7 @@ def prepare(sample: Sample, reference: Side | None, settings: Settings) -> Side:
     Args:
         sample: images in eta and phi.
         reference: the prepared reference; None for the reference itself.
-        settings: of the measurement.
+        settings: settings of the measurement.
     """
     cut = replace(sample, values=np.where(sample.values < settings.threshold, 0, sample.values))
     found, observables, words = None, {}, {}
@@ -123,7 +123,7 @@ def families(real: Side, settings: Settings, train: Side | None) -> list[Family]
 
     Args:
         real: the prepared reference.
-        settings: of the measurement.
+        settings: settings of the measurement.
         train: the prepared training sample, or None.
     """
     found = [
@@ -165,7 +165,7 @@ def panels(sides: Mapping[str, Side], settings: Settings) -> dict[str, Panel]:
 
     Args:
         sides: the prepared samples by name, the reference first.
-        settings: of the measurement.
+        settings: settings of the measurement.
     """
     real, found = next(iter(sides.values())), {}
     for name, (label, unit) in real.words.items():

@@ -17,11 +17,11 @@ class Settings:
     Args:
         threshold: cells below it count as zero, in all samples [`space.unit`].
         classifier: `"default"` or `"calochallenge"`.
-        binning: of the separation powers: `"reference"` or `"calochallenge"`.
-        seed: of all random choices.
+        binning: binning of the separation powers: `"reference"` or `"calochallenge"`.
+        seed: seed of all random choices.
         seeds: trainings per classifier; None for the default of each.
         repetitions: draws of reference events for the floors.
-        time_limit: of each classifier [s]; None for no limit.
+        time_limit: time limit of each classifier [s]; None for no limit.
         progress: whether progress is shown.
     """
 
@@ -58,7 +58,8 @@ class Family:
         metrics: their names.
         measure: function of two sides (reference first), the settings and the names of the wanted metrics that returns
             what it measured by name.
-        draws: of reference events for which it is repeated, at most those of the settings; slow ones are repeated less.
+        draws: draws of reference events for which it is repeated, at most those of the settings; slow ones are repeated
+            less.
     """
 
     metrics: tuple[str, ...]

@@ -69,7 +69,7 @@ class Panel:
     Args:
         name: e.g. `"cell_spectrum"`.
         x, y: labels of the axes, with units.
-        edges: of the bins, shape `(bins + 1,)`; for curves the points, shape `(bins,)`.
+        edges: edges of the bins, shape `(bins + 1,)`; for curves the points, shape `(bins,)`.
         contents, errors: by name of the sample, each of shape `(bins,)`; the errors may be zero.
         logarithmic: which axes are: `""`, `"x"`, `"y"` or `"xy"`.
     """
@@ -96,14 +96,14 @@ class Scorecard:
 
     Args:
         kind: `"showers"`, `"events"` or `"jet images"`.
-        space: of all samples.
+        space: space of all samples.
         reference: name of the reference in tables and figures.
-        fingerprint: of the reference and the settings; scorecards with equal ones can be shown together.
+        fingerprint: fingerprint of the reference and the settings; scorecards with equal ones can be shown together.
         events: numbers of events by sample, and as `"compared"` the number on each side of every comparison.
         energies: lowest and highest incident energy of the reference [GeV]; None without that label.
         settings: threshold [`space.unit`], seed, repetitions, classifier, seeds and seconds taken.
         results: by generator, its entries by metric.
-        panels: of the figure, by name.
+        panels: panels of the figure, by name.
         matrices: correlations between layer energies, by sample, each of shape `(layer, layer)`.
         notes: what to know before trusting the numbers.
     """

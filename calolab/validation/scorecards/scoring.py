@@ -69,9 +69,9 @@ def scorecard(
             GeV, and the thresholds of the CaloChallenge for its spaces.
         classifier: `"default"`, trees on features and a convolutional network on cells; or `"calochallenge"`, the
             challenge's networks on cells, normalised cells and high-level features, for comparison with its tables.
-        binning: of the separation powers: edges from the `"reference"`, or those of the `"calochallenge"`.
+        binning: binning of the separation powers: edges from the `"reference"`, or those of the `"calochallenge"`.
         reference_name: in tables and figures; by default the simulation that made it, otherwise `"reference"`.
-        seed: of all random choices; same arguments, same numbers on the same machine.
+        seed: seed of all random choices; same arguments, same numbers on the same machine.
         seeds: trainings per classifier; by default five for trees, with different test events, and one for networks.
         repetitions: draws of reference events for the floors of the fast metrics.
         time_limit: for each training of a classifier [s].
@@ -129,7 +129,7 @@ def shower_score(
 
     Args:
         reference: real showers that the GAN is not trained on, at least 200.
-        seed: of the latent vectors and of the choice of events.
+        seed: seed of the latent vectors and of the choice of events.
         metrics: as for `scorecard`; by default the cheap ones, which take seconds for some thousand showers.
         threshold: cells below it count as zero [`space.unit`]; the default is that of `scorecard`.
 
@@ -164,8 +164,8 @@ class _Basis:
         further: the prepared events of the floor.
         pairs: for each draw the positions of the compared reference events, and of those of the floor.
         families: what measures the wanted metrics.
-        names: of these metrics.
-        settings: of the measurement.
+        names: names of these metrics.
+        settings: settings of the measurement.
     """
 
     real: object
@@ -192,7 +192,7 @@ class _Basis:
             paired: whether its labels are those of the reference, event by event.
             floors: result of `floors`.
             shown: progress bar.
-            name: of the sample.
+            name: name of the sample.
         """
         random = np.random.default_rng(self.settings.seed)
         choices = {id(first): first if paired else _choose(random, len(side), len(first)) for first, _ in self.pairs}

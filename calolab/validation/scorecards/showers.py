@@ -104,7 +104,7 @@ def prepare(sample: Sample, reference: Side | None, settings: Settings) -> Side:
     Args:
         sample: showers.
         reference: the prepared reference, which sets bins and radii; None for the reference itself.
-        settings: of the measurement.
+        settings: settings of the measurement.
     """
     sample = _above(sample, settings.threshold)
     labelled = "energy" in sample.labels
@@ -129,7 +129,7 @@ def families(real: Side, settings: Settings, train: Side | None) -> list[Family]
 
     Args:
         real: the prepared reference.
-        settings: of the measurement.
+        settings: settings of the measurement.
         train: the prepared training sample, or None.
     """
     space, found = real.sample.space, []
@@ -152,7 +152,7 @@ def panels(sides: Mapping[str, Side], settings: Settings) -> dict[str, Panel]:
 
     Args:
         sides: the prepared samples by name, the reference first.
-        settings: of the measurement.
+        settings: settings of the measurement.
     """
     real = next(iter(sides.values()))
     space, found = real.sample.space, {}
