@@ -56,7 +56,7 @@ ALLOWED = {
     "distributed": ("calolab.distributed.dask",),
     "dask": ("calolab.distributed.dask",),
     "optuna": ("calolab.search.proposals",),
-    "h5py": ("calolab.datasets.",),
+    "h5py": ("calolab.datasets.", "calolab.models.published"),
     "uproot": ("calolab.datasets.delphes", "calolab.datasets.root", "calolab.datasets.trees"),
     "pyhepmc": ("calolab.datasets.hepmc",),
     "astropy": ("calolab.datasets.maps",),

@@ -10,6 +10,7 @@ _MODULES = {
     "build": "registry",
     "find": "registry",
     "load": "gan",
+    "load_published": "published",
     "names": "registry",
     "read_header": "gan_file",
 }
