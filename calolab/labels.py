@@ -123,3 +123,36 @@ def check_labels(columns: Mapping[str, np.ndarray]) -> None:
                     f"{heavier!r} must be larger than {lighter!r}, because the heavier particle decays to the lighter "
                     f"one; received {columns[heavier][wrong][0]} and {columns[lighter][wrong][0]} GeV."
                 )
+
+
+def event_weights(labels: Mapping[str, np.ndarray]) -> np.ndarray | None:
+    """The label `weight` of events; None if they have no such label, or all have the same weight.
+
+    Args:
+        labels: an array of shape `(event,)` for each label.
+
+    Raises:
+        ValueError: if the sum of the weights is not positive.
+
+    >>> event_weights({"weight": np.array([2.0, 2.0])}) is None
+    True
+    """
+    weights = labels.get("weight")
+    if weights is None or not len(weights) or np.all(weights == weights[0]):
+        return None
+    if not np.sum(weights) > 0:
+        raise ValueError(f"The weights of events must have a positive sum, received {np.sum(weights):g}.")
+    return np.asarray(weights, np.float64)
+
+
+def effective_number(weights: np.ndarray) -> float:
+    """Number of events of equal weight with the same statistical precision: (sum w)² / (sum w²); 0 without weights.
+
+    Args:
+        weights: shape `(event,)`, or how often each event counts.
+
+    >>> effective_number(np.ones(7)), effective_number(np.array([3.0, 1.0]))
+    (7.0, 1.6)
+    """
+    squares = np.sum(np.square(weights, dtype=np.float64))
+    return float(np.sum(weights, dtype=np.float64) ** 2 / squares) if squares > 0 else 0.0

@@ -20,8 +20,9 @@ class Histogram:
 
     Args:
         edges: shape `(bins + 1,)`.
-        contents, errors: fractions of the entries and their statistical errors sqrt(n)/N, shape `(bins,)`; entries
-            outside the edges are in the outermost bins. For profiles, the means over events and their standard errors.
+        contents, errors: fractions of the entries and their statistical errors sqrt(n)/N, of weighted entries
+            sqrt(sum w²) / sum w, shape `(bins,)`; entries outside the edges are in the outermost bins. For profiles,
+            the means over events and their standard errors.
         beyond: fractions of the entries below the first and above the last edge.
         entries: number of entries; 0 if it is not known.
     """
@@ -33,19 +34,30 @@ class Histogram:
     entries: int = 0
 
 
-def histogram(values: np.ndarray, edges: np.ndarray) -> Histogram:
+def histogram(values: np.ndarray, edges: np.ndarray, weights: np.ndarray | None = None) -> Histogram:
     """Count numbers in bins; values that are not finite are left out.
 
     Args:
         values: shape `(entry,)`.
         edges: increasing edges, shape `(bins + 1,)`.
+        weights: weights of the entries, same shape, with a positive sum; by default all count equally.
     """
+    if weights is not None:
+        return _weighted_histogram(values[np.isfinite(values)], edges, weights[np.isfinite(values)])
     values = values[np.isfinite(values)]
     counts = np.bincount(bin_of(values, edges), minlength=len(edges) - 1)
     entries = max(1, len(values))
     outside = (values < edges[0], values > edges[-1])
     beyond = tuple(float(np.mean(one)) for one in outside) if len(values) else (0.0, 0.0)
     return Histogram(edges, counts / entries, np.sqrt(counts) / entries, beyond, len(values))
+
+
+def _weighted_histogram(values, edges, weights) -> Histogram:
+    bins, total = bin_of(values, edges), weights.sum()
+    total = total if total > 0 else 1.0
+    contents, squares = (np.bincount(bins, one, minlength=len(edges) - 1) for one in (weights, weights**2))
+    beyond = tuple(float(weights[outside].sum() / total) for outside in (values < edges[0], values > edges[-1]))
+    return Histogram(edges, contents / total, np.sqrt(squares) / total, beyond, len(values))
 
 
 def bin_of(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from calolab.jets import Jets, cluster, signal_regions
-from calolab.labels import range_text
+from calolab.labels import effective_number, event_weights, range_text
 from calolab.particles import Particles
 from calolab.samples import Sample, side_names
 from calolab.validation.distances import CAP, kolmogorov_smirnov
-from calolab.validation.floors import DisjointHalves, Resampled, with_floor
+from calolab.validation.floors import DisjointHalves, Resampled, equivalent_events, weighted, with_floor
 from calolab.validation.observables import energy, jet_images, jets, maps, showers
 from calolab.validation.observables.texture import check_image
 from calolab.validation.report import ImageDetails, JetDetails, Report, ShowerDetails
@@ -67,6 +67,7 @@ def compare(
         for count, sample, word in zip(empty, (reference, generated), ("reference", "generated"))
         if count
     ]
+    notes += _unused_weights(reference, generated)
     energies = responses = None
     if "energy" in reference.labels:
         both = [sample.labels["energy"] for sample in (reference, generated)]
@@ -121,6 +122,10 @@ def compare_jets(
     of the same sizes (see `DisjointHalves`). Events without jets are kept, with multiplicity and summed mass zero; the
     published selection lost them.
 
+    Events with different labels `weight` count by their weights in all distances, histograms, floors and signal
+    regions; minus log p is then that of the effective number of entries, (sum w)² / sum w². Bins in which negative
+    weights predominate count as empty in separations.
+
     Args:
         reference: real events (images in eta and phi, particles or towers), or jets that were already found.
         generated: events to compare, of any of these kinds, preferably with the same labels.
@@ -137,15 +142,17 @@ def compare_jets(
     Raises:
         TypeError: for a source that `jets.cluster` does not accept.
         ValueError: for fewer than ten reference events with a jet, no generated event, samples in different spaces,
-            jets of different radius, or clustering options for jets already found.
+            jets of different radius, clustering options for jets already found, or weights without a positive sum.
     """
     spaces = [sample.space if isinstance(sample, Sample) else None for sample in (reference, generated)]
     if None not in spaces and spaces[0] != spaces[1]:
         raise ValueError(f"compare_jets expects both samples in one space, received {spaces[0]!r} and {spaces[1]!r}.")
     found = tuple(_jets(source, clustering) for source in (reference, generated))
     check_jets(*found, repetitions)
-    floors = DisjointHalves(len(found[0]), len(found[0]), len(found[1]), repetitions, seed)
-    observed, drawn = jets.observe(*map(jets.variables, found), floors.draws())
+    weights = tuple(event_weights(one.labels) for one in found)
+    equivalent = equivalent_events(len(found[0]), len(found[1]), weights)
+    floors = DisjointHalves(len(found[0]), len(found[0]), equivalent, repetitions, seed)
+    observed, drawn = jets.observe(*map(jets.variables, found), weighted(floors.draws(), weights[0]))
     values = {name: one.distances["minus_log_p"].value for name, one in observed.items()}
     inside = [signal_regions(one) for one in found]
     return Report(
@@ -158,7 +165,10 @@ def compare_jets(
         details=JetDetails(
             clustering=clustering_of(found[0]),
             jets=tuple(int(one.multiplicity.sum()) for one in found),
-            regions={name: tuple(float(one[name].mean()) for one in inside) for name in inside[0]},
+            regions={
+                name: tuple(float(np.average(one[name], weights=w)) for one, w in zip(inside, weights))
+                for name in inside[0]
+            },
         ),
         notes=tuple(_jet_notes(found, observed, floors)),
         names=side_names(reference, generated, names),
@@ -197,7 +207,7 @@ def compare_jet_images(
     """
     _check_pair("compare_jet_images", "images", reference, generated, repetitions)
     names, floors = side_names(reference, generated, names), Resampled(repetitions, seed)
-    notes, parts = [], {}
+    notes, parts = _unused_weights(reference, generated), {}
     for name, *pair in jet_images.pairs_of_classes(reference, generated):
         if min(map(len, pair)) < 2 or not np.any(pair[0].values > 0):
             raise ValueError(
@@ -274,7 +284,7 @@ def compare_maps(
         events=(len(reference), len(generated)),
         floors=floors,
         observables=maps.observe(reference, generated, usual if thresholds is None else thresholds, draws),
-        notes=tuple(_map_notes(reference, generated, redshifts, labelled)),
+        notes=(*_unused_weights(reference, generated), *_map_notes(reference, generated, redshifts, labelled)),
         names=side_names(reference, generated, names),
     )
 
@@ -306,6 +316,13 @@ def _differing_energies(reference, generated):
     return [note]
 
 
+def _unused_weights(reference, generated):
+    """A note for samples whose weights this comparison does not use."""
+    if all(event_weights(sample.labels) is None for sample in (reference, generated)):
+        return []
+    return ["The label 'weight' is not used: all events count equally here, unlike in compare_jets."]
+
+
 def _jets(source, clustering):
     if not isinstance(source, Jets):
         return cluster(source, **clustering)
@@ -316,6 +333,9 @@ def _jets(source, clustering):
 
 def _jet_notes(found, observed, floors):
     for one, word in zip(found, ("reference", "generated")):
+        if (weights := event_weights(one.labels)) is not None:
+            equal = effective_number(weights)
+            yield f"The {len(one)} {word} events are weighted; they are as precise as {equal:.0f} of equal weight."
         without = int(np.sum(one.multiplicity == 0))
         if without == len(one):
             yield (
@@ -333,7 +353,7 @@ def _jet_notes(found, observed, floors):
             f"events, KS distances scaled by {floors.scale:.3f} and separations by its square."
         )
     reference, generated = found
-    for name in sorted(set(reference.labels) & set(generated.labels)):
+    for name in sorted(set(reference.labels) & set(generated.labels) - {"weight"}):
         first, second = reference.labels[name], generated.labels[name]
         if len(first) > 1 and kolmogorov_smirnov(first, second)[1] < 1e-3:
             yield (

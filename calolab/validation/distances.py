@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import special, stats
 
+from calolab.labels import effective_number
 from calolab.scores import Score
 
 # Rounding errors of sums that should be zero are smaller than this: such distances are set to exactly zero.
@@ -59,24 +60,48 @@ class Distance:
         return {**vars(self), "times_floor": self.times_floor}
 
 
-def kolmogorov_smirnov(reference, generated) -> tuple[float, float]:
+def kolmogorov_smirnov(
+    reference, generated, weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
+) -> tuple[float, float]:
     """Largest difference of two cumulative distributions, and the probability of a larger one by chance.
 
     Args:
         reference, generated: one number per event, any lengths, in the same unit.
+        weights: weights of the events of both, with positive sums; None where all events count equally.
 
     Returns:
-        `(statistic, p)`, with p in the limit of many events. Ties, as in counts, make p too large, never too small.
+        `(statistic, p)`, with p in the limit of many events, for the effective numbers of weighted ones. Ties, as in
+        counts, make p too large, never too small.
 
     Raises:
-        ValueError: if one is empty or not finite.
+        ValueError: if one is empty or not finite, or weights do not fit.
 
     >>> kolmogorov_smirnov([1.0, 2.0, 3.0], [1.0, 2.0, 3.0])
     (0.0, 1.0)
     """
     reference, generated = _finite(reference), _finite(generated)
+    if any(one is not None for one in weights):
+        return _weighted_test(reference, generated, weights)
     result = stats.ks_2samp(reference, generated, method="asymp")
     return float(result.statistic), float(result.pvalue)
+
+
+def _weighted_test(reference, generated, weights):
+    columns = [np.ones(len(v)) if w is None else _finite(w) for v, w in zip((reference, generated), weights)]
+    for values, column in zip((reference, generated), columns):
+        if column.shape != values.shape or not column.sum() > 0:
+            raise ValueError(
+                f"Expected {len(values)} weights with a positive sum, received shape {column.shape} with the sum "
+                f"{column.sum():g}."
+            )
+    both = np.concatenate([reference, generated])
+    order = np.argsort(both, kind="stable")
+    first = np.concatenate([columns[0], np.zeros(len(generated))])[order]
+    second = np.concatenate([np.zeros(len(reference)), columns[1]])[order]
+    statistic = float(weighted_ks(both[order], first[None], second[None])[0])
+    sizes = [effective_number(column) for column in columns]
+    events = max(1, round(sizes[0] * sizes[1] / (sizes[0] + sizes[1])))
+    return statistic, float(stats.kstwo.sf(min(statistic, 1.0), events))
 
 
 def wasserstein(reference, generated) -> float:
@@ -130,7 +155,8 @@ def weighted_distances(positions, reference, generated, bins, scale: float = 1.0
     """
     reference, generated = reference / reference.sum(), generated / generated.sum()
     difference, gaps = np.cumsum(reference - generated), np.diff(positions)
-    contents = [np.bincount(bins, weights=weights) for weights in (reference, generated)]
+    # Negative weights may leave a bin with a negative sum, which counts as empty.
+    contents = [np.maximum(np.bincount(bins, weights=weights), 0) for weights in (reference, generated)]
     found = {
         "ks": float(_largest(difference, positions)),
         "w1": _scaled(float(np.abs(difference[:-1]) @ gaps), scale),
@@ -161,13 +187,14 @@ def ks_distances(positions, reference, generated, bins) -> dict[str, float]:
 
     Args:
         positions, bins: see `weighted_distances`.
-        reference, generated: 1 for the entries of either sample, otherwise 0.
+        reference, generated: 1 for the entries of either sample, or their weight, otherwise 0.
 
     Returns:
-        `"ks"`, `"separation"` and `"minus_log_p"`; 1, 1 and 700 if one of the samples has no entry.
+        `"ks"`, `"separation"` and `"minus_log_p"`, the latter for the effective numbers of entries; 1, 1 and 700 if one
+        of the samples has no entry, or its weights have no positive sum.
     """
-    sizes = int(round(reference.sum())), int(round(generated.sum()))
-    if not all(sizes):
+    sizes = effective_number(reference), effective_number(generated)
+    if not all(sizes) or min(reference.sum(), generated.sum()) <= 0:
         return {"ks": 1.0, "separation": 1.0, "minus_log_p": CAP}
     found = weighted_distances(positions, reference, generated, bins)
     return {
@@ -177,7 +204,7 @@ def ks_distances(positions, reference, generated, bins) -> dict[str, float]:
     }
 
 
-def minus_log_p(distance: np.ndarray | float, n_reference: int, n_generated: int) -> np.ndarray:
+def minus_log_p(distance: np.ndarray | float, n_reference: float, n_generated: float) -> np.ndarray:
     """Minus the natural logarithm of the p-value of the two-sample KS test, capped at 700, also if p underflows.
 
     It is Kolmogorov's limit for many events with Stephens's correction for few, as used for the published scores. For
@@ -185,7 +212,7 @@ def minus_log_p(distance: np.ndarray | float, n_reference: int, n_generated: int
 
     Args:
         distance: KS distances, any shape.
-        n_reference, n_generated: numbers of entries of the two samples.
+        n_reference, n_generated: numbers of entries of the two samples, of weighted entries the effective ones.
 
     Returns:
         Same shape; 700 where a sample has no entry.

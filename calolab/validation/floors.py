@@ -13,6 +13,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from calolab.labels import effective_number
 from calolab.validation.binning import bin_of
 from calolab.validation.distances import GROWTH, Distance, weighted_ks
 
@@ -24,7 +25,8 @@ class Draws:
     """Pairs of samples drawn from the reference: the first replaces the reference, the second the generated sample.
 
     Args:
-        first, second: number of times each reference event occurs in each sample, shape `(repetitions, event)`.
+        first, second: number of times each reference event occurs in each sample, or this number times its weight,
+            shape `(repetitions, event)`.
         scale: ratio of a KS distance between samples of the compared sizes to one between samples of the drawn sizes;
             other distances scale with the powers in `distances.GROWTH`.
     """
@@ -146,6 +148,31 @@ class DisjointHalves:
         return {"method": self.method, **vars(self), "events": self.events, "scale": self.scale}
 
 
+def weighted(draws: Draws, weights: np.ndarray | None) -> Draws:
+    """Draws in which each event counts by its weight.
+
+    Args:
+        draws: of the reference events.
+        weights: of these events, shape `(event,)`; None if all count equally.
+    """
+    if weights is None:
+        return draws
+    return Draws(draws.first * weights, draws.second * weights, draws.scale)
+
+
+def equivalent_events(n_reference: int, n_generated: int, weights: tuple[np.ndarray | None, np.ndarray | None]) -> int:
+    """Number of weighted reference events with the statistical precision of the generated sample.
+
+    Args:
+        n_reference, n_generated: numbers of events of the two samples.
+        weights: of their events; None where all count equally.
+    """
+    if weights[0] is None and weights[1] is None:
+        return n_generated
+    precise = [n if w is None else effective_number(w) for n, w in zip((n_reference, n_generated), weights)]
+    return max(1, round(precise[1] * n_reference / precise[0]))
+
+
 def draw_like(labels, slots, repetitions: int, rng: np.random.Generator) -> np.ndarray:
     """Draw events from a reference with replacement, with the labels of another sample.
 
@@ -194,6 +221,7 @@ def number_distances(
     draws: Draws,
     distances: Callable[..., dict[str, float]],
     owners: np.ndarray | None = None,
+    weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None),
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Distances between the numbers of two samples, and the same distances in each draw of the reference.
 
@@ -204,24 +232,29 @@ def number_distances(
         distances: function of `(positions, reference, generated, bins)` that returns distances by name, e.g.
             `weighted_distances`.
         owners: the event of each reference entry, shape `(entry,)`; by default each entry is an event.
+        weights: of the entries of both samples; None where all count equally. Those of the draws are in the draws.
 
     Returns:
         The distances of the two samples by name, and of the draws, each of shape `(repetitions,)`.
     """
-    values = entry_distances(reference, generated, edges, distances)
+    values = entry_distances(reference, generated, edges, distances, weights)
     return values, number_floors(reference, edges, draws, distances, owners)
 
 
-def entry_distances(reference, generated, edges, distances) -> dict[str, float]:
+def entry_distances(reference, generated, edges, distances, weights=(None, None)) -> dict[str, float]:
     """Distances between the numbers of two samples.
 
     Args:
-        reference, generated, edges, distances: see `number_distances`.
+        reference, generated, edges, distances, weights: see `number_distances`.
     """
     both = np.concatenate([reference, generated])
     order = np.argsort(both, kind="stable")
     member = (order < len(reference)).astype(np.float64)
-    return distances(both[order], member, 1 - member, bin_of(both[order], edges))
+    counted = member, 1 - member
+    if any(one is not None for one in weights):
+        columns = [np.ones(len(v)) if w is None else w for v, w in zip((reference, generated), weights)]
+        counted = [one * np.concatenate(columns)[order] for one in counted]
+    return distances(both[order], *counted, bin_of(both[order], edges))
 
 
 def number_floors(reference, edges, draws, distances, owners=None) -> dict[str, np.ndarray]:

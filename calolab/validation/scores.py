@@ -7,10 +7,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from calolab.jets import Jets, cluster
+from calolab.labels import event_weights
 from calolab.particles import Particles
 from calolab.samples import Sample
 from calolab.scores import Score
-from calolab.validation.floors import DisjointHalves, with_floor
+from calolab.validation.floors import DisjointHalves, weighted, with_floor
 from calolab.validation.observables.jets import ANGLES, COMBINED, FEWEST, distances, observe, variables
 
 
@@ -35,6 +36,7 @@ def jet_score(
 
     The reference is clustered once. Every call generates the same number of events with the same labels from the same
     latent vectors, so that two epochs differ by their weights alone, and compares N generated with N reference events.
+    Events with the label `weight` count by it; generated events have the labels, and so the weights, of the reference.
 
     Args:
         reference: real events that the GAN is not trained on.
@@ -63,16 +65,19 @@ def jet_score(
     check_jets(real, real, repetitions)
     every = variables(real)
     combined = {name: every[name] for name in COMBINED}
-    drawn = observe(combined, combined, floors.draws())[1]
+    drawn = observe(combined, combined, weighted(floors.draws(), event_weights(real.labels)))[1]
     if events < len(real):
         real = real.select(np.sort(np.random.default_rng(seed).permutation(len(real))[:events]))
         every = variables(real)
-    values = {name: every[name].values for name in (*COMBINED, *ANGLES)}
+    compared = {name: every[name] for name in (*COMBINED, *ANGLES)}
 
     def score(gan) -> dict[str, Score]:
         """The scores of `jet_score` for one GAN."""
         made = variables(cluster(gan.generate(real.labels or events, seed=seed), **clustering))
-        measured = {name: distances(name, real_values, made[name].values) for name, real_values in values.items()}
+        measured = {
+            name: distances(name, one.values, made[name].values, (one.weights, made[name].weights))
+            for name, one in compared.items()
+        }
         minus_log_p = {name: one["minus_log_p"] for name, one in measured.items()}
         combined = with_floor(ks_comb(minus_log_p), ks_comb(drawn)).score("ks_comb")
         plain = {

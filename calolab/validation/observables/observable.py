@@ -26,6 +26,7 @@ class Observable:
         logarithmic: whether the edges are, as in a cell spectrum; positions are then log10.
         distances: distances by name: `"ks"`, `"w1"` (in standard deviations of the reference), `"separation"` (0 to 1),
             for energy projections `"mse"`, and for jets `"minus_log_p"` of the KS test.
+        weights: weights of the numbers of (reference, generated), each of their shape; None where all count equally.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Observable:
     height: str = ""
     logarithmic: bool = False
     distances: Mapping[str, Distance] = field(default_factory=dict)
+    weights: tuple[np.ndarray | None, np.ndarray | None] = (None, None)
 
     @property
     def is_profile(self) -> bool:
@@ -58,7 +60,7 @@ class Observable:
         """The histogram, or the mean profile, of `"reference"` or `"generated"`."""
         values = getattr(self, which)
         if not self.is_profile:
-            return histogram(values, self.edges)
+            return histogram(values, self.edges, self._weights(which))
         errors = values.std(axis=0) / np.sqrt(len(values))
         return Histogram(self.edges, values.mean(axis=0), errors, entries=len(values))
 
@@ -71,8 +73,16 @@ class Observable:
                 return float("nan"), float("nan")
             mean = np.average(self.positions, weights=weights)
             return float(mean), float(np.sqrt(np.average((self.positions - mean) ** 2, weights=weights)))
+        weights = self._weights(which)
+        if weights is not None and weights[np.isfinite(values)].sum() > 0:
+            weights, values = weights[np.isfinite(values)], values[np.isfinite(values)]
+            mean = np.average(values, weights=weights)
+            return float(mean), float(np.sqrt(max(0.0, np.average((values - mean) ** 2, weights=weights))))
         values = values[np.isfinite(values)]
         return (float(values.mean()), float(values.std())) if len(values) else (float("nan"), float("nan"))
+
+    def _weights(self, which: str) -> np.ndarray | None:
+        return self.weights[("reference", "generated").index(which)]
 
     def to_dict(self) -> dict:
         """Histograms, summaries and distances as plain numbers, without the values of single events."""
