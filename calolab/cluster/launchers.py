@@ -75,7 +75,22 @@ class SlurmEngines(EngineLauncher):
         return job.state if job.ended else None
 
 
-class SSHEngine(LocalEngineLauncher):
+class LocalEngine(LocalEngineLauncher):
+    """One engine on this machine, whose log stays when it ends: it says why."""
+
+    def get_output(self, remove=False):
+        """The log, which is removed with the cluster."""
+        return super().get_output()
+
+
+class LocalEngines(LocalEngineSetLauncher):
+    """Engines on this machine."""
+
+    entrypoint_name = f"{__name__}.LocalEngines"  # name of the class in a cluster's file
+    launcher_class = LocalEngine
+
+
+class SSHEngine(LocalEngine):
     """One engine on another machine, started by an ssh process here: when that ends, the engine receives SIGHUP."""
 
     host = Unicode().tag(to_dict=True)
@@ -126,7 +141,7 @@ class SSHEngines(LocalEngineSetLauncher):
 
 
 LAUNCHERS = {
-    "local": "local",
+    "local": LocalEngines,
     "mpi": MPIEngineSetLauncher,
     "srun": MPIEngineSetLauncher,
     "slurm": SlurmEngines,

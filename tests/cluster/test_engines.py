@@ -172,8 +172,17 @@ def test_a_with_block_stops_its_own():
     assert not alive(everything)
 
 
-def test_engines_that_do_not_start_are_reported_with_their_log(monkeypatch):
+@pytest.mark.parametrize("slow", [False, True], ids=["idle machine", "busy machine"])
+def test_engines_that_do_not_start_are_reported_with_their_log(monkeypatch, slow):
     monkeypatch.setattr(cpu, "THREAD_VARIABLES", ("PYTHONHOME",))  # no Python starts with such a home
+    update = processes.EngineCluster.update_cluster_file
+
+    def late(started):  # the engine ends before its start is recorded
+        if slow and started.engines:
+            time.sleep(1.5)
+        update(started)
+
+    monkeypatch.setattr(processes.EngineCluster, "update_cluster_file", late)
     with pytest.raises(RuntimeError, match=r"(?s)did not start: the engines have ended.*No module named .encodings"):
         cluster.start(1, name="lost")
     assert cluster.status("lost").state == "not running"
