@@ -10,9 +10,9 @@ from calolab.labels import SYMBOLS
 from calolab.samples import Sample
 from calolab.validation import layer_sums
 from calolab.validation.feature_table import Feature, Features
+from calolab.validation.layer_sums import TINY
 from calolab.validation.threads import in_threads
 
-TINY = 1e-19  # added to a sum of energies before dividing by it, as in the CaloChallenge [GeV]
 # Radii in cells around the axis, and, where cells differ, fractions of the energy whose radii take their place.
 RADII = (0.5, 1.5, 2.5, 4.5, 7.5)
 FRACTIONS = (0.3, 0.6, 0.8, 0.9, 0.97)
@@ -46,7 +46,7 @@ def high_level(events: Sample, threshold: float = 0.0, spectrum_edges: Sequence[
     """
     space = _checked(events, threshold, "high_level")
     edges = layer_sums.spectrum_edges(events, threshold) if spectrum_edges is None else _checked_edges(spectrum_edges)
-    energy, weights = _energy(events), _moments(space)
+    energy, weights = _energy(events), layer_sums.moment_weights(space)
 
     def measure(cells, incident):
         sums = layer_sums.layer_sums(cells.astype(np.float64), space, weights)
@@ -87,7 +87,10 @@ def shower_features(events: Sample, threshold: float = 3e-5, radii: Sequence[flo
     radii = tuple(float(r) for r in (_radii(events, threshold) if radii is None else radii))
     if not radii or list(radii) != sorted(set(radii)) or not 0 < radii[0] <= radii[-1] < np.inf:
         raise ValueError(f"shower_features(radii=) expects increasing positive numbers [mm], received {radii}.")
-    moments, within = _moments(space), [_within(space, index, radii) for index in range(len(space.layers))]
+    moments, within = (
+        layer_sums.moment_weights(space),
+        [_within(space, index, radii) for index in range(len(space.layers))],
+    )
     weights = [np.concatenate(both) for both in zip(moments, within)]
     counted = [np.concatenate([np.ones((1, one.shape[1])), one]).astype(np.float32) for one in within]
     edges = threshold * np.array(HIT_BINS)
@@ -147,16 +150,6 @@ def _energy(events):
     if not energy.min() > 0:
         raise ValueError(f"Features expect positive incident energies, the lowest is {energy.min()} GeV.")
     return energy
-
-
-def _moments(space):
-    """For each layer the weights of its cells: 1, then position and squared position along both axes and in r."""
-    names, weights = (*layer_sums.transverse_axes(space), "r"), []
-    for index in range(1 if space.regular else len(space.layers)):
-        found = layer_sums.positions(space, index)
-        rows = [power for name in names for power in (found[name], found[name] ** 2)]
-        weights.append(np.stack([np.ones(len(rows[0])), *rows]))
-    return weights
 
 
 def _centres_and_widths(sums):

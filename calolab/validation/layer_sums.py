@@ -17,6 +17,7 @@ from calolab.validation.threads import in_threads
 CYLINDER = {"alpha", "r"}
 CARTESIAN = ("eta", "phi")
 SPECTRUM_EDGES, SPECTRUM_DECADES = 50, 7
+TINY = 1e-19  # added to a sum of energies before dividing by it, as in the CaloChallenge [GeV]
 
 
 def is_cylinder(space: Space) -> bool:
@@ -80,13 +81,31 @@ def resolved(space: Space, index: int) -> tuple[str, ...]:
     return tuple(name for name, cells in zip(names, shape) if cells > 1)
 
 
+def moment_weights(space: Space) -> list[np.ndarray]:
+    """Weights for `layer_sums`: 1, then position and squared position along both transverse axes and in r.
+
+    Args:
+        space: the space.
+
+    Returns:
+        For each layer, or once if all are equal, shape `(7, cells)`.
+    """
+    names, weights = (*transverse_axes(space), "r"), []
+    for index in range(1 if space.regular else len(space.layers)):
+        found = positions(space, index)
+        rows = [power for name in names for power in (found[name], found[name] ** 2)]
+        weights.append(np.stack([np.ones(len(rows[0])), *rows]))
+    return weights
+
+
 def layer_sums(values: np.ndarray, space: Space, weights: list[np.ndarray]) -> np.ndarray:
     """Sums of the cells of each layer, multiplied by weights.
 
     Args:
         values: values of some events, shape `(event, *space.shape)`, any floating-point type; the sums have the same.
         space: the space of the values.
-        weights: for each layer an array of shape `(weight, cells)`, of the type of the values.
+        weights: for each layer, or once if all are equal, an array of shape `(weight, cells)`, of the type of the
+            values.
 
     Returns:
         Shape `(event, weight, layer)`.

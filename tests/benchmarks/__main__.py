@@ -39,6 +39,7 @@ PARTS = {
         events.collisions,
         events.jets,
         scorecard.features,
+        scorecard.distances,
         networks.dcgan,
     )
 }

@@ -51,3 +51,21 @@ def features():
     doing("features for classifiers")
     taken = seconds(lambda: shower_features(stream.sample, THRESHOLD), repeats=2)
     yield Figure("features for classifiers, dataset 2", EVENTS / taken, "showers/s")
+
+
+def distances():
+    """FPD, KPD and nearest neighbours of features, 10,000 events in each sample, on all cores."""
+    from calolab.validation.frechet import frechet_physics_distance, kernel_physics_distance
+    from calolab.validation.neighbours import manifold_overlap
+
+    events, size = 10_000, 200
+    both = np.random.default_rng(1).normal(size=(2, events, size))
+    note = f"{events} events in each sample, {size} features"
+    for name, function in (
+        ("FPD", frechet_physics_distance),
+        ("KPD", kernel_physics_distance),
+        ("precision, recall, density and coverage", manifold_overlap),
+    ):
+        doing(name)
+        yield Figure(name, seconds(lambda: function(*both), repeats=2), "s", note)  # noqa: B023
+    yield Figure("peak memory of these distances", peak_memory(), "MB")

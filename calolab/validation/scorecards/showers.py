@@ -18,6 +18,7 @@ from calolab.validation.scorecards import families as shared
 from calolab.validation.scorecards.measurement import ALL, Family, Measured, Settings
 from calolab.validation.scorecards.records import Panel
 from calolab.validation.separation import separations
+from calolab.validation.shower_moments import shower_moments
 from calolab.validation.similarity import shower_similarity
 
 THRESHOLD = (
@@ -247,7 +248,9 @@ def _correlations(first: Side, second: Side, settings: Settings, wanted) -> dict
     if "correlations.layers" in wanted:
         found["correlations.layers"] = Measured(shared.correlation_distance(_layers(first), _layers(second)))
     if "correlations.moments" in wanted:
-        found["correlations.moments"] = Measured(shared.correlation_distance(_moments(first), _moments(second)))
+        found["correlations.moments"] = Measured(
+            shared.correlation_distance(*(shower_moments(side.high) for side in (first, second)))
+        )
     return found
 
 
@@ -255,21 +258,6 @@ def _layers(side: Side) -> np.ndarray:
     """Layer energies, over the incident energy where it is known, shape `(event, layer)`."""
     layers = side.high.group("layer_energy")
     return layers if side.high.energy is None else layers / side.high.energy[:, None]
-
-
-def _moments(side: Side) -> np.ndarray:
-    """Depth, transverse centres and widths of whole showers, shape `(event, moment)`."""
-    layers = side.high.group("layer_energy")
-    total = np.maximum(layers.sum(axis=1), np.finfo(float).tiny)
-    depth = np.arange(layers.shape[1])
-    first = layers @ depth / total
-    second = np.sqrt(np.maximum(layers @ depth**2 / total - first**2, 0))
-    columns = [first, second]
-    for group in side.high.groups:
-        if group.startswith(("centre", "width")):
-            held = [column.layer for column in side.high.columns if column.group == group]
-            columns.append((layers[:, held] * side.high.group(group)).sum(axis=1) / total)
-    return np.stack(columns, axis=1)
 
 
 def _energy_panels(sides: Mapping[str, Side], real: Side) -> dict[str, Panel]:
