@@ -85,7 +85,7 @@ class StoredArray:
             raw.seek(info.header_offset)
             header = raw.read(_LOCAL_HEADER)
             if len(header) < _LOCAL_HEADER:
-                raise EOFError(f"{info.filename} begins behind the end of the file")
+                raise EOFError(f"{info.filename} begins beyond the end of the file")
             lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             self._offset = info.header_offset + _LOCAL_HEADER + lengths
 

@@ -16,7 +16,7 @@ from calolab.samples import Sample, concatenate
 TREE = "fancy_tree"
 _ENERGY = "TotalEnergy"  # of the incident particle [GeV]
 _STEP = 2000  # events read at a time
-_OVERFLOW = 3  # energies beside the cells, one per layer, in the last branches of cells
+_OVERFLOW = 3  # energies outside the cells, one per layer, in the last branches of cells
 
 
 def read(
@@ -37,11 +37,11 @@ def read(
         certain: whether an implausible response is a warning instead of an error.
 
     Returns:
-        The showers [GeV] with the labels `energy` [GeV] and `overflow_0` to `overflow_2`, the energies beside the cells
-        of each layer [GeV].
+        The showers [GeV] with the labels `energy` [GeV] and `overflow_0` to `overflow_2`, the energies outside the
+        cells of each layer [GeV].
 
     Raises:
-        ValueError: if a file is damaged, lacks the tree or branches of it, or holds NaN or negative energies.
+        ValueError: if a file is damaged, lacks the tree or some of its branches, or contains NaN or negative energies.
         MemoryError: if the events do not fit into the available memory.
     """
     parts: list[Sample] = []

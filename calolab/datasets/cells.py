@@ -19,7 +19,7 @@ class CellArray:
     Args:
         dataset: its name.
         shape: shape in which the cells of an event are written.
-        start, stop: which cells of the event's values, in C order.
+        start, stop: range of the cells in the event's values, in C order.
         axes: number of cells along each axis, in the order of the file; None in the order of the space.
         order: position of each axis of the file among the axes of the space, likewise.
     """
@@ -49,7 +49,7 @@ class CellArray:
         return self.shape in (shape, *one_channel) or (self.axes is not None and shape == self.axes)
 
     def unpack(self, stored: np.ndarray, values: np.ndarray) -> float:
-        """Put cells as they are stored where they belong.
+        """Copy cells as they are stored to their positions in the values of events.
 
         Args:
             stored: cells of some events, event first.
@@ -66,7 +66,7 @@ class CellArray:
         return 0.0
 
     def pack(self, values: np.ndarray) -> np.ndarray:
-        """Cells as they are stored, of shape `(event, *self.shape)`.
+        """Cells in the form in which they are stored, shape `(event, *self.shape)`.
 
         Args:
             values: values of some events, of shape `(event, *space.shape)`.

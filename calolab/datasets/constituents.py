@@ -30,7 +30,7 @@ def read(
     Args:
         paths: numpy files with arrays of shape `(event, constituent, column)`; or text files with an event per line,
             whose constituents follow each other, separated by spaces, tabs or commas, and `#` before comments.
-        columns: what the last axis holds, as for `Particles.from_padded` [GeV, rad].
+        columns: contents of the last axis, as for `Particles.from_padded` [GeV, rad].
         labels: labels, one value for all events.
         events: number of events, starting with the first; by default all.
 
@@ -107,8 +107,8 @@ def _lines(path: Path, width: int, events: int | None):
             for place, (number, row) in zip(values, piece):
                 if len(row) % width:
                     raise ValueError(
-                        f"{path}: event {number} has {len(row)} numbers, which are no multiple of the {width} columns. "
-                        "Is the file cut off, or are there labels in it?"
+                        f"{path}: event {number} has {len(row)} numbers, which is not a multiple of the {width} "
+                        f"columns. Is the file truncated, or does it contain labels?"
                     )
                 try:
                     place[: len(row)] = [float(word) for word in row]

@@ -54,7 +54,7 @@ def read(
         Massless particles `pt`, `eta`, `phi`, `mass`, with `ecal` and `hcal` [GeV] where the files have `Eem` and
         `Ehad`. The labels are the given ones, all branches with one number per event except counters, `weight` from
         `Event.Weight`, and the masses in the names of the files. Events without towers are kept. Columns and labels
-        that not all files have, as after runs with different cards, are left out with a warning.
+        that some files lack, e.g. after runs with different cards, are left out with a warning.
 
     Raises:
         ValueError: if a file is damaged or has no tree `Delphes`, no towers or no events.
@@ -130,7 +130,7 @@ def _pieces(
 
 
 def _verify(path: Path, partial: Path, towers: Particles, layout: Layout, columns: Mapping[str, str]) -> None:
-    """Read a file back before it gets its name.
+    """Read a file back before it is renamed to its final name.
 
     Raises:
         OSError: if it does not contain the towers and labels.

@@ -1,4 +1,4 @@
-"""Jets, tracks and missing momentum as Delphes reconstructed them, to compare with what is made of its towers."""
+"""Jets, tracks and missing momentum as Delphes reconstructed them, for comparison with those made from its towers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Reconstructed:
     """The objects in the events of Delphes files.
 
     Args:
-        jets: the jets of each event, by decreasing transverse momentum; None if they were not read.
+        jets: the jets of each event, in order of decreasing pt; None if they were not read.
         tracks: the tracks as particles, with the `identity` (PDG code) that Delphes gives them; None if not read.
         labels: arrays of shape `(event,)`: `missing_pt` [GeV] and `missing_phi` [rad] if they were read, and `weight`
             of weighted events. Jets and tracks have the same labels.
@@ -62,7 +62,7 @@ def reconstructed(
     Args:
         paths: a ROOT file, a pattern such as `"run_*.root"`, or several.
         radius: R of the jets, as in the Delphes card.
-        algorithm: that of the card, `"antikt"`, `"kt"` or `"cambridge"`.
+        algorithm: algorithm in the card, `"antikt"`, `"kt"` or `"cambridge"`.
         minimum_pt: jets of lower transverse momentum are dropped [GeV].
         maximum_eta: jets beyond this pseudorapidity, of either sign, are dropped.
         jets, tracks, missing: names of the branches with the jets, tracks and missing momentum, e.g. `"GenJet"`; None

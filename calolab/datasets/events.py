@@ -50,7 +50,7 @@ class EventFile:
 
 
 class UndefinedLabel(ValueError):
-    """A label that is not finite, or as an incident energy not positive, for some events of a file."""
+    """A label that is not finite, or an incident energy that is not positive, for some events of a file."""
 
 
 @contextmanager
@@ -261,7 +261,7 @@ def check_content(handle: h5py.File | Archive, file: EventFile, datasets: Iterab
 
     Raises:
         ValueError: naming what is missing.
-        MemoryError: if what must be read in one piece is larger than the memory that is free.
+        MemoryError: if what must be read in one piece is larger than the available memory.
     """
     if isinstance(handle, Archive):
         return

@@ -147,10 +147,10 @@ def load(
             and npz files differ from the others, because the files are sorted.
         shuffle: seed of a random choice of events from HDF5 and npz files and numpy arrays, in random order.
         step: distance between patches of a map [pixels]; by default their width, so that they do not overlap.
-        columns: of a ROOT file its branches by column, e.g. `{"pt": "Jet_pt", "eta": "Jet_eta", "phi": "Jet_phi",
+        columns: for a ROOT file, its branches by column, e.g. `{"pt": "Jet_pt", "eta": "Jet_eta", "phi": "Jet_phi",
             "mass": "Jet_mass", "weight": "genWeight"}`: a momentum (`pt`, `eta`, `phi` or `px`, `py`, `pz`, and `mass`,
-            `energy` or neither) [GeV, rad], fields of `Particles`, and labels under any other name. Of a numpy or text
-            file the columns in order, e.g. `("pt", "eta", "phi")`, as for `Particles.from_padded`.
+            `energy` or neither) [GeV, rad], fields of `Particles`, and labels with any other name. For a numpy or text
+            file, the columns in order, e.g. `("pt", "eta", "phi")`, as for `Particles.from_padded`.
         tree: name of the tree with these branches; by default it is found.
 
     Returns:
@@ -158,8 +158,8 @@ def load(
 
     Raises:
         FileNotFoundError, ValueError: as for `stream`; also for cells that are NaN, infinite or negative, ROOT files
-            without such branches, HepMC files without a complete event, and maps with another pixel size than the
-            space.
+            without such branches, HepMC files without a complete event, and maps with a pixel size other than that of
+            the space.
         ImportError: if a HepMC file is read without pyhepmc.
         MemoryError: if the events do not fit into the available memory.
     """
@@ -244,7 +244,7 @@ def save(
     hcal: Sample | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write events in a format that `load` and other programs can read; the file appears when it is complete.
+    """Write events in a format that `load` and other programs can read; an incomplete file is never left.
 
     HDF5 files store cells as float32 in compressed chunks of a few events (gzip level 1, which is fast for sparse
     showers and readable by every HDF5 program). npz archives are not compressed, so that they can be streamed. Both

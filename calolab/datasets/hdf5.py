@@ -273,7 +273,7 @@ def _sources(held: h5py.Dataset) -> Iterator[_Source]:
 
 
 def _fault(source: _Source, path: str, name: str, depth: int) -> str | None:
-    """What is wrong with a source, as text, or None."""
+    """Description of what is wrong with a source, or None."""
     inside = source.file == "."
     where = path if inside else _source_file(source.file, Path(path))
     if where is None:

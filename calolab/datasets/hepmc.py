@@ -39,7 +39,7 @@ def read(paths: Sequence[Path], *, labels: Mapping[str, float] | None = None, ev
         ValueError: if a file has no complete event.
 
     Warns:
-        UserWarning: if a file is cut off or damaged, with the number of complete events, which are read.
+        UserWarning: if a file is truncated or damaged, with the number of complete events, which are read.
     """
     return joining.read_each(paths, lambda path, missing: _read(path, labels or {}, missing), events)
 
@@ -71,16 +71,16 @@ def _read(path: Path, labels: Mapping[str, float], events: int | None) -> Partic
             if len(parts) == events:
                 break
             if len(parts) % 1000 == 0:
-                root.check_memory(path, size / 2)  # it is needed once more in the end
+                root.check_memory(path, size / 2)  # the same memory is needed again at the end
     if len(parts) != events:
         begun, whole = _events_begun(path)
         if not whole and begun == len(parts):
-            parts, weights = parts[:-1], weights[:-1]  # its last number may be cut off
+            parts, weights = parts[:-1], weights[:-1]  # its last number may be truncated
         if not parts:
-            raise ValueError(f"{path}: cut off or damaged in the first event, none is complete. Write it again.")
+            raise ValueError(f"{path}: truncated or damaged in the first event, none is complete. Write it again.")
         if begun != len(parts):
             warnings.warn(
-                f"{path}: cut off or damaged in event {len(parts) + 1}: {len(parts)} complete events are read, "
+                f"{path}: truncated or damaged in event {len(parts) + 1}: {len(parts)} complete events are read, "
                 f"{begun - len(parts)} that begin later are not. Was its writer interrupted?",
                 stacklevel=6,
             )

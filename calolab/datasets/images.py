@@ -132,7 +132,7 @@ def wrong_binning(path: str, dataset: str, shape: tuple[int, ...], space: Space)
     common = " x ".join(str(math.gcd(given, cells)) for given, cells in zip(shape[1:], space.shape))
     return ValueError(
         f"{text} The cells of one do not fit into those of the other (both fit into {common} only). Make the images "
-        "again from towers or particles with particles.images; or read these cells with "
+        f"again from towers or particles, with particles.images; or read these cells with "
         f"space=datasets.images.binned({space.name!r}, {tuple(shape[1:])}) and move the energy of each cell to the "
         "cell that contains its centre: particles.images(particles.from_images(sample, minimum_pt=0))."
     )

@@ -1,4 +1,4 @@
-"""The layouts of files as a table: where a file stores cells and labels, and the factor on its cells."""
+"""The layouts of files as a table: where a file stores cells and labels, and the factor for its cells."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ class Points:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a family of files stores events.
+    """The way in which a family of files stores events.
 
     Args:
-        name: the name under which `layout(name)` finds it.
+        name: the name for `layout(name)`.
         energy: the dataset with the incident energy; None for events without one.
         column: the column of that dataset; None if it has one number per event.
         factor: stored cells are GeV times this factor.
@@ -239,7 +239,7 @@ LAYOUTS = {
             "energy",
             0,
             1000.0,
-            "MeV, incident energy in GeV; CaloGAN (arXiv:1705.02355), with the energy beside the cells in overflow",
+            "MeV, incident energy in GeV; CaloGAN (arXiv:1705.02355), with the energy outside the cells in overflow",
             cells=("layer_0", "layer_1", "layer_2"),
             labels=tuple(Column("overflow", f"overflow_{layer}", layer, 1000.0) for layer in range(3)),
             space="calogan",

@@ -114,7 +114,7 @@ def write(path: Path, sample: Sample) -> None:
 
 
 def _verify(path: Path, partial: Path, sample: Sample) -> None:
-    """Read a file back before it gets its name.
+    """Read a file back before it is renamed to its final name.
 
     Raises:
         OSError: if it does not contain the maps and labels.

@@ -1,4 +1,4 @@
-"""Implausible values: labels, towers and cells that can be read but are probably wrong, reported in words."""
+"""Implausible values: labels, towers and cells that can be read but are probably wrong, with messages about them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def doubtful_labels(labels: Mapping[str, np.ndarray], start: int = 0) -> dict[st
         wrong = (column < low) | (column > high)
         first = int(np.argmax(wrong))
         doubts[name] = (
-            f"label {name!r} holds values {where}, the first is {column[first]:g} in event {start + first}. {question}"
+            f"label {name!r} has values {where}, the first is {column[first]:g} in event {start + first}. {question}"
         )
     return doubts
 
@@ -91,7 +91,7 @@ def doubtful_towers(n_events: int, columns: Mapping[str, np.ndarray]) -> list[st
         reach = phi[np.argmax(np.abs(phi))]
         doubts.append(f"the phi of {far.sum()} towers is beyond one turn, 2 pi rad, up to {reach:g}. Is it in degrees?")
     if not pt.any():
-        doubts.append(f"none of the {len(pt)} towers holds any energy.")
+        doubts.append(f"none of the {len(pt)} towers has any energy.")
     return doubts
 
 

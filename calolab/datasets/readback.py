@@ -46,11 +46,11 @@ def verify(path: Path, partial: Path, written: dict[str, Tally], text: str) -> N
     Args:
         path: its final name, for messages.
         partial: its temporary name.
-        written: what each of its datasets must contain.
+        written: the expected content of each of its datasets.
         text: its description.
 
     Raises:
-        OSError: if the content differs, or the file cannot be read now.
+        OSError: if the content differs, or the file cannot be read at present.
         ValueError: if the file system has no locks, or another process has locked the file.
     """
     with reading_back(path, partial), open_file(partial) as handle:
@@ -75,14 +75,14 @@ def _differences(handle: h5py.File | Archive, partial: Path, written: dict[str, 
 
 @contextmanager
 def reading_back(path: Path, partial: Path) -> Iterator[None]:
-    """Inside the block, in which a written file is read back, give errors the right diagnosis and the final name.
+    """In the block, which reads a written file back, give errors the right diagnosis and the final name.
 
     Args:
         path: its final name.
         partial: its temporary name.
 
     Raises:
-        OSError, MemoryError: if the file cannot be read now, or what was read is damaged.
+        OSError, MemoryError: if the file cannot be read at present, or its content is damaged.
         ValueError: if the file is locked, or locks are not supported.
     """
     try:

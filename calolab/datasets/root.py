@@ -59,7 +59,7 @@ def names(file: uproot.ReadOnlyDirectory) -> dict[str, str]:
 
 
 def described(file: uproot.ReadOnlyDirectory) -> str:
-    """The trees in a file in words, for messages; `"no tree"` if there is none.
+    """Description of the trees in a file, for messages; `"no tree"` if there is none.
 
     Args:
         file: the open file.
@@ -69,7 +69,7 @@ def described(file: uproot.ReadOnlyDirectory) -> str:
 
 
 def tree(path: Path, file: uproot.ReadOnlyDirectory, name: str):
-    """The tree or RNTuple of a name; if there are several cycles, the last, which is the one that was completed.
+    """The tree or RNTuple with this name; if there are several cycles, the last, which is the complete one.
 
     Args:
         path: the file, for messages.
@@ -141,7 +141,7 @@ def flat_columns(
         `(particle,)`.
 
     Raises:
-        ValueError: if a branch has not one number per particle, or branches have different lengths.
+        ValueError: if a branch does not have one number per particle, or branches have different lengths.
         MemoryError: if they do not fit into the available memory.
     """
     first = next(iter(columns.values()))
@@ -180,12 +180,13 @@ def check_memory(path: Path, size: float, hint: str = "events=n") -> None:
     needed, free = _MEMORY * size, memory.available()
     if needed > free.bytes:
         raise MemoryError(
-            f"{path}: reading its particles takes some {needed / 1e9:.2g} GB, which do not fit into {free}. Use {hint}."
+            f"{path}: reading its particles takes about {needed / 1e9:.2g} GB, which do not fit into {free}. Use "
+            f"{hint}."
         )
 
 
 def one_per_event(branch, events: int | None) -> np.ndarray | None:
-    """A branch with one number per event, shape `(event,)`, or None if it has not; an array of one number counts.
+    """A branch with one number per event, shape `(event,)`, otherwise None; arrays of one number are accepted.
 
     Args:
         branch: the branch.

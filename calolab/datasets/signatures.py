@@ -81,7 +81,7 @@ def first_bytes(path: str | Path) -> bytes:
     Raises:
         FileNotFoundError: if there is no such file.
         PermissionError: if this user may not read it.
-        ValueError: if it is no regular file.
+        ValueError: if it is not a regular file.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""Sorted files: whether the first events of a file differ from the others, as where all signal events come first."""
+"""Sorted files: whether the first events of a file differ from the others, e.g. if all signal events come first."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ def doubtful_head(
             fraction = sum(np.count_nonzero(piece == column[0]) for piece in pieces(name)) / n_events
             if fraction ** len(column) < _CHANCE:
                 return (
-                    f"{begins} all have {name} {column[0]:g}, but only {fraction:.2g} of all events have. The events "
-                    "are sorted, and the first ones do not represent all of them."
+                    f"{begins} all have {name} {column[0]:g}, but only a fraction of {fraction:.2g} of all events do. "
+                    f"The events are sorted, and the first ones do not represent all of them."
                 )
         elif len(column) >= _FEWEST:
             steps = np.diff(column)

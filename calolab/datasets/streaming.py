@@ -33,7 +33,7 @@ class EventStream:
 
     Args:
         files: description of each file.
-        space: what the values mean.
+        space: space of the values.
         window: number of events that are shuffled together.
         ranges: the events of this stream, as `(start, stop)` with events numbered across all files; None for all.
         origin: where the events come from.
@@ -128,7 +128,7 @@ class EventStream:
     def head(self, n: int | None = None, *, shuffle: int | None = None) -> Sample:
         """The first `n` events in the order of the files, or `n` random ones, by default all, in memory.
 
-        If the files are sorted, so that the first events are not like all events, a warning says so.
+        A warning is issued if the files are sorted, so that the first events do not represent all events.
 
         Args:
             n: number of events; by default all.
@@ -202,7 +202,7 @@ class EventStream:
                     yield index, begin, end
 
     def _blocks(self) -> list[tuple[int, int, int]]:
-        """The events as `(file, start, stop)` in order, divided at the borders of the files' chunks."""
+        """The events as `(file, start, stop)` in order, divided at the boundaries of the files' chunks."""
         blocks = []
         for index, begin, end in self._spans():
             block = self.files[index].block

@@ -1,7 +1,8 @@
 """Particles in flat trees, such as NanoAOD and PFNano: one jagged branch per quantity, as TTree or RNTuple.
 
 In NanoAOD `PFCands_pt`, `PFCands_eta`, `PFCands_phi` and `PFCands_mass` [GeV, rad] hold the particle-flow candidates,
-one list per event, and `genWeight` the weight of the event. Any other tree is read by a map of its branches.
+one list per event, and `genWeight` the weight of the event. Any other tree is read with `columns=`, which names its
+branches.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def read(
         are massless.
 
     Raises:
-        ValueError: if a file is damaged, has no such branches or no events, or branches do not fit each other.
+        ValueError: if a file is damaged, has no such branches or no events, or branches are inconsistent.
         MemoryError: if the particles do not fit into the available memory.
     """
     if columns is not None:

@@ -25,12 +25,11 @@ def high_level(events: Sample, threshold: float = 0.0, spectrum_edges: Sequence[
 
     For each layer: its energy; the energy-weighted mean position of its cells (the centre) and the square root of its
     variance (the width) along both transverse axes, where the layer has more than one cell along them, and in r; the
-    fraction of empty cells (the sparsity). Further the total energy, also divided by the incident energy, and the
+    fraction of empty cells (the sparsity). In addition, the total energy, also divided by the incident energy, and the
     sparsity of the whole shower. Centres and widths of an empty layer are 0.
 
     Args:
-        events: showers as a `Sample` or as a stream, which is read in pieces; in a stream without `spectrum_edges`
-            twice.
+        events: showers as a `Sample` or as a stream, which is read in pieces (twice without `spectrum_edges`).
         threshold: cells below it count as zero [GeV]; the CaloChallenge uses 15.15e-6 for its datasets 2 and 3.
         spectrum_edges: spectrum edges of the cell spectrum [GeV], increasing. By default 50 logarithmic ones from the
             threshold, or from the lowest energy up to seven decades below the highest, to the highest energy of a cell.
@@ -41,8 +40,8 @@ def high_level(events: Sample, threshold: float = 0.0, spectrum_edges: Sequence[
         The features, in GeV and mm.
 
     Raises:
-        ValueError: if the space is no calorimeter, a cell is negative and the threshold zero, there is no event, or no
-            cell has any energy and `spectrum_edges` is not given.
+        ValueError: if the space is not a calorimeter, a cell is negative and the threshold zero, there is no event, or
+            no cell has any energy and `spectrum_edges` is not given.
     """
     space = _checked(events, threshold, "high_level")
     edges = layer_sums.spectrum_edges(events, threshold) if spectrum_edges is None else _checked_edges(spectrum_edges)
@@ -66,15 +65,15 @@ def shower_features(events: Sample, threshold: float = 3e-5, radii: Sequence[flo
     Args:
         events: labelled showers as a `Sample` or as a stream, which is read in pieces.
         threshold: cells below it count as zero, others are hits [GeV].
-        radii: around the shower axis [mm]. By default 0.5, 1.5, 2.5, 4.5 and 7.5 cells where all layers have the same
-            boxes of cells; elsewhere those that contain 30, 60, 80, 90 and 97 % of the energy of these events. Give
-            those of the reference to compare with it: `shower_features(generated, radii=reference.radii)`.
+        radii: radii around the shower axis [mm]. By default 0.5, 1.5, 2.5, 4.5 and 7.5 cells where all layers have the
+            same boxes of cells; elsewhere those that contain 30, 60, 80, 90 and 97 % of the energy of these events.
+            Give those of the reference to compare with it: `shower_features(generated, radii=reference.radii)`.
 
     Returns:
         The features; lengths in mm, energies as logarithms of ratios.
 
     Raises:
-        ValueError: if the space is no calorimeter, the threshold is not positive, there is no event, or no label
+        ValueError: if the space is not a calorimeter, the threshold is not positive, there is no event, or no label
             `energy`.
     """
     space = _checked(events, threshold, "shower_features")
@@ -133,7 +132,7 @@ def _checked_edges(given):
 
 
 def _checked(events, threshold, name):
-    """The space of events of which features can be computed."""
+    """The space of the events, after a check that their features can be computed."""
     layer_sums.transverse_axes(events.space)
     if len(events) == 0:
         raise ValueError(f"{name} expects at least one shower, received none.")

@@ -26,9 +26,9 @@ class PhysicsDistance:
 
     Args:
         value: the distance.
-        error: of the FPD that of the fit's intercept, of the KPD half the central 67 % range of the batches.
+        error: for the FPD the error of the fit's intercept, for the KPD half the central 67 % range of the batches.
         sizes: number of events of the batches of each point, shape `(point,)`.
-        distances: the mean distance of the batches of each size, or, of the KPD, the distance of each batch.
+        distances: the mean distance of the batches of each size, or, for the KPD, the distance of each batch.
         replacement: whether the events of a batch are drawn with replacement.
     """
 
@@ -87,9 +87,9 @@ def frechet_physics_distance(
     Every feature is divided by its largest absolute value in the reference. The Fréchet distance of batches of N
     events, averaged over the batches of each size, is fitted with a straight line in 1/N, whose intercept and slope are
     not negative; the intercept is the FPD. With 50,000 events or more in both samples all settings are those of the
-    package jetnet: batches of 20,000 to 50,000 events, drawn with replacement. From smaller samples such batches would
-    contain events too often, and the FPD be too large (measured: 0.116 instead of 0.006 for 3,000 events and 100
-    features): here batches of 40 % to all events of the smaller sample are drawn without replacement.
+    package jetnet: batches of 20,000 to 50,000 events, drawn with replacement. In such batches from smaller samples,
+    events would be repeated too often, and the FPD would be too large (measured: 0.116 instead of 0.006 for 3,000
+    events and 100 features): here batches of 40 % to all events of the smaller sample are drawn without replacement.
 
     Args:
         reference, generated: features of both samples, shape `(event, feature)`.
@@ -100,8 +100,8 @@ def frechet_physics_distance(
         seed: seed of the batches.
 
     Returns:
-        The distance; its error is that of the fit only and does not contain that of the samples, which is the spread
-        of a floor.
+        The distance; its error is only that of the fit and does not include that of the samples, which is the spread of
+        a floor.
 
     Raises:
         ValueError: if the features do not fit each other or are not finite, or there are fewer than `minimum_events`.
@@ -185,7 +185,8 @@ def check_features(what: str, reference: np.ndarray, generated: np.ndarray, fewe
         fewest: smallest number of events of each.
 
     Raises:
-        ValueError: if they are no such arrays, have different columns, too few events, or numbers that are not finite.
+        ValueError: if they are not such arrays, or have different columns, too few events, or numbers that are not
+            finite.
     """
     both = [np.asarray(one, dtype=np.float64) for one in (reference, generated)]
     if any(one.ndim != 2 for one in both) or both[0].shape[1] != both[1].shape[1] or not both[0].shape[1]:

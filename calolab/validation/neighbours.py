@@ -20,14 +20,14 @@ FEWEST_EVENTS = 50
 
 @dataclass(frozen=True)
 class Manifold:
-    """How far the regions of two samples in the space of features overlap (arXiv:1904.06991, arXiv:2002.09797).
+    """The overlap of two samples in the space of features (arXiv:1904.06991, arXiv:2002.09797).
 
     Args:
         precision: fraction of generated events within the neighbourhood of a reference event.
         recall: fraction of reference events within the neighbourhood of a generated event.
         density: mean number of such neighbourhoods per generated event, over their expected number; not limited to 1.
         coverage: fraction of reference events with a generated event in their neighbourhood.
-        neighbours: a neighbourhood reaches to the neighbour of this number in the same sample.
+        neighbours: a neighbourhood extends to the k-th nearest neighbour in the same sample, for this number k.
     """
 
     precision: float
@@ -74,7 +74,7 @@ class Memorisation:
 
 
 def standardised(reference: np.ndarray, *others: np.ndarray) -> list[np.ndarray]:
-    """Features minus the mean of the reference over its standard deviation; without those that never vary in it.
+    """Features minus the reference mean, over its standard deviation; without those that are constant in it.
 
     Args:
         reference: shape `(event, feature)`.
@@ -93,11 +93,10 @@ def manifold_overlap(reference: np.ndarray, generated: np.ndarray, neighbours: i
 
     Args:
         reference, generated: shape `(event, feature)`.
-        neighbours: a neighbourhood reaches to the neighbour of this number; the CaloChallenge uses 5.
+        neighbours: a neighbourhood extends to the k-th nearest neighbour, for this number k; the CaloChallenge uses 5.
 
     Raises:
-        ValueError: if the features do not fit each other or are not finite, or a sample has no more than `neighbours`
-            events.
+        ValueError: if the features differ or are not finite, or a sample has no more than `neighbours` events.
     """
     if neighbours < 1:
         raise ValueError(f"manifold_overlap(neighbours=) expects at least 1, received {neighbours}.")
@@ -124,7 +123,7 @@ def manifold_overlap(reference: np.ndarray, generated: np.ndarray, neighbours: i
 
 
 def memorisation(training: np.ndarray, held_out: np.ndarray, generated: np.ndarray) -> Memorisation:
-    """Compare how close generated events and real events outside of the training sample are to the training sample.
+    """Compare the distances of generated events and of held-out real events to the training sample.
 
     A generator that repeats training events is closer to them than other real events are (the three-sample test of
     arXiv:2004.05675). So is one whose events vary too little; then `pairs` has no more entries than expected, or
@@ -136,12 +135,12 @@ def memorisation(training: np.ndarray, held_out: np.ndarray, generated: np.ndarr
         generated: features of the generated events.
 
     Raises:
-        ValueError: if the features do not fit each other or are not finite, or a sample has fewer than 50 events.
+        ValueError: if the features differ or are not finite, or a sample has fewer than 50 events.
     """
     training, held_out = check_features("memorisation", training, held_out, FEWEST_EVENTS)
     generated = check_features("memorisation", training, generated, FEWEST_EVENTS)[1]
     own = np.sqrt(_radii(training, 1))
-    # Equal training events have no distance from each other: the smallest one of others takes its place.
+    # The distance between equal training events is zero; it is replaced by the smallest positive distance.
     own = np.maximum(own, _smallest(own))
     nearest = [_nearest(one, training) for one in (generated, held_out)]
     distances = [distance / own[index] for index, distance in nearest]
@@ -188,7 +187,7 @@ def _squared_distances(first, second):
 
 
 def _radii(events, neighbours):
-    """Squared distance of each event to its neighbour of this number in the same sample, shape `(event,)`."""
+    """Squared distance of each event to its k-th nearest neighbour in the same sample, shape `(event,)`."""
 
     def radii(rows):
         squared = _squared_distances(events[rows], events)

@@ -26,9 +26,9 @@ class Similarity:
     """Structural similarities of a reference and a generated sample; 1 for equal images.
 
     Args:
-        mean_images: of the mean shower of both samples.
-        within_reference, within_generated: mean over random pairs of showers within either sample. A generated sample
-            of too little variety has a larger one than the reference, one with too much noise a smaller one.
+        mean_images: similarity of the mean showers of both samples.
+        within_reference, within_generated: mean over random pairs of showers within either sample. It is larger for a
+            generated sample with too little variety than for the reference, and smaller for one with too much noise.
         within_reference_error, within_generated_error: standard errors of these means.
         pairs: number of pairs in each sample.
     """
@@ -103,10 +103,10 @@ def shower_similarity(
 ) -> Similarity:
     """Structural similarity between the mean showers of two samples, and between random showers of each.
 
-    Cells are transformed, since few of them hold most of the energy; the range of values is that of the transformed
-    reference. The partner of a shower is one of the 20 nearest to it in incident energy, so that the similarity within
-    a sample does not depend on its energies only (3DGAN: EPJC 82, 386). Layers that differ in cells are compared one by
-    one, and their similarities averaged.
+    Cells are transformed, because few of them contain most of the energy; the range of values is that of the
+    transformed reference. The partner of a shower is one of the 20 nearest to it in incident energy, so that the
+    similarity within a sample does not depend on its energies only (3DGAN: EPJC 82, 386). Layers that differ in cells
+    are compared one by one, and their similarities averaged.
 
     Args:
         reference, generated: showers in one calorimeter.
@@ -116,7 +116,7 @@ def shower_similarity(
         seed: seed of the pairs.
 
     Raises:
-        ValueError: if the spaces differ or have no depth, a sample has fewer than ten events, or the reference no
+        ValueError: if the spaces differ or have no depth, a sample has fewer than ten events, or the reference has no
             energy.
     """
     _check(reference, generated, transform, threshold, pairs)

@@ -69,7 +69,7 @@ def test_what_does_not_fit(tmp_path, capsys):
         datasets.load(path, columns=COLUMNS)
     text = tmp_path / "a.txt"
     text.write_text("1 2 3\n1 2 3 4\n")
-    with pytest.raises(ValueError, match=r"a\.txt: event 2 has 4 numbers, which are no multiple of the 3 columns"):
+    with pytest.raises(ValueError, match=r"a\.txt: event 2 has 4 numbers, which is not a multiple of the 3 columns"):
         datasets.load(text, columns=COLUMNS)
     text.write_text("pt eta phi\n1 2 3\n")
     with pytest.raises(ValueError, match=r"event 1 contains text that is not a number .*'pt'"):

@@ -310,7 +310,7 @@ def test_towers_that_no_calorimeter_has(foreign):
         datasets.load(foreign(Tower=branches | {"Eta": branches["Eta"] * 0 - 12}))
     with pytest.warns(UserWarning, match="phi of 3 towers is beyond one turn, 2 pi rad, up to 100. Is it in degrees"):
         datasets.load(foreign(Tower=branches | {"Phi": ak.Array([[1.0, 100.0, 9.0], [], [7.0]])}))
-    with pytest.warns(UserWarning, match="none of the 4 towers holds any energy"):
+    with pytest.warns(UserWarning, match="none of the 4 towers has any energy"):
         datasets.load(foreign(Tower=branches | {"ET": branches["ET"] * 0}))
 
 

@@ -310,7 +310,7 @@ def test_labels_that_can_hardly_be_right_are_warned_of(tmp_path, events, label, 
     column[2] = value
     path = datasets.save(path, events(4, **{label: column}), overwrite=True)
     for read in (datasets.load, datasets.stream):
-        with pytest.warns(UserWarning, match=rf"a\.h5: label '{label}' holds values {words}"):
+        with pytest.warns(UserWarning, match=rf"a\.h5: label '{label}' has values {words}"):
             read(path)
-    with pytest.warns(UserWarning, match=rf"label '{label}' holds values"):
+    with pytest.warns(UserWarning, match=rf"label '{label}' has values"):
         datasets.load(datasets.save(tmp_path / "b.h5", events(4)), labels={label: value})

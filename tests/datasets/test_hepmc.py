@@ -1,4 +1,4 @@
-"""HepMC files of both versions: final states in GeV and mm; files that are cut off keep their complete events."""
+"""HepMC files of both versions: final states in GeV and mm; files that are truncated keep their complete events."""
 
 import sys
 from pathlib import Path
@@ -62,7 +62,7 @@ def test_real_files():
     weighted = datasets.load(REAL / "last_event_issue.hepmc")
     assert weighted.labels["weight"].tolist() == [507.24807] and weighted.origin["cross section [pb]"] == 507.24807
     assert len(jets.cluster(weighted, radius=0.4, minimum_pt=30).flat("pt")) > 2
-    with pytest.raises(ValueError, match=r"broken\.dat: cut off or damaged in the first event, none is complete"):
+    with pytest.raises(ValueError, match=r"broken\.dat: truncated or damaged in the first event, none is complete"):
         datasets.load(REAL / "broken.dat")
 
 
@@ -78,7 +78,7 @@ def test_a_file_that_is_cut_off_keeps_its_complete_events(tmp_path, version):
             path = tmp_path / "cut.hepmc"
             path.write_bytes(content[:kept])
             with pytest.warns(
-                UserWarning, match=rf"cut off .* in event {event + 1}: {event} complete events are read, 1 "
+                UserWarning, match=rf"truncated .* in event {event + 1}: {event} complete events are read, 1 "
             ):
                 read = datasets.load(path)
             assert np.array_equal(read.flat("pt"), expected.select(slice(event)).flat("pt"))

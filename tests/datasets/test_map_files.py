@@ -165,7 +165,7 @@ def test_a_header_with_text_for_a_number(tmp_path, key, value):
 
 
 def test_a_negative_redshift_is_warned_of(tmp_path):
-    with pytest.warns(UserWarning, match=r"a\.fits: label 'redshift' holds values below zero, the first is -0.5"):
+    with pytest.warns(UserWarning, match=r"a\.fits: label 'redshift' has values below zero, the first is -0.5"):
         datasets.load(write(tmp_path / "a.fits", noise(64, 64), REDSHIFT=-0.5), space=SMALL)
 
 

@@ -98,7 +98,7 @@ def test_units_of_the_calochallenge_that_cannot_be_right(write):
 
 def test_incident_energies_above_those_of_accelerators_are_warned_of(write):
     own = layouts.Layout("own", "incident_energies", 0, 1000.0, "energies said to be GeV", cells="showers")
-    with pytest.warns(UserWarning, match="label 'energy' holds values above 50 TeV.*MeV"):
+    with pytest.warns(UserWarning, match="label 'energy' has values above 50 TeV.*MeV"):
         sample = datasets.load(write(**calochallenge(30, 368)), layout=own, space="calochallenge-photons")
     assert sample.labels["energy"].max() == 2.0**22
 

@@ -30,7 +30,7 @@ SORTED = np.repeat([1, 0], 100)
 
 def test_the_first_events_of_one_class_are_warned_of(jets):
     path = jets(SORTED)
-    message = "the first 50 of 200 events all have signal 1, but only 0.5 of all events have.*"
+    message = "the first 50 of 200 events all have signal 1, but only a fraction of 0.5 of all events do.*"
     remedy = re.escape("load(..., events=50, shuffle=seed)")
     with pytest.warns(UserWarning, match=f"jets.h5: {message}{remedy}") as found:
         assert datasets.load(path, events=50).labels["signal"].all()

@@ -103,7 +103,7 @@ def test_generated_with_the_labels_of_the_reference_is_compared_shower_by_shower
 def test_other_energies_are_a_warning_and_a_note():
     with pytest.warns(UserWarning, match="incident energies of generated differ"):
         card = quiet(REFERENCE, showers(300, 6, energy=(40, 80)))
-    assert any("outside of its range" in note for note in card.notes)
+    assert any("outside its range" in note for note in card.notes)
 
 
 def test_empty_showers_are_counted():

@@ -1,1 +1,1 @@
-"""Classifier two-sample tests: how well a trained classifier tells generated events from those of the reference."""
+"""Classifier two-sample tests: how well a trained classifier distinguishes generated from reference events."""

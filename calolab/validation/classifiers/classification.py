@@ -19,7 +19,7 @@ SIGNIFICANT = 2.0
 
 @dataclass(frozen=True)
 class Classification:
-    """How well a classifier tells generated from reference events that it was not trained on.
+    """How well a classifier distinguishes generated from reference events that were not used for training.
 
     An AUC of 0.5 means that it finds no difference, 1 that it recognises every event. Each entry of `aucs`, `errors`,
     `jsds` and `best` belongs to one training with its own seed and its own test part. The test parts of the first five
@@ -27,7 +27,7 @@ class Classification:
 
     Args:
         judge: kind of classifier: `"trees"`, `"cnn"` or `"mlp"`.
-        inputs: what it received, e.g. `"174 features"`.
+        inputs: description of its inputs, e.g. `"174 features"`.
         aucs: area under the ROC curve on the test part.
         errors: statistical error of each AUC for these numbers of test events (DeLong).
         jsds: Jensen-Shannon divergence in bits, 1 - BCE / ln 2 on the test part after isotonic calibration on the
@@ -35,7 +35,7 @@ class Classification:
         best: epoch or boosting stage that was best on the validation part, from 1.
         events: numbers of (reference, generated) events in the training, validation and test part of a training.
         seconds: wall time of all trainings [s].
-        notes: what limits the result, e.g. that a time limit was reached.
+        notes: limitations of the result, e.g. that a time limit was reached.
 
     Raises:
         ValueError: if there is no training, the numbers of entries differ, or an AUC is not between 0 and 1.
@@ -102,7 +102,7 @@ class Classification:
 
     @property
     def verdict(self) -> str:
-        """What these numbers of events allow to conclude, in words."""
+        """The conclusion that these numbers of events support, as text."""
         if self.deviation >= SIGNIFICANT:
             return f"AUC exceeds 0.5 by {self.deviation:.0f} errors: the samples differ."
         visible = 0.5 + SIGNIFICANT * self.chance

@@ -43,9 +43,9 @@ def jsd(
     """Jensen-Shannon divergence [bits] that a classifier finds: 1 - BCE / ln 2 of its calibrated outputs.
 
     As in the CaloChallenge (arXiv:2410.21611), isotonic regression maps outputs to probabilities. It is fitted to the
-    part of the events by which the best epoch was chosen, not to the test part: a calibration on the test events would
+    validation part, with which the best epoch was chosen, not to the test part: a calibration on the test events would
     have the smallest possible BCE on exactly these events, and so a positive JSD even of equal distributions. Both
-    samples have the same weight in total, whatever their numbers of events.
+    samples have the same total weight, independent of their numbers of events.
 
     The probability of each step of the regression is (k + 1) / (n + 2), for k generated among n events. With k / n,
     limited to 1e-6 and 1 - 1e-6 as in the CaloChallenge, a single test event can contribute 20 bits. For two normal
@@ -58,7 +58,7 @@ def jsd(
 
     Returns:
         At most 1. A lower bound on the divergence of the distributions, up to statistical fluctuations; below 0 if the
-        calibrated outputs are worse than a guess.
+        calibrated outputs are worse than random guessing.
     """
     outputs, truth, weights = _joined(calibration)
     raw = IsotonicRegression().fit(outputs, truth, sample_weight=weights).predict(outputs)

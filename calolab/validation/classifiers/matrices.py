@@ -48,7 +48,7 @@ def count(number: int, noun: str) -> str:
     """A number with its noun, e.g. `"174 features"`.
 
     Args:
-        number: how many.
-        noun: in the singular.
+        number: the number.
+        noun: the noun in the singular.
     """
     return f"{number} {noun}{'s' * (number != 1)}"

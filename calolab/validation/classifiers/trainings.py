@@ -31,7 +31,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """What a trained classifier says about the events of two parts.
+    """The outputs of a trained classifier for the events of two parts.
 
     Args:
         validation, test: outputs for (reference, generated) events, larger for those that look generated.

@@ -1,4 +1,4 @@
-"""Gradient-boosted trees as the judge of features: cheap, and strict where features differ."""
+"""Gradient-boosted trees as a classifier of features: fast, and sensitive to differences of features."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def tree_test(
         leaves: largest number of leaves per tree.
         seed: seed of the split and of the trees; same seed, same result.
         trainings: number of trainings, each with its own seed and test part.
-        time_limit: for all trainings together [s]; the trees made until then are used.
+        time_limit: time limit for all trainings together [s]; the trees trained until then are used.
         progress: whether to show a progress bar.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Scorecards: several generators against one reference, in the metrics that papers print, beside their floors."""
+"""Scorecards: several generators compared with one reference, in the usual metrics of publications, with floors."""

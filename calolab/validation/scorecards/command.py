@@ -63,7 +63,7 @@ def write(card: Scorecard, folder: str | os.PathLike) -> None:
 
     Args:
         card: the scorecard.
-        folder: where; existing files of these names are replaced, each when it is complete.
+        folder: the folder; existing files of these names are replaced, each when the new one is complete.
 
     Raises:
         OSError: if the folder cannot be written to.
@@ -72,7 +72,7 @@ def write(card: Scorecard, folder: str | os.PathLike) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     picture, _ = card.plot()._repr_png_()
     page = f'<!doctype html><meta charset="utf-8"><title>calolab scorecard</title>{card._repr_html_()}\n'
-    page += '<p><img src="scorecard.png" alt="Page of figures of the scorecard" style="max-width:100%">\n'
+    page += '<p><img src="scorecard.png" alt="Figures of the scorecard" style="max-width:100%">\n'
     contents = {
         "scorecard.png": picture,
         "scorecard.html": page.encode(),
@@ -113,7 +113,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--train", type=Path, help="file of the training sample, for the memorisation check")
     parser.add_argument("--names", nargs="+", help="names of the generators; by default those of the files")
     parser.add_argument("--reference-name", default="reference", help="name of the reference [%(default)s]")
-    parser.add_argument("--events", type=int, help="use so many events of each file, chosen at random; by default all")
+    parser.add_argument("--events", type=int, help="number of events of each file, chosen at random; by default all")
     parser.add_argument(
         "--threshold", type=float, help="cells below it count as zero [GeV]; by default that of the space"
     )

@@ -30,7 +30,7 @@ class Side:
     Args:
         sample: the images, without pixels below the threshold.
         observables: numbers per event by name, shape `(event,)` each.
-        labels: labels that both samples have, which distances and trees receive, too.
+        labels: labels that both samples have, which are also inputs of distances and trees.
         words: label and unit of each observable.
         found: the jets of whole events; None for jet images.
     """
@@ -119,7 +119,7 @@ def prepare(sample: Sample, reference: Side | None, settings: Settings) -> Side:
 
 
 def families(real: Side, settings: Settings, train: Side | None) -> list[Family]:
-    """What measures the metrics that these images and options allow.
+    """The families of metrics that these images and options allow.
 
     Args:
         real: the prepared reference.

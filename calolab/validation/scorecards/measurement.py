@@ -1,4 +1,4 @@
-"""What measures the metrics of a scorecard: families of metrics that are calculated together, on any two samples."""
+"""Measurement of the metrics of a scorecard: families of metrics that are calculated together, for any two samples."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ALL = 1_000  # draws of a fast family: as many as the settings ask for
 
 @dataclass(frozen=True)
 class Settings:
-    """How the metrics of a scorecard are measured.
+    """Settings for the measurement of the metrics of a scorecard.
 
     Args:
         threshold: cells below it count as zero, in all samples [`space.unit`].
@@ -41,7 +41,7 @@ class Measured:
 
     Args:
         value: NaN where it is undefined.
-        error: its statistical error, where the method gives one.
+        error: its statistical error, if the method gives one.
         note: how far it can be trusted.
     """
 
@@ -56,8 +56,8 @@ class Family:
 
     Args:
         metrics: their names.
-        measure: function of two sides (reference first), the settings and the names of the wanted metrics that returns
-            what it measured by name.
+        measure: function of two sides (reference first), the settings and the names of the requested metrics that
+            returns the measured values by name.
         draws: draws of reference events for which it is repeated, at most those of the settings; slow ones are repeated
             less.
     """

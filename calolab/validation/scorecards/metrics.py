@@ -1,4 +1,4 @@
-"""The metrics of a scorecard as a table of records: what each one measures, sees and is blind to."""
+"""The metrics of a scorecard as a table of records: what each one measures."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Metric:
         name: e.g. `"auc.trees"`.
         group: a key of `GROUPS`.
         label: short name in tables and figures.
-        about: what it measures, in one sentence.
+        about: description of the measured quantity, in one sentence.
         direction: which values are better, `"lower"` or `"higher"`.
-        factor: by which tables multiply the value, e.g. 1000 for FPD, as published tables do.
+        factor: factor by which the value is multiplied in tables, e.g. 1000 for FPD, as in published tables.
     """
 
     name: str
@@ -100,7 +100,7 @@ METRICS = {
         Metric("diversity", "images", "diversity", "difference of the mean SSIM within either sample"),
     )
 }
-# Enough to choose an epoch by, in seconds for some thousand showers.
+# Sufficient for the selection of an epoch, in seconds for a few thousand showers.
 CHEAP = ("separation", "fpd", "auc.trees")
 
 

@@ -1,4 +1,4 @@
-"""The records of a scorecard: numbers beside their floors, panels of the figure, and how both are kept as JSON."""
+"""The records of a scorecard: numbers with their floors, panels of the figure, and their conversion to JSON."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ class Panel:
 
 @dataclass(frozen=True, eq=False)
 class Scorecard:
-    """Generators against one reference, in many metrics, each beside its floor.
+    """Generators compared with one reference, in many metrics, each with its floor.
 
     `validation.scorecard` makes it; `plot()` draws a page of figures, and a notebook shows it as a table.
 
@@ -105,7 +105,7 @@ class Scorecard:
         results: by generator, its entries by metric.
         panels: panels of the figure, by name.
         matrices: correlations between layer energies, by sample, each of shape `(layer, layer)`.
-        notes: what to know before trusting the numbers.
+        notes: warnings about the reliability of the numbers.
     """
 
     kind: str
@@ -184,13 +184,13 @@ class Scorecard:
         return tuple(sorted(self.generators, key=rank))
 
     def beside(self, *others: Scorecard) -> Scorecard:
-        """One scorecard with the generators of this and of others, side by side.
+        """One scorecard with the generators of this scorecard and of others.
 
         Args:
             *others: scorecards of other generators against the same reference, with the same settings.
 
         Raises:
-            ValueError: if reference or settings differ, or two generators have one name.
+            ValueError: if reference or settings differ, or two generators have the same name.
         """
         joined = {name: dict(getattr(self, name)) for name in ("events", "results", "matrices")}
         panels = {name: (dict(panel.contents), dict(panel.errors)) for name, panel in self.panels.items()}
@@ -216,7 +216,7 @@ class Scorecard:
         return Scorecard(**(vars(self) | joined | {"panels": changed, "notes": tuple(notes)}))
 
     def plot(self):
-        """One page of figures: metrics beside their floors, distributions, response and correlations.
+        """One page of figures: metrics with their floors, distributions, response and correlations.
 
         Returns:
             A matplotlib figure, which a notebook shows.
@@ -246,7 +246,7 @@ class Scorecard:
             text: the JSON text.
 
         Raises:
-            ValueError: if the text is no scorecard, or of a later version.
+            ValueError: if the text is not a scorecard, or of a later version.
         """
         try:
             content = json.loads(text)
@@ -290,7 +290,7 @@ class Scorecard:
 
 
 def _plain(content):
-    """The same content in what JSON can hold; not a number becomes None."""
+    """The same content as types that JSON can hold; NaN becomes None."""
     if isinstance(content, Mapping):
         return {str(name): _plain(value) for name, value in content.items()}
     if isinstance(content, list | tuple):

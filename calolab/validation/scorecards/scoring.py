@@ -25,7 +25,7 @@ from calolab.validation.scorecards.records import Entry, Scorecard
 
 CLASSIFIERS = ("default", "calochallenge")
 BINNINGS = ("reference", "calochallenge")
-OUTSIDE = 0.02  # fraction of generated events that may be outside of the reference's range of energies without a note
+OUTSIDE = 0.02  # fraction of generated events that may be outside the reference's range of energies without a note
 FEWEST = 100  # events compared: with fewer, no metric distinguishes a good from a bad generator
 
 
@@ -47,7 +47,7 @@ def scorecard(
     time_limit: float | None = None,
     progress: bool = True,
 ) -> Scorecard:
-    """Score generated samples against a reference in the metrics that papers print, each beside its floor.
+    """Compare generated samples with a reference in the usual metrics of publications, each with its floor.
 
     Showers in any calorimeter are scored by the CaloChallenge's high-level features (arXiv:2410.21611): separation
     powers, FPD and KPD (arXiv:2211.10295), response and resolution, correlations; by classifiers on features and on
@@ -71,7 +71,7 @@ def scorecard(
             challenge's networks on cells, normalised cells and high-level features, for comparison with its tables.
         binning: binning of the separation powers: edges from the `"reference"`, or those of the `"calochallenge"`.
         reference_name: in tables and figures; by default the simulation that made it, otherwise `"reference"`.
-        seed: seed of all random choices; same arguments, same numbers on the same machine.
+        seed: seed of all random choices; the same arguments give the same numbers on the same machine.
         seeds: trainings per classifier; by default five for trees, with different test events, and one for networks.
         repetitions: draws of reference events for the floors of the fast metrics.
         time_limit: for each training of a classifier [s].
@@ -130,7 +130,7 @@ def shower_score(
     Args:
         reference: real showers that the GAN is not trained on, at least 200.
         seed: seed of the latent vectors and of the choice of events.
-        metrics: as for `scorecard`; by default the cheap ones, which take seconds for some thousand showers.
+        metrics: as for `scorecard`; by default the cheap ones, which take seconds for a few thousand showers.
         threshold: cells below it count as zero [`space.unit`]; the default is that of `scorecard`.
 
     Returns:
@@ -157,13 +157,13 @@ def shower_score(
 
 @dataclass(frozen=True, eq=False)
 class _Basis:
-    """What is known before any generated sample: the reference, which events are compared, and how.
+    """Everything that does not depend on a generated sample: the reference, the events to compare, and the metrics.
 
     Args:
         real: the prepared reference.
         further: the prepared events of the floor.
         pairs: for each draw the positions of the compared reference events, and of those of the floor.
-        families: what measures the wanted metrics.
+        families: the families of the requested metrics.
         names: names of these metrics.
         settings: settings of the measurement.
     """
@@ -308,7 +308,7 @@ def _range(sample: Sample) -> tuple[float, float] | None:
 
 
 def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: str):
-    """What to know about the samples before trusting the numbers."""
+    """Warnings about the samples."""
     for name, sample in generated.items():
         empty = int(np.sum(~sample.values.reshape(len(sample), -1).any(axis=1)))
         if empty:
@@ -320,7 +320,7 @@ def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: s
         if outside > OUTSIDE * len(sample) or kolmogorov_smirnov(theirs, mine)[1] < 1e-3:
             note = (
                 f"The incident energies of {name} differ from those of {reference_name} ({outside} of {len(sample)} "
-                "events are outside of its range): the metrics measure this difference, too. Generate with "
+                f"events are outside its range): the metrics measure this difference, too. Generate with "
                 "reference.labels."
             )
             warnings.warn(note, stacklevel=4)
@@ -328,7 +328,7 @@ def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: s
 
 
 def _fingerprint(reference: Sample, events: int, settings: Settings) -> str:
-    """Of what two scorecards must share to be shown together."""
+    """Hash of everything that two scorecards must share to be shown together."""
     content = {name: value for name, value in asdict(settings).items() if name not in ("progress", "time_limit")}
     digest = hashlib.sha256(json.dumps([events, content]).encode())
     digest.update(np.ascontiguousarray(reference.values).view(np.uint8))

@@ -126,7 +126,7 @@ def prepare(sample: Sample, reference: Side | None, settings: Settings) -> Side:
 
 
 def families(real: Side, settings: Settings, train: Side | None) -> list[Family]:
-    """What measures the metrics that these showers and options allow.
+    """The families of metrics that these showers and options allow.
 
     Args:
         real: the prepared reference.

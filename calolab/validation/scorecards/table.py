@@ -1,4 +1,4 @@
-"""A scorecard as a table: one row per metric, one column per generator, each value beside its floor."""
+"""A scorecard as a table: one row per metric, one column per generator, each value with its floor."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def table(card) -> Table:
 
 
 def subject(card) -> str:
-    """What was compared: space, numbers of events, energies, threshold.
+    """Description of the comparison: space, numbers of events, energies, threshold.
 
     Args:
         card: the scorecard.
@@ -53,7 +53,7 @@ def number(value: float, factor: float = 1.0) -> str:
 
     Args:
         value: the number.
-        factor: by which it is multiplied.
+        factor: factor by which it is multiplied.
     """
     value *= factor
     if math.isnan(value):
