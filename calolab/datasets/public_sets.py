@@ -132,6 +132,7 @@ _SETS = (
         paper="arXiv:1705.02355",
         files=(RemoteFile("eplus.hdf5"), RemoteFile("gamma.hdf5"), RemoteFile("piplus.hdf5")),
         licence="CC BY 4.0",
+        reader="calogan",
     ),
     _zenodo(
         269622,
@@ -150,6 +151,7 @@ _SETS = (
             "dataset_1_photons_1.hdf5": (None, "md5:005d2adeda7db034b388112661265656"),
             "dataset_1_photons_2.hdf5": (None, "md5:4767715ed56e99565fd9c67340661e70"),
         },
+        reader="calochallenge",
     ),
     _zenodo(
         8099322,
@@ -160,6 +162,7 @@ _SETS = (
             "dataset_1_pions_1.hdf5": (None, "md5:6a5f52722064a1bcd8a0bc002f16515d"),
             "dataset_1_pions_2.hdf5": (None, "md5:fee7457b40127bc23c8ab909e2638ca0"),
         },
+        reader="calochallenge",
     ),
     _zenodo(
         6366271,
@@ -170,6 +173,7 @@ _SETS = (
             "dataset_2_1.hdf5": (1_356_475_617, "md5:e590333e9a2da51b258288d74bd8357a"),
             "dataset_2_2.hdf5": (1_366_708_391, "md5:7a56fd68aa53ded37c2ac445694d9736"),
         },
+        reader="calochallenge",
     ),
     _zenodo(
         6366324,
@@ -182,6 +186,7 @@ _SETS = (
             "dataset_3_3.hdf5": (None, "md5:5ea62f6831a1821bb5035fafc9f030e8"),
             "dataset_3_4.hdf5": (None, "md5:5e8d82e6a6c28c6914a3b602a1cfa299"),
         },
+        reader="calochallenge",
     ),
 )
 
@@ -219,7 +224,7 @@ class Catalogue:
 def catalogue() -> Catalogue:
     """The public data sets with their files, sizes, DOIs, licences, papers and readers.
 
-    Unknown entries are None and shown as "unknown". Sets whose reader is "none yet" can be downloaded, but not loaded.
+    Unknown entries are None and shown as "unknown".
 
     >>> catalogue()["jet-images"].doi
     '10.5281/zenodo.269622'

@@ -13,7 +13,7 @@ def test_every_set_is_complete_as_far_as_it_claims():
     for held in sets:
         assert re.fullmatch(r"10\.\d{4,}/\S+", held.doi)
         assert held.paper.startswith(("arXiv:", "doi:"))
-        assert held.reader is None or held.reader in layouts.LAYOUTS
+        assert held.reader in layouts.LAYOUTS
         assert held.download is None or "{file}" in held.download
         assert held.files or held.listing, "nothing would say which files it has"
         for file in held.files:
@@ -33,7 +33,8 @@ def test_sizes_add_up_only_where_all_are_known():
 
 
 def test_the_table_says_what_is_not_known_and_what_cannot_be_read():
-    catalogue = datasets.catalogue()
+    unread = PublicSet("a", "calibration", "10.1234/a", "arXiv:1")
+    catalogue = datasets.public_sets.Catalogue((*datasets.catalogue(), unread))
     html, text = catalogue._repr_html_(), repr(catalogue)
     for held in catalogue:
         assert held.doi in html and held.doi in text

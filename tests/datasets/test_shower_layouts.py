@@ -252,6 +252,22 @@ def test_a_stream_of_the_calochallenge_is_saved_without_loading_it(tmp_path, wri
     assert np.array_equal(again.values, stream.head().values)
 
 
+@pytest.mark.parametrize(("stored", "name"), [(calochallenge(2, 368), "showers"), (calogan(), "layer_1")])
+def test_cells_and_labels_outside_the_file_are_refused(write, tmp_path, stored, name):
+    other = write("other.h5", **stored)
+    path = write("linked.h5", **stored | {name: None})
+    with h5py.File(path, "a") as file:
+        file[name] = h5py.ExternalLink(str(other), name)
+    with pytest.raises(ValueError, match=f"linked.h5: '{name}' is a link to .* in another file"):
+        datasets.load(path)
+    path.unlink()
+    with h5py.File(write("linked.h5", **stored | {name: None}), "a") as file:
+        shape = stored[name].shape
+        file.create_dataset(name, shape, "f4", external=[("/etc/passwd", 0, int(4 * np.prod(shape)))])
+    with pytest.raises(ValueError, match=f"dataset '{name}' stores its numbers outside the file"):
+        datasets.load(path)
+
+
 @pytest.fixture
 def ntuple(tmp_path):
     """Write a tree as CaloGAN's simulation does; None omits a branch."""
