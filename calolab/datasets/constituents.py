@@ -22,7 +22,7 @@ def read(
     paths: Sequence[Path],
     *,
     columns: Sequence[str],
-    labels: Mapping[str, float] | None = None,
+    labels: Mapping[str, float | np.ndarray] | None = None,
     events: int | None = None,
 ) -> Particles:
     """Read arrays of constituents, one file after the other, in pieces of events without their padding.
@@ -31,7 +31,7 @@ def read(
         paths: numpy files with arrays of shape `(event, constituent, column)`; or text files with an event per line,
             whose constituents follow each other, separated by spaces, tabs or commas, and `#` before comments.
         columns: contents of the last axis, as for `Particles.from_padded` [GeV, rad].
-        labels: labels, one value for all events.
+        labels: labels, one value for all events, or for a single file one value per event.
         events: number of events, starting with the first; by default all.
 
     Raises:
@@ -44,6 +44,9 @@ def read(
             "A map of branches is for ROOT files."
         )
     check_components(columns)
+    arrays = [name for name, value in (labels or {}).items() if np.ndim(value)]
+    if arrays and len(paths) > 1:
+        raise ValueError(f"Labels {arrays} with one value per event are for a single file, received {len(paths)}.")
 
     def read_one(path: Path, missing: int | None) -> Particles:
         with open(path, "rb") as file:
@@ -60,10 +63,18 @@ def read(
                 "GeV are usual. Convert arrays in other units: Particles.from_padded(array / [1000, 1, 1]).",
                 stacklevel=5,
             )
-        held = {name: np.full(len(counts), float(value)) for name, value in (labels or {}).items()}
+        held = {name: _column(path, name, value, len(counts), events) for name, value in (labels or {}).items()}
         return Particles.from_flat(counts, flat, held)
 
     return joining.read_each(paths, read_one, events)
+
+
+def _column(path: Path, name: str, value: float | np.ndarray, read: int, events: int | None) -> np.ndarray:
+    """A label of the events that were read; arrays have a value for each event of the file."""
+    column = np.full(read, value) if np.ndim(value) == 0 else np.asarray(value)
+    if column.ndim != 1 or len(column) < read or (events is None and len(column) != read):
+        raise ValueError(f"{path}: label {name!r} needs one value per event, {read}, received shape {column.shape}.")
+    return column[:read]
 
 
 def _particles(path: Path, values: np.ndarray, columns: Sequence[str]) -> Particles:

@@ -12,6 +12,7 @@ from calolab.names import check_name
 from calolab.samples import Sample
 from calolab.spaces import Space
 from calolab.validation.binning import Histogram, bin_of, histogram, pixel_edges, shared_edges
+from calolab.validation.observables.jets import variables
 from calolab.validation.report import Report
 
 OVERLAID = ("multiplicity", "summed_mass", "jet_pt")
@@ -67,12 +68,12 @@ def pileup_overlay(
         check_name("variable under pile-up", name, OVERLAID)
         one, others = report[name], [report[name].generated]
         if alone is not None:
-            column = alone.flat("pt") if name == "jet_pt" else getattr(alone, name)
-            others.append(np.asarray(column, dtype=float))
+            single = variables(alone)[name]
+            others.append(single.values)
         edges = shared_edges(name, [one.reference], others)
         observables[name] = replace(one, edges=edges)
         if alone is not None:
-            histograms[name] = histogram(others[1], edges)
+            histograms[name] = histogram(single.values, edges, single.weights)
     return replace(report, observables=observables), histograms
 
 

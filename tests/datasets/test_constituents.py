@@ -35,6 +35,19 @@ def test_text(tmp_path, separator):
     assert datasets.load(path, columns=COLUMNS).counts.tolist() == [2] * 2100
 
 
+def test_labels_of_each_event(tmp_path):
+    path = tmp_path / "jets.npy"
+    np.save(path, VALUES)
+    weights = np.array([0.5, 2.0])
+    assert datasets.load(path, columns=COLUMNS, labels={"weight": weights}).labels["weight"].tolist() == [0.5, 2]
+    assert datasets.load(path, columns=COLUMNS, labels={"weight": weights}, events=1).labels["weight"].tolist() == [0.5]
+    with pytest.raises(ValueError, match=r"jets\.npy: label 'weight' needs one value per event, 2, .*\(3,\)"):
+        datasets.load(path, columns=COLUMNS, labels={"weight": np.ones(3)})
+    np.save(tmp_path / "more.npy", VALUES)
+    with pytest.raises(ValueError, match=r"Labels \['weight'\] with one value per event are for a single file"):
+        datasets.load([path, tmp_path / "more.npy"], columns=COLUMNS, labels={"weight": weights})
+
+
 def test_other_columns(tmp_path):
     np.save(tmp_path / "a.npy", np.array([[[13.0, 3, 4, 0], [0, 0, 0, 0]]]))
     read = datasets.load(tmp_path / "a.npy", columns=("energy", "px", "py", "pz"))

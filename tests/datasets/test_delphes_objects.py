@@ -82,7 +82,7 @@ def test_the_objects_of_a_file_are_compared_with_those_of_its_towers(tmp_path):
         np.testing.assert_allclose(labels["missing_pt"], met, rtol=1e-6)
     assert set(read.tracks.flat("identity")) == {211} and (read.tracks.counts == 2).all()
     ours = jets.cluster(datasets.load(path), **cuts)
-    assert compare_jets(read.jets, ours, repetitions=2).observables["jet_pt"].distances["ks"].value < 0.01
+    assert compare_jets(read.jets, ours, repetitions=2).observables["jet_pt"].distances["ks"].value < 0.03
     assert (
         datasets.reconstructed(path, radius=0.4, events=3).jets.multiplicity.tolist() == found.multiplicity[:3].tolist()
     )

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from calolab import Particles
+from calolab import Particles, Sample, spaces
 from calolab.jets import Jets, cluster, signal_regions
 from calolab.labels import event_weights
-from calolab.validation import compare_jets, jet_score, kolmogorov_smirnov
+from calolab.validation import compare_jet_images, compare_jets, jet_score, kolmogorov_smirnov
 from calolab.validation.binning import histogram
 from calolab.validation.floors import DisjointHalves, equivalent_events, ks_floors, weighted
 from calolab.validation.observables.jets import distances
@@ -145,3 +145,12 @@ def test_clustering_keeps_the_weights_and_a_score_uses_them():
     score = jet_score(events, seed=1, repetitions=3)
     assert score(Same())["distance_multiplicity"].value == 0
     assert score(Unweighted())["distance_multiplicity"].value > 0
+
+
+def test_comparisons_that_do_not_use_weights_say_so():
+    random = np.random.default_rng(9)
+    images = [Sample(random.exponential(1, (6, 25, 25)), {}, spaces.space("jet-image")) for _ in range(2)]
+    plain = compare_jet_images(*images, repetitions=2)
+    images[1] = replace(images[1], labels={"weight": np.arange(6.0)})
+    noted = compare_jet_images(*images, repetitions=2)
+    assert plain.notes == () and noted.notes[0].startswith("The label 'weight' is not used: all events count equally")

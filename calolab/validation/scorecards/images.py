@@ -150,7 +150,10 @@ def _separations(first: Side, second: Side, settings: Settings, wanted) -> dict[
 def _ks_comb(first: Side, second: Side, settings: Settings, wanted) -> dict[str, Measured]:
     """The published sum of minus log p of jet pt, multiplicity and summed mass (arXiv:1711.03573)."""
     real, made = (jets.variables(side.found) for side in (first, second))
-    measured = {name: jets.distances(name, real[name].values, made[name].values) for name in jets.COMBINED}
+    measured = {
+        name: jets.distances(name, real[name].values, made[name].values, (real[name].weights, made[name].weights))
+        for name in jets.COMBINED
+    }
     return {"ks_comb": Measured(ks_comb({name: one["minus_log_p"] for name, one in measured.items()}))}
 
 
