@@ -145,24 +145,29 @@ def mark_zero(bar) -> None:
 
 
 def mark_beyond(panel: Axes, positions, heights: np.ndarray, high: float, name: str, colour, unit: str = "") -> None:
-    """Mark values above a panel's vertical scale with arrows at its border, and write the largest one.
+    """Mark values above a panel's vertical scale or below zero with arrows at its borders, and write the most extreme.
 
     Args:
-        panel: the panel, with a linear or logarithmic scale that ends at `high`.
+        panel: the panel, with a scale from zero, or a logarithmic one, to `high`.
         positions, heights: positions and heights of the points or bins, shape `(point,)`.
         high: upper end of the scale.
         name, colour: name and colour of the sample.
         unit: unit of the heights.
     """
     heights = np.asarray(heights, dtype=float)
-    outside = heights > high * (1 + 1e-6)
-    if not outside.any():
-        return
-    where = np.asarray(positions)[outside]
-    panel.plot(where, np.full(len(where), 0.97), "^", color=colour, markersize=4, transform=panel.get_xaxis_transform())
-    words = f"{name} up to {heights[outside].max():.3g} {unit}".rstrip()
-    text = panel.text(0.015, 0.92, words, transform=panel.transAxes, va="top", fontsize=9.5, color=colour)
-    text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
+    ends = [
+        (heights > high * (1 + 1e-6), 0.97, "^", "up to", np.max, {"y": 0.92, "va": "top"}),
+        (heights < -1e-6 * high, 0.03, "v", "down to", np.min, {"y": 0.08, "va": "bottom"}),
+    ]
+    for outside, edge, marker, words, extreme, place in ends:
+        if not outside.any():
+            continue
+        where = np.asarray(positions)[outside]
+        line = {"color": colour, "markersize": 4, "transform": panel.get_xaxis_transform()}
+        panel.plot(where, np.full(len(where), edge), marker, **line)
+        words = f"{name} {words} {extreme(heights[outside]):.3g} {unit}".rstrip().replace("-", "−")
+        text = panel.text(0.015, s=words, transform=panel.transAxes, fontsize=9.5, color=colour, **place)
+        text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
 
 def _cells(number):

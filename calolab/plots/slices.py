@@ -219,6 +219,10 @@ def _response(figure, response, space, colours):
         for line in found[:-1]:
             panel.plot(energies, line, color=colours[name], alpha=0.3, linewidth=0.8)
         panel.plot(energies, found[-1], color=colours[name], linewidth=2)
+        # A point without neighbours has no line.
+        finite = np.pad(np.isfinite(found[-1]), 1)
+        alone = finite[1:-1] & ~finite[:-2] & ~finite[2:]
+        panel.plot(energies[alone], found[-1][alone], "o", color=colours[name], markersize=4)
         scales.mark_beyond(panel, energies, found[-1], high, name, colours[name], space.unit)
     panel.axvline(response["at"], color=REFERENCE, linewidth=0.8)
     panel.set(xlim=(energies[0], energies[-1]), ylim=(0, high), xlabel="incident energy [GeV]")

@@ -82,7 +82,7 @@ def show(
         names: the losses, in the order of the columns.
         shown: those that are drawn.
         status: the state of the training, written into the legend's title.
-        log: whether losses are drawn on a logarithmic scale.
+        log: whether losses, and scores if all are positive, are drawn on a logarithmic scale.
         step: what the first column counts.
         scores: `name`, `epochs` (from 1), `values` and `floor` (one per epoch, NaN where there is none), and `best`,
             the epoch with the best value, or None.
@@ -103,7 +103,7 @@ def show(
     draw_losses(upper.subplots(), curve, names, shown, status, log=log, step=step)
     panels = list(lower.subplots(1, columns, squeeze=False)[0])
     if scores:
-        draw_scores(panels.pop(0), **scores)
+        draw_scores(panels.pop(0), **scores, log=log)
     signed = any(cells.min() < 0 for cells in list(events.values())[:1])
     sizes = [float(np.abs(cells).max() if signed else cells.max()) for cells in events.values()]
     for panel, (title, cells), colour in zip(panels, events.items(), (REFERENCE, GENERATED)):
@@ -160,12 +160,14 @@ def draw_scores(
     values: Sequence[float],
     floor: Sequence[float] = (),
     best: int | None = None,
+    *,
+    log: bool = False,
 ) -> None:
     """Draw a score against the epoch with its floor, and mark the best epoch.
 
     Args:
         panel: the panel.
-        name, epochs, values, floor, best: see `show`.
+        name, epochs, values, floor, best, log: see `show`.
     """
     text = name.replace("_", " ")
     panel.plot(epochs, values, color=GENERATED, marker="o", markersize=4, label=text)
@@ -176,7 +178,12 @@ def draw_scores(
         value = values[list(epochs).index(best)]
         panel.plot([best], [value], "o", markersize=11, fillstyle="none", color=GENERATED, label=f"best: epoch {best}")
     panel.set(xlabel="epoch", ylabel=text, xlim=(epochs[0] - 1, epochs[-1] + 1))
-    panel.set_ylim(bottom=min(0.0, float(np.nanmin(values, initial=0.0))))
+    drawn = np.concatenate([np.asarray(values, dtype=float), np.asarray(floor, dtype=float)])
+    drawn = drawn[np.isfinite(drawn)]
+    if log and len(drawn) and drawn.min() > 0:
+        panel.set(yscale="log", ylim=(drawn.min() / 1.3, drawn.max() * 1.3))
+    else:
+        panel.set_ylim(bottom=min(0.0, float(np.nanmin(values, initial=0.0))))
     panel.xaxis.set_major_locator(MaxNLocator(integer=True))
     panel.legend()
 

@@ -173,7 +173,7 @@ def shared_edges(name: str, references: Sequence[np.ndarray], others: Sequence[n
     high, beside = (
         max((np.quantile(column, 0.995) for column in columns), default=low) for columns in (references, others)
     )
-    span = max(high - low, 1e-6)
+    span = high - low or max(beside - low, 1e-6 * abs(low)) or 1.0
     width = span / BINS
     power = 10.0 ** np.floor(np.log10(width))
     width = next(step * power for step in STEPS if step * power >= 0.999 * width)

@@ -70,8 +70,8 @@ def kolmogorov_smirnov(
         weights: weights of the events of both, with positive sums; None where all events count equally.
 
     Returns:
-        `(statistic, p)`, with p in the limit of many events, for the effective numbers of weighted ones. Ties, as in
-        counts, make p too large, never too small.
+        `(statistic, p)`, with p in the limit of many events, for the effective numbers of weighted ones, or exact if one
+        sample without weights has fewer than ten. Ties, as in counts, make p too large, never too small.
 
     Raises:
         ValueError: if one is empty or not finite, or weights do not fit.
@@ -82,7 +82,8 @@ def kolmogorov_smirnov(
     reference, generated = _finite(reference), _finite(generated)
     if any(one is not None for one in weights):
         return _weighted_test(reference, generated, weights)
-    result = stats.ks_2samp(reference, generated, method="asymp")
+    few = min(len(reference), len(generated)) < 10
+    result = stats.ks_2samp(reference, generated, method="exact" if few else "asymp")
     return float(result.statistic), float(result.pvalue)
 
 

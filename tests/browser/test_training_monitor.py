@@ -170,6 +170,39 @@ def test_scores_are_shown_with_their_floor_and_the_best_epoch(watch):
     assert {"floor: real against real", "ks comb", "epoch"} <= set(written)
 
 
+def test_scores_of_the_first_epochs_do_not_hide_the_floor(watch):
+    run = Run()
+
+    def rate(*values):
+        for epoch, value in zip(run.epochs, values, strict=True):
+            epoch["scores"] = {"ks_comb": {"value": value, "floor": 6.5, "direction": "lower"}}
+
+    page = watch(run, lambda: run.go(50), lambda: rate(4e5, 3e3, 90.0, 9.0, 8.0))
+    canvas = page.locator("canvas.calolab-scores")
+    height = pixels(canvas).shape[0]
+    # The score of the last epochs is above the floor by more than a few pixels; the floor is a dashed line.
+    dashed = np.flatnonzero((pixels(canvas) == (59, 59, 59)).all(axis=-1).sum(axis=1) > 60)
+    assert len(dashed) and dashed.max() < height - 46
+
+
+def test_a_score_that_is_never_finite_is_described_in_words(watch):
+    run = Run()
+
+    def fail():
+        for epoch in run.epochs:
+            epoch["scores"] = {"ks_comb": {"value": float("nan"), "floor": 6.5, "direction": "lower"}}
+
+    page = watch(run, lambda: run.go(20), fail)
+    assert "no finite value yet, floor 6.50" in page.locator(".calolab-scoring figcaption").inner_text()
+
+
+def test_the_images_of_an_epoch_are_side_by_side_at_one_height(watch):
+    run = Run()
+    page = watch(run, lambda: run.go(20))
+    tops = page.locator("canvas.calolab-snapshot").evaluate_all("(all) => all.map((one) => one.offsetTop)")
+    assert tops[0] == tops[1]
+
+
 def test_the_event_of_an_earlier_epoch_can_be_displayed_beside_the_reference(watch):
     run = Run()
     page = watch(run, lambda: run.go(55))

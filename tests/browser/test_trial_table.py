@@ -71,6 +71,22 @@ def page(show_alone, tmp_path):
     shown.check_quiet()
 
 
+def test_the_numbers_of_an_axis_have_one_notation(page):
+    written = page.evaluate(
+        """() => new Promise((done) => {
+            const texts = [];
+            const write = CanvasRenderingContext2D.prototype.fillText;
+            CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
+                texts.push(text);
+                write.call(this, text, ...place);
+            };
+            window.model.set("log", false);
+            setTimeout(() => done(texts), 300);
+        })"""
+    )
+    assert {"10⁻²", "10⁻³", "10⁻⁴", "10⁻⁵"} <= set(written)
+
+
 def test_no_cell_is_partly_covered_by_the_buttons_and_clicks_scroll_to_the_others(page):
     table, more = page.locator(".calolab-trials"), page.locator("th.calolab-acts button")
     table.locator("tr[data-trial]").first.wait_for()

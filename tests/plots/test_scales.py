@@ -43,6 +43,12 @@ def test_others_extend_a_scale_to_at_most_twice_the_reference():
     assert scales.top(0.0, 5.0) == 5.0 and scales.top(0.0) == 1.0
 
 
+def test_values_below_zero_are_marked_at_the_lower_border(clic):
+    figure = slices.show({"reference": clic, "GAN": times(clic, -1)}, 1, axis="z", position=4)
+    lowest = -clic.values[1].sum(axis=(0, 1), dtype=float).max()
+    assert f"GAN down to −{-lowest:.3g} GeV" in texts(figure)
+
+
 @pytest.mark.parametrize(("factor", "end"), [(1.95, 1.95), (100, 2)])
 def test_the_colours_belong_to_the_reference(clic, factor, end):
     figure = slices.show({"reference": clic, "generated": times(clic, factor)}, 1, axis="z", position=4)

@@ -15,6 +15,9 @@ def test_a_binning_holds_nearly_everything_and_begins_at_zero():
     assert found.contents.sum() == pytest.approx(1) and found.errors[-1] > 0 and found.entries == 501
     assert shared_edges("multiplicity", [np.array([0, 3])]).tolist() == [-0.5, 0.5, 1.5, 2.5, 3.5]
     assert shared_edges("jet_pt", [np.zeros(0)]).tolist() == [0, 1]
+    # Events without jets have mass 0: one number does not define a width.
+    assert shared_edges("summed_mass", [np.zeros(3)], [np.zeros(2)])[1] >= 0.01
+    assert shared_edges("summed_mass", [np.zeros(3)], [np.array([0.0, 500.0])])[-1] > 400
 
 
 def test_bins_belong_to_the_reference():

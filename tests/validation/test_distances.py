@@ -26,6 +26,11 @@ def test_a_sample_has_no_distance_from_itself(values):
     assert wasserstein(values, values) == 0
 
 
+def test_the_p_value_of_few_events_is_exact_and_never_zero():
+    assert kolmogorov_smirnov([1.0], [2.0]) == (1, 1)
+    assert kolmogorov_smirnov([1.0], [2.0, 3.0]) == (1, pytest.approx(2 / 3))
+
+
 @given(numbers, numbers)
 @settings(deadline=None)
 def test_ks_ignores_monotone_maps(a, b):

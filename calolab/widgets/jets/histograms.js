@@ -6,7 +6,7 @@
 import { axes, wholeTicks } from "../shared/axes.js";
 import { scaleTop } from "../shared/colours.js";
 import { drawBand, drawRatio, markBeyond, markOverflow, ratioLabel } from "../shared/ratios.js";
-import { centres, clipped, steps } from "../shared/shapes.js";
+import { centres, clipped, drawEmpty, fillSteps, steps } from "../shared/shapes.js";
 import { binAt, highest, last } from "../shared/values.js";
 
 export const ROLES = /** @type {Role[]} */ (["reference", "generated"]);
@@ -40,15 +40,14 @@ export function drawHistogram(pen, width, height, look, variable, names) {
     half: errors,
   }));
   const [first, ...others] = sides.map(({ middle, half }) => highest(middle.map((value, k) => value + half[k])));
-  const high = 1.06 * scaleTop(first, Math.max(0, ...others, highest(alone?.contents ?? [])));
+  const most = Math.max(0, ...others, highest(alone?.contents ?? []));
+  const high = 1.06 * scaleTop(first, most);
   const at = axes(pen, box, along, { low: 0, high, label: `fraction of ${variable.per}` }, look);
+  if (!first && !most) drawEmpty(pen, box.left + box.right, box.top + box.bottom, look, `no ${variable.per}`);
   clipped(pen, box, () => {
     pen.globalAlpha = 0.45;
     pen.fillStyle = look["reference-fill"];
-    reference.contents.forEach((value, k) => {
-      const [left, right] = [Math.round(at.x(edges[k])), Math.round(at.x(edges[k + 1]))];
-      pen.fillRect(left, at.y(value), right - left, box.bottom - at.y(value));
-    });
+    fillSteps(pen, edges, reference.contents, at);
     pen.globalAlpha = 1;
     sides.forEach(({ middle, half }, which) => drawBand(pen, edges, middle, half, at, look, ROLES[which]));
     if (alone) drawAlone(alone);

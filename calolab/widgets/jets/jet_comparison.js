@@ -224,11 +224,13 @@ async function render({ model, el }) {
     const [low, high] = [variable.edges[bin], variable.edges[bin + 1]];
     // The outermost bins include the values beyond the edges.
     const isOpen = bin === variable.edges.length - 2 && shown.some(({ beyond }) => beyond[1] > 0);
-    const more = isOpen ? " and more" : "";
+    const jets = (low + high) / 2;
     const place =
       variable.name === "multiplicity"
-        ? `${(low + high) / 2} jets${more}`
-        : `${variable.label} ${number(low)} to ${number(high)} ${variable.unit}${more}`;
+        ? isOpen
+          ? `${jets} or more jets`
+          : plural(jets, "jet")
+        : `${variable.label} ${number(low)} to ${number(high)} ${variable.unit}${isOpen ? " and more" : ""}`;
     readout.textContent = `${place} · fraction of ${variable.per}: ${texts.join(" · ")}`;
   }
 

@@ -5,7 +5,7 @@
 /** @import { Trial } from "./trials.js" */
 
 import { axes, fineTicks, wholeTicks } from "../shared/axes.js";
-import { clipped, dot, drawEmpty } from "../shared/shapes.js";
+import { clipped, curve, drawEmpty } from "../shared/shapes.js";
 import { extent } from "../shared/values.js";
 import { layered, strokeAll } from "./trial_lines.js";
 
@@ -70,11 +70,11 @@ export function learningCurves({ facts, onhover, onpick }) {
 
   /** @param {Pen} pen @param {Scales} scales @param {[number, number][]} points */
   function trace(pen, { x, y }, points) {
-    pen.beginPath();
-    for (const [epoch, value] of points) pen.lineTo(x(epoch), y(value));
-    pen.stroke();
-    if (points.length > 1) return;
-    dot(pen, x(points[0][0]), y(points[0][1]), 2.5);
+    curve(
+      pen,
+      points.map(([epoch]) => x(epoch)),
+      points.map(([, value]) => y(value)),
+    );
   }
 
   /** @param {Pen} pen @param {Look} look */
@@ -82,7 +82,6 @@ export function learningCurves({ facts, onhover, onpick }) {
     const hovered = drawn.find(({ number }) => number === facts().hovered);
     if (!at || !hovered) return;
     pen.strokeStyle = look.ink;
-    pen.fillStyle = look.ink;
     pen.lineWidth = 2.6;
     trace(pen, at, hovered.points);
   }

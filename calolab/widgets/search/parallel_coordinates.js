@@ -5,8 +5,8 @@
 /** @import { Parameter, Trial } from "./trials.js" */
 
 import { fineTicks, scale } from "../shared/axes.js";
-import { number } from "../shared/numbers.js";
-import { drawEmpty, line, outlined } from "../shared/shapes.js";
+import { powerOfTen } from "../shared/numbers.js";
+import { curve, drawEmpty, line, outlined } from "../shared/shapes.js";
 import { clamp, extent } from "../shared/values.js";
 import { layered, strokeAll } from "./trial_lines.js";
 import { setting } from "./trials.js";
@@ -88,9 +88,12 @@ function rangeAxis(name, read, values, log) {
     const value = read(row);
     return value == null ? null : at(Number(value));
   };
+  const marks = fineTicks({ low, high, log }, 4);
+  // If one of them needs a power of ten, all those below 0.1 have one.
+  const least = marks.some((value) => value !== 0 && Math.abs(value) < 1e-2) ? 0.1 : 1e-2;
   const text = (/** @type {number} */ value) =>
-    Math.abs(value) < 1e-2 || Math.abs(value) >= 1e5 ? number(value, 1).replace(/^1×/, "") : setting(value);
-  return { name, log, place, ticks: fineTicks({ low, high, log }, 4).map((value) => [at(value), text(value)]) };
+    value !== 0 && (Math.abs(value) < least || Math.abs(value) >= 1e5) ? powerOfTen(value) : setting(value);
+  return { name, log, place, ticks: marks.map((value) => [at(value), text(value)]) };
 }
 
 const shortened = (/** @type {string} */ text) => (text.length > 11 ? `${text.slice(0, 10)}…` : text);
@@ -149,9 +152,11 @@ export function parallelCoordinates({ facts, onhover, onpick, onbrush }) {
 
   /** @param {Pen} pen @param {(number | null)[]} points */
   function trace(pen, points) {
-    pen.beginPath();
-    points.forEach((place, k) => place != null && pen.lineTo(positions[k], heightAt(place)));
-    pen.stroke();
+    curve(
+      pen,
+      positions,
+      points.map((place) => (place == null ? NaN : heightAt(place))),
+    );
   }
 
   /** @param {Pen} pen @param {Axis} axis @param {number} x @param {boolean} raised @param {Brush | undefined} brush @param {Look} look */

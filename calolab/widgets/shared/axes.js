@@ -51,9 +51,11 @@ export function ticks({ low, high, log, linear }, count = 5) {
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = ([1, 2, 5].find((factor) => factor * power >= rough * 0.999) ?? 10) * power;
   const first = Math.ceil(low / step - 1e-9);
-  return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, k) =>
+  const marks = Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, k) =>
     Number(((first + k) * step).toPrecision(12)),
   );
+  // A single number does not define a scale.
+  return marks.length > 1 || count > 8 ? marks : ticks({ low, high }, 2 * count);
 }
 
 /** Ticks of an axis; if a logarithmic one contains few powers of ten, also values between them.

@@ -140,7 +140,8 @@ export function planeSums(values, planes) {
  */
 export function drawCells(pen, width, height, plane, cells, colours, space, look, marked) {
   const box = { left: 56, top: 6, right: width - 12, bottom: height - 40 };
-  pen.fillStyle = colours.signed ? look.grid : EMPTY;
+  // A black panel is an empty event; without an event it is grey.
+  pen.fillStyle = colours.signed || !cells.length ? look.grid : EMPTY;
   pen.fillRect(box.left, box.top, box.right - box.left, box.bottom - box.top);
   const scales = axes(
     pen,
@@ -166,7 +167,9 @@ export function drawCells(pen, width, height, plane, cells, colours, space, look
       pen.fillStyle = colour;
       pen.fillRect(...rectangle(Math.floor(k / nRows), k % nRows));
     });
-    drawLines(pen, box, beyond(cells, colours, space.unit), colours, look);
+    const isEmpty = cells.length > 0 && cells.every((value) => value === 0);
+    const lines = isEmpty ? ["all cells are empty"] : beyond(cells, colours, space.unit);
+    drawLines(pen, box, lines, colours, look);
     if (marked) {
       const [left, top, wide, tall] = rectangle(marked[0], marked[1]);
       pen.strokeStyle = colours.signed ? "black" : "white";

@@ -205,5 +205,8 @@ export function drawLines(pen, box, lines, colours, look) {
   pen.textBaseline = "top";
   const [colour, outline] = colours.signed ? ["black", "white"] : ["white", "black"];
   const room = box.right - box.left - 10;
-  lines.forEach((text, k) => outlined(pen, text, box.left + 5, box.top + 5 + 14 * k, { colour, outline, room }));
+  // In a narrow panel, a text continues in another line after its comma.
+  const fits = (/** @type {string} */ text) => pen.measureText(text).width <= room;
+  const parts = lines.flatMap((text) => (fits(text) ? [text] : text.split(/(?<=,) /)));
+  parts.forEach((text, k) => outlined(pen, text, box.left + 5, box.top + 5 + 14 * k, { colour, outline, room }));
 }

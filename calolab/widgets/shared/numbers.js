@@ -12,8 +12,25 @@ export function number(value, digits = 3) {
   const rounded = Math.abs(Number(value.toPrecision(digits)));
   if (rounded >= 1e-2 && size < 1e5)
     return withMinus(rounded < 10 ** digits ? value.toPrecision(digits) : value.toFixed(0));
+  return scientific(value, digits);
+}
+
+/** A number in scientific notation.
+ *
+ * @param {number} value
+ * @param {number} digits
+ */
+function scientific(value, digits) {
   const [mantissa, exponent] = value.toExponential(digits - 1).split("e");
   return `${withMinus(mantissa)}×10${superscript(Number(exponent))}`;
+}
+
+/** A number with one digit and its power of ten, without the digit if it is 1: 5×10⁻³, 10⁻².
+ *
+ * @param {number} value
+ */
+export function powerOfTen(value) {
+  return scientific(value, 1).replace(/^1×/, "");
 }
 
 /** A text with a minus sign instead of a hyphen.

@@ -5,7 +5,7 @@
 import { axes } from "./axes.js";
 import { amount } from "./numbers.js";
 import { band, centres, clipped, outlined, steps } from "./shapes.js";
-import { highest, isAbove } from "./values.js";
+import { clamp, extent, isAbove } from "./values.js";
 
 /** The line of a histogram with a band within `half` above and below it, in the colours of a role.
  *
@@ -64,7 +64,7 @@ export function ratioLabel(names) {
   return ["reference", "real"].includes(names[0]) ? "gen. / ref." : `ratio to ${names[0]}`;
 }
 
-/** Arrows at the upper border of `box` above all places where `heights` exceeds `high`, and the largest height as text.
+/** Arrows at the borders of `box` where `heights` are above `high` or below zero, and the most extreme ones as text.
  *
  * @param {Pen} pen
  * @param {Box} box
@@ -77,12 +77,20 @@ export function ratioLabel(names) {
  * @param {{ unit?: string, line?: number }} options
  */
 export function markBeyond(pen, box, places, heights, high, name, colour, look, { unit = "", line = 0 } = {}) {
-  const outside = heights.flatMap((height, k) => (isAbove(height, high) ? [k] : []));
-  if (!outside.length) return;
+  const ends = extent(heights);
+  const isBelow = (/** @type {number} */ height) => -height > 1e-6 * high;
   pen.fillStyle = colour;
-  for (const k of outside) arrow(pen, places[k], box.top + 1, 6);
-  const most = highest(outside.map((k) => heights[k]));
-  mark(pen, `${name} up to ${amount(most, unit)}`, box.left + 6, box.top + 10 + 14 * line, "left", colour, look);
+  heights.forEach((height, k) => {
+    // An arrow at the first or last point of a line is not cut off.
+    const place = clamp(places[k], box.left + 5, box.right - 5);
+    if (isAbove(height, high)) arrow(pen, place, box.top + 1, 6);
+    if (isBelow(height)) arrow(pen, place, box.bottom - 1, -6);
+  });
+  const left = box.left + 6;
+  if (isAbove(ends.high, high))
+    mark(pen, `${name} up to ${amount(ends.high, unit)}`, left, box.top + 10 + 14 * line, "left", colour, look);
+  if (isBelow(ends.low))
+    mark(pen, `${name} down to ${amount(ends.low, unit)}`, left, box.bottom - 24 - 14 * line, "left", colour, look);
 }
 
 /** Arrows at both ends of the horizontal axis with the fractions of entries beyond the edges.

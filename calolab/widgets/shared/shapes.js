@@ -23,6 +23,24 @@ export function dot(pen, x, y, radius) {
   pen.fill();
 }
 
+/** A line through points [pixels]: one that is not finite leaves a gap, and one without a neighbour is a dot.
+ *
+ * @param {Pen} pen
+ * @param {number[]} xs
+ * @param {number[]} ys
+ */
+export function curve(pen, xs, ys) {
+  const isPoint = (/** @type {number} */ k) => Number.isFinite(ys[k]);
+  pen.beginPath();
+  ys.forEach((y, k) => {
+    if (isPoint(k) && isPoint(k - 1)) pen.lineTo(xs[k], y);
+    else if (isPoint(k)) pen.moveTo(xs[k], y);
+  });
+  pen.stroke();
+  pen.fillStyle = pen.strokeStyle;
+  ys.forEach((y, k) => isPoint(k) && !isPoint(k - 1) && !isPoint(k + 1) && dot(pen, xs[k], y, 2.5));
+}
+
 /** Draw inside `box` only.
  *
  * @param {Pen} pen
@@ -57,6 +75,18 @@ export function steps(pen, edges, values, { x, y }) {
     joined = Number.isFinite(value);
   });
   pen.stroke();
+}
+
+/** Fill the area below the line of a histogram.
+ *
+ * @param {Pen} pen
+ * @param {number[]} edges
+ * @param {number[]} values
+ * @param {Scales} scales
+ */
+export function fillSteps(pen, edges, values, scales) {
+  const halves = values.map((value) => value / 2);
+  band(pen, edges, halves, halves, scales);
 }
 
 /** Fill the area within `half` above and below the line of a histogram.
@@ -102,7 +132,7 @@ export function outlined(pen, text, x, y, { colour, outline, width = 3, room }) 
   pen.fillText(text, x, y, room);
 }
 
-/** A text in the middle of a canvas that has nothing else to display.
+/** A text in the middle of a canvas, or of a part with these sums of its borders, that has nothing else to display.
  *
  * @param {Pen} pen
  * @param {number} width

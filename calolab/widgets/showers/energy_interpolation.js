@@ -11,7 +11,7 @@ import { assign, button, choice, element, onDrag, slider, toggle, watch } from "
 import { frame } from "../shared/frame.js";
 import { amount, number } from "../shared/numbers.js";
 import { markBeyond } from "../shared/ratios.js";
-import { clipped, line, steps } from "../shared/shapes.js";
+import { clipped, curve, line, steps } from "../shared/shapes.js";
 import { clamp, highest, last, nearest } from "../shared/values.js";
 import { slicing } from "./slicing.js";
 
@@ -106,13 +106,10 @@ async function render({ model, el }) {
       const references = reference?.visible.map((value) => value ?? NaN) ?? [];
       const high = 1.08 * scaleTop(highest(references), highest(responses.flat()));
       const range = { low: energies[0], high: last(energies), label: "incident energy", unit: "GeV" };
-      const at = axes(pen, box, range, { low: 0, high, label: "visible", unit: space.unit }, look);
-      const trace = (/** @type {number[]} */ heights) => {
-        pen.beginPath();
-        heights.forEach((value, k) => Number.isFinite(value) && pen.lineTo(at.x(energies[k]), at.y(value)));
-        pen.stroke();
-      };
-      energyAt = (pixel) => energies[nearest(energies.map(at.x), pixel)];
+      const at = axes(pen, box, range, { low: 0, high, label: "visible energy", unit: space.unit }, look);
+      const places = energies.map(at.x);
+      const trace = (/** @type {number[]} */ heights) => curve(pen, places, heights.map(at.y));
+      energyAt = (pixel) => energies[nearest(places, pixel)];
       clipped(pen, box, () => {
         pen.strokeStyle = look.generated;
         pen.lineWidth = 1;
@@ -122,7 +119,7 @@ async function render({ model, el }) {
         pen.lineWidth = 2;
         const shown = model.get("average") ? meanResponse : responses[model.get("latent")];
         trace(shown);
-        markBeyond(pen, box, energies.map(at.x), shown, high, names[1], look.generated, look, { unit: space.unit });
+        markBeyond(pen, box, places, shown, high, names[1], look.generated, look, { unit: space.unit });
         if (reference) {
           pen.strokeStyle = look.reference;
           trace(references);
@@ -177,7 +174,7 @@ async function render({ model, el }) {
 
   const keys = {
     energy: { ArrowUp: go(1), ArrowDown: go(-1) },
-    average: { a: () => toggle(model, "average") },
+    ...(latents > 1 && { average: { a: () => toggle(model, "average") } }),
     play: { p: playOrPause },
     ...view.keys,
   };
@@ -186,7 +183,7 @@ async function render({ model, el }) {
     { name: "Energy interpolation", keys, note },
     element("div", { class: "calolab-controls" }, energySlider.node, play),
     response.node,
-    element("div", { class: "calolab-controls" }, latentSlider.node, shown.node),
+    ...(latents > 1 ? [element("div", { class: "calolab-controls" }, latentSlider.node, shown.node)] : []),
     element("div", { class: "calolab-controls" }, ...view.controls),
     ...view.body,
   );
@@ -203,8 +200,10 @@ async function render({ model, el }) {
     if (reference) {
       const [low, high] = reference.windows[at];
       const [count, mean] = [reference.counts[at], reference.visible[at]];
-      const showers = mean == null ? "no shower" : `mean of ${count}, visible ${amount(mean, space.unit)}`;
-      captions.unshift(`${showers}, E ${number(low)} to ${number(high)} GeV`);
+      const range = `E ${number(low)} to ${number(high)} GeV`;
+      captions.unshift(
+        mean == null ? `no shower, ${range}` : `mean of ${count}, ${range}, visible ${amount(mean, space.unit)}`,
+      );
     }
     response.redraw();
     view.show(captions);

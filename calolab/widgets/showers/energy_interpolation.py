@@ -97,7 +97,7 @@ class EnergyInterpolation(Slicing, Widget):
             "tops": self._tops,
             "visible": visible.ravel().tolist(),
             "reference": self._reference and {k: v for k, v in self._reference.items() if k != "means"},
-            "note": f"{points * latents:,} showers of {latents} latent vectors, generated in {seconds:.3g} s.",
+            "note": _note(points, latents, seconds),
         }
         self.set_trait("about", about)
         self.set_trait("showers", frontend.pack(*arrays))
@@ -148,6 +148,14 @@ class EnergyInterpolation(Slicing, Widget):
             curves={generated: np.array([slices.slice_sums(space, one, self.axis) for one in showers])},
             response=response,
         )._repr_png_()
+
+
+def _note(points, latents, seconds):
+    """How many showers were generated, and what the thin lines are."""
+    if latents == 1:
+        return f"{points:,} showers of one latent vector, generated in {seconds:.3g} s."
+    made = f"{points * latents:,} showers of {latents} latent vectors, generated in {seconds:.3g} s."
+    return f"{made} Thin lines: the other latent vectors."
 
 
 def _caption(selection, energies, sample):

@@ -3,7 +3,7 @@
 /** @import { Look, Pen, RenderContext, Role, Space } from "../shared/types.js" */
 /** @import { AxisColumns, Profile } from "./statistics.js" */
 
-import { axes } from "../shared/axes.js";
+import { axes, wholeTicks } from "../shared/axes.js";
 import { surface } from "../shared/canvas.js";
 import { axisLabel, axisSymbol, unpack } from "../shared/cells.js";
 import { scaleTop } from "../shared/colours.js";
@@ -11,7 +11,7 @@ import { assign, choice, element, logChoice, toggle, watch } from "../shared/con
 import { frame } from "../shared/frame.js";
 import { measured, number, plural, withMinus, withUnit } from "../shared/numbers.js";
 import { drawBand, drawRatio, markBeyond, ratioLabel } from "../shared/ratios.js";
-import { centres, clipped, steps } from "../shared/shapes.js";
+import { centres, clipped, drawEmpty, fillSteps, steps } from "../shared/shapes.js";
 import { binAt, highest, last } from "../shared/values.js";
 import { roundRange, statistics, summary, unfold } from "./statistics.js";
 
@@ -140,6 +140,8 @@ async function render({ model, el }) {
     };
     const at = axes(pen, box, along, vertical, look);
     binsAt[which] = (pixel) => binAt(edges.map(at.x), pixel);
+    const isEmpty = scene.selected.every((events) => !events.length);
+    if (isEmpty) drawEmpty(pen, box.left + box.right, box.top + box.bottom, look, "no shower in this range");
     clipped(pen, box, () => {
       const middles = centres(edges, at.x);
       shown.forEach((one, k) => {
@@ -182,16 +184,20 @@ async function render({ model, el }) {
         bins[Math.min(Math.floor(((energy - whole.low) / (whole.high - whole.low)) * nBins), nBins - 1)] += 1;
       return bins;
     });
+    const vertical = { low: 0, high: Math.max(...counts.flat()) * 1.1 };
     const at = axes(
       pen,
       box,
       { ...whole, label: "incident energy", unit: "GeV" },
-      { low: 0, high: Math.max(...counts.flat()) * 1.1, label: "showers", ticks: [] },
+      { ...vertical, label: "showers", ticks: wholeTicks(vertical, 2) },
       look,
     );
     clipped(pen, box, () => {
       pen.fillStyle = look.grid;
       pen.fillRect(at.x(scene.low), box.top, at.x(scene.high) - at.x(scene.low), box.bottom - box.top);
+      // Generated showers often have the energies of the reference, whose line they would cover.
+      pen.fillStyle = look["reference-fill"];
+      fillSteps(pen, edges, counts[0], at);
       counts.forEach((bins, which) => {
         pen.strokeStyle = look[roles[which]];
         pen.lineWidth = 1.5;

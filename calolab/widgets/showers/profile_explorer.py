@@ -76,10 +76,10 @@ class ProfileExplorer(Widget):
             for axis in axes:
                 unit = space.units[space.axes.index(axis)]
                 first, second = profiles.moments(sample, axis)
-                columns += [self._profiles[name][axis], first, np.sqrt(second)]
+                columns += [self._profiles[name][axis], first, _width(second)]
                 self._moments[name] |= {
                     with_unit(f"mean {symbol(axis)}", unit): first,
-                    with_unit(f"width in {symbol(axis)}", unit): np.sqrt(second),
+                    with_unit(f"width in {symbol(axis)}", unit): _width(second),
                 }
             columns.append(sample.values.reshape(len(sample), -1).sum(axis=1, dtype=float))
             self._moments[name][with_unit("visible energy", space.unit)] = columns[-1]
@@ -142,6 +142,11 @@ def _moment_table(moments, inside):
             ]
         rows.append(row)
     return rows
+
+
+def _width(variances):
+    """Standard deviations; NaN where negative cells of a bad generator make a variance negative."""
+    return np.sqrt(np.where(variances >= 0, variances, np.nan))
 
 
 def _mean(values):

@@ -70,7 +70,8 @@ class SliceViewer(Slicing, Widget):
         self.set_trait("showers", frontend.pack(*(sample.values for sample in self._samples.values())))
         # At first the slice with the highest mean energy of the reference.
         axis = reference.space.axes[-1]
-        super().__init__(axis=axis, position=int(energies[axis].argmax()))
+        # Energies span decades; a signed quantity such as convergence varies around zero.
+        super().__init__(axis=axis, position=int(energies[axis].argmax()), log=not self._signed)
 
     @traitlets.validate("event")
     def _validate_event(self, proposal):

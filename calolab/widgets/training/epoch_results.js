@@ -2,16 +2,17 @@
 
 /** @import { Axes, Look, Model, Pen } from "../shared/types.js" */
 
-import { axes, wholeTicks } from "../shared/axes.js";
+import { axes, fineTicks, wholeTicks } from "../shared/axes.js";
 import { surface } from "../shared/canvas.js";
 import { drawCells, floats } from "../shared/cells.js";
 import { colourScale, scaleTop } from "../shared/colours.js";
 import { assign, dropdown, element, slider } from "../shared/controls.js";
 import { number } from "../shared/numbers.js";
-import { clipped, dot, line } from "../shared/shapes.js";
+import { clipped, curve, dot, drawEmpty, line } from "../shared/shapes.js";
 import { extent, last } from "../shared/values.js";
 
 /** @typedef {{
+ *   log: boolean,
  *   score: string,
  *   scores: Record<string, (number | null)[]>,
  *   floors: Record<string, (number | null)[]>,
@@ -71,7 +72,9 @@ export function epochResults(model) {
         return [one, `${title(one)}${note}`];
       }),
     );
-    const latest = `latest ${number(values(name).at(-1) ?? NaN)}`;
+    const latest = values(name).some((value) => value != null)
+      ? `latest ${number(values(name).at(-1) ?? NaN)}`
+      : "no finite value yet";
     const floor = floors(name).at(-1);
     const best = bestOf(name);
     scoring.replaceChildren(
@@ -105,19 +108,25 @@ export function epochResults(model) {
     const [name, epochs] = [model.get("score"), model.get("score_epochs")];
     const [scores, floor] = [values(name), floors(name)];
     const finite = [...scores, ...floor].filter((value) => value != null);
-    if (!finite.length) return;
+    if (!finite.length) return drawEmpty(pen, width, height, look, "no finite value yet");
     const box = { left: 58, top: 8, right: width - 12, bottom: height - 40 };
     const { low, high } = extent(finite);
     const range = { low: Math.max(epochs[0] - 1, 0), high: last(epochs) + 1 };
     const along = { ...range, label: "epoch", ticks: wholeTicks(range, width / 90) };
+    const log = model.get("log") && low > 0;
     const bottom = Math.min(low, 0);
-    const vertical = { low: bottom, high: high + 0.08 * (high - bottom) || 1, label: title(name) };
-    const at = axes(pen, box, along, vertical, look);
-    const trace = (/** @type {(number | null)[]} */ column) => {
-      pen.beginPath();
-      column.forEach((value, k) => value != null && pen.lineTo(at.x(epochs[k]), at.y(value)));
-      pen.stroke();
-    };
+    // In the first epochs a score is often many times its floor.
+    const margin = Math.max((high / low) ** 0.08, 1.2);
+    const vertical = log
+      ? { low: low / margin, high: high * margin, log }
+      : { low: bottom, high: high + 0.08 * (high - bottom) || 1 };
+    const at = axes(pen, box, along, { ...vertical, label: title(name), ticks: fineTicks(vertical) }, look);
+    const trace = (/** @type {(number | null)[]} */ column) =>
+      curve(
+        pen,
+        epochs.map(at.x),
+        column.map((value) => (value == null ? NaN : at.y(value))),
+      );
     clipped(pen, box, () => {
       pen.strokeStyle = look.reference;
       pen.lineWidth = 1.5;

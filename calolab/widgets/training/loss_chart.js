@@ -7,7 +7,7 @@ import { surface } from "../shared/canvas.js";
 import { floats } from "../shared/cells.js";
 import { assign, chips, element, logChoice } from "../shared/controls.js";
 import { number } from "../shared/numbers.js";
-import { clipped, dot, drawEmpty, line } from "../shared/shapes.js";
+import { clipped, curve, dot, drawEmpty, line } from "../shared/shapes.js";
 import { extent, last, nearest } from "../shared/values.js";
 
 /** The fields of `plots.training.Style`.
@@ -155,17 +155,14 @@ export function lossChart(model) {
     pointAt = (pixel) => nearest(places, pixel);
     clipped(pen, box, () => {
       for (const style of drawnLosses()) {
-        const points = rows.filter((row) => isDrawable(row[style.column]));
+        const heights = rows.map((row) => (isDrawable(row[style.column]) ? at.y(row[style.column]) : NaN));
         pen.strokeStyle = look.series[style.colour];
-        pen.fillStyle = look.series[style.colour];
         pen.lineWidth = thickness(style);
         pen.setLineDash(dashOf(style));
-        pen.beginPath();
-        for (const row of points) pen.lineTo(at.x(row[0]), at.y(row[style.column]));
-        pen.stroke();
+        curve(pen, places, heights);
         pen.setLineDash([]);
-        // A few points are drawn as markers, too: a single one has no line.
-        if (points.length < 30) points.forEach((row) => dot(pen, at.x(row[0]), at.y(row[style.column]), 3));
+        // A few points are drawn as markers, too.
+        if (rows.length < 30) heights.forEach((y, k) => Number.isFinite(y) && dot(pen, places[k], y, 3));
       }
       const row = hovered == null ? null : rows[hovered];
       if (row) {

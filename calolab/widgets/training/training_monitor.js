@@ -146,7 +146,7 @@ function render({ model, el }) {
     watch(model, ["status", "ranks", "message", "elapsed", "noun"], update),
     watch(model, ["remaining"], updateRemaining),
     watch(model, ["losses", "styles", "shown", "log"], losses.show),
-    watch(model, ["scores", "floors", "score", "score_epochs", "best_epoch", "judged_by"], epochs.showScores),
+    watch(model, ["scores", "floors", "score", "score_epochs", "best_epoch", "judged_by", "log"], epochs.showScores),
     watch(model, ["events", "event_epochs", "event_epoch", "labels", "plane"], epochs.showEvents),
   ];
   showState();

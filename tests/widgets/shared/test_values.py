@@ -1,4 +1,4 @@
-"""The functions of values.js and colours.js, evaluated by Node.js."""
+"""Functions of the shared JavaScript, evaluated by Node.js."""
 
 import json
 import shutil
@@ -55,3 +55,19 @@ def test_a_cell_is_beyond_the_scale_only_by_more_than_rounding(signed, under):
         "1 cell above the scale, up to 1.10 GeV",
         f"1 cell below {'the scale' if signed else 'zero'}, down to {'−1.10' if signed else '−0.100'} GeV",
     ]
+
+
+@pytest.mark.parametrize("span", ["low: -0.87, high: 0.87", "low: 0, high: 1.9", "low: 3.1, high: 3.9"])
+def test_an_axis_has_at_least_two_numbers(span):
+    assert len(evaluate("axes.js", f"m.ticks({{ {span} }}, 3)")) >= 2
+
+
+def test_a_line_has_gaps_and_a_point_without_neighbours_is_a_dot():
+    pen = """(() => {
+        const calls = [];
+        const pen = { beginPath() {}, stroke() {}, fill() {} };
+        for (const name of ["moveTo", "lineTo", "arc"]) pen[name] = (x, y) => calls.push([name, x, y]);
+        m.curve(pen, [0, 1, 2, 3, 4, 5], [7, 8, NaN, 9, NaN, NaN]);
+        return calls;
+    })()"""
+    assert evaluate("shapes.js", pen) == [["moveTo", 0, 7], ["lineTo", 1, 8], ["moveTo", 3, 9], ["arc", 3, 9]]

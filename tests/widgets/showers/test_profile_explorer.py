@@ -1,3 +1,4 @@
+import warnings
 import zlib
 
 import numpy as np
@@ -38,6 +39,14 @@ def test_the_range_initially_contains_all_showers(make_sample):
     assert explorer.energy_range == (energies.min(), energies.max())
     with pytest.raises(traitlets.TraitError, match=r"\(low, high\) in GeV, received \(50.0, 20.0\)"):
         explorer.energy_range = (50.0, 20.0)
+
+
+def test_a_generator_with_negative_cells_causes_no_warning(make_sample):
+    sample = make_sample()
+    noise = np.random.default_rng(1).normal(size=sample.values.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        ProfileExplorer(sample, Sample(noise, sample.labels, sample.space))
 
 
 def test_its_picture_can_be_drawn_for_an_empty_range_and_a_single_shower(make_sample):

@@ -77,7 +77,7 @@ def test_maps_are_signed_and_have_rows_first():
     space = spaces.space("convergence")
     values = np.random.default_rng(1).normal(0, 0.02, (2, *space.shape))
     viewer = SliceViewer(Sample(values, {"redshift": [1.0, 1.0]}, space))
-    assert viewer.about["signed"] and viewer.about["space"]["rowsFirst"]
+    assert viewer.about["signed"] and viewer.about["space"]["rowsFirst"] and not viewer.log
     assert viewer._repr_png_()[0].startswith(b"\x89PNG")
 
 
