@@ -98,7 +98,7 @@ SPARSE = {
     "one shower": ("showers([10.0])", ["0 (0 to 0)", "E 10.0 GeV"]),
     "a shower without energy": ("empty(1), empty(1)", ["visible 0 GeV"]),
     "profiles of one shower": ("showers([10.0]), showers([10.0])", ["1 shower", "10.0 to 10.0 GeV"]),
-    "one latent vector": ("traverse, points=2, latents=1", ["0 (0 to 0)"]),
+    "one latent vector": ("traverse, points=2, latents=1", ["2 showers of one latent vector"]),
     "one event with jets": ("events(1), events(1)", ["0 (0 to 0)", "jet"]),
 }
 KINDS = {

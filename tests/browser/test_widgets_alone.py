@@ -49,7 +49,7 @@ TEXTS = """async (selector) => {
         if (this.canvas.matches(selector)) texts.push(String(text));
         return write.call(this, text, ...place);
     };
-    document.body.style.width = `${document.body.clientWidth - 40}px`;
+    document.body.style.width = `${document.body.getBoundingClientRect().width - 40}px`;
     for (let k = 0; k < 100 && !texts.length; k += 1) await wait(50);
     await wait(100);
     pen.fillText = write;
