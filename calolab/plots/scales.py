@@ -165,7 +165,8 @@ def mark_beyond(panel: Axes, positions, heights: np.ndarray, high: float, name: 
         where = np.asarray(positions)[outside]
         line = {"color": colour, "markersize": 4, "transform": panel.get_xaxis_transform()}
         panel.plot(where, np.full(len(where), edge), marker, **line)
-        words = f"{name} {words} {extreme(heights[outside]):.3g} {unit}".rstrip().replace("-", "−")
+        value = f"{extreme(heights[outside]):.3g}".replace("-", "−")
+        words = f"{name} {words} {value} {unit}".rstrip()
         text = panel.text(0.015, s=words, transform=panel.transAxes, fontsize=9.5, color=colour, **place)
         text.set_path_effects([patheffects.withStroke(linewidth=2.5, foreground="white")])
 
