@@ -70,7 +70,7 @@ def kolmogorov_smirnov(
         weights: weights of the events of both, with positive sums; None where all events count equally.
 
     Returns:
-        `(statistic, p)`, with p in the limit of many events, for the effective numbers of weighted ones, or exact if one
+        `(statistic, p)`, with p in the limit of many events, for the effective numbers of weighted ones, or exact if a
         sample without weights has fewer than ten. Ties, as in counts, make p too large, never too small.
 
     Raises:
