@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -106,3 +107,24 @@ class Table:
         columns = len(self.rows[0] if self.rows else self.header)
         align = ["right" if column in self.right else "left" for column in range(columns)]
         return str(tabulate.tabulate(rows, header, form, colalign=align if rows else None, disable_numparse=True))
+
+
+def with_error(value: float, error: float) -> str:
+    """A number with its error or standard deviation, with as many digits as the error justifies; a dash for NaN.
+
+    Args:
+        value: the number.
+        error: its error, zero or positive.
+
+    >>> with_error(12.3456, 0.234), with_error(-0.0004, 0.1)
+    ('12.35 ± 0.23', '0.00 ± 0.10')
+    """
+    if math.isnan(value):
+        return "–"
+    if error <= 0:
+        return f"{value:.4g} ± 0"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    if digits > 6:
+        return f"{value:.3g} ± {error:.2g}"
+    # Adding zero turns a rounded minus zero into zero.
+    return f"{round(value, digits) + 0.0:.{digits}f} ± {error:.{digits}f}"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from calolab.labels import range_text, symbol, value_text
 from calolab.spaces import with_unit
-from calolab.tables import Table
+from calolab.tables import Table, with_error
 from calolab.validation.observables.maps import MEASURES
 
 # Columns of distances by kind of report. Minus log p also depends on the numbers of events, so it is not used for the
@@ -96,7 +96,7 @@ def _header(report, first) -> list[str]:
 
 def _row(observable, kind) -> list[str]:
     unit = f"log₁₀ {observable.unit}" if observable.logarithmic else observable.unit
-    sides = [_spread(*observable.summary(which)) for which in ("reference", "generated")]
+    sides = [with_error(*observable.summary(which)) for which in ("reference", "generated")]
     p = [] if kind == "jets" else [_p(observable)]
     distances = [_measured(observable.distances.get(name), spread=kind == "jets") for name in DISTANCES[kind]]
     return [observable.label, unit, *sides, *p, *distances, verdict(observable)]
@@ -154,19 +154,6 @@ def _remark(report) -> str:
 
 def _events(report):
     return [(name, part.events) for name, part in report.parts.items()] or [("all", report.events)]
-
-
-def _spread(mean, deviation):
-    """A mean and standard deviation with as many digits as the deviation justifies."""
-    if math.isnan(mean):
-        return "–"
-    if deviation <= 0:
-        return f"{mean:.4g} ± 0"
-    digits = max(0, 1 - math.floor(math.log10(deviation)))
-    if digits > 6:
-        return f"{mean:.3g} ± {deviation:.2g}"
-    # Adding zero turns a rounded minus zero into zero.
-    return f"{round(mean, digits) + 0.0:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def _measured(distance, spread=False):

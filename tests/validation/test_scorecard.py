@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import calolab as cl
-from calolab.samples import Sample
+from calolab.samples import Sample, concatenate
 from calolab.spaces import Slab, Space, pad_edges, space, stack
 from calolab.validation import scorecard, shower_score
 from calolab.validation.scorecards.measurement import Measured, combined
@@ -91,6 +91,12 @@ def test_memorised_showers_are_found_by_comparison_with_the_training_sample():
     assert not card["repeated"]["memorised"].at_floor and card["new"]["memorised"].at_floor
     assert card["repeated"]["separation.mean"].at_floor
     assert "closer to a training event" in repr(card)
+
+
+def test_reference_events_in_the_training_sample_are_a_note():
+    train = concatenate([REFERENCE.select(slice(0, 9)), showers(200, 8)])
+    card = quiet(REFERENCE, OTHER, train=train, metrics=["memorised"])
+    assert any(note.startswith("9 of 400 events of reference are also in the training sample") for note in card.notes)
 
 
 def test_generated_with_the_labels_of_the_reference_is_compared_shower_by_shower():

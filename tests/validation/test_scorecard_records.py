@@ -91,12 +91,13 @@ def test_at_floor_needs_a_floor_and_an_uncertainty():
     assert Entry("coverage", 0.99, None, 0.95, 0.01).at_floor
     assert not Entry("coverage", 0.80, None, 0.95, 0.01).at_floor
     assert Entry("fpd", 0.002).at_floor is None
+    assert Entry("density", 1.02, None, 1.0, 0.02).at_floor and not Entry("density", 1.5, None, 1.0, 0.02).at_floor
     assert Entry("fpd", math.nan, 0.1, 0.0, 0.1).at_floor is None
 
 
 def test_table_shows_values_beside_floors_with_the_factor_of_published_tables():
     text = repr(card())
-    assert "FPD × 10³" in text and "20.0 ± 1.00" in text and "0.000 ± 2.00" in text
+    assert "FPD × 10³" in text and "20.0 ± 1.0" in text and "0.0 ± 2.0" in text
     assert "AUC trees: few events" in text and "a note" in text
     assert "200 events of each against 200 of Geant4" in text
     assert "<table" in card()._repr_html_()

@@ -16,6 +16,7 @@ from calolab.validation.scorecards.metrics import GROUPS, METRICS
 from calolab.validation.scorecards.records import Scorecard
 from calolab.validation.scorecards.scoring import CLASSIFIERS, scorecard
 
+STYLE = "<style>body{font-family:sans-serif;margin:2em}td,th{padding:0 .7em}</style>"
 EPILOG = """\
 Files in the CaloChallenge's layout (incident_energies, showers; MeV) and all others that calolab reads are accepted.
 The folder receives scorecard.json, scorecard.txt, scorecard.html and scorecard.png.
@@ -71,7 +72,7 @@ def write(card: Scorecard, folder: str | os.PathLike) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     picture, _ = card.plot()._repr_png_()
-    page = f'<!doctype html><meta charset="utf-8"><title>calolab scorecard</title>{card._repr_html_()}\n'
+    page = f'<!doctype html><meta charset="utf-8"><title>calolab scorecard</title>{STYLE}{card._repr_html_()}\n'
     page += '<p><img src="scorecard.png" alt="Figures of the scorecard" style="max-width:100%">\n'
     contents = {
         "scorecard.png": picture,

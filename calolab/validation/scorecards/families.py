@@ -109,10 +109,10 @@ def _cnn(first, second, settings: Settings, wanted) -> dict[str, Measured]:
 
 def _challenge_network(inputs: str, first, second, settings: Settings, wanted) -> dict[str, Measured]:
     """The CaloChallenge's network on one kind of input."""
-    from calolab.validation.classifiers import mlp  # Keras loads when it is needed
+    from calolab.validation.classifiers.challenge import challenge_test  # Keras loads when it is needed
 
-    matrices = [getattr(mlp, f"{inputs}_inputs")(side.sample, settings.threshold) for side in (first, second)]
-    return _classified(mlp.mlp_test(*matrices, **_options(settings, 1)), inputs)
+    found = challenge_test(first.sample, second.sample, inputs, threshold=settings.threshold, **_options(settings, 1))
+    return _classified(found, inputs)
 
 
 def _options(settings: Settings, trainings: int) -> dict:

@@ -29,6 +29,7 @@ class Metric:
         label: short name in tables and figures.
         about: description of the measured quantity, in one sentence.
         direction: which values are better, `"lower"` or `"higher"`.
+        two_sided: whether values on either side of the floor are worse.
         factor: factor by which the value is multiplied in tables, e.g. 1000 for FPD, as in published tables.
     """
 
@@ -37,6 +38,7 @@ class Metric:
     label: str
     about: str
     direction: str = "lower"
+    two_sided: bool = False
     factor: float = 1.0
 
 
@@ -83,7 +85,7 @@ METRICS = {
         ),
         Metric("precision", "neighbours", "precision", "fraction of generated events among the reference", "higher"),
         Metric("recall", "neighbours", "recall", "fraction of reference events among the generated", "higher"),
-        Metric("density", "neighbours", "density", "how densely generated events lie among the reference", "higher"),
+        Metric("density", "neighbours", "density", "density of generated events among the reference", "higher", True),
         Metric(
             "coverage", "neighbours", "coverage", "fraction of reference events with a generated one near", "higher"
         ),

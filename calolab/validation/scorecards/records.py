@@ -58,8 +58,9 @@ class Entry:
         """Whether the value is within twice its uncertainty of the floor, or better; None without floor or errors."""
         if self.floor is None or self.uncertainty is None or math.isnan(self.value):
             return None
-        worse = self.value - self.floor if METRICS[self.metric].direction == "lower" else self.floor - self.value
-        return bool(worse <= 2 * self.uncertainty)
+        metric = METRICS[self.metric]
+        worse = self.value - self.floor if metric.direction == "lower" else self.floor - self.value
+        return bool((abs(worse) if metric.two_sided else worse) <= 2 * self.uncertainty)
 
 
 @dataclass(frozen=True, eq=False)

@@ -115,7 +115,7 @@ def scorecard(
         results=results,
         panels=maker.panels(whole, settings),
         matrices=maker.matrices(whole),
-        notes=tuple(_notes(reference, generated, reference_name)),
+        notes=tuple(_notes(reference, generated, reference_name, train)),
     )
 
 
@@ -307,8 +307,13 @@ def _range(sample: Sample) -> tuple[float, float] | None:
     return None if energy is None else (float(energy.min()), float(energy.max()))
 
 
-def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: str):
+def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: str, train: Sample | None):
     """Warnings about the samples."""
+    if train is not None and (shared := _events_in_both(reference, train)):
+        yield (
+            f"{shared} of {len(reference)} events of {reference_name} are also in the training sample: the check for "
+            "memorised events finds those, too. Compare with events that the generator was not trained on."
+        )
     for name, sample in generated.items():
         empty = int(np.sum(~sample.values.reshape(len(sample), -1).any(axis=1)))
         if empty:
@@ -325,6 +330,20 @@ def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: s
             )
             warnings.warn(note, stacklevel=4)
             yield note
+
+
+def _events_in_both(first: Sample, second: Sample) -> int:
+    """Number of events of the first sample that are also in the second."""
+    mine, theirs = (
+        [
+            hashlib.blake2b(np.ascontiguousarray(event), digest_size=16).digest()
+            for event in sample.values
+            if event.any()
+        ]
+        for sample in (first, second)
+    ]
+    known = set(digests[1])
+    return sum(digest in known for digest in digests[0])
 
 
 def _fingerprint(reference: Sample, events: int, settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from calolab.spaces import with_unit
-from calolab.tables import Table
+from calolab.tables import Table, with_error
 from calolab.validation.scorecards.metrics import GROUPS, METRICS
 
 AT_FLOOR = "✓"
@@ -48,16 +48,22 @@ def subject(card) -> str:
     return text
 
 
-def number(value: float, factor: float = 1.0) -> str:
-    """A number of a scorecard with three significant digits, as a plain number where that is readable.
+def number(value: float, error: float | None = None, factor: float = 1.0) -> str:
+    """A number of a scorecard, to two digits of its error, or without one to three digits.
 
     Args:
         value: the number.
-        factor: factor by which it is multiplied.
+        error: its error; None or zero where it is not known.
+        factor: factor by which both are multiplied.
+
+    >>> number(0.0041234, 0.0009), number(0.0123, factor=1e3)
+    ('0.00412 ± 0.00090', '12.3')
     """
     value *= factor
     if math.isnan(value):
         return "–"
+    if error:
+        return with_error(value, error * factor)
     if value == 0 or 0.001 <= abs(value) < 1e5:
         digits = 3 if abs(value) < 1 else max(0, 2 - math.floor(math.log10(abs(value))))
         return f"{round(value, digits) + 0.0:.{digits}f}"
@@ -71,19 +77,12 @@ def _label(metric) -> str:
 def _cell(entry, factor) -> str:
     if entry is None:
         return ""
-    text = number(entry.value, factor)
-    if entry.error and not math.isnan(entry.value):
-        text += f" ± {number(entry.error, factor)}"
+    text = number(entry.value, entry.error, factor)
     return f"{text} {AT_FLOOR}" if entry.at_floor else text
 
 
 def _floor(entry, factor) -> str:
-    if entry.floor is None:
-        return ""
-    if math.isnan(entry.floor):
-        return number(entry.floor)
-    spread = f" ± {number(entry.floor_spread, factor)}" if entry.floor_spread else ""
-    return number(entry.floor, factor) + spread
+    return "" if entry.floor is None else number(entry.floor, entry.floor_spread, factor)
 
 
 def _entry_notes(card) -> list[str]:
@@ -104,8 +103,8 @@ def _entry_notes(card) -> list[str]:
 def _remark(card) -> str:
     compared = card.events["compared"]
     return (
-        f"Floor: the same metric between {compared:,} and {compared:,} different events of {card.reference}, with the "
-        f"standard deviation of {card.settings['repetitions']} draws (classifiers and images: over seeds). {AT_FLOOR}: "
-        "within twice the uncertainty of the floor, or better. S: separation power (0 equal, 1 disjoint). AUC: 0.5 if "
-        "a classifier cannot tell the samples apart, 1 if it always can."
+        f"Floor: the same metric between {compared:,} and {compared:,} different events of {card.reference}, with its "
+        f"standard deviation over at most {card.settings['repetitions']} draws. {AT_FLOOR}: within twice the "
+        "uncertainty of the floor, or better (density: within). Separation powers: 0 equal, 1 disjoint. AUC: 0.5 if a "
+        "classifier cannot tell the samples apart, 1 if it always can."
     )
