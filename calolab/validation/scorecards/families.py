@@ -109,10 +109,14 @@ def _cnn(first, second, settings: Settings, wanted) -> dict[str, Measured]:
 
 def _challenge_network(inputs: str, first, second, settings: Settings, wanted) -> dict[str, Measured]:
     """The CaloChallenge's network on one kind of input."""
-    from calolab.validation.classifiers.challenge import challenge_test  # Keras loads when it is needed
+    from calolab.validation.classifiers.mlp import low_level, mlp_test  # Keras loads when it is needed
 
-    found = challenge_test(first.sample, second.sample, inputs, threshold=settings.threshold, **_options(settings, 1))
-    return _classified(found, inputs)
+    if inputs == "high":
+        matrices = first.distance_matrix, second.distance_matrix
+    else:
+        normed = inputs == "normed"
+        matrices = low_level(first.sample, second.sample, threshold=settings.threshold, normed=normed)
+    return _classified(mlp_test(*matrices, **_options(settings, 1)), inputs)
 
 
 def _options(settings: Settings, trainings: int) -> dict:

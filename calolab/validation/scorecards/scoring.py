@@ -335,15 +335,11 @@ def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: s
 def _events_in_both(first: Sample, second: Sample) -> int:
     """Number of events of the first sample that are also in the second."""
     mine, theirs = (
-        [
-            hashlib.blake2b(np.ascontiguousarray(event), digest_size=16).digest()
-            for event in sample.values
-            if event.any()
-        ]
-        for sample in (first, second)
-    ]
-    known = set(digests[1])
-    return sum(digest in known for digest in digests[0])
+        [hashlib.blake2b(np.ascontiguousarray(event), digest_size=16).digest() for event in one.values if event.any()]
+        for one in (first, second)
+    )
+    known = set(theirs)
+    return sum(digest in known for digest in mine)
 
 
 def _fingerprint(reference: Sample, events: int, settings: Settings) -> str:
