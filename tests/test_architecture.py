@@ -48,7 +48,7 @@ EXEMPT = {"calolab"}
 # The only modules and packages that import each heavy library.
 ALLOWED = {
     "tensorflow": ("calolab.training.", "calolab.distributed.rank"),
-    "keras": ("calolab.models.", "calolab.training."),
+    "keras": ("calolab.models.", "calolab.training.", "calolab.validation.classifiers."),
     "sklearn": ("calolab.validation.classifiers.",),
     "cloudpickle": ("calolab.distributed.shipment",),
     "horovod": ("calolab.distributed.horovod",),

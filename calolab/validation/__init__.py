@@ -26,6 +26,7 @@ __all__ = [
     "Report",
     "Resampled",
     "Scorecard",
+    "cnn_test",
     "compare",
     "compare_jet_images",
     "compare_jets",
@@ -65,7 +66,7 @@ __all__ = [
     "wasserstein",
 ]
 # These load scikit-learn or Keras, which no other comparison needs.
-_HEAVY = {"tree_test": "trees"}
+_HEAVY = {"cnn_test": "cnn", "tree_test": "trees"}
 
 
 def __getattr__(name):
