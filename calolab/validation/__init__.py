@@ -45,6 +45,7 @@ __all__ = [
     "maximum",
     "minkowski",
     "minus_log_p",
+    "mlp_test",
     "moments",
     "nearest",
     "pileup_overlay",
@@ -66,7 +67,7 @@ __all__ = [
     "wasserstein",
 ]
 # These load scikit-learn or Keras, which no other comparison needs.
-_HEAVY = {"cnn_test": "cnn", "tree_test": "trees"}
+_HEAVY = {"cnn_test": "cnn", "mlp_test": "mlp", "tree_test": "trees"}
 
 
 def __getattr__(name):

@@ -15,7 +15,8 @@ from calolab.validation.classifiers.classification import Classification
 from calolab.validation.classifiers.conditions import check_samples, conditions, is_signed, label_notes
 from calolab.validation.classifiers.layouts import Branch, branches
 from calolab.validation.classifiers.networks import Schedule, steps_of_epoch, train_network
-from calolab.validation.classifiers.trainings import Clock, Split, Trained, train_repeatedly
+from calolab.validation.classifiers.parts import Clock, Split, Trained
+from calolab.validation.classifiers.trainings import train_repeatedly
 
 CHANNELS = (48, 64, 64)
 DENSE = 128

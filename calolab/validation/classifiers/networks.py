@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from calolab.validation.classifiers.evaluation import balanced_weights
-from calolab.validation.classifiers.trainings import Clock, Split, Trained
+from calolab.validation.classifiers.parts import Clock, Split, Trained
 
 # A network's inputs for some events of one sample: from 0 (reference) or 1 (generated), positions of the events, and a
 # generator of random numbers to change them at random with, or the number of a fixed change.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,83 +11,7 @@ from calolab.interrupts import stopping
 from calolab.progress import bar
 from calolab.validation.classifiers.classification import FOLDS, Classification
 from calolab.validation.classifiers.evaluation import auc, jsd
-
-FEWEST = 50  # events of each sample: 10 in the test part, whose AUC has an error of 0.13
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Positions of the events in the three parts, for the reference and the generated sample.
-
-    Args:
-        training, validation, test: positions of (reference, generated) events.
-    """
-
-    training: tuple[np.ndarray, np.ndarray]
-    validation: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
-
-
-@dataclass(frozen=True, eq=False)
-class Trained:
-    """The outputs of a trained classifier for the events of two parts.
-
-    Args:
-        validation, test: outputs for (reference, generated) events, larger for those that look generated.
-        best: the epoch or stage that was used, from 1.
-        note: why training ended early, if this limits the result.
-    """
-
-    validation: tuple[np.ndarray, np.ndarray]
-    test: tuple[np.ndarray, np.ndarray]
-    best: int
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Progress and time limit of one training.
-
-    Args:
-        advance: function that moves the progress bar by a number of steps, with a text.
-        deadline: `time.monotonic()` at which training should end [s].
-    """
-
-    advance: Callable[..., None]
-    deadline: float
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the time limit has been reached."""
-        return time.monotonic() >= self.deadline
-
-
-def split_events(reference: int, generated: int, seed: int, fold: int = 0) -> Split:
-    """Split both samples at random into a training part (60 %), a validation part and a test part (20 % each).
-
-    Samples of the same size are split in the same way: a generated event is in the same part as the reference event
-    whose labels it has. A sample that is compared with itself then has equal events in each part, not the same event
-    once in the training and once in the test part.
-
-    Args:
-        reference, generated: numbers of events.
-        seed: seed of the order.
-        fold: from 0 to 4: which fifth of the events is the test part. The next one is the validation part.
-
-    Raises:
-        ValueError: if a sample has fewer than `FEWEST` events.
-    """
-    if min(reference, generated) < FEWEST:
-        raise ValueError(
-            f"A classifier test expects at least {FEWEST} events of each sample, received {reference} reference and "
-            f"{generated} generated events; a few thousand give a meaningful AUC."
-        )
-    keys, parts = np.random.default_rng(seed).random(max(reference, generated)), []
-    for size in (reference, generated):
-        fifths = np.array_split(np.argsort(keys[:size]), FOLDS)
-        test, validation, *training = fifths[fold:] + fifths[:fold]
-        parts.append((np.concatenate(training), validation, test))
-    return Split(*zip(*parts))
+from calolab.validation.classifiers.parts import Clock, Split, Trained, split_events
 
 
 @stopping("the classifier test")
@@ -128,7 +51,7 @@ def train_repeatedly(
         raise ValueError(f"A classifier test expects at least one training, received trainings={trainings}.")
     if time_limit is not None and not time_limit > 0:
         raise ValueError(f"time_limit must be positive [s] or None, received {time_limit}.")
-    splits = [split_events(*sizes, seed + number // FOLDS, number % FOLDS) for number in range(trainings)]
+    splits = [split_events(*sizes, seed + number // FOLDS, number % FOLDS, FOLDS) for number in range(trainings)]
     began, results, notes = time.monotonic(), [], list(notes)
     with bar(total=steps * trainings, unit=unit, desc=f"Classifier ({judge})", show=progress) as shown:
 

@@ -12,7 +12,8 @@ from threadpoolctl import threadpool_limits
 from calolab.validation.classifiers.classification import Classification
 from calolab.validation.classifiers.evaluation import balanced_weights
 from calolab.validation.classifiers.matrices import checked_matrices, count
-from calolab.validation.classifiers.trainings import Clock, Split, Trained, train_repeatedly
+from calolab.validation.classifiers.parts import Clock, Split, Trained
+from calolab.validation.classifiers.trainings import train_repeatedly
 
 STAGES, LEAVES, LEARNING_RATE = 160, 15, 0.1
 STEP = 20  # stages between two checks of the time limit and of the validation loss

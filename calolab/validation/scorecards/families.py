@@ -109,14 +109,14 @@ def _cnn(first, second, settings: Settings, wanted) -> dict[str, Measured]:
 
 def _challenge_network(inputs: str, first, second, settings: Settings, wanted) -> dict[str, Measured]:
     """The CaloChallenge's network on one kind of input."""
-    from calolab.validation.classifiers.mlp import low_level, mlp_test  # Keras loads when it is needed
+    from calolab.validation.classifiers import mlp  # Keras loads when it is needed
 
     if inputs == "high":
-        matrices = first.distance_matrix, second.distance_matrix
+        matrices = [first.distance_matrix, second.distance_matrix]
     else:
-        normed = inputs == "normed"
-        matrices = low_level(first.sample, second.sample, threshold=settings.threshold, normed=normed)
-    return _classified(mlp_test(*matrices, **_options(settings, 1)), inputs)
+        made = {"low": mlp.low_inputs, "normed": mlp.normed_inputs}[inputs]
+        matrices = [made(side.sample, settings.threshold) for side in (first, second)]
+    return _classified(mlp.mlp_test(*matrices, **_options(settings, 1)), inputs)
 
 
 def _options(settings: Settings, trainings: int) -> dict:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from calolab.interrupts import Stopped
-from calolab.validation.classifiers import trainings
+from calolab.validation.classifiers.parts import split_events
 from calolab.validation.classifiers.trees import tree_test
 
 
@@ -61,7 +61,7 @@ def test_samples_of_unequal_size_use_all_events(reference):
 
 
 def test_splits_are_disjoint_complete_and_paired():
-    splits = [trainings.split_events(103, 103, 9, fold) for fold in range(5)]
+    splits = [split_events(103, 103, 9, fold) for fold in range(5)]
     for split in splits:
         for which in (0, 1):
             everything = np.concatenate([part[which] for part in (split.training, split.validation, split.test)])
