@@ -57,7 +57,7 @@ def test_unknown_name_lists_the_nearest():
     ("build", "message"),
     [
         (lambda: Slab("W", 0.0), "positive"),
-        (lambda: Layer(((0.0, 0.0),)), "increase"),
+        (lambda: Layer(((0.0, 0.0),)), "edges must be finite and increasing"),
         (lambda: Layer(((0.0, 1.0),), depth=(0.0, 3.0), slabs=(Slab("W", 2.0),)), "fill 2.0 mm"),
         (lambda: Space("s", ("x", "y"), ("mm",), (Layer(((0.0, 1.0),) * 2),)), "one unit per axis"),
         (lambda: Space("s", ("x", "y"), ("mm", "mm"), (Layer(((0.0, 1.0),)),)), "2 edge arrays"),
