@@ -15,7 +15,7 @@ class Label:
     Args:
         symbol: its symbol in titles and on plots, e.g. `"E"`; empty to use its name.
         unit: its unit, e.g. `"GeV"`; empty if it has none.
-        values: the possible values in words, e.g. `"positive [GeV]"`.
+        values: description of the possible values, e.g. `"positive [GeV]"`.
         is_possible: function from an array of values to a boolean array; only finite values are passed to it.
     """
 

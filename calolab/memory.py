@@ -31,7 +31,7 @@ class Available:
 
     Args:
         bytes: amount [bytes].
-        limit: what limits it, in words.
+        limit: description of the limit.
     """
 
     bytes: int

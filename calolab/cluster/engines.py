@@ -294,7 +294,7 @@ def stop_all(owner: str | None = None) -> Text:
     """Stop every cluster of this IPython profile on this machine.
 
     Args:
-        owner: stop only those whose starting process had this value in its environment, as `OWNER`.
+        owner: stop only clusters whose starting process had this value of `OWNER` in its environment.
     """
     return Text("\n".join(map(stop, names(owner))) or "No cluster is running.")
 

@@ -76,7 +76,7 @@ class SlurmEngines(EngineLauncher):
 
 
 class LocalEngine(LocalEngineLauncher):
-    """One engine on this machine, whose log stays when it ends: it says why."""
+    """One engine on this machine, whose log is kept when it ends because it contains the reason."""
 
     def get_output(self, remove=False):
         """The log, which is removed with the cluster."""

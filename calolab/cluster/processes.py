@@ -58,7 +58,7 @@ def paths(owner: str | None = None) -> list[Path]:
     """The files of all clusters that calolab has started in this profile, without damaged ones.
 
     Args:
-        owner: only clusters whose starting process had this value in its environment, as `OWNER`.
+        owner: only clusters whose starting process had this value of `OWNER` in its environment.
     """
     found = []
     for path in files():
@@ -200,7 +200,7 @@ def start_engines(cluster: EngineCluster, n: int | None = None) -> None:
 
 
 def stop(path: Path) -> None:
-    """End every process of a cluster and remove its files, whatever state it is in."""
+    """End every process of a cluster and remove its files, in any state."""
     content = read(path)
     if content is None:
         clients.release(path)

@@ -131,7 +131,7 @@ def status(name: str = "calolab") -> Status:
         return replace(found, state=state, queue=queue, note="; ".join(filter(None, [note or advice, *alone])))
 
     if len(engines) >= about["n"] and not (over and silent):
-        advice = f"{_names_of(silent)} not answer; if that lasts, `restart` brings all engines back." if silent else ""
+        advice = f"{_names_of(silent)} not answer; if that lasts, `restart` restarts all engines." if silent else ""
         return found_in("silent" if silent else "running", advice, tuple(job for job in queue if not job.ended))
     if any(job.state == "PENDING" for job in queue):
         return found_in("waiting", "Its engines wait in the queue.")

@@ -59,7 +59,7 @@ class UnattendedTraining:
             return False
 
     def outlook(self, idle: float) -> str:
-        """What happens to it without its client, in words; `idle` in seconds."""
+        """Text that says what happens to it without its client; `idle` in seconds."""
         who = f"training without a client on {calls.in_words(self.engines)}"
         if self.elastic:
             return f"elastic {who}, runs to its end; resume=True continues from {self.checkpoints}"
@@ -73,7 +73,7 @@ def register(path: Path, engines: Sequence[int], messages: Sequence[str], folder
     """Record a training of this process; returns the file, to be removed when the training has ended.
 
     Args:
-        path: path of the cluster.
+        path: file of the cluster.
         engines, messages: engines and messages of its ranks.
         folder: folder of its checkpoints; None without.
         elastic: whether it continues when engines die.
@@ -111,7 +111,7 @@ def tend(path: Path, idle: float, found: dict[Path, float]) -> None:
     """Stop the trainings without a client that are due; remove the records of those that have ended.
 
     Args:
-        path: path of the cluster.
+        path: file of the cluster.
         idle: seconds after which one without checkpoints is stopped.
         found: when each was first found without its client, by file; kept here because a record cannot be rewritten on
             a full disk.

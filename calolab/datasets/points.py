@@ -17,7 +17,7 @@ _ILD_CELL = 5.0883  # [mm]
 
 
 def ild_ecal(cells: int = 90) -> Space:
-    """The silicon-tungsten ECAL of ILD: 30 layers, whose borders are midway between their silicon, and square cells.
+    """The silicon-tungsten ECAL of ILD: 30 layers, with boundaries midway between their silicon, and square cells.
 
     Args:
         cells: number of cells of 5.0883 mm along x and y, around zero.

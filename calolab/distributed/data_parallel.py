@@ -167,7 +167,7 @@ def _arguments(
         task = rank.RankTask(meeting, request)
         if isinstance(shard, Sample):
             task = replace(task, space=shard.space, origin=shard.origin)
-            # As plain arrays beside the task, they are sent without a copy.
+            # As plain arrays, separate from the task, they are sent without a copy.
             values, labels = np.ascontiguousarray(shard.values), dict(shard.labels)
             yield task, training.networks, functions, values, labels
         else:
@@ -181,7 +181,7 @@ def _read_header(engines: Engines, folder: str, engine: int) -> dict | None:
 
 
 def _former_batch(engines: Engines, ids: Sequence[int], folder: str, resume: bool) -> int | None:
-    """Events of all ranks per pass in the training to resume, whatever its number of ranks."""
+    """Events of all ranks per pass in the training to resume, for any number of ranks."""
     if not resume:
         return None
     check_idle(engines, ids)

@@ -49,7 +49,7 @@ class Interruption:
 
 
 def check_elastic(ranks: int, min_ranks: int, folder: str | None) -> None:
-    """Raise ValueError unless a training on so many ranks can continue when engines die.
+    """Raise ValueError unless a training on this number of ranks can continue when engines die.
 
     Args:
         ranks: number of ranks of the training.
@@ -198,7 +198,7 @@ class ElasticRun:
         return self._section.wait()
 
     def kept(self) -> str:
-        """What is kept of a training that was stopped, in words."""
+        """Text that says what is kept of a stopped training."""
         return self._section.kept()
 
     def _drive(self) -> None:
@@ -304,7 +304,7 @@ class ElasticRun:
             section.stop()
 
     def _reason(self, section: TrainingRun) -> str:
-        """Why a section ended and how to resume, in words."""
+        """Text that says why a section ended and how to resume."""
         failure = section.failure
         return str(failure) if isinstance(failure, TrainingFailed) else section.how_to_continue()
 

@@ -168,7 +168,7 @@ def _interface(towards: str) -> str:
 
 
 def _mpi_communicator(meeting: Meeting):
-    """An MPI communicator with the order of these ranks, in whatever order the engines registered."""
+    """An MPI communicator in the order of these ranks, independent of the order in which the engines registered."""
     from mpi4py import MPI
 
     world = MPI.COMM_WORLD

@@ -128,7 +128,7 @@ def choose_controller(engines: Sequence[EngineFacts]) -> str:
 
 
 def gradient_route(engines: Sequence[EngineFacts]) -> str:
-    """How gradients are sent between ranks that compute on GPUs, in words; empty if no rank has one.
+    """Description of how gradients are sent between ranks on GPUs; empty if no rank has a GPU.
 
     Raises:
         RuntimeError: if ranks would share a GPU and Horovod was built with NCCL, which refuses that.

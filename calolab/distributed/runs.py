@@ -254,19 +254,19 @@ class TrainingRun:
             lines.append(f"Engines {stuck} do not answer: `%ipcluster restart` replaces them.")
         else:
             lines.append("The other engines are free again." if len(self.ids) > len(failure.died) else "")
-        again = "`%ipcluster restart` brings all engines back" if failure.died else "Remove the cause"
+        again = "`%ipcluster restart` restarts all engines" if failure.died else "Remove the cause"
         lines.append(f"{again}; {self.how_to_continue()}")
         if failure.died:
             lines += self._last_words(failure.died)
         return TrainingFailed("\n".join(filter(None, lines)))
 
     def kept(self) -> str:
-        """What is kept of a training that was stopped, in words."""
+        """Text that says what is kept of a stopped training."""
         folder = self._options.checkpoints
         return NOTHING if folder is None else f"checkpoint in {folder}, resume=True continues from it"
 
     def how_to_continue(self) -> str:
-        """What to do after a failure, in words."""
+        """Text that says what to do after a failure."""
         folder = self._options.checkpoints
         if folder is None:
             return "then fit again (with checkpoints=, a training can be resumed)."
@@ -329,7 +329,7 @@ def _until_ended(run, timeout: float | None, bar: bool) -> None:
 
 
 def where(run) -> str:
-    """Epoch and step of a run's first rank, in words; empty before its first step."""
+    """Epoch and step of a run's first rank, as text; empty before its first step."""
     now = run.progress
     return f"epoch {now[0].epoch + 1}, step {now[0].step + 1} of {now[0].steps}" if now else ""
 

@@ -50,7 +50,7 @@ class Architecture:
         batch_size: events per batch with which it was trained in its paper; None if that is unknown. `training.fit`
             uses 128 for all models unless specified.
         nonlinear: function from the model's settings to the reason why its discriminator does not process values
-            linearly near zero, in words; an empty string if it does, as a gradient penalty requires.
+            linearly near zero, as text; an empty string if it does, as a gradient penalty requires.
     """
 
     name: str

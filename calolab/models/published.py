@@ -192,7 +192,7 @@ def _read(path: Path, array: h5py.Dataset) -> np.ndarray:
 
 
 def _channels_last(network: keras.Model, variable: keras.Variable, values: np.ndarray) -> np.ndarray:
-    """The weights of a dense layer beside flattened cells, whose channels came first; others are the same."""
+    """The weights of a dense layer adjacent to flattened cells, whose channels came first; others are unchanged."""
     dense = [layer for layer in network.layers if isinstance(layer, keras.layers.Dense)]
     if not any(variable is one for layer in dense for one in layer.weights):
         return values

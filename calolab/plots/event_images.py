@@ -232,7 +232,7 @@ def _bar(figure, image, panels, label, rows):
 
 
 def _labels(sample, chosen):
-    """Labels in words where all chosen events have the same value, and the symbols of labels that vary."""
+    """The values of labels that are the same for all chosen events, and the symbols of labels that vary."""
     fixed, varying = [], {}
     for name in TITLED:
         column = sample.labels[name][chosen] if name in sample.labels else ()

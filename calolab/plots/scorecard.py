@@ -1,4 +1,4 @@
-"""A page of figures of a scorecard: metrics beside their floors, distributions, response and layer correlations."""
+"""A page of figures of a scorecard: metrics with their floors, distributions, response and layer correlations."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def styles(names: Sequence[str]) -> list[Style]:
     for name in names:
         word, _, rest = name.partition("_")
         split.append((word, rest) if rest and word in GROUPS else ("", name))
-    # The two sums have colours of their own; heads have the others, in order of appearance.
+    # The two sums have separate colours; heads have the others, in order of appearance.
     kept = [name for name in SUMS if name in names]
     others = [name for word, name in split if not word and name not in kept]
     heads = [*kept, *others, *dict.fromkeys(name for word, name in split if word)]

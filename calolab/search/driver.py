@@ -33,7 +33,7 @@ class SearchDriver:
         shipment: the file with the search's code and data.
 
     Attributes:
-        note: further information in words, such as that there are not enough engines.
+        note: further information, such as that there are not enough engines.
     """
 
     def __init__(self, store: TrialStore, engines: Engines, proposer: Proposer, shipment: Path):

@@ -32,7 +32,7 @@ class MemoryLimit:
         last_words: called with the reason before the process is killed.
 
     Attributes:
-        exceeded: what happened, in words; empty if the limit was not exceeded.
+        exceeded: description of what happened; empty if the limit was not exceeded.
     """
 
     def __init__(self, limit: int | None, last_words: Callable[[str], None]):

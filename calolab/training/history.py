@@ -46,7 +46,7 @@ class Progress:
 
     @property
     def place(self) -> str:
-        """The epoch in progress, and with a time limit the elapsed time, in words."""
+        """The epoch in progress and, with a time limit, the elapsed time, as text."""
         clock = "" if self.time_limit is None else f", {self.time:.0f} of {self.time_limit:g} s"
         return f"epoch {self.epoch + 1}/{self.epochs}{clock}"
 
@@ -153,7 +153,7 @@ class History:
 
     @property
     def divergence(self) -> str:
-        """Which losses diverge, as that of a WGAN's critic may, in words; empty if none does.
+        """Text that says which losses diverge, as that of a WGAN's critic may; empty if none does.
 
         A loss counts as divergent if its absolute value is ever more than 20 times the largest one of the first three
         epochs (but at least 1): with all objectives, losses normally stay of the order of their first values.
@@ -229,7 +229,7 @@ class History:
         return f"History({self._done()}{', stopped' if self.stopped else ''}{self.reason and f': {self.reason}'})"
 
     def _done(self) -> str:
-        """Epochs and steps done, in words."""
+        """Epochs and steps done, as text."""
         done = f"{len(self.epochs)} epoch{'s' * (len(self.epochs) != 1)}"
         if self.unfinished is not None:
             done += f" and {self.unfinished['steps']} step{'s' * (self.unfinished['steps'] != 1)}"

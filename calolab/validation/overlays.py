@@ -110,7 +110,7 @@ def pixel_spectra(reference: Sample, generated: Sample | Mapping[str, Sample]) -
         if sample.space != reference.space or not len(sample):
             raise ValueError(
                 f"pixel_spectra expects events of one space, received {len(sample)} in {sample.space.name!r} as "
-                f"{name!r} beside {reference.space.name!r}."
+                f"{name!r}, but the reference in {reference.space.name!r}."
             )
     filled = {name: sample.values[sample.values > 0] for name, sample in samples.items()}
     if not all(len(pixels) for pixels in filled.values()):

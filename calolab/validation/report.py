@@ -45,7 +45,7 @@ class JetDetails:
     """Contents of a report on jets other than its observables.
 
     Args:
-        clustering: how the jets were found, in words.
+        clustering: description of how the jets were found.
         jets: numbers of (reference, generated) jets.
         regions: fractions of (reference, generated) events in each signal region.
     """

@@ -115,5 +115,5 @@ def check_jets(reference: Jets, generated: Jets, repetitions: int) -> None:
 
 
 def clustering_of(jets: Jets) -> str:
-    """How jets were found, in words."""
+    """Description of how jets were found."""
     return str(jets.origin.get("jets", f"R = {jets.radius:g}"))

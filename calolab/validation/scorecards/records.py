@@ -199,7 +199,7 @@ class Scorecard:
         for other in others:
             if other.fingerprint != self.fingerprint or other.reference != self.reference:
                 raise ValueError(
-                    f"beside expects scorecards against the same reference {self.reference!r} with the same settings; "
+                    f"beside expects scorecards for the same reference {self.reference!r} with the same settings; "
                     f"received {self.settings} and {other.settings}, reference {other.reference!r}."
                 )
             if clash := set(joined["results"]) & set(other.results):

@@ -169,7 +169,7 @@ def _tops(traversal, latents, reference, means):
     """The largest cells of the reference and of the generated showers, of single showers and of means."""
     values = traversal.values
     mean = values.reshape(latents, -1, *values.shape[1:]).mean(axis=0, dtype=float)
-    # The reference panel displays a mean also beside a single generated shower, in the scale of single showers.
+    # The reference panel displays a mean even next to a single generated shower, in the scale of single showers.
     tops = {"single": [0.0, float(values.max())], "mean": [0.0, float(mean.max())]}
     if means is not None and any(means["counts"]):
         low, high = means["windows"][0][0], means["windows"][-1][1]
