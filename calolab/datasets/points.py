@@ -9,8 +9,8 @@ import numpy as np
 
 from calolab.spaces import Layer, Space, pad_edges
 
-# Depths of the silicon of the 30 layers of ILD's ECAL [mm from the beam] in the files of CaloClouds 3: pairs of layers,
-# ten pairs behind thin absorbers and five behind thick ones.
+# Depths of the silicon of the 30 layers of ILD's ECAL [mm from the beam] in the files of CaloClouds 3: ten pairs of
+# layers with thin absorbers and five with thick ones.
 _ILD_PAIRS = [*(1811.60 + 12.47 * np.arange(10)), *(1938.40 + 16.67 * np.arange(5))]
 _ILD_GAPS = [3.13] * 10 + [5.23] * 5
 _ILD_CELL = 5.0883  # [mm]
@@ -71,7 +71,7 @@ class PointArray:
 
         Args:
             stored: points of some events, event first.
-            values: array for the cells, C-contiguous, of shape `(event, *space.shape)`.
+            values: C-contiguous array for the cells, of shape `(event, *space.shape)`.
 
         Returns:
             The energy of all points outside the cells.

@@ -171,7 +171,7 @@ def _matched(
 
 
 def _hint(name: str, held: Mapping[str, object]) -> str:
-    """What the file may be instead."""
+    """A hint at what the file may contain instead."""
     is_discriminator = set(_HEADS) <= set(held)
     if is_discriminator == (name == "discriminator"):
         return ""
@@ -197,11 +197,11 @@ def _channels_last(network: keras.Model, variable: keras.Variable, values: np.nd
     if not any(variable is one for layer in dense for one in layer.weights):
         return values
     for layer in network.layers:
-        if isinstance(layer, keras.layers.Reshape):  # the dense layer is before it
+        if isinstance(layer, keras.layers.Reshape):  # the dense layer precedes it
             *cells, channels = layer.target_shape
             shaped = values.reshape(*values.shape[:-1], channels, *cells)
             return np.moveaxis(shaped, values.ndim - 1, -1).reshape(values.shape)
-        if isinstance(layer, keras.layers.Flatten) and values.ndim == 2:  # the dense layers are behind it
+        if isinstance(layer, keras.layers.Flatten) and values.ndim == 2:  # the dense layers follow it
             *cells, channels = layer.input.shape[1:]
             return np.moveaxis(values.reshape(channels, *cells, -1), 0, -2).reshape(values.shape)
     return values

@@ -27,7 +27,7 @@ def page(card) -> Figure:
     """The whole scorecard on one page.
 
     Args:
-        card: a `validation.Scorecard`, or what has its attributes.
+        card: a `validation.Scorecard`, or an object with its attributes.
 
     Returns:
         The figure. The reference is grey with its statistical band, the generators are in colours; crosses and bands
@@ -62,7 +62,7 @@ def _subject(card) -> str:
 
 
 def _drawn(card, group: str):
-    """The metrics of a group that are drawn: of the classifiers the AUC only."""
+    """The metrics of a group that are drawn; for classifiers only the AUC."""
     return (name for name in card.metrics if card.groups[name] == group and not name.startswith("jsd"))
 
 
