@@ -76,9 +76,9 @@ def test_drawn_steps_are_the_histograms(report):
 def test_each_histogram_is_computed_once(report, monkeypatch):
     computed = []
 
-    def counted(values, edges):
+    def counted(values, edges, weights=None):
         computed.append(len(values))
-        return histogram(values, edges)
+        return histogram(values, edges, weights)
 
     monkeypatch.setattr("calolab.validation.observables.observable.histogram", counted)
     report.plot(["hits"])
