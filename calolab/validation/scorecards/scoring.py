@@ -15,7 +15,7 @@ import numpy as np
 from calolab.interrupts import stopping
 from calolab.names import check_name
 from calolab.progress import bar
-from calolab.samples import SIMULATIONS, Sample, side_names
+from calolab.samples import SIMULATIONS, Sample, concatenate, side_names
 from calolab.scores import Score
 from calolab.validation.distances import kolmogorov_smirnov
 from calolab.validation.scorecards import images, showers
@@ -55,14 +55,14 @@ def scorecard(
     sample that finds memorised showers. Whole events and jet images are scored by their jets and by their pixels.
 
     Every metric compares as many generated as reference events, and its floor as many reference events with each other:
-    the reference is split for this purpose, unless `floor` gives further real events. So with N reference events, N/2
-    are compared; with `floor`, up to N.
+    the reference is split for this purpose. So with N reference events, N/2 are compared; further real events given as
+    `floor` are added to the reference, and with as many of them, N are compared.
 
     Args:
         reference: real events that the generators were not trained on.
         generated: a sample in the same space, or several by name; preferably with the labels of the reference.
         train: the training sample, for the check for memorised events.
-        floor: further real events with the same distribution of labels, e.g. from the training sample.
+        floor: further real events with the same distribution of labels.
         metrics: names or groups of metrics (`"classifiers"`, `"fpd"`, ...), or `"cheap"`: separation powers, FPD and
             trees; by default all that samples and options allow.
         threshold: cells below it count as zero in all samples [`space.unit`]; by default 3e-5 GeV for calorimeters in
@@ -95,14 +95,13 @@ def scorecard(
     threshold = maker.default_threshold(reference.space) if threshold is None else threshold
     settings = Settings(threshold, classifier, binning, seed, seeds, repetitions, time_limit, progress)
     began = time.monotonic()
-    basis = _basis(maker, reference, train, floor, metrics, settings, min(map(len, generated.values())))
+    paired = {name: floor is None and _same_labels(reference, sample) for name, sample in generated.items()}
+    reference = reference if floor is None else concatenate([reference, floor])
+    basis = _basis(maker, reference, train, metrics, settings, min(map(len, generated.values())))
     with bar(total=len(basis.families) * (1 + len(generated)), desc="Scorecard", unit="step", show=progress) as shown:
         floors = basis.floors(shown)
         sides = {name: maker.prepare(sample, basis.real, settings) for name, sample in generated.items()}
-        results = {
-            name: basis.results(side, _same_labels(reference, generated[name]), floors, shown, name)
-            for name, side in sides.items()
-        }
+        results = {name: basis.results(side, paired[name], floors, shown, name) for name, side in sides.items()}
     whole = {reference_name: basis.real, **sides}
     return Scorecard(
         kind=maker.kind(reference.space),
@@ -143,7 +142,7 @@ def shower_score(
     _check(reference, {})
     threshold = maker.default_threshold(reference.space) if threshold is None else threshold
     settings = Settings(threshold, CLASSIFIERS[0], BINNINGS[0], seed, None, 10, None, False)
-    basis = _basis(maker, reference, None, None, metrics, settings, len(reference))
+    basis = _basis(maker, reference, None, metrics, settings, len(reference))
     floors = basis.floors()
 
     def score(gan) -> dict[str, Score]:
@@ -161,7 +160,6 @@ class _Basis:
 
     Args:
         real: the prepared reference.
-        further: the prepared events of the floor.
         pairs: for each draw the positions of the compared reference events, and of those of the floor.
         families: the families of the requested metrics.
         names: names of these metrics.
@@ -169,7 +167,6 @@ class _Basis:
     """
 
     real: object
-    further: object
     pairs: list[tuple[np.ndarray, np.ndarray]]
     families: list[Family]
     names: tuple[str, ...]
@@ -182,7 +179,7 @@ class _Basis:
 
     def floors(self, shown=None) -> dict[str, list[Measured]]:
         """Every metric between reference events, in all draws."""
-        return self._measure(lambda first, second: self.further.select(second), shown, "floor")
+        return self._measure(lambda first, second: self.real.select(second), shown, "floor")
 
     def results(self, side, paired: bool, floors: dict[str, list[Measured]], shown=None, name="") -> dict[str, Entry]:
         """Every metric of a generated sample.
@@ -214,27 +211,22 @@ class _Basis:
         return found
 
 
-def _basis(maker: ModuleType, reference, train, floor, metrics, settings: Settings, most: int) -> _Basis:
-    events = min(len(reference) // 2 if floor is None else min(len(reference), len(floor)), most)
+def _basis(maker: ModuleType, reference, train, metrics, settings: Settings, most: int) -> _Basis:
+    events = min(len(reference) // 2, most)
     if events < FEWEST:
-        needed = 2 * FEWEST if floor is None else FEWEST
         raise ValueError(
-            f"A scorecard compares at least {FEWEST} events: it expects {needed} reference events (they are split for "
-            f"the floors, unless floor= gives further ones) and {FEWEST} generated ones, received {len(reference)} and "
-            f"{most}."
+            f"A scorecard compares at least {FEWEST} events: it expects {2 * FEWEST} reference events (they are split "
+            f"for the floors) and {FEWEST} generated ones, received {len(reference)} and {most}."
         )
     real = maker.prepare(reference, None, settings)
-    further = real if floor is None else maker.prepare(floor, real, settings)
     pairs = []
     for repetition in range(settings.repetitions):
-        random = np.random.default_rng((settings.seed, repetition))
-        order = random.permutation(len(reference))
-        second = order[events : 2 * events] if floor is None else _choose(random, len(floor), events)
-        pairs.append((np.sort(order[:events]), np.sort(second)))
+        order = np.random.default_rng((settings.seed, repetition)).permutation(len(reference))
+        pairs.append((np.sort(order[:events]), np.sort(order[events : 2 * events])))
     families = maker.families(real, settings, None if train is None else maker.prepare(train, real, settings))
     names = chosen(metrics, [name for name in METRICS if any(name in family.metrics for family in families)])
     families = [family for family in families if set(family.metrics) & set(names)]
-    return _Basis(real, further, pairs, families, names, settings)
+    return _Basis(real, pairs, families, names, settings)
 
 
 def _choose(random: np.random.Generator, available: int, wanted: int) -> np.ndarray:
