@@ -14,11 +14,11 @@ from calolab.plots.style import DIFFERENCE_MAP, REFERENCE, SERIES, hep
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 COLUMNS = 3
-# Panels of numbers: groups of metrics, title, and the logarithmic axis or the value of equal samples.
+# Panels of numbers: group of metrics, title, and whether the axis is logarithmic.
 NUMBERS = (
-    ("classifiers", "classifiers: AUC (0.5: cannot tell the samples apart)", False),
-    ("separation", "separation powers", True),
-    ("neighbours", "nearest neighbours", False),
+    ("classifiers", "AUC of classifiers and its floor", False),
+    ("separation", "separation powers and their floors", True),
+    ("neighbours", "nearest neighbours and their floors", False),
 )
 
 
@@ -85,7 +85,7 @@ def _numbers(axes: Axes, card, names: Sequence[str], title: str, logarithmic: bo
                 )
     if logarithmic:
         axes.set_xscale("log")
-    elif title.startswith("classifiers"):
+    elif title.startswith("AUC"):
         axes.set_xlim(min(0.47, axes.get_xlim()[0]), 1.015)
     else:
         axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))

@@ -89,8 +89,11 @@ def test_at_floor_needs_a_floor_and_an_uncertainty():
     assert Entry("fpd", 0.002, 0.001, 0.0, 0.001).at_floor
     assert not Entry("fpd", 0.02, 0.001, 0.0, 0.001).at_floor
     assert Entry("coverage", 0.99, None, 0.95, 0.01).at_floor
+    assert Entry("coverage", 0.99, 0.01, 0.95).at_floor is None
     assert not Entry("coverage", 0.80, None, 0.95, 0.01).at_floor
     assert Entry("fpd", 0.002).at_floor is None
+    assert not Entry("fpd", 11.0, 14.0, 0.005, 0.005).at_floor  # a large error does not hide a bad value
+    assert Entry("auc.cnn", 0.53, 0.02, 0.49, 0.02).at_floor
     assert Entry("density", 1.02, None, 1.0, 0.02).at_floor and not Entry("density", 1.5, None, 1.0, 0.02).at_floor
     assert Entry("fpd", math.nan, 0.1, 0.0, 0.1).at_floor is None
 

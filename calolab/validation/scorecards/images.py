@@ -114,7 +114,11 @@ def prepare(sample: Sample, reference: Side | None, settings: Settings) -> Side:
     observables["total"] = cut.values.sum(axis=(1, 2), dtype=np.float64)
     words |= {"pixels": ("pixels hit", ""), "total": (f"total {sample.space.quantity}", sample.space.unit)}
     known = sample.labels if reference is None else reference.labels
-    labels = {name: sample.labels[name] for name in known if name in sample.labels and np.ptp(known[name]) > 0}
+    labels = {
+        name: sample.labels[name]
+        for name in known
+        if name in sample.labels and name != "weight" and np.ptp(known[name]) > 0
+    }
     return Side(cut, observables, labels, words, found)
 
 

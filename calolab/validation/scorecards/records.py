@@ -49,13 +49,18 @@ class Entry:
 
     @property
     def uncertainty(self) -> float | None:
-        """Of value minus floor: their errors added in quadrature; None where neither is known."""
-        known = [one for one in (self.error, self.floor_spread) if one is not None]
-        return math.hypot(*known) if known else None
+        """Uncertainty of value minus floor if the generator were perfect; None if the floor has none.
+
+        The error of the value counts at most as much as the spread of the floor: that of a bad generator can be much
+        larger, and would hide how far its value is from the floor.
+        """
+        if not self.floor_spread:
+            return None
+        return math.hypot(self.floor_spread, min(self.error or 0.0, self.floor_spread))
 
     @property
     def at_floor(self) -> bool | None:
-        """Whether the value is within twice its uncertainty of the floor, or better; None without floor or errors."""
+        """Whether the value is within twice its uncertainty of the floor, or better; None if this is not known."""
         if self.floor is None or self.uncertainty is None or math.isnan(self.value):
             return None
         metric = METRICS[self.metric]

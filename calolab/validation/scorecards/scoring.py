@@ -13,6 +13,7 @@ from types import ModuleType
 import numpy as np
 
 from calolab.interrupts import stopping
+from calolab.labels import event_weights
 from calolab.names import check_name
 from calolab.progress import bar
 from calolab.samples import SIMULATIONS, Sample, concatenate, side_names
@@ -306,6 +307,8 @@ def _notes(reference: Sample, generated: Mapping[str, Sample], reference_name: s
             f"{shared} of {len(reference)} events of {reference_name} are also in the training sample: the check for "
             "memorised events finds those, too. Compare with events that the generator was not trained on."
         )
+    if any(event_weights(sample.labels) is not None for sample in (reference, *generated.values())):
+        yield "The events have different weights, which only ks_comb uses: all others count them equally."
     for name, sample in generated.items():
         empty = int(np.sum(~sample.values.reshape(len(sample), -1).any(axis=1)))
         if empty:
