@@ -150,7 +150,7 @@ for share in shares:
     few = {"GFlash": gflash.select(slice(0, len(gflash) // share))}
     some = reference.select(slice(0, len(reference) // share))
     one = cl.validation.scorecard(
-        some, few, metrics=["separation.mean", "fpd", "auc.trees"], reference_name="Geant4", seed=seed, progress=False
+        some, few, metrics=["separation.mean", "kpd", "auc.trees"], reference_name="Geant4", seed=seed, progress=False
     )
     numbers = [f"{name} {entry.value:.3g} (floor {entry.floor:.2g})" for name, entry in one["GFlash"].items()]
     print(f"{one.events['compared']:5} events: {', '.join(numbers)}")
@@ -166,7 +166,7 @@ folder = tempfile.TemporaryDirectory()
 path = Path(folder.name) / "scorecard.json"
 path.write_text(card.to_json())
 again = cl.validation.Scorecard.from_json(path.read_text())
-print(f"{path.stat().st_size / 1e3:.0f} kB; best by FPD: {again.beside(found).ranking('fpd')[0]}")
+print(f"{path.stat().st_size / 1e3:.0f} kB; most similar to Geant4: {again.beside(found).ranking('separation.mean')[0]}")
 
 # %% [markdown]
 # ## Exercises
@@ -183,4 +183,4 @@ assert faults_found["layers mixed"]["correlations.layers"].value > faults_found[
 assert faults_found["too smooth"]["separation.cells"].value > 3 * faults_found["repeated"]["separation.cells"].value
 assert faults_found["repeated"]["memorised"].value > 0.9 > faults_found["scale"]["memorised"].value
 assert card["GFlash"]["auc.trees"].value > 0.8 > card["perfect"]["auc.trees"].value
-assert again["GFlash"] == card["GFlash"]
+assert again.to_json() == card.to_json()

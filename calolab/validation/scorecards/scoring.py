@@ -205,8 +205,9 @@ class _Basis:
                 shown.set_postfix_str(f"{name}: {wanted[0]}", refresh=True)
             for first, second in self.pairs[: family.draws]:
                 measured = family.measure(self.real.select(first), other(first, second), self.settings, wanted)
-                for metric, value in measured.items():
-                    found.setdefault(metric, []).append(value)
+                for metric in wanted:
+                    if metric in measured:
+                        found.setdefault(metric, []).append(measured[metric])
             if shown is not None:
                 shown.update()
         return found
