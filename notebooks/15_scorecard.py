@@ -91,8 +91,9 @@ card.plot()
 #
 # * **scale**: all energies are 3 % too high;
 # * **layers mixed**: each layer is taken from another shower of nearly the same energy, so every layer is right, but the correlations
-# between layers are wrong; * **too smooth**: a part of each cell's energy is shared with its neighbours; * **repeated**: the generator
-# repeats its training showers.
+#   between layers are wrong;
+# * **too smooth**: a part of each cell's energy is shared with its neighbours;
+# * **repeated**: the generator repeats its training showers.
 
 
 # %%
