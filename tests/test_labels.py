@@ -24,7 +24,7 @@ def test_values_and_ranges_have_the_unit_of_their_label():
         ({"energy": [1.0, 0.0]}, "'energy' must be positive"),
         ({"signal": [0, 1, 2]}, "'signal' must be 0 or 1, received 2"),
         ({"mu": [-1.0]}, "'mu' must be 0 or more"),
-        ({"of_my_own": [np.nan]}, "'of_my_own' holds 1 values that are not finite"),
+        ({"of_my_own": [np.nan]}, "Label 'of_my_own' has 1 values that are not finite"),
         ({"gluino_mass": [800.0], "neutralino_mass": [800.0]}, "must be larger than 'neutralino_mass'"),
     ],
 )
