@@ -39,7 +39,7 @@ SSH_COPIES_WITHIN = 30.0  # ssh's own limit for connecting is 10 s
 # Before a training (`distributed.meeting`, `distributed.rendezvous`, `distributed.horovod`)
 ENGINES_ANSWER_WITHIN = 30.0  # an idle engine imports calolab within seconds
 CHECKPOINT_READ_WITHIN = 120.0  # the engine may have to load TensorFlow first
-HUB_LAGS = 2.0  # the hub learns a little later than the engines that they are idle again
+HUB_LAGS = 3.0  # the hub learns a little later than the engines that they are idle again; Dask workers take 1 s to end
 RANKS_ARRIVE_WITHIN = (120.0, 90.0)  # per attempt: loading TensorFlow; a failed attempt holds some for Gloo's limit
 RENDEZVOUS_CLOSES_AFTER = 300.0  # longer than both attempts together
 RENDEZVOUS_ANSWERS_WITHIN = 10.0  # a local server answers in milliseconds

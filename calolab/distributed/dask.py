@@ -74,6 +74,8 @@ def start_dask(engines: Engines, *, tls: bool = True, threads: int = 1, timeout:
     host = own_address() if engines.address in NO_ADDRESS else engines.address
     _check_traffic(engines, host, tls)
     lent = _lent.get(engines.client)
+    if lent is not None and not lent.leave.is_set():
+        lent.thread.join(time_limits.HUB_LAGS)  # after its client has left, the scheduler needs a moment to end
     if lent is not None and lent.thread.is_alive() and not lent.leave.is_set():
         raise RuntimeError(f"Engines of cluster {engines.name!r} are Dask workers already: stop_dask(engines) first.")
     check_idle(engines, ids)

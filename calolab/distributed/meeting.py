@@ -157,16 +157,15 @@ def check_idle(engines: Engines, ids: Sequence[int]) -> None:
     Raises:
         RuntimeError: if one of these engines is busy.
     """
-    # The hub learns of work and of its end a little later than the engines; this process knows its own calls
-    # immediately.
-    busy = sorted(calls.engines_in_use(engines.client) & set(ids))
+    # The hub learns of the end of work a little later than the engines, and Dask workers need a moment to end.
     deadline = time.monotonic() + time_limits.HUB_LAGS
-    while not busy:
-        at_work = [engine for engine, tasks in hub.tasks(engines.client, ids).items() if tasks]
-        if not at_work:
+    while True:
+        busy = sorted(calls.engines_in_use(engines.client) & set(ids))
+        busy = busy or [engine for engine, tasks in hub.tasks(engines.client, ids).items() if tasks]
+        if not busy:
             return
         if time.monotonic() > deadline:
-            busy = at_work
+            break
         time.sleep(0.1)
     raise RuntimeError(
         f"Engines of cluster {engines.name!r} still work ({', '.join(map(str, busy))}): wait for the run that uses "

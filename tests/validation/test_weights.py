@@ -91,7 +91,7 @@ def test_the_floor_of_weighted_events_is_that_of_independent_samples():
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10_000), n=st.integers(2, 60), m=st.integers(2, 60))
+@given(seed=st.integers(0, 10_000), n=st.integers(10, 60), m=st.integers(10, 60))
 def test_the_weighted_ks_test_is_the_usual_one_for_equal_weights(seed, n, m):
     random = np.random.default_rng(seed)
     one, other = random.integers(0, 9, n).astype(float), random.normal(4, 3, m)
