@@ -14,6 +14,7 @@ from calolab.spaces import Space
 from calolab.validation import report_table
 from calolab.validation.distances import Distance
 from calolab.validation.floors import DisjointHalves, Resampled
+from calolab.validation.json_content import plain
 from calolab.validation.observables.energy import EnergyResponse
 from calolab.validation.observables.observable import Curve, Observable
 
@@ -177,7 +178,7 @@ class Report:
 
     def to_dict(self) -> dict:
         """All results as plain numbers, lists and strings that JSON can hold (not-a-number becomes None)."""
-        return _plain(
+        return plain(
             {
                 "kind": self.kind,
                 "space": None if self.space is None else self.space.name,
@@ -201,16 +202,3 @@ class Report:
 
     def _repr_html_(self):
         return report_table.table(self)._repr_html_()
-
-
-def _plain(content):
-    """The same content as JSON can hold it: dictionaries for records, lists for arrays, None for NaN and infinity."""
-    if isinstance(content, Mapping):
-        return {name: _plain(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_plain(value) for value in content]
-    if isinstance(content, np.ndarray):
-        return _plain(content.tolist())
-    if hasattr(content, "to_dict"):
-        return _plain(content.to_dict())
-    return None if isinstance(content, float) and not np.isfinite(content) else content

@@ -12,6 +12,7 @@ import numpy as np
 from calolab.names import check_name
 from calolab.scores import Score
 from calolab.spaces import Space
+from calolab.validation.json_content import plain
 from calolab.validation.scorecards import table
 from calolab.validation.scorecards.metrics import METRICS
 
@@ -242,7 +243,7 @@ class Scorecard:
             },
             "panels": {name: vars(panel) for name, panel in self.panels.items()},
         }
-        return json.dumps({"calolab scorecard": VERSION, **_plain(content)}, indent=1)
+        return json.dumps({"calolab scorecard": VERSION, **plain(content)}, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Scorecard:
@@ -293,17 +294,6 @@ class Scorecard:
 
     def _repr_html_(self):
         return table.table(self)._repr_html_()
-
-
-def _plain(content):
-    """The same content as types that JSON can hold; NaN becomes None."""
-    if isinstance(content, Mapping):
-        return {str(name): _plain(value) for name, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_plain(value) for value in content]
-    if isinstance(content, np.ndarray | np.generic):
-        return _plain(content.tolist())
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _number(value) -> float:
