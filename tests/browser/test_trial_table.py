@@ -118,6 +118,7 @@ def test_a_row_stays_at_the_pointer_when_the_dashboard_describes_it(page):
     for width in (700, 1000):
         page.set_viewport_size({"width": width, "height": 1200})
         page.mouse.move(5, 5)
+        page.evaluate("new Promise((done) => setTimeout(done, 100))")  # drawn again in the next frames
         row = page.locator("tr[data-trial]").nth(4)
         before = row.bounding_box()
         row.locator("td").nth(1).hover()
