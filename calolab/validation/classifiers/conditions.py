@@ -1,4 +1,4 @@
-"""Checks of two samples that a classifier shall tell apart, and their labels as inputs of a network."""
+"""Checks of two samples that a classifier compares, and their labels as inputs of a network."""
 
 from __future__ import annotations
 

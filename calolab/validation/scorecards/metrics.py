@@ -65,7 +65,13 @@ METRICS = {
         Metric(
             "fpd", "frechet", "FPD", "Fréchet distance of the features, extrapolated to infinite samples", factor=1e3
         ),
-        Metric("kpd", "frechet", "KPD", "kernel distance of the features (squared MMD, cubic)", factor=1e3),
+        Metric(
+            "kpd",
+            "frechet",
+            "KPD",
+            "kernel distance of the features (squared MMD with a kernel of degree four)",
+            factor=1e3,
+        ),
         Metric("auc.trees", "classifiers", "AUC trees", "boosted trees on the high-level features"),
         Metric("auc.cnn", "classifiers", "AUC CNN", "convolutional network on the cells"),
         Metric("auc.low", "classifiers", "AUC low", "the CaloChallenge's network on the cells"),
