@@ -17,7 +17,7 @@ from calolab import cpu
 from calolab.files import complete, diagnosed, remove_abandoned
 from calolab.models import GAN
 from calolab.scores import Score
-from calolab.training.recipe import Recipe
+from calolab.training.recipe import entries
 from calolab.training.state import TrainingState, check_state
 
 FORMAT = "calolab-checkpoint"
@@ -241,7 +241,7 @@ def _damaged(path: Path, wrong: str) -> ValueError:
 def _check_settings(path, header, settings):
     # A checkpoint may be older than an entry of the recipe; the training then used what is now the default.
     saved, asked = (
-        given | {"recipe": Recipe().to_dict() | given.get("recipe", {})}
+        given | {"recipe": entries(given.get("recipe", {}))}
         for given in (header["settings"], json.loads(json.dumps(dict(settings))))
     )
     if "global_batch" in saved or "global_batch" in asked:

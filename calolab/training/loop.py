@@ -218,7 +218,7 @@ def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callab
 def _close_step(run: Run, state: TrainingState, seconds: float, timed: bool) -> Progress:
     """Count a finished step, check that the generator has not collapsed, and return the progress."""
     losses = state.count_step(_events_of_step(run, state), seconds, timed)
-    check_not_empty(f"Epoch {state.epoch + 1}", state.empty_steps, run.recipe.patience)
+    check_not_empty(f"Epoch {state.epoch + 1}", state.empty_steps, run.recipe.empty_limit)
     return Progress(
         rank=run.parallel.rank,
         epoch=state.epoch,

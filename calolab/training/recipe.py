@@ -10,6 +10,7 @@ from calolab.training.objectives import OBJECTIVES, network_of
 
 OPTIMIZERS = ("rmsprop", "adam")
 RATE_SCALINGS = ("none", "linear", "sqrt")
+_FORMER_NAMES = {"patience": "empty_limit"}  # in files of earlier versions
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class Recipe:
         regularisation: regularisation of the optimal transport, in units of the cost (1 - cosine of two feature
             vectors).
         threshold: cells of the training data below this value are set to zero [unit of the space]; None keeps all.
-        patience: number of consecutive steps with only empty events after which the training counts as collapsed.
+        empty_limit: number of consecutive steps with only empty events after which the training counts as collapsed.
         stages: for a training in stages, which networks learn in which epochs; by default all in all epochs.
 
     Raises:
@@ -92,7 +93,7 @@ class Recipe:
     gradient_penalty: float = 10.0
     regularisation: float = 0.1
     threshold: float | None = 1e-6
-    patience: int = 10
+    empty_limit: int = 10
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self):
@@ -117,7 +118,7 @@ class Recipe:
         for name, rate in (("decay", self.decay), *(("betas", beta) for beta in self.betas)):
             if not 0 <= rate < 1:
                 raise ValueError(f"{name} expects numbers from 0 to below 1, received {rate}.")
-        for name in ("discriminator_passes", "generator_passes", "patience"):
+        for name in ("discriminator_passes", "generator_passes", "empty_limit"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, received {getattr(self, name)}.")
         OBJECTIVES[self.objective].check_recipe(self)
@@ -186,3 +187,24 @@ class Recipe:
         """The recipe as plain numbers and strings that JSON can hold."""
         stages = [{"networks": list(stage.networks), "epochs": stage.epochs} for stage in self.stages]
         return {**asdict(self), "betas": list(self.betas), "stages": stages}
+
+    @classmethod
+    def from_dict(cls, content: Mapping) -> Recipe:
+        """Rebuild a recipe from `to_dict`, also of an earlier version.
+
+        Raises:
+            ValueError: as for `Recipe`, or for an entry that this version does not have.
+        """
+        arguments = entries(content)
+        for name in arguments:
+            check_name("part of a recipe", name, cls.__dataclass_fields__)
+        return cls(**arguments)
+
+
+def entries(content: Mapping) -> dict:
+    """The entries of a recipe in a file, by their present names; those that an earlier version lacked have defaults.
+
+    Args:
+        content: result of `Recipe.to_dict`, of this or an earlier version.
+    """
+    return Recipe().to_dict() | {_FORMER_NAMES.get(name, name): value for name, value in content.items()}

@@ -180,15 +180,15 @@ def check_losses(where: str, losses: Mapping[str, float], norm: float) -> None:
         raise TrainingDiverged(f"{where}: not all losses and gradients are finite ({values}). {_REMEDY}")
 
 
-def check_not_empty(where: str, empty_steps: int, patience: int) -> None:
+def check_not_empty(where: str, empty_steps: int, empty_limit: int) -> None:
     """Raise TrainingDiverged after too many consecutive steps with only empty events.
 
     Args:
         where: position in the training, for the message.
         empty_steps: number of such steps up to now.
-        patience: number of such steps after which the training counts as collapsed.
+        empty_limit: number of such steps after which the training counts as collapsed.
     """
-    if empty_steps >= patience:
+    if empty_steps >= empty_limit:
         raise TrainingDiverged(
             f"{where}: the generator has collapsed. All its events were empty in {empty_steps} consecutive steps, and "
             f"it cannot learn from them. {_REMEDY}"

@@ -21,7 +21,7 @@ from calolab.training.inputs import order_seed
 from calolab.training.loop import Run, progress_bar
 from calolab.training.passes import make_passes
 from calolab.training.precision import computing_in, warn_where_slow
-from calolab.training.recipe import Recipe
+from calolab.training.recipe import Recipe, entries
 from calolab.training.request import TrainingRequest, check_data, takes_request
 from calolab.training.state import TrainingState
 
@@ -240,7 +240,8 @@ def _note_provenance(run: Run, state: TrainingState) -> None:
     # The record of an earlier training with other settings stays: only one with these settings, on any number of ranks,
     # can have been resumed.
     settings = {name: value for name, value in run.settings.items() if name != "ranks"}
-    if run.request.resume and trainings and all(trainings[-1].get(name) == value for name, value in settings.items()):
+    last = {**trainings[-1], "recipe": entries(trainings[-1].get("recipe", {}))} if trainings else {}
+    if run.request.resume and last and all(last.get(name) == value for name, value in settings.items()):
         trainings.pop()
     trainings.append(
         {

@@ -223,6 +223,15 @@ def test_a_checkpoint_older_than_an_entry_of_the_recipe_is_resumed(tmp_path):
         checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe | {"warmup_epochs": 5.0}}, ARRAYS)
 
 
+def test_a_checkpoint_with_the_former_name_of_an_entry_is_resumed(tmp_path):
+    recipe = Recipe(empty_limit=4).to_dict()
+    former = {{"empty_limit": "patience"}.get(name, name): value for name, value in recipe.items()}
+    checkpoints.save(tmp_path, ARRAYS, TrainingState(epoch=1), {**SETTINGS, "recipe": former})
+    assert checkpoints.load(tmp_path, {**SETTINGS, "recipe": recipe}, ARRAYS)[0].epoch == 1
+    with pytest.raises(ValueError, match="'empty_limit': 4.*before"):
+        checkpoints.load(tmp_path, {**SETTINGS, "recipe": Recipe().to_dict()}, ARRAYS)
+
+
 def test_a_checkpoint_of_version_1_is_resumed(tmp_path):
     """It has the state under the name standing, scores that are plain numbers, and no CPU."""
     old = {"format": checkpoints.FORMAT, "version": 1, "settings": SETTINGS}

@@ -1,6 +1,8 @@
+import json
+
 import pytest
 
-from calolab.training import Recipe
+from calolab.training import Recipe, Stage
 
 
 def test_the_published_numbers():
@@ -12,7 +14,7 @@ def test_the_published_numbers():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"flip": 0.6}, {"flip": -0.1}, {"learning_rate": 0}, {"decay": 1.0}, {"generator_passes": 0}, {"patience": 0}],
+    [{"flip": 0.6}, {"flip": -0.1}, {"learning_rate": 0}, {"decay": 1.0}, {"generator_passes": 0}, {"empty_limit": 0}],
 )
 def test_numbers_out_of_range_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -43,3 +45,14 @@ def test_warm_up_rises_in_equal_increments_from_the_unscaled_rate():
 def test_invalid_learning_rates_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         Recipe(**wrong)
+
+
+def test_a_recipe_is_rebuilt_from_json_also_of_an_earlier_version():
+    recipe = Recipe(objective="hinge", betas=(0.0, 0.9), empty_limit=3, stages=[Stage(("generator",), 2)])
+    content = json.loads(json.dumps(recipe.to_dict()))
+    assert Recipe.from_dict(content) == recipe
+    content["patience"] = content.pop("empty_limit")
+    del content["warmup_epochs"]
+    assert Recipe.from_dict(content) == recipe
+    with pytest.raises(ValueError, match="'a_later_entry'"):
+        Recipe.from_dict(content | {"a_later_entry": 1})

@@ -148,7 +148,7 @@ def test_collapse_to_empty_showers_stops(tiny_gan, tiny_sample, weights):
         variable.assign(np.zeros(variable.shape))
     before = weights(gan)
     with pytest.raises(TrainingDiverged, match="All its events were empty in 2 consecutive steps"):
-        fit(gan, tiny_sample(), epochs=1, recipe=Recipe(patience=2), **QUIET)
+        fit(gan, tiny_sample(), epochs=1, recipe=Recipe(empty_limit=2), **QUIET)
     assert equal(before, weights(gan))
 
 
