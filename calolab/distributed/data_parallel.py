@@ -29,7 +29,7 @@ class PackedTraining:
     Args:
         engines, gan, data: as for `fit`.
         networks: from `shipment.pack_gan`.
-        request: the arguments of the training, without the callbacks and the physics score.
+        request: the arguments of the training, without the callbacks and the function of the physics score.
         functions, other_functions: the callbacks and the physics score, as `shipment.pack` returns them, for rank 0 and
             for the other ranks.
         options: the arguments that this process keeps.
@@ -75,7 +75,7 @@ def fit(
         engines: from `cluster.start`, `%ipcluster start` or `cluster.running`.
         gan: the networks to start from; `TrainingRun.wait` puts the trained weights into them.
         data: all events: a `Sample`, whose shards are sent, or an `EventStream`, whose files the engines read.
-        epochs, precision, seed, recipe, resume: as for `training.fit`.
+        epochs, precision, seed, recipe, score_every, patience, resume: as for `training.fit`.
         time_limit: as for `training.fit`, counted from the time at which the ranks are connected; for an elastic
             training, it includes interruptions.
         physics_score: as for `training.fit`; its function is sent to rank 0's engine with everything it refers to.
@@ -113,12 +113,16 @@ def fit(
         )
     callbacks, physics_score = request.callbacks, request.physics_score
     other_score = physics_score and PhysicsScore(_not_rank_0, physics_score.by)
+    if not request.resume:
+        request.recipe_for(gan)  # refuses a recipe that the engines would refuse, too
     training = PackedTraining(
         engines=engines,
         gan=gan,
         data=data,
         networks=shipment.pack_gan(gan),
-        request=replace(request, global_batch=global_batch, checkpoints=folder, physics_score=None, callbacks=()),
+        request=replace(
+            request, global_batch=global_batch, checkpoints=folder, physics_score=other_score, callbacks=()
+        ),
         functions=shipment.pack((callbacks, physics_score), rank.FUNCTIONS),
         other_functions=shipment.pack((callbacks, other_score), rank.FUNCTIONS),
         options=RunOptions(

@@ -31,7 +31,7 @@ class RankTask:
 
     Args:
         meeting: how to connect to the other ranks; None for a single rank.
-        request: the arguments of the training, without the callbacks and the physics score.
+        request: the arguments of the training, without the callbacks and the function of the physics score.
         space, origin: space and origin of the `Sample`, whose arrays are sent separately; None for a stream.
         stream: the `EventStream` of this rank, whose files the engine reads.
     """

@@ -69,7 +69,7 @@ def report(
         raise ValueError(f"A batch of {batch_size} cannot be shared by {wrong[0]} ranks: use a multiple.")
     if steps < 2 or rounds < 1:
         raise ValueError(f"steps must be at least 2 and rounds at least 1, received {steps} and {rounds}.")
-    recipe = recipe or Recipe.published(gan.architecture)
+    recipe = recipe or Recipe.of(gan)
     request = TrainingRequest(epochs=1, batch_size=batch_size, precision=precision, seed=seed, recipe=recipe)
     sessions = [
         _measure(engines, alive[:number], gan, data, request, steps, rounds, progress=progress) for number in several

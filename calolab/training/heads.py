@@ -32,13 +32,14 @@ def heads_of(gan: GAN, recipe: Recipe) -> dict[str, Head]:
         ValueError: unless the recipe weights exactly the discriminator's heads, and each has a loss and a target.
     """
     objective = OBJECTIVES[recipe.objective]
+    trained = tuple(objective.losses) or ("discriminator", "generator")
+    if not set(trained) <= set(gan.networks):
+        raise ValueError(
+            f"The objective {recipe.objective!r} trains the networks {', '.join(trained)}; "
+            f"{gan.architecture!r} has {', '.join(gan.networks)}. Use an objective for these "
+            "networks, or, if it was loaded from a file for generating events only, a file with all networks."
+        )
     if not objective.is_adversarial:
-        missing = [name for name in objective.losses if name not in gan.networks]
-        if missing:
-            raise ValueError(
-                f"The objective {recipe.objective!r} trains the networks {', '.join(objective.losses)}; "
-                f"{gan.architecture!r} has {', '.join(gan.networks)}."
-            )
         objective.check_networks(gan)
         return {}
     known, output = registry.heads(gan.architecture), gan.discriminator.output

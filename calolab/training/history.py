@@ -12,6 +12,7 @@ from calolab.tables import Table
 
 # Why a training stopped before the end of its last epoch.
 ASKED_TO_STOP, ASKED_TO_PAUSE, OUT_OF_TIME = "stop requested", "pause requested", "time limit"
+NO_BETTER_SCORE = "no better {by} for {epochs} epochs"
 FINAL = ("finished", "stopped", "failed")  # states of a training that has ended
 
 
@@ -77,7 +78,8 @@ class History:
         ranks: number of ranks.
         settings: arguments of the training: batch size per rank, precision, seed, recipe, ...
         stopped: whether it was stopped before the end of the last epoch.
-        reason: why: "time limit", "stop requested" or "pause requested"; empty if it was not stopped.
+        reason: why: "time limit", "stop requested", "pause requested", or with `patience` e.g. "no better ks_comb for 5
+            epochs"; empty if it was not stopped.
         unfinished: the epoch that was in progress when training stopped, as a dictionary like those of `epochs`, over
             the steps done of it; None where it stopped between two epochs.
         steps: steps done in total, including those before a resumption.

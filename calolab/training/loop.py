@@ -18,7 +18,7 @@ from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_e
 from calolab.training import checkpoints as store
 from calolab.training import ranks
 from calolab.training.heads import Response
-from calolab.training.history import ASKED_TO_PAUSE, ASKED_TO_STOP, OUT_OF_TIME, Progress
+from calolab.training.history import ASKED_TO_PAUSE, ASKED_TO_STOP, NO_BETTER_SCORE, OUT_OF_TIME, Progress
 from calolab.training.inputs import draw, order_seed, step_inputs
 from calolab.training.passes import seed_states
 from calolab.training.precision import computing_in
@@ -134,7 +134,7 @@ def train(
         Why it stopped before the end of the last epoch, and the variables of the best epoch.
     """
     good = store.values(run.variables)
-    compiled, reason = set(), ""
+    compiled, reason = set(), _out_of_patience(run, state)  # of a training that had stopped for this reason
     try:
         while state.epoch < run.request.epochs and not reason:
             kinds = run.recipe.passes_in(state.epoch)
@@ -159,7 +159,7 @@ def train(
             good = store.values(run.variables)
             check_weights(f"After {state.epoch} epochs", good)
             _write(run, state, good, store.FILE)
-            if ended and run.request.physics_score is not None:
+            if ended and _is_scored(run, state.epoch):
                 # After the checkpoint: a score may take long, or fail.
                 best = _score(run, state, good, best)
             if ended and on_epoch is not None:
@@ -167,7 +167,7 @@ def train(
                     on_epoch(state.history, run.gan)
             if ended:
                 # The physics score takes time, too.
-                reason = reason or _out_of_time(run)
+                reason = reason or _out_of_patience(run, state) or _out_of_time(run)
             if ended and not reason and should_pause is not None and _on_any_rank(run, should_pause()):
                 reason = ASKED_TO_PAUSE
     except TrainingDiverged:
@@ -232,6 +232,12 @@ def _close_step(run: Run, state: TrainingState, seconds: float, timed: bool) -> 
     )
 
 
+def _is_scored(run: Run, epochs: int) -> bool:
+    """Whether the physics score is due after this number of epochs."""
+    due = epochs % run.request.score_every == 0 or epochs == run.request.epochs
+    return run.request.physics_score is not None and due
+
+
 def _score(run: Run, state: TrainingState, arrays: dict, best: dict | None) -> dict | None:
     """Compute the physics score on rank 0, add it to the state, and return the variables of the best epoch."""
     score = run.request.physics_score
@@ -255,6 +261,13 @@ def _write(run: Run, state: TrainingState, arrays: Mapping[str, np.ndarray], fil
 def _on_any_rank(run: Run, here: bool) -> bool:
     """Whether a condition holds on any rank; all ranks call this together and receive the same answer."""
     return bool(ranks.averaged(run.parallel, np.float32(here))[0] > 0)
+
+
+def _out_of_patience(run: Run, state: TrainingState) -> str:
+    """The reason to stop if the physics score no longer improves, else an empty string; the same on all ranks."""
+    patience, epochs = run.request.patience, state.epochs_without_better_score(run.recipe.last_stage_begins)
+    stops = patience is not None and epochs >= patience
+    return NO_BETTER_SCORE.format(by=state.best["by"], epochs=epochs) if stops else ""
 
 
 def _out_of_time(run: Run) -> str:

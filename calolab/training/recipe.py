@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from calolab.names import check_name
 from calolab.training.objectives import OBJECTIVES, network_of
@@ -182,6 +182,42 @@ class Recipe:
         for name in arguments:
             check_name("part of a recipe", name, cls.__dataclass_fields__)
         return cls(**arguments)
+
+    @classmethod
+    def of(cls, gan, **changes) -> Recipe:
+        """The recipe with which a GAN is trained further: that of its last training, or the published one.
+
+        If the last training has reached the last of its stages, only that stage is repeated. For all of them, use
+        `Recipe.from_dict(gan.provenance["trainings"][-1]["recipe"])`.
+
+        Args:
+            gan: a `GAN`, trained or not.
+            changes: arguments that differ from it, e.g. `learning_rate=1e-4`.
+
+        Raises:
+            ValueError: as for `Recipe`, or if this calolab lacks the objective of the last training.
+        """
+        trainings = gan.provenance.get("trainings") or [{}]
+        if not (content := trainings[-1].get("recipe")):
+            return cls.published(gan.architecture, **changes)
+        try:
+            recipe = cls.from_dict(content)
+        except ValueError as error:
+            raise ValueError(
+                f"The last training of this {gan.architecture!r} had a recipe that cannot be used here: {error} Add an "
+                f"objective of your own to training.OBJECTIVES first, or give another recipe, such as "
+                f"Recipe.published({gan.architecture!r})."
+            ) from error
+        if trainings[-1].get("epochs", 0) > recipe.last_stage_begins:
+            recipe = replace(recipe, stages=recipe.stages[-1:])
+        for name in changes:
+            check_name("part of a recipe", name, cls.__dataclass_fields__)
+        return replace(recipe, **changes)
+
+    @property
+    def last_stage_begins(self) -> int:
+        """First epoch of the last stage, from 0."""
+        return sum(stage.epochs for stage in self.stages[:-1])
 
     def to_dict(self) -> dict:
         """The recipe as plain numbers and strings that JSON can hold."""

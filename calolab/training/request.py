@@ -70,9 +70,15 @@ class TrainingRequest:
         precision: `"float32"`, or `"bfloat16"` for mixed precision: variables, heads and losses stay float32. It is
             faster on GPUs and on CPUs with AMX and warns elsewhere, where it is slower; see `fastest_precision`.
         seed: seed of noise, dropout, label flips, labels of generated events and the order of events.
-        recipe: the objective and its hyper-parameters; by default `Recipe.published(gan.architecture)`.
+        recipe: the objective and its hyper-parameters; by default `Recipe.of(gan)`, that of its last training or the
+            published one, and with `resume` that of the checkpoint.
         physics_score: metric that rank 0 computes after every epoch; the scores are part of the history, and the GAN
             ends with the weights of the best epoch, which the checkpoints keep as `best.npz`.
+        score_every: number of epochs between two physics scores, for a score that takes longer than an epoch; the last
+            of all epochs always has one, and only epochs with a score can be the best one.
+        patience: number of epochs without a better physics score after which training stops (early stopping); by
+            default it does not. With stages, only epochs of the last one count. A resumed training counts from its best
+            epoch, so one that has stopped returns its history unless `patience` is larger than before.
         checkpoints: folder for a checkpoint after every epoch and when stopped; none by default.
         resume: continue from the checkpoint in that folder as if the training had never stopped.
         time_limit: seconds after which training stops, once the step in progress is done on all ranks; at least one
@@ -81,7 +87,8 @@ class TrainingRequest:
         callbacks: functions of a `Progress`, called after every step.
 
     Raises:
-        ValueError: if a number is out of range, or `resume` is given without `checkpoints`.
+        ValueError: if a number is out of range, `resume` is given without `checkpoints`, or `patience` without
+            `physics_score`.
         TypeError: if `physics_score` is not a `PhysicsScore`.
     """
 
@@ -92,6 +99,8 @@ class TrainingRequest:
     seed: int = 0
     recipe: Recipe | None = None
     physics_score: PhysicsScore | None = None
+    score_every: int = 1
+    patience: int | None = None
     checkpoints: str | os.PathLike | None = None
     resume: bool = False
     time_limit: float | None = None
@@ -105,6 +114,10 @@ class TrainingRequest:
             raise ValueError(f"batch_size must be at least 1, received {self.batch_size}.")
         if self.global_batch is not None and self.global_batch < 1:
             raise ValueError(f"global_batch must be at least 1 event or None, received {self.global_batch}.")
+        if self.score_every < 1:
+            raise ValueError(f"score_every must be at least 1 epoch, received {self.score_every}.")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"patience must be at least 1 epoch or None, received {self.patience}.")
         if self.seed < 0:
             raise ValueError(f"seed must not be negative, received {self.seed}.")
         if self.precision not in PRECISIONS:
@@ -122,10 +135,15 @@ class TrainingRequest:
                 f"physics_score expects a PhysicsScore, received {type(self.physics_score).__name__}: use "
                 "PhysicsScore(function, by=name)."
             )
+        if self.patience is not None and self.physics_score is None:
+            raise ValueError(
+                f"patience={self.patience} stops a training whose physics score no longer improves: it needs "
+                "physics_score=PhysicsScore(function, by=name)."
+            )
 
     def recipe_for(self, gan) -> Recipe:
-        """The recipe, or the published one of the GAN's architecture."""
-        return self.recipe or Recipe.published(gan.architecture)
+        """The recipe; by default `Recipe.of(gan)`."""
+        return self.recipe or Recipe.of(gan)
 
 
 def check_data(gan, data) -> dict[str, np.ndarray]:

@@ -121,6 +121,15 @@ class TrainingState:
             "samples_per_second": self.samples_per_second,
         }
 
+    def epochs_without_better_score(self, since: int = 0) -> int:
+        """Number of epochs from the best one to the last one that was scored.
+
+        Args:
+            since: first epoch that counts, from 0.
+        """
+        scored = [epoch["epoch"] for epoch in self.history if self.best and self.best["by"] in epoch.get("scores", ())]
+        return max(0, scored[-1] - max(self.best["epoch"], since - 1)) if scored else 0
+
     def count_scores(self, scores: Mapping[str, Mapping], by: str) -> bool:
         """Add the last epoch's physics scores to the history.
 

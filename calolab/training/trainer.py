@@ -40,7 +40,7 @@ def fit(
     progress: bool = True,
     **keywords,
 ) -> History:
-    """Train a GAN in place, by default as published.
+    """Train a GAN in place: by default as published, or, if it was trained before, as in its last training.
 
     In a step of 3DGAN's recipe (arXiv:1912.06794) the discriminator learns from a real batch, then from a generated
     one; then the generator learns twice. All random numbers are determined by `seed`, rank, epoch, step and pass. The
@@ -53,8 +53,8 @@ def fit(
     Args:
         gan: the networks; they start from their current weights, on several ranks from those of rank 0.
         data: a `Sample` or `EventStream` in the GAN's space with the labels of its conditions: this rank's shard.
-        epochs, batch_size, global_batch, precision, seed, recipe, physics_score, checkpoints, resume, time_limit,
-            callbacks: the fields of `TrainingRequest`; only `epochs` is required.
+        epochs, batch_size, global_batch, precision, seed, recipe, physics_score, score_every, patience, checkpoints,
+            resume, time_limit, callbacks: the fields of `TrainingRequest`; only `epochs` is required.
         request: a `TrainingRequest` with these arguments; keywords replace its fields.
         parallel: an object with `rank`, `size`, `average(tensors)` (means over the ranks, also inside a `tf.function`)
             and `broadcast(arrays)` (those of rank 0); None for one rank alone.
@@ -132,7 +132,7 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
         request: the arguments of the training.
         began: when it began, as returned by `time.perf_counter` [s].
     """
-    recipe = request.recipe_for(gan)
+    recipe = _recipe(gan, request, parallel)
 
     def checked():
         return check_data(gan, data), heads_of(gan, recipe)
@@ -200,6 +200,15 @@ def begin(run: Run) -> tuple[TrainingState, dict[str, np.ndarray] | None]:
             ranks.from_rank_0(run.parallel, lambda: store.set_aside(folder))
     store.assign(run.variables, _broadcast(run))
     return state, best
+
+
+def _recipe(gan: GAN, request: TrainingRequest, parallel) -> Recipe:
+    """The recipe of a request; by default that of the checkpoint to resume from, or `Recipe.of(gan)`."""
+    if request.recipe is None and request.resume:
+        header = ranks.from_rank_0(parallel, lambda: store.read_header(request.checkpoints))
+        if header is not None and "recipe" in header["settings"]:
+            return ranks.agreed(parallel, lambda: Recipe.from_dict(header["settings"]["recipe"]))
+    return ranks.agreed(parallel, lambda: request.recipe_for(gan))
 
 
 def _broadcast(run: Run) -> dict[str, np.ndarray]:

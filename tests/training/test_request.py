@@ -22,6 +22,9 @@ from calolab.training.trainer import prepare
         ({"seed": -1}, "seed must not be negative, received -1"),
         ({"precision": "float8"}, "float32, bfloat16, received 'float8'"),
         ({"resume": True}, "needs checkpoints="),
+        ({"score_every": 0}, "score_every must be at least 1 epoch, received 0"),
+        ({"patience": 0}, "patience must be at least 1 epoch or None, received 0"),
+        ({"patience": 3}, "patience=3 stops a training whose physics score no longer improves.*physics_score="),
         ({"time_limit": 0}, "time_limit expects a positive number of seconds"),
     ],
 )
