@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from html import escape
 from itertools import pairwise
@@ -15,85 +15,10 @@ import numpy as np
 from calolab import calochallenge
 from calolab.calochallenge import LayerBinning
 from calolab.labels import symbol
+from calolab.layers import Layer, Slab, changed, description, pad_edges, stack
 from calolab.names import check_name
 
-
-@dataclass(frozen=True)
-class Slab:
-    """A sheet of one material inside a layer.
-
-    Args:
-        material: name of the material, e.g. `"W"`.
-        thickness: along the shower axis [mm].
-        sensitive: whether its energy deposits are read out.
-
-    Raises:
-        ValueError: if the thickness is not positive and finite.
-    """
-
-    material: str
-    thickness: float
-    sensitive: bool = False
-
-    def __post_init__(self):
-        if not 0 < self.thickness < np.inf:
-            raise ValueError(
-                f"Slab thickness must be positive and finite [mm], received {self.thickness} for {self.material}."
-            )
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One readout layer: cell edges along its axes and, in a calorimeter, its depth and its materials.
-
-    Args:
-        edges: one increasing tuple of cell edges per axis, in the axis's unit.
-        depth: start and end of the layer along the shower axis [mm], or None for a plain image.
-        slabs: the materials in the order in which the particle crosses them; their thicknesses add up to `depth`.
-
-    Raises:
-        ValueError: if edges do not increase, or slabs and depth disagree.
-    """
-
-    edges: tuple[tuple[float, ...], ...]
-    depth: tuple[float, float] | None = None
-    slabs: tuple[Slab, ...] = ()
-
-    def __post_init__(self):
-        object.__setattr__(self, "edges", tuple(tuple(float(e) for e in axis) for axis in self.edges))
-        for axis in self.edges:
-            if len(axis) < 2 or not np.all(np.isfinite(axis)) or any(b <= a for a, b in pairwise(axis)):
-                raise ValueError(f"Layer edges must be finite and increasing, at least two of them, received {axis}.")
-        if self.depth is not None and not (len(self.depth) == 2 and -np.inf < self.depth[0] < self.depth[1] < np.inf):
-            raise ValueError(f"A layer's depth must be (begin, end) with begin < end [mm], received {self.depth}.")
-        if self.slabs:
-            if self.depth is None:
-                raise ValueError("A layer with slabs needs its depth=(begin, end) in mm.")
-            total = sum(slab.thickness for slab in self.slabs)
-            if abs(total - (self.depth[1] - self.depth[0])) > 1e-6:
-                raise ValueError(f"Slabs fill {total} mm, but the layer's depth spans {self.depth} mm.")
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of cells along each axis."""
-        return tuple(len(axis) - 1 for axis in self.edges)
-
-    @property
-    def n_cells(self) -> int:
-        """Number of cells in the layer."""
-        return int(np.prod(self.shape))
-
-    @property
-    def sensitive_depth(self) -> float:
-        """Depth of the middle of the sensitive slab, or of the layer where none is marked [mm]."""
-        if self.depth is None:
-            raise ValueError("This layer has no depth: it belongs to an image, not to a calorimeter.")
-        position = self.depth[0]
-        for slab in self.slabs:
-            if slab.sensitive:
-                return position + slab.thickness / 2
-            position += slab.thickness
-        return sum(self.depth) / 2
+__all__ = ["Layer", "Slab", "Space", "from_xml", "names", "pad_edges", "space", "stack", "with_unit"]
 
 
 @dataclass(frozen=True)
@@ -207,6 +132,59 @@ class Space:
         """The axis with its unit, as on a plot, e.g. `x [mm]` or `φ [rad]`."""
         return with_unit(symbol(axis), self.units[self.axes.index(axis)])
 
+    def replaced(
+        self,
+        *,
+        material: Mapping[str, str] | None = None,
+        thickness: Mapping[str, float] | None = None,
+        scale: Mapping[str, float] | None = None,
+        pads: float | Sequence[float] | None = None,
+        name: str | None = None,
+    ) -> Space:
+        """The same calorimeter with other materials, thicknesses or cells, with its layers stacked anew in depth.
+
+        Args:
+            material: new materials by present ones, e.g. `{"W": "Pb"}`; see `Slab` for their names.
+            thickness: new thickness of all slabs of a present material [mm], e.g. `{"W": 2.0}`.
+            scale: factor on the thickness of all slabs of a present material, e.g. `{"W": 1.25}`.
+            pads: new size of the cells, one number or one along each axis [mm]; their number stays.
+            name: name of the new space; by default this name and the changes.
+
+        Returns:
+            The new space. The thicknesses of slabs that are not named do not change, so the depth of the layers does.
+
+        Raises:
+            ValueError: if there is no such material or no slab at all, a size is not positive, nothing changes, or the
+                name is that of another space.
+
+        >>> space("clic-ecal").replaced(material={"W": "lead"}, scale={"W": 1.6})
+        Space('clic-ecal, W -> Pb x 1.6', shape=(25, 25, 25), deposited energy [GeV])
+        """
+        if not self.has_depth:
+            raise ValueError(
+                f"Space {self.name!r} is an image, without materials or depth; only a calorimeter has them."
+            )
+        if pads is not None:
+            if set(self.units[:-1]) != {"mm"}:
+                raise ValueError(f"replaced(pads=) needs cells in mm, but those of {self.name!r} are in {self.units}.")
+            if np.shape(pads) not in ((), (2,)):
+                raise ValueError(f"replaced(pads=) expects one number or one along each axis [mm], received {pads!r}.")
+            pads = tuple(np.broadcast_to(np.asarray(pads, np.float64), 2).tolist())
+        changes = (material or {}, thickness or {}, scale or {}, pads)
+        try:
+            layers = changed(self.layers, *changes)
+        except ValueError as error:
+            raise ValueError(f"Space {self.name!r} cannot be changed in this way: {error}") from error
+        if layers == self.layers:
+            raise ValueError(
+                f"replaced() changes nothing in {self.name!r}: give material=, thickness=, scale= or pads= with values "
+                "that it does not have."
+            )
+        name = name or f"{self.name}, {description(*changes)}"
+        if name in (self.name, *names()):
+            raise ValueError(f"The name {name!r} is that of another space: give the changed one a name of its own.")
+        return replace(self, name=name, layers=layers)
+
     def to_dict(self) -> dict:
         """The space as plain numbers and strings that JSON can hold; `Space.from_dict` reads it back."""
         return asdict(self)
@@ -247,37 +225,6 @@ def with_unit(text: str, unit: str) -> str:
     'energy [GeV]'
     """
     return f"{text} [{unit}]" if unit else text
-
-
-def pad_edges(n_cells: int, size: float) -> tuple[float, ...]:
-    """Edges of equal cells, centred on zero.
-
-    Args:
-        n_cells: number of cells.
-        size: width of a cell, in any unit.
-
-    Returns:
-        `n_cells + 1` edges in the same unit.
-    """
-    return tuple((np.arange(n_cells + 1) - n_cells / 2) * size)
-
-
-def stack(
-    slabs_per_layer: Iterable[Sequence[Slab]], edges: Iterable[Sequence], start: float = 0.0
-) -> tuple[Layer, ...]:
-    """Stack layers in depth.
-
-    Args:
-        slabs_per_layer: for each layer its slabs, in the order in which the particle crosses them.
-        edges: for each layer its cell edges along both axes.
-        start: depth at which the first layer begins [mm].
-    """
-    layers = []
-    for slabs, layer_edges in zip(slabs_per_layer, edges, strict=True):
-        end = start + sum(slab.thickness for slab in slabs)
-        layers.append(Layer(edges=tuple(layer_edges), depth=(start, end), slabs=tuple(slabs)))
-        start = end
-    return tuple(layers)
 
 
 def _clic_ecal(name: str, pads: int) -> Space:

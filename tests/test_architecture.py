@@ -22,6 +22,8 @@ LAYER_0 = [
     "progress",
     "interrupts",
     "names",
+    "materials",
+    "layers",
     "labels",
     "scores",
     "calochallenge",

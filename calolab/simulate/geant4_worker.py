@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 import geant4_pybind as g4
 import numpy as np
 
+from calolab import materials
 from calolab.simulate import workers
 from calolab.simulate.geant4 import PHYSICS
 from calolab.spaces import Space
 
 # The slabs extend beyond the window by this distance [mm], more than the width of a shower, also of a tilted one.
 MARGIN = 200.0
-NIST_NAMES = {"Air": "G4_AIR", "lAr": "G4_lAr"}
 
 
 class CalorimeterGeometry(g4.G4VUserDetectorConstruction):
@@ -156,10 +156,11 @@ def material(name: str) -> g4.G4Material:
     Raises:
         ValueError: if there is no such material.
     """
-    found = g4.G4NistManager.Instance().FindOrBuildMaterial(NIST_NAMES.get(name, f"G4_{name}"))
+    found = g4.G4NistManager.Instance().FindOrBuildMaterial(materials.nist_name(name))
     if found is None:
         raise ValueError(
-            f"Geant4 has no material 'G4_{name}' for the slabs of {name!r}; see its list of NIST materials."
+            f"Geant4 has no material {materials.nist_name(name)!r} for the slabs of {name!r}; see its list of NIST "
+            f"materials.{materials.hint(name)}"
         )
     return found
 

@@ -11,7 +11,7 @@ from itertools import groupby
 
 import numpy as np
 
-from calolab.names import nearest
+from calolab import materials
 from calolab.spaces import Slab, Space
 
 # Energy scale of multiple scattering [MeV], from which the Moliere radius is calculated.
@@ -49,6 +49,8 @@ MATERIALS = {
     "U": Material(92, 238.029, 18.95, 6.00, 1.081),
     "Cu": Material(29, 63.546, 8.96, 12.86, 1.403),
     "Fe": Material(26, 55.845, 7.874, 13.84, 1.451),
+    # As Geant4 defines it: 74.6 % Fe, 16.9 % Cr and 8.5 % Ni by mass.
+    "STAINLESS-STEEL": Material(25.8, 55.4, 8.00, 13.91, 1.453),
     "Al": Material(13, 26.982, 2.699, 24.01, 1.615),
     "Si": Material(14, 28.085, 2.33, 21.82, 1.664),
     "lAr": Material(18, 39.948, 1.396, 19.55, 1.508),
@@ -103,10 +105,13 @@ def material(name: str) -> Material:
     >>> material("W").radiation_length
     6.76
     """
-    if name not in MATERIALS:
-        hint = nearest(name, MATERIALS)
-        raise ValueError(f"GFlash has no constants for material {name!r}; it has {', '.join(MATERIALS)}.{hint}")
-    return MATERIALS[name]
+    found = MATERIALS.get(materials.canonical(name))
+    if found is None:
+        raise ValueError(
+            f"GFlash has no constants for material {name!r}; it has {', '.join(MATERIALS)}."
+            f"{materials.hint(name, MATERIALS)}"
+        )
+    return found
 
 
 def sections(space: Space) -> tuple[Section, ...]:

@@ -11,7 +11,7 @@ import numpy as np
 import psutil
 import pytest
 
-from calolab import simulate, spaces
+from calolab import materials, simulate, spaces
 from calolab.simulate import geant4
 from calolab.simulate.readout import in_cells, layer_of
 from calolab.spaces import Slab, Space, pad_edges, stack
@@ -183,11 +183,35 @@ def test_any_regular_calorimeter_with_slabs_can_be_simulated():
     assert fractions[1] == pytest.approx(fractions[0], rel=0.2)
 
 
+def test_changed_detectors_give_their_own_showers():
+    """A radiation length of lead is 1.6 times as long as one of tungsten, and the Moliere radius is larger."""
+    ecal = spaces.space("clic-ecal-51")
+    lead = ecal.replaced(material={"W": "lead"}, scale={"W": 1.6})
+    thin = ecal.replaced(thickness={"W": 2.0})
+    showers = [simulate.showers(one, 30, 10, seed=3, progress=False).values for one in (ecal, lead, thin)]
+    # The statistical errors of the sampling fractions are 0.0003.
+    fractions = np.array([values.sum((1, 2, 3), dtype=float).mean() for values in showers]) / 10
+    assert fractions == pytest.approx([0.0204, 0.0212, 0.0252], abs=0.0012)
+    assert fractions[2] / fractions[0] == pytest.approx(2.4 / 2.0, rel=0.07)
+    depths = [values.sum((0, 1, 2), dtype=float) @ np.arange(25) / values.sum(dtype=float) for values in showers]
+    assert depths[1] == pytest.approx(depths[0], abs=0.5) and depths[2] > depths[0] + 0.5
+    radius = np.hypot(*np.meshgrid(ecal.centres("x"), ecal.centres("y")))
+    widths = [(values.sum((0, 3), dtype=float) * radius).sum() / values.sum(dtype=float) for values in showers]
+    assert widths[1] > 1.05 * widths[0]
+
+
+def test_geant4_has_every_material_that_has_a_name():
+    edges = pad_edges(3, 5.0)
+    slabs = [[Slab(name, 0.1), Slab("Si", 1.0, sensitive=True)] for name in materials.NAMES]
+    space = Space("all", ("x", "y", "z"), ("mm",) * 3, stack(slabs, [(edges, edges)] * len(slabs)))
+    assert simulate.showers(space, 1, 10, seed=1, progress=False).values.sum() > 0
+
+
 def test_a_material_that_geant4_lacks_is_an_error():
     edges = pad_edges(3, 5.0)
-    slabs = (Slab("Unobtainium", 1.0), Slab("Si", 1.0, sensitive=True))
+    slabs = (Slab("Tungstn", 1.0), Slab("Si", 1.0, sensitive=True))
     space = Space("odd", ("x", "y", "z"), ("mm",) * 3, stack([slabs], [(edges, edges)]))
-    with pytest.raises(ValueError, match="no material 'G4_Unobtainium'"):
+    with pytest.raises(ValueError, match="no material 'G4_Tungstn'.* Nearest: tungsten"):
         simulate.showers(space, 2, 10, seed=1, progress=False)
 
 

@@ -1,7 +1,7 @@
 import pytest
 
-from calolab import spaces
-from calolab.simulate.gflash_materials import material, sections
+from calolab import materials, spaces
+from calolab.simulate.gflash_materials import MATERIALS, material, sections
 from calolab.spaces import Slab, Space, pad_edges, stack
 
 
@@ -50,5 +50,10 @@ def test_clics_calorimeter_has_a_thin_and_a_thick_section():
 
 
 def test_an_unknown_material_names_the_nearest():
-    with pytest.raises(ValueError, match="Nearest: lAr"):
-        material("LAr")
+    with pytest.raises(ValueError, match="Nearest: tungsten"):
+        material("tungstn")
+
+
+def test_the_constants_are_those_of_the_materials_with_names():
+    assert MATERIALS.keys() == materials.NAMES.keys()
+    assert material("steel") is MATERIALS["STAINLESS-STEEL"] and material("liquid argon") is MATERIALS["lAr"]
