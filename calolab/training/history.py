@@ -12,7 +12,7 @@ from calolab.tables import Table
 
 # Why a training stopped before the end of its last epoch.
 ASKED_TO_STOP, ASKED_TO_PAUSE, OUT_OF_TIME = "stop requested", "pause requested", "time limit"
-NO_BETTER_SCORE = "no better {by} for {epochs} epochs"
+NO_BETTER_SCORE = "no better {by} for {epochs} epoch{s}"
 FINAL = ("finished", "stopped", "failed")  # states of a training that has ended
 
 

@@ -267,7 +267,7 @@ def _out_of_patience(run: Run, state: TrainingState) -> str:
     """The reason to stop if the physics score no longer improves, else an empty string; the same on all ranks."""
     patience, epochs = run.request.patience, state.epochs_without_better_score(run.recipe.last_stage_begins)
     stops = patience is not None and epochs >= patience
-    return NO_BETTER_SCORE.format(by=state.best["by"], epochs=epochs) if stops else ""
+    return NO_BETTER_SCORE.format(by=state.best["by"], epochs=epochs, s="s" * (epochs > 1)) if stops else ""
 
 
 def _out_of_time(run: Run) -> str:

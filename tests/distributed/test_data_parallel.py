@@ -293,14 +293,16 @@ def test_the_best_epoch_by_a_physics_score_comes_back(two, gan, make_electrons):
         two,
         gan,
         make_electrons(4),
-        epochs=3,
+        epochs=9,
         batch_size=2,
         recipe=recipe,
         physics_score=PhysicsScore(score),
+        patience=1,
         progress=False,
     )
     history = run.wait()
     assert history.scores("ks_comb") == [3, 1, 2]
+    assert (run.status, run.reason) == ("stopped", "no better ks_comb for 1 epoch")
     assert gan.provenance["trainings"][-1]["best"] == {"epoch": 1, "score": 1.0, "by": "ks_comb"}
     assert len(set(run.digests)) == 1
     # What a monitor shows of it: every epoch's score, and one event that follows the weights.

@@ -1,13 +1,16 @@
 """A trial's own `fit`: its arguments are those of a training, and each epoch is recorded."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from calolab.search.trial import BEST, TrialContext
 from calolab.search.trials import log_path
 from calolab.search.worker import TrialLines, TrialTask
-from calolab.training import PhysicsScore
+from calolab.training import PhysicsScore, Recipe
+from calolab.validation import shower_score
+from tests.tiny import tiny_gan, tiny_sample
 
 
 @pytest.fixture
@@ -31,6 +34,28 @@ def test_an_epoch_is_recorded_with_its_losses_and_its_score(trial, gan):
     assert [line["epoch"] for line in lines if "generator" in line] == [0, 1]
     assert [line["ks_comb"] for line in lines if "ks_comb" in line] == [2.5, 2.5]
     assert (trial.folder / BEST).exists()
+
+
+def test_a_trial_ends_early_by_a_shower_score_and_its_promotion_ends_at_once(tmp_path):
+    task = TrialTask("token", 0, {}, 9, 1, False, str(tmp_path), seed=3, metric="separation.mean", direction="minimize")
+    # Without a learning rate, no epoch is better than the first one.
+    options = {
+        "physics_score": PhysicsScore(shower_score(tiny_sample(200), seed=1, metrics="separation"), "separation.mean"),
+        "recipe": Recipe(learning_rate=1e-30),
+        "patience": 2,
+        "score_every": 2,
+        "batch_size": 21,
+    }
+    trial = TrialContext(task, tiny_sample(), TrialLines(task))
+    history = trial.fit(tiny_gan(dropout=0), **options)
+    assert [epoch["epoch"] for epoch in history.epochs if "scores" in epoch] == [1, 3]
+    assert history.reason == "no better separation.mean for 2 epochs"
+    lines = [json.loads(line) for line in log_path(tmp_path, 0).read_text().splitlines()]
+    assert [line["epoch"] for line in lines if "separation.mean" in line] == [1, 3]
+    assert [line["epoch"] for line in lines if "generator" in line] == [0, 1, 2, 3]
+    promoted = replace(task, epochs=20, resume=True)
+    again = TrialContext(promoted, tiny_sample(), TrialLines(promoted)).fit(tiny_gan(), **options)
+    assert again.reason == history.reason and len(again.epochs) == 4
 
 
 @pytest.mark.parametrize(
