@@ -28,6 +28,7 @@ LAYER_0 = [
     "scores",
     "calochallenge",
     "spaces",
+    "symmetries",
     "samples",
     "momenta",
     "particles",

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from calolab.models import Head
 from calolab.samples import Sample
+from calolab.spaces import Space
+from calolab.symmetries import Symmetry, symmetries, transform
 from calolab.training.heads import Response, head_targets
 from calolab.training.objectives import OBJECTIVES
 from calolab.training.recipe import Recipe
 
 # Purposes of random numbers; each is part of a seed, so that no two purposes share random numbers.
-_ORDER, _PASS, _DROPOUT, _BATCH_FLIP = range(4)
+_ORDER, _PASS, _DROPOUT, _BATCH_FLIP, _SYMMETRY = range(5)
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,6 +31,7 @@ class Draw:
         mixing: numbers from 0 to 1, such as the position between a real and a generated event at which a gradient
             penalty is computed, float32 of shape `(event,)`.
         seeds: seeds of the dropout layers, int64 of shape `(layer, 2)`.
+        symmetry: index of the symmetry that is applied to each real event, shape `(event,)`; None without augmentation.
     """
 
     latent: np.ndarray
@@ -37,6 +40,34 @@ class Draw:
     class_flips: np.ndarray
     mixing: np.ndarray
     seeds: np.ndarray
+    symmetry: np.ndarray | None = None
+
+
+def augmentation(
+    space: Space, conditions: Iterable[str], labels: Iterable[str], recipe: Recipe
+) -> tuple[Symmetry, ...]:
+    """The symmetries that a recipe applies to real events; none without `augment`.
+
+    Args:
+        space: the space of the events.
+        conditions: names of the labels that the networks take.
+        labels: names of all labels of the data; in a calorimeter these can be angles of incidence, which are the same
+            for all showers or which the networks do not know.
+        recipe: whether to augment.
+
+    Raises:
+        ValueError: if the recipe augments, but no symmetry leaves the labels true.
+    """
+    if not recipe.augment:
+        return ()
+    names = sorted({*conditions, *(labels if space.has_depth else ())})
+    found = symmetries(space, names)
+    if len(found) == 1:
+        raise ValueError(
+            f"Recipe(augment=True) needs a symmetry, but space {space.name!r} with the labels "
+            f"{', '.join(names) or '(none)'} has none (see calolab.symmetries); keep augment=False."
+        )
+    return found
 
 
 def order_seed(seed: int, rank: int, epoch: int) -> int:
@@ -57,6 +88,7 @@ def draw(
     labels: Mapping[str, np.ndarray],
     recipe: Recipe,
     dropouts: int,
+    symmetries: int = 0,
 ) -> Draw:
     """The random numbers of the pass at `place` = (seed, rank, epoch, step, pass).
 
@@ -67,6 +99,7 @@ def draw(
         labels: the training sample's labels; whole rows of them are drawn, which keeps ranges and correlations.
         recipe: with the probabilities of flipped labels.
         dropouts: number of dropout layers.
+        symmetries: number of symmetries that are applied to real events.
     """
     seed, _, *everywhere = place
     where = place[1:]
@@ -80,6 +113,7 @@ def draw(
         class_flips=random.random(events) < recipe.class_flip,
         mixing=random.random(events, dtype=np.float32),
         seeds=(words >> 1).astype(np.int64).reshape(dropouts, 2),
+        symmetry=_chosen(place, events, symmetries) if symmetries else None,
     )
 
 
@@ -91,6 +125,7 @@ def step_inputs(
     heads: Mapping[str, Head],
     recipe: Recipe,
     response: Response | None,
+    group: Sequence[Symmetry] = (),
 ) -> tuple[dict, dict]:
     """Inputs of the networks in a pass, and targets of the discriminator's heads.
 
@@ -102,6 +137,7 @@ def step_inputs(
         heads: the discriminator's heads apart from `generation`.
         recipe: threshold, weights of the heads and objective.
         response: total energy of a shower as a function of the incident energy, for heads that use the total energy.
+        group: the symmetries that `drawn.symmetry` chooses from.
 
     Returns:
         Inputs by name, and targets by `"real"` and `"generated"`, then by head. `image` is the real events
@@ -110,14 +146,14 @@ def step_inputs(
     """
     objective = OBJECTIVES[recipe.objective]
     if not objective.is_adversarial:
-        inputs = {"image": _image(sample, recipe), "latent": drawn.latent, "mixing": drawn.mixing}
+        inputs = {"image": _image(sample, drawn, group, recipe), "latent": drawn.latent, "mixing": drawn.mixing}
         return inputs | _rows(sample.labels, conditions), {}
     inputs, targets = {}, {}
     labels, with_real = drawn.labels, kind == "generator" and objective.divergence is not None
     if kind == "discriminator" or with_real:
         labels = {name: sample.labels[name] for name in conditions}
     if kind in ("real", "discriminator") or with_real:
-        inputs["image"] = _image(sample, recipe)
+        inputs["image"] = _image(sample, drawn, group, recipe)
     if kind in ("real", "discriminator"):
         values = inputs["image"]
         targets["real"] = head_targets(
@@ -138,8 +174,10 @@ def step_inputs(
     return inputs | _rows(sample.labels if kind == "real" else labels, conditions), targets
 
 
-def _image(sample: Sample, recipe: Recipe) -> np.ndarray:
+def _image(sample: Sample, drawn: Draw, group: Sequence[Symmetry], recipe: Recipe) -> np.ndarray:
     values = sample.values
+    if drawn.symmetry is not None:
+        values = transform(sample.space, values, group, drawn.symmetry)
     if recipe.threshold is not None:
         values = np.where(values < recipe.threshold, np.float32(0), values)
     return values[..., None]
@@ -147,6 +185,12 @@ def _image(sample: Sample, recipe: Recipe) -> np.ndarray:
 
 def _rows(labels: Mapping[str, np.ndarray], conditions: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {name: np.asarray(labels[name], dtype=np.float32)[:, None] for name in conditions}
+
+
+def _chosen(place: tuple[int, ...], events: int, symmetries: int) -> np.ndarray:
+    """A random symmetry for each event, with random numbers of their own: all others stay what they are without it."""
+    seed, *where = place
+    return np.random.default_rng(np.random.SeedSequence((seed, _SYMMETRY, *where))).integers(symmetries, size=events)
 
 
 def _batch_flips(seed: int, place: list[int], probability: float) -> bool:

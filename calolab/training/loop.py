@@ -15,6 +15,7 @@ import numpy as np
 from calolab.models import GAN, Head
 from calolab.progress import bar
 from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_epoch
+from calolab.symmetries import Symmetry
 from calolab.training import checkpoints as store
 from calolab.training import ranks
 from calolab.training.heads import Response
@@ -44,6 +45,7 @@ class Run:
         variables: all variables that training changes, by name.
         settings: what a resumption and the provenance compare, as plain numbers and strings.
         began: when the training began, as returned by `time.perf_counter` [s].
+        symmetries: those that are applied to real events, as returned by `inputs.augmentation`.
 
     Raises:
         ValueError: if there are fewer events than ranks, in total or in a step.
@@ -62,6 +64,7 @@ class Run:
     variables: Mapping[str, keras.Variable]
     settings: Mapping[str, object]
     began: float
+    symmetries: tuple[Symmetry, ...] = ()
 
     def __post_init__(self):
         _ = self.steps  # an impossible number of events is reported before the training changes anything
@@ -204,8 +207,10 @@ def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callab
         kind = kinds[position]
         part = batch.select(slice(kinds[:position].count(kind) % parts, None, parts)) if parts > 1 else batch
         place = (request.seed, run.parallel.rank, state.epoch, state.step, position)
-        drawn = draw(place, len(part), run.gan.latent_size, run.labels, run.recipe, dropouts)
-        inputs, targets = step_inputs(kind, part, drawn, run.gan.conditions, run.heads, run.recipe, response)
+        drawn = draw(place, len(part), run.gan.latent_size, run.labels, run.recipe, dropouts, len(run.symmetries))
+        inputs, targets = step_inputs(
+            kind, part, drawn, run.gan.conditions, run.heads, run.recipe, response, run.symmetries
+        )
         losses, norm, stop = run.passes[kind](inputs, targets, weight, float(should_stop()), drawn.seeds)
         losses = {name: float(value) for name, value in losses.items()}
         check_losses(f"Epoch {state.epoch + 1}, step {state.step + 1}, {kind} pass", losses, float(norm))

@@ -68,6 +68,8 @@ class Recipe:
         regularisation: regularisation of the optimal transport, in units of the cost (1 - cosine of two feature
             vectors).
         threshold: cells of the training data below this value are set to zero [unit of the space]; None keeps all.
+        augment: whether each real event of a pass is transformed by a random symmetry of its space that leaves its
+            labels true, such as one of the eight of a square; see `calolab.symmetries`.
         empty_limit: number of consecutive steps with only empty events after which the training counts as collapsed.
         stages: for a training in stages, which networks learn in which epochs; by default all in all epochs.
 
@@ -93,6 +95,7 @@ class Recipe:
     gradient_penalty: float = 10.0
     regularisation: float = 0.1
     threshold: float | None = 1e-6
+    augment: bool = False
     empty_limit: int = 10
     stages: tuple[Stage, ...] = ()
 

@@ -17,7 +17,7 @@ from calolab.training import checkpoints as store
 from calolab.training import loop, ranks
 from calolab.training.heads import heads_of, pooled_response
 from calolab.training.history import History
-from calolab.training.inputs import order_seed
+from calolab.training.inputs import augmentation, order_seed
 from calolab.training.loop import Run, progress_bar
 from calolab.training.passes import make_passes
 from calolab.training.precision import computing_in, warn_where_slow
@@ -135,9 +135,10 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
     recipe = _recipe(gan, request, parallel)
 
     def checked():
-        return check_data(gan, data), heads_of(gan, recipe)
+        labels = check_data(gan, data)
+        return labels, heads_of(gan, recipe), augmentation(gan.space, gan.conditions, data.labels, recipe)
 
-    labels, heads = ranks.agreed(parallel, checked)
+    labels, heads, group = ranks.agreed(parallel, checked)
     events = _count_events(data, parallel)
     settings = {
         "architecture": gan.architecture,
@@ -165,6 +166,7 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
         variables=store.variables(gan, optimizers),
         settings=settings,
         began=began,
+        symmetries=group,
     )
 
 
