@@ -6,7 +6,7 @@ import os
 import tempfile
 import zipfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ from calolab.generators import Generator
 from calolab.labels import UNITS
 from calolab.models import gan_file
 from calolab.models import layers as _registered  # noqa: F401  (Keras finds the layers that files may hold)
-from calolab.spaces import with_unit
+from calolab.spaces import Space, with_unit
 from calolab.tables import Html, Table
 
 
@@ -120,6 +120,32 @@ class GAN(Generator):
         )
         weights = sum(4 * network.count_params() for network in own.values())
         gan_file.write(path, header, {f"{name}.keras": network.save for name, network in own.items()}, weights)
+
+    def adapted(self, space: Space) -> GAN:
+        """A copy of this GAN for a changed detector, with the same weights, to be trained further on its showers.
+
+        Args:
+            space: a space with the same axes, cells and quantity, e.g. `gan.space.replaced(material={"W": "Pb"})`.
+
+        Returns:
+            The copy; training it leaves this GAN as it is. Its provenance has the name of the former space as
+            `adapted_from`.
+
+        Raises:
+            ValueError: if the axes, the number of cells, the quantity or its unit differ.
+        """
+        for what in ("axes", "shape", "quantity", "unit"):
+            here, there = getattr(self.space, what), getattr(space, what)
+            if here != there:
+                raise ValueError(
+                    f"This GAN generates events of {what} {here}; space {space.name!r} has the {what} {there}. Only a "
+                    "space with the same axes, cells and quantity can take its networks; build a new model otherwise."
+                )
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "copy.gan")
+            self.save(path)
+            copy = load(path)
+        return replace(copy, space=space, provenance={**copy.provenance, "adapted_from": self.space.name})
 
     def _predict(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         return self.generator.predict_on_batch(dict(inputs))[..., 0]

@@ -407,3 +407,26 @@ def test_truncated_gan_files_are_refused_with_their_name(tmp_path):
         path.write_bytes(content[:end])
         with pytest.raises(ValueError, match="small.gan: not a complete GAN file"):
             models.load(path)
+
+
+def test_a_gan_is_adapted_to_a_changed_detector_and_stays_as_it_is(tmp_path):
+    gan = small_gan()
+    gan.provenance["trainings"] = [{"epochs": 3}]
+    other = replace(SPACE, name="other", layers=(Layer((pad_edges(3, 0.2), pad_edges(2, 0.2))),))
+    copy, labels = gan.adapted(other), {"energy": np.full(4, 20.0), "theta": np.ones(4)}
+    assert copy.space == other and gan.space == SPACE
+    assert copy.epochs == 3 and copy.provenance["adapted_from"] == "grid" and "adapted_from" not in gan.provenance
+    before = gan.generate(labels, seed=1).values
+    np.testing.assert_array_equal(copy.generate(labels, seed=1).values, before)
+    for variable in copy.generator.trainable_variables:
+        variable.assign(variable + 1.0)
+    assert not np.array_equal(copy.generate(labels, seed=1).values, before)
+    np.testing.assert_array_equal(gan.generate(labels, seed=1).values, before)
+    copy.save(tmp_path / "copy.gan")
+    assert models.load(tmp_path / "copy.gan").space == other
+
+
+@pytest.mark.parametrize("change", [{"unit": "MeV"}, {"layers": (Layer((pad_edges(3, 0.1), pad_edges(3, 0.1))),)}])
+def test_a_gan_cannot_be_adapted_to_other_cells_or_another_quantity(change):
+    with pytest.raises(ValueError, match="Only a space with the same axes, cells and quantity"):
+        small_gan().adapted(replace(SPACE, name="other", **change))
