@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from calolab.labels import check_labels
+from calolab.model_card import ModelCard
 from calolab.samples import Sample
 from calolab.spaces import Space
 
@@ -29,7 +31,7 @@ class Generator:
         conditions: names of the labels that are inputs of the network; empty for an unconditional generator.
         settings: arguments with which the architecture was built.
         provenance: how the network was trained, as plain numbers and strings; `trainings` is a list with one entry per
-            training.
+            training, and `card` is the content of its `ModelCard`, if it has one.
     """
 
     architecture: str
@@ -48,6 +50,12 @@ class Generator:
         """Number of epochs of all trainings so far."""
         return sum(training["epochs"] for training in self.provenance.get("trainings", ()))
 
+    @property
+    def card(self) -> ModelCard | None:
+        """The model card of a validated generator; None without one, and after it was trained further."""
+        content = self.provenance.get("card")
+        return None if content is None else ModelCard.from_dict(content)
+
     def generate(
         self, labels: Mapping[str, np.ndarray] | int, seed: int, batch_size: int = 32, latent: np.ndarray | None = None
     ) -> Sample:
@@ -57,6 +65,8 @@ class Generator:
         The same call gives bit-identical values on the same kind of CPU with the same number of threads and the same
         oneDNN setting. With another batch size or number of events, or on another machine, float32 sums are rounded
         differently, and cells differ by some 1e-6 of the largest one (at most 5e-6 for the registered architectures).
+
+        Warns if the generator has a model card and labels are outside the ranges for which it was validated.
 
         Args:
             labels: an array of shape `(event,)` for each of `conditions`, e.g. `energy` [GeV]; other labels are
@@ -82,6 +92,8 @@ class Generator:
             raise ValueError(
                 f"latent must have shape {(events, self.latent_size)}, one vector per event, received {latent.shape}."
             )
+        if self.card is not None and (outside := self.card.outside(labels)):
+            warnings.warn(f"{outside} The events outside are extrapolated.", stacklevel=2)
         inputs = {"latent": latent, **{name: column.astype(np.float32)[:, None] for name, column in labels.items()}}
         values = np.empty((events, *self.space.shape), dtype=np.float32)
         size = min(batch_size, events)

@@ -103,6 +103,11 @@ class Table:
         header = [escape(name, quote=False).replace("_", "_<wbr>") for name in self.header]
         return self._laid_out(rows, header, HTML)
 
+    def to_markdown(self) -> str:
+        """The table alone in Markdown, as GitHub shows it."""
+        rows = [[getattr(cell, "plain", str(cell)).replace("|", "\\|") for cell in row] for row in self.rows]
+        return self._laid_out(rows, self.header, "github")
+
     def _laid_out(self, rows, header, form):
         columns = len(self.rows[0] if self.rows else self.header)
         align = ["right" if column in self.right else "left" for column in range(columns)]

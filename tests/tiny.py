@@ -4,8 +4,10 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from calolab.model_card import ModelCard
 from calolab.models import GAN
 from calolab.samples import Sample
+from calolab.scores import Score
 from calolab.spaces import Layer, Space, pad_edges
 
 SPACE = Space(
@@ -50,3 +52,23 @@ def tiny_sample(events=21, seed=0):
     values = random.exponential(1, (events, 4, 4, 4))
     values *= (0.02 * energy / values.sum(axis=(1, 2, 3)))[:, None, None, None]
     return Sample(values, {"energy": energy}, SPACE, {"simulation": "random numbers"})
+
+
+def tiny_card():
+    return ModelCard(
+        name="tiny-fast",
+        about="Showers for tests.",
+        particle="electron",
+        detector="tiny",
+        validity={"energy": (10, 50)},
+        data="21 events of random numbers",
+        recipe="one epoch",
+        commit="0123abcd",
+        seeds={"weights": 1, "training": 2},
+        cost="1 s on one core",
+        scores={"auc.trees": Score("auc.trees", 0.71, 0.5, 0.02), "fpd": Score("fpd", 0.012)},
+        scored_on="200 events",
+        flaws=["Too few hits."],
+        citation="this file",
+        licence="BSD-3-Clause",
+    )

@@ -1,4 +1,4 @@
-"""Generative networks: their architectures, the GAN record, and its files."""
+"""Generative networks: their architectures, the GAN record, its files, and the trained generators of calolab."""
 
 import importlib
 
@@ -7,12 +7,14 @@ _MODULES = {
     "Architecture": "architecture",
     "GAN": "gan",
     "Head": "architecture",
+    "ModelCard": "gan_file",
     "build": "registry",
     "find": "registry",
-    "load": "gan",
+    "load": "collection",
     "load_published": "published",
     "names": "registry",
     "read_header": "gan_file",
+    "shipped": "collection",
 }
 __all__ = sorted(_MODULES)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import tempfile
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import keras
 import numpy as np
@@ -14,8 +15,10 @@ import numpy as np
 from calolab.files import unreadable
 from calolab.generators import Generator
 from calolab.labels import UNITS
-from calolab.models import gan_file
+from calolab.model_card import ModelCard, withdraw
+from calolab.models import compact, gan_file
 from calolab.models import layers as _registered  # noqa: F401  (Keras finds the layers that files may hold)
+from calolab.names import check_name
 from calolab.spaces import Space, with_unit
 from calolab.tables import Html, Table
 
@@ -90,7 +93,14 @@ class GAN(Generator):
             raise ValueError(f"{self.architecture!r} has no discriminator, only {', '.join(self.networks)}.")
         return self.networks["discriminator"]
 
-    def save(self, path: str | os.PathLike) -> None:
+    def save(
+        self,
+        path: str | os.PathLike,
+        *,
+        dtype: str = "float32",
+        networks: Sequence[str] | None = None,
+        card: ModelCard | None = None,
+    ) -> None:
         """Write one file with all networks and what is needed to use them; `load` reads it back.
 
         The file is a zip archive of one `.keras` file per network, which Keras alone can load (if the architecture has
@@ -100,26 +110,48 @@ class GAN(Generator):
 
         Args:
             path: the file, by convention ending in `.gan`.
+            dtype: type of the stored weights, `"float32"`, or `"float16"` for a file of less than half the size; see
+                `models.compact` for the rounding. They are float32 after loading.
+            networks: names of the networks to store, by default all. With `("generator",)`, events can be generated;
+                training needs the others.
+            card: the model card to store; by default that of the file from which the GAN was loaded.
 
         Raises:
+            ValueError: for an unknown type or network, without the generator, or for a card of another detector or with
+                labels that are no conditions.
             OSError: if the disk is full; an earlier file of that name is kept.
         """
-        parts = _parts(self.networks)
-        own = {name: network for name, network in self.networks.items() if name not in parts}
+        check_name("type of stored weights", dtype, gan_file.DTYPES)
+        for name in (chosen := tuple(self.networks if networks is None else networks)):
+            check_name(f"network of {self.architecture!r}", name, self.networks)
+        if "generator" not in chosen:
+            raise ValueError(f"A GAN file needs the network 'generator', received {', '.join(chosen) or 'none'}.")
+        if card is not None and (card.detector != self.space.name or not set(card.validity) <= set(self.conditions)):
+            raise ValueError(
+                f"The card of {card.name!r} is for {card.detector!r} and {', '.join(card.validity)}; the GAN generates "
+                f"events in {self.space.name!r} for {', '.join(self.conditions) or 'no labels'}."
+            )
+        kept = {name: network for name, network in self.networks.items() if name in chosen}
+        parts = _parts(kept)
+        own = {name: network for name, network in kept.items() if name not in parts}
         header = gan_file.Header(
             architecture=self.architecture,
             space=self.space,
             latent_size=self.latent_size,
             conditions=self.conditions,
             settings=self.settings,
-            provenance=self.provenance,
+            provenance=self.provenance if card is None else {**self.provenance, "card": card.to_dict()},
             value_scale=self.value_scale,
             networks={name: {gan_file.KERAS: f"{name}.keras"} for name in own},
             parts=parts,
             library={"keras": keras.__version__},
+            dtype=dtype,
         )
         weights = sum(4 * network.count_params() for network in own.values())
-        gan_file.write(path, header, {f"{name}.keras": network.save for name, network in own.items()}, weights)
+        save = compact.save if dtype == "float16" else keras.Model.save
+        gan_file.write(
+            path, header, {f"{name}.keras": partial(save, network) for name, network in own.items()}, weights
+        )
 
     def adapted(self, space: Space) -> GAN:
         """A copy of this GAN for a changed detector, with the same weights, to be trained further on its showers.
@@ -129,7 +161,7 @@ class GAN(Generator):
 
         Returns:
             The copy; training it leaves this GAN as it is. Its provenance has the name of the former space as
-            `adapted_from`.
+            `adapted_from`, and it has no model card.
 
         Raises:
             ValueError: if the axes, the number of cells, the quantity or its unit differ.
@@ -145,6 +177,7 @@ class GAN(Generator):
             path = os.path.join(folder, "copy.gan")
             self.save(path)
             copy = load(path)
+        withdraw(copy.provenance)
         return replace(copy, space=space, provenance={**copy.provenance, "adapted_from": self.space.name})
 
     def _predict(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -163,11 +196,12 @@ class GAN(Generator):
             *((name, f"{network.count_params():,} parameters") for name, network in self.networks.items()),
             ("training", f"{self.epochs} epochs"),
         ]
-        return Table(rows, title=f"GAN {self.architecture}")._repr_html_()
+        card = "" if self.card is None else self.card._repr_html_()
+        return Table(rows, title=f"GAN {self.architecture}")._repr_html_() + card
 
 
 def load(path: str | os.PathLike) -> GAN:
-    """Read a GAN that `GAN.save` wrote.
+    """Read a GAN file, which `GAN.save` wrote.
 
     Args:
         path: the file.

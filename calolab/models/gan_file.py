@@ -2,7 +2,8 @@
 
 A `.gan` file is a zip archive of `gan.json`, the header, and one member per network and format. Nothing in it is
 pickled. Versions: 1, whose head `generation` returned a probability and which named no layer `features`; 2, which
-always held `generator.keras` and `discriminator.keras`; 3, whose header lists the networks.
+always held `generator.keras` and `discriminator.keras`; 3, whose header lists the networks. Entries that a reader may
+ignore were added to version 3 later: `dtype`, and the model card in the provenance.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from pathlib import Path
 
 from calolab.files import DISK_FULL_REASONS, complete, diagnosed, full_disk, scratch
 from calolab.labels import UNITS
+from calolab.model_card import ModelCard
 from calolab.spaces import Space
 
 FORMAT = "calolab-gan"
 VERSION = 3
 HEADER = "gan.json"
 KERAS = "keras"
+DTYPES = ("float32", "float16")  # types of stored weights
 # Entries that the header must have in all versions.
 _REQUIRED = {
     "architecture": str,
@@ -49,7 +52,11 @@ class Header:
         parts: networks that are layers of another one and have no member of their own: the name of that network, and
             of its layer.
         library: version of the library that wrote the networks, e.g. `{"keras": "3.9.0"}`.
+        dtype: type of the stored weights; they are float32 after loading.
         version: version of the file format.
+
+    Raises:
+        ValueError: if the model card in the provenance is not complete.
     """
 
     architecture: str
@@ -62,10 +69,18 @@ class Header:
     networks: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: dict(_BEFORE_VERSION_3))
     parts: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     library: Mapping[str, str] = field(default_factory=dict)
+    dtype: str = "float32"
     version: int = VERSION
 
     def __post_init__(self):
         object.__setattr__(self, "conditions", tuple(self.conditions))
+        _ = self.card  # a card that cannot be read is reported at once
+
+    @property
+    def card(self) -> ModelCard | None:
+        """The model card; None without one."""
+        content = self.provenance.get("card")
+        return None if content is None else ModelCard.from_dict(content)
 
     def member(self, network: str, kind: str) -> str:
         """Name of the member of the archive that holds a network in a format.
@@ -99,6 +114,7 @@ class Header:
             "networks": {name: dict(members) for name, members in self.networks.items()},
             "parts": {name: list(place) for name, place in self.parts.items()},
             "library": dict(self.library),
+            "dtype": self.dtype,
         }
 
     @classmethod
@@ -124,6 +140,7 @@ class Header:
         return cls(
             **{name: content[name] for name in _REQUIRED} | {"space": Space.from_dict(content["space"])},
             value_scale=content.get("value_scale", 1.0),
+            dtype=content.get("dtype", "float32"),
             version=content["version"],
             **later,
         )

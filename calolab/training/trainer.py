@@ -12,6 +12,7 @@ import numpy as np
 
 from calolab import cpu
 from calolab.interrupts import Stopped, deferred_interrupt, stopping
+from calolab.model_card import withdraw
 from calolab.models import GAN
 from calolab.training import checkpoints as store
 from calolab.training import loop, ranks
@@ -177,6 +178,7 @@ def begin(run: Run) -> tuple[TrainingState, dict[str, np.ndarray] | None]:
         The state, and the variables of the best epoch if epochs have been scored.
     """
     folder, score = run.request.checkpoints, run.request.physics_score
+    withdraw(run.gan.provenance)  # its card describes the weights before this training
 
     def read(file):
         state, arrays = store.load(folder, run.settings, run.variables, file)
