@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from calolab.models.gan import GAN
+from calolab.samples import Sample
 from calolab.spaces import Space
 
 
@@ -49,6 +50,11 @@ class Architecture:
         parameters: number of parameters by network, with the default settings.
         batch_size: events per batch with which it was trained in its paper; None if that is unknown. `training.fit`
             uses 128 for all models unless specified.
+        objectives: objectives of its own, by name: by network that learns, its loss, as `training.Objective(losses=)`.
+            `Recipe(objective="<architecture>/<objective>")` refers to them.
+        prepare: function of the GAN and of at most 10,000 events of the training sample, without cells below the
+            threshold, that sets constants of the networks (untrained weights, such as normalisations) before a new
+            training; None if there are none.
         nonlinear: function from the model's settings to the reason why its discriminator does not process values
             linearly near zero, as text; an empty string if it does, as a gradient penalty requires.
     """
@@ -62,6 +68,8 @@ class Architecture:
     citation: str
     parameters: Mapping[str, int]
     batch_size: int | None = None
+    objectives: Mapping[str, Mapping[str, Callable]] = field(default_factory=dict)
+    prepare: Callable[[GAN, Sample], None] | None = None
     nonlinear: Callable[[Mapping[str, object]], str] = field(default=_always_linear)
 
 

@@ -104,7 +104,7 @@ def _measure(engines, ids, gan, data, request, steps, rounds, progress) -> dict:
         "weak": ("data_parallel", ids, batch),
         "strong": ("data_parallel", ids, batch // size),
     }
-    shards = _shards(data, BATCHES * batch * request.recipe.discriminator_passes, size)
+    shards = _shards(data, BATCHES * batch * request.recipe.at(0).batches, size)
     networks, found = shipment.pack_gan(gan), {kind: [] for kind in turns}
     try:
         with bar(total=(1 + rounds) * len(turns), unit="block", show=progress) as shown:
@@ -162,7 +162,7 @@ def _point(kind, hosts, events, stamps, found, sizes, recipe) -> ScalingPoint:
         compute=compute,
         waiting=waiting,
         allreduce=allreduce,
-        samples_per_second=float(events * size * recipe.discriminator_passes / own.mean()),
+        samples_per_second=float(events * size * recipe.at(0).batches / own.mean()),
         efficiency=float(alone.mean() / own.mean() / share),
         error=float(ratios.std(ddof=1) / np.sqrt(len(ratios))) if len(ratios) > 1 else float("nan"),
         bytes=float(sum(moved_bytes(one, size) for one in sizes)) if exchange else 0.0,

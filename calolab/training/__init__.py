@@ -4,9 +4,10 @@ import importlib
 
 from calolab.training.history import History, Progress
 from calolab.training.objectives import OBJECTIVES, Objective
-from calolab.training.recipe import Recipe, Stage
+from calolab.training.recipe import Recipe
 from calolab.training.request import PhysicsScore, TrainingRequest
 from calolab.training.snapshots import Snapshots
+from calolab.training.stages import Stage
 from calolab.training.state import TrainingDiverged
 
 __all__ = [

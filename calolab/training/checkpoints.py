@@ -17,6 +17,7 @@ from calolab import cpu
 from calolab.files import complete, diagnosed, remove_abandoned
 from calolab.models import GAN
 from calolab.scores import Score
+from calolab.training.averages import MovingAverage
 from calolab.training.recipe import entries
 from calolab.training.state import TrainingState, check_state
 
@@ -27,22 +28,27 @@ BEST = "best.npz"
 PREVIOUS = "previous.npz"
 PREVIOUS_BEST = "previous_best.npz"
 REMEDY = "Free some space, then continue with resume=True."
+_SCHEDULED = "The learning rates of its last stage follow a schedule until the last epoch. "
 _WITHOUT_BEST = (
     f"The latest state, {FILE}, needs no best epoch if resumed with physics_score=None; or start a new training with "
     "resume=False."
 )
 
 
-def variables(gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer]) -> dict[str, keras.Variable]:
-    """Everything that training changes, by name: weights, moving statistics, seeds, optimizer slots.
+def variables(
+    gan: GAN, optimizers: Mapping[str, keras.optimizers.Optimizer], averages: Mapping[str, MovingAverage] | None = None
+) -> dict[str, keras.Variable]:
+    """Everything that training changes, by name: weights, moving statistics, seeds, optimizer slots, averages.
 
     Args:
         gan: the networks; a variable that two of them share is listed once.
-        optimizers: optimizers by network.
+        optimizers: optimizers, by network and stage.
+        averages: moving averages of weights by network.
     """
     groups = {
         **{name: network.variables for name, network in gan.networks.items()},
         **{f"{name} optimizer": optimizer.variables for name, optimizer in optimizers.items()},
+        **{f"{name} average": average.variables for name, average in (averages or {}).items()},
     }
     named = {f"{group} {i}": variable for group, members in groups.items() for i, variable in enumerate(members)}
     first = {id(variable): name for name, variable in reversed(named.items())}
@@ -258,6 +264,7 @@ def _check_settings(path, header, settings):
     if differing:
         raise ValueError(
             f"The checkpoint {path} belongs to a training with other settings ({'; '.join(differing)}). "
+            f"{_SCHEDULED if saved.get('total_epochs') != asked.get('total_epochs') else ''}"
             "Resume with the same settings, or start a new training with resume=False."
         )
 

@@ -14,7 +14,7 @@ from keras import ops
 
 from calolab.models import GAN, Head, registry
 from calolab.training import ranks
-from calolab.training.objectives import OBJECTIVES
+from calolab.training.objectives import find_objective
 from calolab.training.recipe import Recipe
 
 UNIT = 100.0  # [GeV] The published polynomial is in incident energy / 100 GeV.
@@ -31,7 +31,7 @@ def heads_of(gan: GAN, recipe: Recipe) -> dict[str, Head]:
     Raises:
         ValueError: unless the recipe weights exactly the discriminator's heads, and each has a loss and a target.
     """
-    objective = OBJECTIVES[recipe.objective]
+    objective = find_objective(recipe.objective)
     trained = tuple(objective.losses) or ("discriminator", "generator")
     if not set(trained) <= set(gan.networks):
         raise ValueError(

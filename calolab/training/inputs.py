@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from calolab.models import Head
-from calolab.samples import Sample
+from calolab.samples import Sample, concatenate
 from calolab.spaces import Space
 from calolab.symmetries import Symmetry, symmetries, transform
 from calolab.training.heads import Response, head_targets
-from calolab.training.objectives import OBJECTIVES
+from calolab.training.objectives import find_objective
 from calolab.training.recipe import Recipe
 
 # Purposes of random numbers; each is part of a seed, so that no two purposes share random numbers.
-_ORDER, _PASS, _DROPOUT, _BATCH_FLIP, _SYMMETRY = range(5)
+_ORDER, _PASS, _DROPOUT, _BATCH_FLIP, _SYMMETRY, _FURTHER = range(6)
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +31,7 @@ class Draw:
         mixing: numbers from 0 to 1, such as the position between a real and a generated event at which a gradient
             penalty is computed, float32 of shape `(event,)`.
         seeds: seeds of the dropout layers, int64 of shape `(layer, 2)`.
+        seed: seed of further random numbers, e.g. of `tf.random.stateless_normal`, int64 of shape `(2,)`.
         symmetry: index of the symmetry that is applied to each real event, shape `(event,)`; None without augmentation.
     """
 
@@ -40,6 +41,7 @@ class Draw:
     class_flips: np.ndarray
     mixing: np.ndarray
     seeds: np.ndarray
+    seed: np.ndarray
     symmetry: np.ndarray | None = None
 
 
@@ -105,14 +107,14 @@ def draw(
     where = place[1:]
     random = np.random.default_rng(np.random.SeedSequence((seed, _PASS, *where)))
     rows = random.integers(len(next(iter(labels.values()), [0])), size=events)
-    words = np.random.SeedSequence((seed, _DROPOUT, *where)).generate_state(2 * dropouts)
     return Draw(
         latent=random.standard_normal((events, latent_size), dtype=np.float32),
         labels={name: np.asarray(column)[rows] for name, column in labels.items()},
         flips=(random.random(events) < recipe.flip) ^ _batch_flips(seed, everywhere, recipe.batch_flip),
         class_flips=random.random(events) < recipe.class_flip,
         mixing=random.random(events, dtype=np.float32),
-        seeds=(words >> 1).astype(np.int64).reshape(dropouts, 2),
+        seeds=_seeds((seed, _DROPOUT, *where), dropouts),
+        seed=_seeds((seed, _FURTHER, *where), 1)[0],
         symmetry=_chosen(place, events, symmetries) if symmetries else None,
     )
 
@@ -142,11 +144,14 @@ def step_inputs(
     Returns:
         Inputs by name, and targets by `"real"` and `"generated"`, then by head. `image` is the real events
         `(event, *space.shape, 1)`. Generated events in one pass with real ones have the same labels; those in a pass of
-        their own have labels drawn from the training sample.
+        their own have labels drawn from the training sample. For an objective without a discriminator, the inputs are
+        `image`, `latent` `(event, latent_size)`, `mixing` `(event,)` and `seed` `(2,)` as in `Draw`, and the labels of
+        the real events.
     """
-    objective = OBJECTIVES[recipe.objective]
+    objective = find_objective(recipe.objective)
     if not objective.is_adversarial:
-        inputs = {"image": _image(sample, drawn, group, recipe), "latent": drawn.latent, "mixing": drawn.mixing}
+        inputs = {"latent": drawn.latent, "mixing": drawn.mixing, "seed": drawn.seed}
+        inputs["image"] = _image(sample, drawn, group, recipe)
         return inputs | _rows(sample.labels, conditions), {}
     inputs, targets = {}, {}
     labels, with_real = drawn.labels, kind == "generator" and objective.divergence is not None
@@ -174,13 +179,34 @@ def step_inputs(
     return inputs | _rows(sample.labels if kind == "real" else labels, conditions), targets
 
 
+def fitting_sample(data, events: int, seed: int, threshold: float | None) -> Sample:
+    """Randomly chosen events of a training sample, with the values that the networks learn from.
+
+    Args:
+        data: a `Sample` or `EventStream`.
+        events: maximal number of events.
+        seed: seed of the choice.
+        threshold: that of the recipe.
+    """
+    found, left = [], min(events, len(data))
+    for batch in data.batches(min(1000, left), seed):
+        found.append(batch.select(slice(left)))
+        left -= len(found[-1])
+        if not left:
+            break
+    chosen = concatenate(found)
+    return replace(chosen, values=_from_threshold(chosen.values, threshold))
+
+
 def _image(sample: Sample, drawn: Draw, group: Sequence[Symmetry], recipe: Recipe) -> np.ndarray:
     values = sample.values
     if drawn.symmetry is not None:
         values = transform(sample.space, values, group, drawn.symmetry)
-    if recipe.threshold is not None:
-        values = np.where(values < recipe.threshold, np.float32(0), values)
-    return values[..., None]
+    return _from_threshold(values, recipe.threshold)[..., None]
+
+
+def _from_threshold(values: np.ndarray, threshold: float | None) -> np.ndarray:
+    return values if threshold is None else np.where(values < threshold, np.float32(0), values)
 
 
 def _rows(labels: Mapping[str, np.ndarray], conditions: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -191,6 +217,11 @@ def _chosen(place: tuple[int, ...], events: int, symmetries: int) -> np.ndarray:
     """A random symmetry for each event, with random numbers of their own: all others stay what they are without it."""
     seed, *where = place
     return np.random.default_rng(np.random.SeedSequence((seed, _SYMMETRY, *where))).integers(symmetries, size=events)
+
+
+def _seeds(words: tuple[int, ...], number: int) -> np.ndarray:
+    state = np.random.SeedSequence(words).generate_state(2 * number)
+    return (state >> 1).astype(np.int64).reshape(number, 2)
 
 
 def _batch_flips(seed: int, place: list[int], probability: float) -> bool:

@@ -18,6 +18,7 @@ from calolab.samples import Sample, global_batch_size, rank_batches, steps_per_e
 from calolab.symmetries import Symmetry
 from calolab.training import checkpoints as store
 from calolab.training import ranks
+from calolab.training.averages import MovingAverage, adopt, averaged
 from calolab.training.heads import Response
 from calolab.training.history import ASKED_TO_PAUSE, ASKED_TO_STOP, NO_BETTER_SCORE, OUT_OF_TIME, Progress
 from calolab.training.inputs import draw, order_seed, step_inputs
@@ -29,6 +30,33 @@ from calolab.training.state import TrainingDiverged, TrainingState, check_losses
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """A stage of a training, or the whole of one without stages.
+
+    Args:
+        recipe: its recipe, one of `Recipe.parts`.
+        first, end: its first epoch, and the one after its last.
+        heads: the discriminator's heads, as returned by `heads.heads_of`.
+        optimizers: optimizers by network.
+        passes: compiled passes by kind.
+        symmetries: those that are applied to real events, as returned by `inputs.augmentation`.
+    """
+
+    recipe: Recipe
+    first: int
+    end: int
+    heads: Mapping[str, Head]
+    optimizers: Mapping[str, keras.optimizers.Optimizer]
+    passes: Mapping[str, Callable]
+    symmetries: Sequence[Symmetry]
+
+    @cached_property
+    def kinds(self) -> tuple[str, ...]:
+        """Passes of one step, in order."""
+        return self.recipe.passes_in(0)
+
+
+@dataclass(frozen=True, eq=False)
 class Run:
     """Everything that stays the same from the first step of a training to the last.
 
@@ -36,16 +64,14 @@ class Run:
         gan, data: as for `fit`.
         request: the arguments of the training.
         recipe: that of the request, or the published one.
+        parts: what each of its stages needs.
         labels: those of the GAN's conditions in the data, by name, each `(event,)`.
-        heads: the discriminator's heads, as returned by `heads.heads_of`.
-        optimizers: optimizers by network.
-        passes: compiled passes by kind.
+        averages: moving averages of weights, by network.
         parallel: the ranks.
         events: events of all ranks in the data.
         variables: all variables that training changes, by name.
         settings: what a resumption and the provenance compare, as plain numbers and strings.
         began: when the training began, as returned by `time.perf_counter` [s].
-        symmetries: those that are applied to real events, as returned by `inputs.augmentation`.
 
     Raises:
         ValueError: if there are fewer events than ranks, in total or in a step.
@@ -55,39 +81,52 @@ class Run:
     data: object
     request: TrainingRequest
     recipe: Recipe
+    parts: Sequence[Part]
     labels: Mapping[str, np.ndarray]
-    heads: Mapping[str, Head]
-    optimizers: Mapping[str, keras.optimizers.Optimizer]
-    passes: Mapping[str, Callable]
+    averages: Mapping[str, MovingAverage]
     parallel: object
     events: int
     variables: Mapping[str, keras.Variable]
     settings: Mapping[str, object]
     began: float
-    symmetries: tuple[Symmetry, ...] = ()
 
     def __post_init__(self):
-        _ = self.steps  # an impossible number of events is reported before the training changes anything
+        for part in self.parts:  # an impossible number of events is reported before the training changes anything
+            self.steps(part.first)
+
+    def part(self, epoch: int) -> Part:
+        """The part of the training to which an epoch belongs."""
+        return self.parts[self.recipe.place(epoch)]
 
     @cached_property
     def global_batch(self) -> int:
         """Events of all ranks per pass."""
         return self.request.global_batch or self.request.batch_size * self.parallel.size
 
-    @property
-    def events_of_step(self) -> int:
-        """Events of all ranks in a step, in all passes of the discriminator together."""
-        return self.global_batch * self.recipe.discriminator_passes
+    def events_of_step(self, epoch: int, step: int | None = None) -> int:
+        """Events of all ranks in a step of an epoch, in all passes of a network together; by default the usual number.
 
-    @cached_property
-    def steps(self) -> int:
-        """Steps per epoch."""
-        return steps_per_epoch(self.events, self.request.batch_size, self.parallel.size, self.events_of_step)
+        Args:
+            epoch: number of the epoch.
+            step: number of the step; the last one takes the remaining events.
+        """
+        usual = self.global_batch * self.part(epoch).recipe.batches
+        if step is None:
+            return usual
+        return global_batch_size(self.events, self.request.batch_size, self.parallel.size, step, usual)
 
-    @property
-    def batch_sizes(self) -> tuple[int, ...]:
+    def steps(self, epoch: int) -> int:
+        """Steps of an epoch."""
+        size = self.parallel.size
+        return steps_per_epoch(self.events, self.request.batch_size, size, self.events_of_step(epoch))
+
+    def steps_before(self, epoch: int) -> int:
+        """Steps of all epochs before this one."""
+        return sum(map(self.steps, range(epoch)))
+
+    def batch_sizes(self, epoch: int) -> tuple[int, ...]:
         """This rank's numbers of events per step, which alternate."""
-        return rank_batches(self.events_of_step, self.parallel.rank, self.parallel.size)
+        return rank_batches(self.events_of_step(epoch), self.parallel.rank, self.parallel.size)
 
     @property
     def elapsed(self) -> float:
@@ -96,16 +135,15 @@ class Run:
 
 
 @contextmanager
-def progress_bar(epochs: int, steps: int, done: int, show: bool = True) -> Iterator[Callable[[Progress], None]]:
+def progress_bar(steps: int, done: int, show: bool = True) -> Iterator[Callable[[Progress], None]]:
     """Show a text bar over all steps with the losses; yields the callback that updates it.
 
     Args:
-        epochs: epochs in total.
-        steps: steps per epoch.
+        steps: steps of all epochs.
         done: steps done before this run.
         show: whether to show the bar at all.
     """
-    with bar(total=epochs * steps, initial=done, unit="step", show=show) as shown:
+    with bar(total=steps, initial=done, unit="step", show=show) as shown:
 
         def update(progress: Progress) -> None:
             shown.set_description(progress.place, refresh=False)
@@ -140,33 +178,37 @@ def train(
     compiled, reason = set(), _out_of_patience(run, state)  # of a training that had stopped for this reason
     try:
         while state.epoch < run.request.epochs and not reason:
-            kinds = run.recipe.passes_in(state.epoch)
+            part, steps = run.part(state.epoch), run.steps(state.epoch)
             order = order_seed(run.request.seed, run.parallel.rank, state.epoch)
-            batches = run.data.batches(run.batch_sizes, order, run.steps)
+            batches = run.data.batches(run.batch_sizes(state.epoch), order, steps)
             for batch in islice(batches, state.step, None):
                 started, is_whole = time.perf_counter(), state.passes == 0
                 reason = ASKED_TO_STOP if take_step(run, batch, state, should_stop) else ""
-                if state.passes < len(kinds):
+                if state.passes < len(part.kinds):
                     break
-                now = _close_step(run, state, time.perf_counter() - started, timed=compiled >= set(kinds))
+                passes = set(part.passes.values())
+                now = _close_step(run, state, time.perf_counter() - started, timed=compiled >= passes)
                 if is_whole:
-                    compiled |= set(kinds)
+                    compiled |= passes
                 for callback in callbacks:
                     callback(now)
                 reason = reason or _out_of_time(run)
                 if reason:
                     break
-            ended = state.step == run.steps
+            ended = state.step == steps
             if ended:
                 state.count_epoch()
-            good = store.values(run.variables)
-            check_weights(f"After {state.epoch} epochs", good)
+                if run.part(state.epoch) is not part:
+                    adopt(run.averages.values())
+            values = store.values(run.variables)
+            check_weights(f"After {state.epoch} epochs", values)
+            good = values
             _write(run, state, good, store.FILE)
             if ended and _is_scored(run, state.epoch):
                 # After the checkpoint: a score may take long, or fail.
                 best = _score(run, state, good, best)
             if ended and on_epoch is not None:
-                with computing_in("float32", *run.gan.networks.values()):
+                with _as_used(run):
                     on_epoch(state.history, run.gan)
             if ended:
                 # The physics score takes time, too.
@@ -175,12 +217,13 @@ def train(
                 reason = ASKED_TO_PAUSE
     except TrainingDiverged:
         store.assign(run.variables, good)
+        adopt(run.averages.values())
         raise
     return reason if state.epoch < run.request.epochs else "", best
 
 
 def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callable[[], bool]) -> bool:
-    """Take one step: the discriminator's passes, each with its part of the batch, then the generator's.
+    """Take one step: the passes of each network in turn, each with its share of the batch.
 
     Args:
         run: the training.
@@ -191,27 +234,31 @@ def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callab
     Returns:
         Whether a stop is requested on any rank; `state` then says after which pass.
     """
-    kinds, request = run.recipe.passes_in(state.epoch), run.request
+    part, request = run.part(state.epoch), run.request
+    recipe, kinds = part.recipe, part.kinds
     # Set before every step: a checkpoint may be from another number of ranks.
-    rate = run.recipe.rate(
-        state.epoch + state.step / run.steps, request.batch_size, run.global_batch / request.batch_size
+    rates = recipe.rates(
+        state.epoch - part.first + state.step / run.steps(state.epoch),
+        part.end - part.first,
+        request.batch_size,
+        run.global_batch / request.batch_size,
     )
-    for optimizer in run.optimizers.values():
-        optimizer.learning_rate = rate
+    for name, rate in rates.items():
+        part.optimizers[name].learning_rate = rate
     response = Response.from_dict(state.response) if state.response else None
     # Ranks average their gradients; with these weights, the mean over the ranks is that over all events of the step.
-    weight = len(batch) * run.parallel.size / _events_of_step(run, state)
-    parts = min(run.recipe.discriminator_passes, len(batch))
+    weight = len(batch) * run.parallel.size / run.events_of_step(state.epoch, state.step)
+    shares = min(recipe.batches, len(batch))
     dropouts = len(seed_states(run.gan))
     for position in range(state.passes, len(kinds)):
         kind = kinds[position]
-        part = batch.select(slice(kinds[:position].count(kind) % parts, None, parts)) if parts > 1 else batch
+        events = batch.select(slice(kinds[:position].count(kind) % shares, None, shares)) if shares > 1 else batch
         place = (request.seed, run.parallel.rank, state.epoch, state.step, position)
-        drawn = draw(place, len(part), run.gan.latent_size, run.labels, run.recipe, dropouts, len(run.symmetries))
+        drawn = draw(place, len(events), run.gan.latent_size, run.labels, recipe, dropouts, len(part.symmetries))
         inputs, targets = step_inputs(
-            kind, part, drawn, run.gan.conditions, run.heads, run.recipe, response, run.symmetries
+            kind, events, drawn, run.gan.conditions, part.heads, recipe, response, part.symmetries
         )
-        losses, norm, stop = run.passes[kind](inputs, targets, weight, float(should_stop()), drawn.seeds)
+        losses, norm, stop = part.passes[kind](inputs, targets, weight, float(should_stop()), drawn.seeds)
         losses = {name: float(value) for name, value in losses.items()}
         check_losses(f"Epoch {state.epoch + 1}, step {state.step + 1}, {kind} pass", losses, float(norm))
         state.count_pass(losses, share=1 / kinds.count(kind))
@@ -222,14 +269,14 @@ def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callab
 
 def _close_step(run: Run, state: TrainingState, seconds: float, timed: bool) -> Progress:
     """Count a finished step, check that the generator has not collapsed, and return the progress."""
-    losses = state.count_step(_events_of_step(run, state), seconds, timed)
-    check_not_empty(f"Epoch {state.epoch + 1}", state.empty_steps, run.recipe.empty_limit)
+    losses = state.count_step(run.events_of_step(state.epoch, state.step), seconds, timed)
+    check_not_empty(f"Epoch {state.epoch + 1}", state.empty_steps, run.part(state.epoch).recipe.empty_limit)
     return Progress(
         rank=run.parallel.rank,
         epoch=state.epoch,
         epochs=run.request.epochs,
         step=state.step - 1,
-        steps=run.steps,
+        steps=run.steps(state.epoch),
         losses=losses,
         samples_per_second=state.samples_per_second / run.parallel.size,
         time=run.elapsed,
@@ -246,7 +293,7 @@ def _is_scored(run: Run, epochs: int) -> bool:
 def _score(run: Run, state: TrainingState, arrays: dict, best: dict | None) -> dict | None:
     """Compute the physics score on rank 0, add it to the state, and return the variables of the best epoch."""
     score = run.request.physics_score
-    with computing_in("float32", *run.gan.networks.values()):
+    with _as_used(run):
         # As types that JSON can hold.
         scores = ranks.from_rank_0(run.parallel, lambda: {name: one.to_dict() for name, one in score(run.gan).items()})
     if state.count_scores(scores, score.by):
@@ -254,6 +301,13 @@ def _score(run: Run, state: TrainingState, arrays: dict, best: dict | None) -> d
         _write(run, state, best, store.BEST)
     _write(run, state, arrays, store.FILE)
     return best
+
+
+@contextmanager
+def _as_used(run: Run) -> Iterator[None]:
+    """Inside the block, the networks are as they are used after the training: in float32, with averaged weights."""
+    with computing_in("float32", *run.gan.networks.values()), averaged(run.averages.values()):
+        yield
 
 
 def _write(run: Run, state: TrainingState, arrays: Mapping[str, np.ndarray], file: str) -> None:
@@ -279,8 +333,3 @@ def _out_of_time(run: Run) -> str:
     """The reason to stop if the time limit has passed on any rank, else an empty string."""
     limit = run.request.time_limit
     return OUT_OF_TIME if limit is not None and _on_any_rank(run, run.elapsed >= limit) else ""
-
-
-def _events_of_step(run: Run, state: TrainingState) -> int:
-    size = run.parallel.size
-    return global_batch_size(run.events, run.request.batch_size, size, state.step, run.events_of_step)

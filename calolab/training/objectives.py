@@ -1,15 +1,19 @@
 """Training objectives: one record for each, in the table `OBJECTIVES`.
 
 An adversarial objective is defined by the losses of a score, the discriminator's head `generation`, or by a distance
-between batches of the discriminator's features. An objective without a discriminator, such as a likelihood or flow
-matching, has a loss for each network that learns. TensorFlow loads with the first loss: a `Recipe` needs only names.
-Entries that a notebook adds to the table are sent to engines with its functions and networks.
+between batches of the discriminator's features. Any other objective, such as a likelihood, flow matching or that of a
+critic of its own, has a loss for each network that learns; an `Architecture` may define such objectives, too.
+TensorFlow loads with the first loss: a `Recipe` needs only names. Entries that a notebook adds to the table are sent to
+engines with its functions and networks.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+
+from calolab.names import check_name
 
 SINKHORN_ITERATIONS = 50
 
@@ -31,9 +35,11 @@ class Objective:
         penalty: function from a function of values to scores, real values, generated values, numbers between 0 and 1
             `(event,)`, and the GAN's value_scale to an additional loss of the discriminator, whose weight is
             `Recipe.gradient_penalty`.
-        losses: for an objective without a discriminator: by network that learns, a function of the GAN, the step inputs
-            (`image`, `latent`, `mixing` and the conditions, see `inputs.step_inputs`) and whether to run in training
-            mode. It returns the losses of the events, of any shape.
+        losses: for an objective without a discriminator: by network that learns, in the order of their passes, a
+            function of the GAN, the step inputs (`image`, `latent`, `mixing`, `seed` and the conditions, see
+            `inputs.step_inputs`) and whether to run in training mode. It returns the losses of the events, of any
+            shape, or a tuple of these and of further quantities by name, whose means the history contains as
+            `<network>_<name>`.
         joint: whether the discriminator has to process real and generated events in the same pass.
         check_recipe: function that raises ValueError if a `Recipe` does not fit the objective.
         check_networks: function that raises ValueError if a `GAN` does not fit the objective.
@@ -64,23 +70,17 @@ class Objective:
         """Whether a discriminator learns, too."""
         return not self.losses
 
-    def passes(self, joint: bool, discriminator: int, generator: int) -> tuple[str, ...]:
-        """The passes of one training step, in order.
-
-        Args:
-            joint: whether the discriminator processes real and generated events in the same pass, if the objective
-                leaves that open.
-            discriminator: how often the discriminator learns.
-            generator: how often the generator learns.
+    def passes(self, recipe) -> tuple[str, ...]:
+        """The passes of one training step with a `Recipe`, in order.
 
         Returns:
             `real`, `fake`, `discriminator` (real and generated events in one pass) and `generator`; for an objective
             without a discriminator the names of the networks that learn.
         """
         if not self.is_adversarial:
-            return tuple(self.losses)
-        kinds = ("discriminator",) if joint or self.joint else ("real", "fake")
-        return kinds * discriminator + ("generator",) * generator
+            return tuple(name for name in self.losses for _ in range(recipe.network_passes.get(name, 1)))
+        kinds = ("discriminator",) if recipe.together or self.joint else ("real", "fake")
+        return kinds * recipe.discriminator_passes + ("generator",) * recipe.generator_passes
 
 
 def network_of(kind: str) -> str:
@@ -230,6 +230,28 @@ OBJECTIVES = {
     ),
 }
 _INCLUDED = dict(OBJECTIVES)
+
+
+def find_objective(name: str) -> Objective:
+    """The objective of a name: an entry of `OBJECTIVES`, or `"<architecture>/<objective>"`, one of an architecture.
+
+    Raises:
+        ValueError: for an unknown name, with the nearest known ones.
+    """
+    return OBJECTIVES[name] if name in OBJECTIVES else _own_objective(name)
+
+
+@cache
+def _own_objective(name: str) -> Objective:
+    from calolab.models import registry  # loads Keras
+
+    own = {
+        f"{architecture}/{one}": losses
+        for architecture in registry.names()
+        for one, losses in registry.find(architecture).objectives.items()
+    }
+    check_name("objective", name, (*OBJECTIVES, *own))
+    return Objective(losses=own[name])
 
 
 def added_objectives() -> dict[str, Objective]:

@@ -8,8 +8,9 @@ import keras
 import tensorflow as tf
 
 from calolab.models import GAN, Head
+from calolab.training.averages import MovingAverage
 from calolab.training.heads import head_losses
-from calolab.training.objectives import OBJECTIVES, network_of
+from calolab.training.objectives import find_objective, network_of
 from calolab.training.recipe import Recipe
 
 
@@ -31,7 +32,7 @@ def discriminator_gradients(
     Returns:
         Gradients by `trainable_variables`, the total loss, and the losses by name.
     """
-    objective = OBJECTIVES[recipe.objective]
+    objective = find_objective(recipe.objective)
     images, losses = {}, {}
     if "real" in targets:
         images["real"] = inputs["image"]
@@ -84,7 +85,7 @@ def generator_gradients(
     Returns:
         Gradients by `trainable_variables`, the total loss, and the losses by name, with the fraction of empty events.
     """
-    objective = OBJECTIVES[recipe.objective]
+    objective = find_objective(recipe.objective)
     with tf.GradientTape() as tape:
         images = gan.generator(_generator_inputs(gan, inputs), training=training)
         outputs = _outputs(gan, recipe, images, inputs, training)
@@ -108,14 +109,21 @@ def network_gradients(gan: GAN, recipe: Recipe, network: str, inputs: Mapping, t
     Args:
         gan, recipe, training: as for `discriminator_gradients`.
         network: name of the network that learns.
-        inputs: by name: `image`, real events, `latent`, `mixing` and the conditions.
+        inputs: by name: `image`, real events, `latent`, `mixing`, `seed` and the conditions.
 
     Returns:
-        Gradients by `trainable_variables`, the total loss, and an empty dictionary: there are no further losses.
+        Gradients by `trainable_variables`, the total loss, and further losses by name, if the objective returns some.
     """
     with tf.GradientTape() as tape:
-        total = tf.reduce_mean(tf.cast(OBJECTIVES[recipe.objective].losses[network](gan, inputs, training), tf.float32))
-    return tape.gradient(total, _values(gan.networks[network]), unconnected_gradients="zero"), total, {}
+        found = find_objective(recipe.objective).losses[network](gan, inputs, training)
+        costs, further = found if isinstance(found, tuple) else (found, {})
+        total = _mean(costs)
+    if wrong := [name for name in further if name == "loss" or name.endswith("_loss")]:
+        raise ValueError(
+            f"{wrong[0]!r} cannot be the name of a further quantity: names of losses that are minimised end so."
+        )
+    gradients = tape.gradient(total, _values(gan.networks[network]), unconnected_gradients="zero")
+    return gradients, total, {f"{network}_{name}": _mean(values) for name, values in further.items()}
 
 
 def make_passes(
@@ -124,25 +132,29 @@ def make_passes(
     optimizers: Mapping[str, keras.optimizers.Optimizer],
     recipe: Recipe,
     parallel,
+    averages: Mapping[str, MovingAverage] | None = None,
 ) -> dict[str, Callable]:
     """Compile the recipe's kinds of pass, by name: `real`, `fake`, `discriminator`, `generator`, or another network.
 
     Each takes `(inputs, targets, weight, stop, seeds)`: inputs and targets as returned by `inputs.step_inputs`, the
     weight of this rank's events in the average over ranks, whether a stop is requested on this rank (1 or 0), and the
-    seeds of the dropout layers. It updates its network and returns the losses by name, the norm of the gradients and
-    the fraction of ranks with a stop request. All of these are averaged over the ranks together with the gradients, so
-    that all ranks take the same decisions; the moving statistics too, so that all variables are equal on all ranks.
+    seeds of the dropout layers. It updates its network and the moving average of its weights, and returns the losses by
+    name, the norm of the gradients and the fraction of ranks with a stop request. All of these are averaged over the
+    ranks together with the gradients, so that all ranks take the same decisions; the moving statistics too, so that all
+    variables are equal on all ranks.
 
     Args:
-        gan, heads, recipe: as for `discriminator_gradients`.
+        gan, heads: as for `discriminator_gradients`.
         optimizers: optimizers by network.
+        recipe: a recipe without other stages.
         parallel: the ranks.
+        averages: moving averages by network, for `Recipe.average`.
     """
     states, statistics = seed_states(gan), moving_statistics(gan)
     signatures = _signatures(gan, recipe)
 
     def gradients_of(kind, inputs, targets):
-        if not OBJECTIVES[recipe.objective].is_adversarial:
+        if not find_objective(recipe.objective).is_adversarial:
             return network_gradients(gan, recipe, kind, inputs)
         of = generator_gradients if kind == "generator" else discriminator_gradients
         return of(gan, heads, recipe, inputs, targets)
@@ -158,31 +170,38 @@ def make_passes(
         def update(inputs, targets, weight, stop, seeds):
             for state, seed in zip(states, tf.unstack(seeds, num=len(states))):
                 state.assign(seed)
+            before = [tf.identity(variable.value) for variable in statistics]
             gradients, total, losses = gradients_of(kind, inputs, targets)
+            after = [tf.identity(variable.value) for variable in statistics]
             weighted = [weight * tensor for tensor in (*gradients, tf.stack([total, *losses.values()]))]
-            shared = parallel.average([*weighted, stop, *(tf.identity(variable.value) for variable in statistics)])
-            gradients, (values, stop, *means) = shared[: len(variables)], shared[len(variables) :]
+            shared = parallel.average([*weighted, tf.stack([stop, *map(_differs, before, after)]), *after])
+            gradients, (values, flags, *means) = shared[: len(variables)], shared[len(variables) :]
+            stop, *changed = tf.unstack(flags, num=1 + len(statistics))
             optimizer.apply(gradients, variables)
             # Each rank normalises by its own batches; the statistics for generating events are those of all ranks.
-            for variable, mean in zip(statistics, means):
-                variable.assign(mean)
+            # Constants stay as they are: a rounded mean of equal numbers may differ, a little more after every pass.
+            for variable, old, mean, fraction in zip(statistics, before, means, changed):
+                variable.assign(tf.where(fraction > 0, mean, old))
+            if recipe.average is not None:
+                averages[network].update(recipe.average)
             named = dict(zip([f"{kind}_loss", *losses], tf.unstack(values, num=1 + len(losses))))
             return named, tf.linalg.global_norm(gradients), stop
 
         return update
 
-    return {kind: compiled(kind) for kind in dict.fromkeys(recipe.passes)}
+    return {kind: compiled(kind) for kind in dict.fromkeys(recipe.passes_in(0))}
 
 
 def _signatures(gan: GAN, recipe: Recipe) -> dict[str, tuple[dict, dict]]:
     """Specifications of the inputs and targets of each kind of pass."""
-    objective = OBJECTIVES[recipe.objective]
+    objective = find_objective(recipe.objective)
     row, mixing = tf.TensorSpec((None, 1), tf.float32), {"mixing": tf.TensorSpec((None,), tf.float32)}
     image = {"image": tf.TensorSpec((None, *gan.space.shape, 1), tf.float32)}
     conditions = dict.fromkeys(gan.conditions, row)
     inputs = {"latent": tf.TensorSpec((None, gan.latent_size), tf.float32), **conditions}
     if not objective.is_adversarial:
-        return {network: ({**image, **inputs, **mixing}, {}) for network in objective.losses}
+        inputs |= {**image, **mixing, "seed": tf.TensorSpec((2,), tf.int64)}
+        return dict.fromkeys(objective.losses, (inputs, {}))
     targets = dict.fromkeys(recipe.weights, row)
     return {
         "real": ({**image, **conditions}, {"real": targets}),
@@ -214,7 +233,7 @@ def _generator_inputs(gan: GAN, inputs: Mapping) -> dict:
 def _outputs(gan: GAN, recipe: Recipe, images, inputs: Mapping, training: bool) -> dict:
     """Outputs of the discriminator by head, for a divergence also its features, for images with their conditions."""
     network = gan.discriminator
-    if OBJECTIVES[recipe.objective].divergence is not None:
+    if find_objective(recipe.objective).divergence is not None:
         features = network.get_layer("features").output
         network = keras.Model(network.input, {**network.output, "features": features})
     # A discriminator that depends on the conditions has several inputs.
@@ -232,7 +251,16 @@ def _score(outputs: Mapping):
 
 def _divergence(recipe: Recipe, real: Mapping, generated: Mapping):
     first, second = (tf.cast(outputs["features"], tf.float32) for outputs in (real, generated))
-    return OBJECTIVES[recipe.objective].divergence(first, second, recipe.regularisation)
+    return find_objective(recipe.objective).divergence(first, second, recipe.regularisation)
+
+
+def _differs(before, after):
+    """1 if a value has changed, else 0."""
+    return tf.cast(tf.reduce_any(tf.not_equal(before, after)), tf.float32)
+
+
+def _mean(values):
+    return tf.reduce_mean(tf.cast(values, tf.float32))
 
 
 def _values(network: keras.Model) -> list[tf.Variable]:

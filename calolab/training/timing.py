@@ -45,7 +45,7 @@ class StepTimer:
     @property
     def averaged_bytes(self) -> tuple[int, ...]:
         """Bytes that each pass averages over the ranks, in the order of a step's passes, once they have run."""
-        kinds = self._run.recipe.passes_in(self._state.epoch)
+        kinds = self._run.part(self._state.epoch).kinds
         return tuple(self._stamped.sizes[list(dict.fromkeys(kinds)).index(kind)] for kind in kinds)
 
     def take(self, steps: int, batch_size: int | None = None) -> np.ndarray:
@@ -63,12 +63,12 @@ class StepTimer:
         with computing_in(run.request.precision, *run.gan.networks.values()):
             while len(rows) < steps:
                 order = order_seed(run.request.seed, run.parallel.rank, len(rows))
-                batches = run.data.batches(run.batch_sizes, order, run.steps)
+                batches = run.data.batches(run.batch_sizes(state.epoch), order, run.steps(state.epoch))
                 began = time.time()
                 for batch in islice(batches, steps - len(rows)):
                     self._stamped.stamps.clear()
                     loop.take_step(run, batch, state, lambda: False)
-                    state.count_step(run.events_of_step, 0.0, timed=False)
+                    state.count_step(run.events_of_step(state.epoch), 0.0, timed=False)
                     ended = time.time()
                     rows.append([began, *self._stamped.stamps, ended])
                     began = ended

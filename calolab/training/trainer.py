@@ -7,19 +7,20 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 
-import keras
 import numpy as np
 
 from calolab import cpu
 from calolab.interrupts import Stopped, deferred_interrupt, stopping
 from calolab.model_card import withdraw
-from calolab.models import GAN
+from calolab.models import GAN, registry
 from calolab.training import checkpoints as store
 from calolab.training import loop, ranks
-from calolab.training.heads import heads_of, pooled_response
+from calolab.training.averages import MovingAverage, adopt
+from calolab.training.heads import FIT_EVENTS, heads_of, pooled_response
 from calolab.training.history import History
-from calolab.training.inputs import augmentation, order_seed
-from calolab.training.loop import Run, progress_bar
+from calolab.training.inputs import augmentation, fitting_sample, order_seed
+from calolab.training.loop import Part, Run, progress_bar
+from calolab.training.optimizers import make_optimizers
 from calolab.training.passes import make_passes
 from calolab.training.precision import computing_in, warn_where_slow
 from calolab.training.recipe import Recipe, entries
@@ -94,7 +95,9 @@ def fit(
         computing_in(request.precision, *gan.networks.values()),
         deferred_interrupt() as interrupted,
         progress_bar(
-            request.epochs, run.steps, state.epoch * run.steps + state.step, show=progress and parallel.rank == 0
+            run.steps_before(request.epochs),
+            run.steps_before(state.epoch) + state.step,
+            show=progress and parallel.rank == 0,
         ) as bar,
     ):
         reason, best = loop.train(
@@ -108,6 +111,7 @@ def fit(
         )
     if best is not None:
         store.assign(run.variables, best)
+    adopt(run.averages.values())
     _note_provenance(run, state)
     if interrupted():
         raise _stopped(run, state, interrupted())
@@ -118,7 +122,7 @@ def fit(
         stopped=bool(reason),
         reason=reason,
         unfinished=state.unfinished,
-        steps=state.epoch * run.steps + state.step,
+        steps=run.steps_before(state.epoch) + state.step,
     )
     if history.divergence:
         warnings.warn(history.divergence, stacklevel=3)  # `stopping` is a caller, too
@@ -136,10 +140,10 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
     recipe = _recipe(gan, request, parallel)
 
     def checked():
-        labels = check_data(gan, data)
-        return labels, heads_of(gan, recipe), augmentation(gan.space, gan.conditions, data.labels, recipe)
+        found = [augmentation(gan.space, gan.conditions, data.labels, part) for part in recipe.parts]
+        return check_data(gan, data), [heads_of(gan, part) for part in recipe.parts], found
 
-    labels, heads, group = ranks.agreed(parallel, checked)
+    labels, heads, groups = ranks.agreed(parallel, checked)
     events = _count_events(data, parallel)
     settings = {
         "architecture": gan.architecture,
@@ -150,24 +154,28 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
         "seed": request.seed,
         "recipe": recipe.to_dict(),
     } | ({} if request.global_batch is None else {"global_batch": request.global_batch})
-    optimizers = {name: _optimizer(recipe) for name in gan.networks if name in recipe.trained_networks}
-    for name, optimizer in optimizers.items():
-        optimizer.build(gan.networks[name].trainable_variables)
+    if recipe.has_schedule_to_end:
+        settings["total_epochs"] = request.epochs
+    optimizers, by_part = make_optimizers(gan, recipe)
+    averages = _averages(gan, recipe)
+    parts = []
+    for part, (first, end), *needed, group in zip(recipe.parts, recipe.spans, heads, by_part, groups, strict=True):
+        same = [one.passes for one in parts if _without_rates(one.recipe) == _without_rates(part)]
+        passes = same[0] if same else make_passes(gan, *needed, part, parallel, averages)
+        parts.append(Part(part, first, request.epochs if end is None else end, *needed, passes, group))
     return Run(
         gan=gan,
         data=data,
         request=request,
         recipe=recipe,
+        parts=parts,
         labels=labels,
-        heads=heads,
-        optimizers=optimizers,
-        passes=make_passes(gan, heads, optimizers, recipe, parallel),
+        averages=averages,
         parallel=parallel,
         events=events,
-        variables=store.variables(gan, optimizers),
+        variables=store.variables(gan, optimizers, averages),
         settings=settings,
         began=began,
-        symmetries=group,
     )
 
 
@@ -196,10 +204,10 @@ def begin(run: Run) -> tuple[TrainingState, dict[str, np.ndarray] | None]:
             best = _broadcast(run)
             ranks.from_rank_0(run.parallel, lambda: read(store.FILE))
     else:
-        state = TrainingState()
-        if any(head.uses_total for head in run.heads.values()):
-            response = pooled_response(run.data, run.parallel, order_seed(run.request.seed, run.parallel.rank, 0))
-            state.response = response.to_dict()
+        state, seed = TrainingState(), order_seed(run.request.seed, run.parallel.rank, 0)
+        if any(head.uses_total for part in run.parts for head in part.heads.values()):
+            state.response = pooled_response(run.data, run.parallel, seed).to_dict()
+        _fit_constants(run, seed)
         if folder is not None:
             ranks.from_rank_0(run.parallel, lambda: store.set_aside(folder))
     store.assign(run.variables, _broadcast(run))
@@ -221,10 +229,31 @@ def _broadcast(run: Run) -> dict[str, np.ndarray]:
     return {name: np.asarray(array) for name, array in zip(run.variables, arrays)}
 
 
-def _optimizer(recipe: Recipe) -> keras.optimizers.Optimizer:
-    if recipe.optimizer == "adam":
-        return keras.optimizers.Adam(recipe.learning_rate, *recipe.betas)
-    return keras.optimizers.RMSprop(recipe.learning_rate, rho=recipe.decay)
+def _fit_constants(run: Run, seed: int) -> None:
+    """Let rank 0 fit the constants of the networks to some of its events, where the architecture has such constants."""
+    architecture, wanted = registry.get(run.gan.architecture), run.recipe.prepare
+    if wanted is None:
+        wanted = not run.gan.provenance.get("trainings")
+    if wanted and architecture is not None and architecture.prepare is not None:
+
+        def fit_constants():
+            sample = fitting_sample(run.data, FIT_EVENTS, seed, run.parts[0].recipe.threshold)
+            architecture.prepare(run.gan, sample)
+
+        ranks.from_rank_0(run.parallel, fit_constants)
+
+
+def _without_rates(recipe: Recipe) -> Recipe:
+    """What determines the passes of a recipe: they are compiled once for all parts that differ in learning rates."""
+    plain = Recipe()
+    names = ("learning_rate", "schedule", "final_rate", "rate_scaling", "reference_batch", "warmup_epochs")
+    return replace(recipe, **{name: getattr(plain, name) for name in names})
+
+
+def _averages(gan: GAN, recipe: Recipe) -> dict[str, MovingAverage]:
+    """A moving average for each network that has one in a stage."""
+    names = {name for part in recipe.parts if part.average is not None for name in part.trained_networks}
+    return {name: MovingAverage.of(network) for name, network in gan.networks.items() if name in names}
 
 
 def _count_events(data, parallel) -> int:
@@ -273,7 +302,7 @@ def _stopped(run: Run, state: TrainingState, number: int) -> Stopped:
     """The exception for a training that a signal has stopped, which says what is kept."""
     epochs, folder = run.request.epochs, run.request.checkpoints
     ended = state.epoch >= epochs
-    place = f"in epoch {state.epoch + 1} of {epochs}, after step {state.step} of {run.steps}"
+    place = f"in epoch {state.epoch + 1} of {epochs}, after step {state.step} of {run.steps(state.epoch)}"
     kept = "without checkpoints= its state is lost when this process ends"
     if folder is not None:
         kept = f"checkpoint in {folder}, resume=True {'returns its history' if ended else 'continues from it'}"

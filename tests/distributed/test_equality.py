@@ -38,9 +38,9 @@ def watched_training(job, networks, functions, values, labels):
         seen.setdefault("seeds", drawn.seeds)
         return drawn
 
-    def watched_variables(gan, optimizers):
+    def watched_variables(gan, *others):
         weights = {id(v) for network in (gan.generator, gan.discriminator) for v in network.weights}
-        found = variables(gan, optimizers)
+        found = variables(gan, *others)
         seen["weights"] = {name: v for name, v in found.items() if id(v) in weights}
         seen["slots"] = {name: v for name, v in found.items() if "optimizer" in name}
         return found

@@ -25,6 +25,7 @@ def drawn(flips, class_flips=None, **labels):
         class_flips=np.array(class_flips or [False] * events),
         mixing=np.zeros(events, np.float32),
         seeds=np.zeros((1, 2)),
+        seed=np.zeros(2, np.int64),
     )
 
 
