@@ -119,9 +119,7 @@ def network_gradients(gan: GAN, recipe: Recipe, network: str, inputs: Mapping, t
         costs, further = found if isinstance(found, tuple) else (found, {})
         total = _mean(costs)
     if wrong := [name for name in further if name == "loss" or name.endswith("_loss")]:
-        raise ValueError(
-            f"{wrong[0]!r} cannot be the name of a further quantity: names of losses that are minimised end so."
-        )
+        raise ValueError(f"A further quantity cannot be named {wrong[0]!r}: losses that are minimised have such names.")
     gradients = tape.gradient(total, _values(gan.networks[network]), unconnected_gradients="zero")
     return gradients, total, {f"{network}_{name}": _mean(values) for name, values in further.items()}
 
