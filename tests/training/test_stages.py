@@ -9,7 +9,7 @@ import pytest
 
 from calolab import models
 from calolab.models import architectures
-from calolab.training import PhysicsScore, Recipe, Stage, TrainingRequest, fit, loop, trainer
+from calolab.training import PhysicsScore, Recipe, Stage, TrainingDiverged, TrainingRequest, fit, loop, trainer
 from calolab.training.objectives import find_objective
 from calolab.training.ranks import Alone
 from tests.tiny import SPACE
@@ -277,3 +277,17 @@ def test_a_further_quantity_must_not_have_the_name_of_a_loss(tiny_sample, monkey
     monkeypatch.setitem(record.objectives, "named", losses)
     with pytest.raises(ValueError, match="cannot be named 'loss'"):
         fit(build(), tiny_sample(8), epochs=1, recipe=Recipe(objective="toy-critic/named"), **QUIET)
+
+
+def test_a_training_that_diverges_ends_with_the_averaged_weights_of_the_last_good_epoch(tiny_sample):
+    gan, good = build(), []
+
+    def poison(progress):
+        if (progress.epoch, progress.step) == (2, 3):
+            gan.networks["total"].trainable_variables[0].assign(np.full((1, 8), np.nan))
+
+    recipe = Recipe(objective="toy-critic/regression", average=0.5)
+    options = {"recipe": recipe, "on_epoch": lambda epochs, gan: good.append(arrays(gan)), **QUIET}
+    with pytest.raises(TrainingDiverged, match="After 3 epochs: not all weights are finite"):
+        fit(gan, tiny_sample(32), epochs=4, callbacks=[poison], **options)
+    assert len(good) == 2 and same(arrays(gan)["total"], good[1]["total"])
