@@ -53,11 +53,14 @@ def fetch(
         The paths of the files.
 
     Raises:
-        ValueError: if the set or a file is unknown or can only be downloaded by hand, or if a checksum is wrong.
+        ValueError: if the set or a file is unknown, can only be downloaded by hand or is part of calolab, or if a
+            checksum is wrong.
         ConnectionError: if the server does not respond or the connection keeps failing; call again to resume.
         OSError: if the disk has too little space.
     """
     chosen_set = name if isinstance(name, PublicSet) else catalogue()[name]
+    if chosen_set.packaged:
+        raise ValueError(f"{chosen_set.name!r} is part of calolab: datasets.load({chosen_set.name!r}) reads it.")
     wanted = [files] if isinstance(files, str) else list(files)
     if chosen_set.download is None and url is None:
         raise ValueError(

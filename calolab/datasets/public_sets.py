@@ -1,15 +1,18 @@
-"""Public data sets of the field: names, files, DOIs, licences and the layouts to read them."""
+"""Data sets: public ones with files, DOIs, licences and layouts to read them, and those that are part of calolab."""
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 
 from calolab.names import check_file_name, check_name
 from calolab.tables import Html, Table
 
+FOLDER = Path(__file__).with_name("packaged")  # package data
 _ZENODO = "https://zenodo.org"
 _CHECKSUMS = {"md5": 16, "sha1": 20, "sha224": 28, "sha256": 32, "sha384": 48, "sha512": 64}  # bytes of each
 
@@ -58,6 +61,7 @@ class PublicSet:
         reader: the layout with which `load` and `stream` read it; None if calolab cannot read it yet.
         download: address of its files, with `{file}` in place of the name; None if they must be downloaded by hand.
         listing: address of a JSON list of the files, with sizes and checksums.
+        packaged: whether it is part of calolab: `load(name)` reads it, without the Internet.
 
     Raises:
         ValueError: if the name is a path, or `download` does not contain `{file}`.
@@ -65,13 +69,14 @@ class PublicSet:
 
     name: str
     title: str
-    doi: str
-    paper: str
+    doi: str | None = None
+    paper: str | None = None
     files: tuple[RemoteFile, ...] = ()
     licence: str | None = None
     reader: str | None = None
     download: str | None = None
     listing: str | None = None
+    packaged: bool = False
 
     def __post_init__(self):
         check_file_name("public set", self.name)
@@ -81,13 +86,15 @@ class PublicSet:
             )
 
     @property
-    def page(self) -> str:
-        """Its web page."""
-        return f"https://doi.org/{self.doi}"
+    def page(self) -> str | None:
+        """Its web page; None without a DOI."""
+        return None if self.doi is None else f"https://doi.org/{self.doi}"
 
     @property
     def size(self) -> int | None:
         """Total size of its files [bytes]; None if not all sizes are known."""
+        if self.packaged:
+            return (FOLDER / f"{self.name}.h5").stat().st_size
         sizes = [file.size for file in self.files]
         return None if not sizes or None in sizes else sum(sizes)
 
@@ -96,11 +103,19 @@ class PublicSet:
         return (
             self.name,
             self.title,
-            "unknown" if self.size is None else f"{self.size / 1e9:.2f} GB",
-            self.doi,
+            "unknown" if self.size is None else _size(self.size),
+            self.doi or ("part of calolab" if self.packaged else "unknown"),
             self.licence or "unknown",
-            f"load, stream (layout {self.reader})" if self.reader else "none yet",
+            "load, stream (by name)"
+            if self.packaged
+            else f"load, stream (layout {self.reader})"
+            if self.reader
+            else "none yet",
         )
+
+
+def _size(size: int) -> str:
+    return f"{size / 1e9:.2f} GB" if size >= 1e8 else f"{size / 1e6:.1f} MB"
 
 
 def _zenodo(record: int, name: str, title: str, paper: str, files: dict | None = None, **more) -> PublicSet:
@@ -118,6 +133,13 @@ def _zenodo(record: int, name: str, title: str, paper: str, files: dict | None =
 
 _CALOCHALLENGE = "arXiv:2410.21611"
 _SETS = (
+    PublicSet(
+        "clic-electrons-demo",
+        "1,000 electrons of 10 to 100 GeV in clic-ecal by Geant4: a test sample, not for training",
+        licence="BSD-3-Clause",
+        reader="compact",
+        packaged=True,
+    ),
     _zenodo(
         3603086,
         "clic-angle",
@@ -193,7 +215,7 @@ _SETS = (
 
 @dataclass(frozen=True)
 class Catalogue:
-    """The public data sets, by name or by iteration; shown as a table in a notebook."""
+    """The data sets, by name or by iteration; shown as a table in a notebook."""
 
     sets: tuple[PublicSet, ...]
 
@@ -216,17 +238,31 @@ class Catalogue:
         for held in self.sets:
             name, title, size, doi, licence, reader = held.row()
             code = Html(f"<code style='white-space:nowrap'>{escape(name)}</code>", name)
-            link = Html(f"<a href='{escape(held.page)}'>{escape(doi)}</a>", doi)
-            rows.append((code, title, size, link, licence, reader, held.paper))
+            link = doi if held.page is None else Html(f"<a href='{escape(held.page)}'>{escape(doi)}</a>", doi)
+            rows.append((code, title, size, link, licence, reader, held.paper or ""))
         return Table(rows, ("name", "holds", "size", "DOI", "licence", "reader", "paper")).to_html()
 
 
 def catalogue() -> Catalogue:
-    """The public data sets with their files, sizes, DOIs, licences, papers and readers.
+    """The public data sets with their files, sizes, DOIs, licences, papers and readers, and those in calolab itself.
 
-    Unknown entries are None and shown as "unknown".
+    `fetch(name)` downloads a public set. Unknown entries are None and shown as "unknown".
 
     >>> catalogue()["jet-images"].doi
     '10.5281/zenodo.269622'
     """
     return Catalogue(_SETS)
+
+
+def packaged_names() -> list[str]:
+    """Names of the sets that are part of calolab."""
+    return [held.name for held in _SETS if held.packaged]
+
+
+def packaged_file(name: str | os.PathLike) -> Path | None:
+    """The file of a set that is part of calolab; None for any other name.
+
+    Args:
+        name: a name in `catalogue()`, or any path.
+    """
+    return FOLDER / f"{name}.h5" if str(name) in packaged_names() else None

@@ -154,7 +154,7 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
         spaces={name: part.space.to_dict() for name, part in parts.items()},
         origin=dict(sample.origin),
     )
-    written = {array.dataset: Tally(np.dtype(np.float32), (len(part), *array.shape)) for array, part in stored}
+    written = {array.dataset: Tally(np.dtype(layout.dtype), (len(part), *array.shape)) for array, part in stored}
 
     def columns() -> Iterator[tuple[str, np.ndarray]]:
         for name, column in _columns(path, sample, layout):
@@ -170,7 +170,7 @@ def _write(path: Path, parts: dict[str, Sample | EventStream], layout: Layout, r
                 for array, part in stored:
                     tally = written[array.dataset]
                     pieces = tally.counted(_pieces(path, array, part, layout))
-                    archive.write(array.dataset, tally.shape, np.float32, pieces)
+                    archive.write(array.dataset, tally.shape, tally.dtype, pieces)
                 for name, column in columns():
                     archive.write(name, column.shape, column.dtype, [column])
                 content = np.array([text.encode()])
@@ -250,14 +250,15 @@ def _write_cells(
     layout: Layout,
     pieces: Iterable[np.ndarray],
 ) -> None:
-    rows = max(1, _CHUNK_BYTES // (4 * sample.space.n_cells))
+    rows, is_small = max(1, _CHUNK_BYTES // (4 * sample.space.n_cells)), layout.dtype == "float16"
     held = handle.create_dataset(
         array.dataset,
         (len(sample), *array.shape),
-        np.float32,
+        layout.dtype,
         chunks=(min(rows, len(sample)), *array.shape),
         compression="gzip",
-        compression_opts=1,
+        compression_opts=9 if is_small else 1,
+        shuffle=is_small,
     )
     known = {1.0: sample.space.unit, 1000.0: "MeV"}
     axes = ", ".join(["event", *(layout.axes or sample.space.axes)]) + (
@@ -284,8 +285,9 @@ def _pieces(path: Path, array: CellArray, sample: Sample | EventStream, layout: 
             )
         with np.errstate(over="ignore"):  # reported below
             values = stored if layout.factor == 1 else stored * np.float32(layout.factor)
+            values = values.astype(layout.dtype, copy=False)
         if not np.isfinite(values.max()):
-            raise ValueError(f"{path}: dataset {name!r} overflows float32 with the factor {layout.factor:g}.")
+            raise ValueError(f"{path}: dataset {name!r} overflows {layout.dtype} with the factor {layout.factor:g}.")
         yield values
         start += len(piece)
 
