@@ -92,7 +92,7 @@ class Generator:
             raise ValueError(
                 f"latent must have shape {(events, self.latent_size)}, one vector per event, received {latent.shape}."
             )
-        if self.card is not None and (outside := self.card.outside(labels)):
+        if (card := self.card) is not None and (outside := card.outside(labels)):
             warnings.warn(f"{outside} The events outside are extrapolated.", stacklevel=2)
         inputs = {"latent": latent, **{name: column.astype(np.float32)[:, None] for name, column in labels.items()}}
         values = np.empty((events, *self.space.shape), dtype=np.float32)

@@ -64,7 +64,7 @@ class ModelCard:
                 raise ValueError(f"scores[{name!r}] is the score {score.name!r}.")
         ranges = {label: (float(low), float(high)) for label, (low, high) in self.validity.items()}
         object.__setattr__(self, "validity", ranges)
-        object.__setattr__(self, "seeds", dict(self.seeds))
+        object.__setattr__(self, "seeds", {name: int(seed) for name, seed in self.seeds.items()})
         object.__setattr__(self, "scores", dict(self.scores))
         object.__setattr__(self, "flaws", tuple(self.flaws))
 

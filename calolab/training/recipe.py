@@ -260,7 +260,8 @@ class Recipe:
     def of(cls, gan, **changes) -> Recipe:
         """The recipe with which a GAN is trained further: that of its last training, or the published one.
 
-        If the last training has reached the last of its stages, only that stage is repeated. For all of them, use
+        If the last training has reached the last of its stages, only that stage is repeated; constants of the networks
+        are not fitted again. For all stages, use
         `Recipe.from_dict(gan.provenance["trainings"][-1]["recipe"])`.
 
         Args:
@@ -283,6 +284,7 @@ class Recipe:
             ) from error
         if trainings[-1].get("epochs", 0) > recipe.last_stage_begins:
             recipe = recipe.parts[-1]
+        recipe = replace(recipe, prepare=None)  # the constants of the networks are fitted already
         for name in changes:
             check_name("part of a recipe", name, cls.__dataclass_fields__)
         return replace(recipe, **changes)
