@@ -169,7 +169,7 @@ class TrialContext:
                 request=request,
                 parallel=self._parallel,
                 should_stop=self.should_stop,
-                on_epoch=on_epoch,
+                on_epoch=epochs.ending(on_epoch),
                 progress=False,
             )
         except training.TrainingDiverged as error:
@@ -234,7 +234,7 @@ class _Epochs:
 
     def __init__(self, trial: TrialContext, gan):
         self._trial, self._gan = trial, gan
-        self._epoch, self._steps, self._sums = 0, 0, {}
+        self._epoch, self._steps, self._sums, self._losses = 0, 0, {}, {}
 
     def count(self, progress) -> None:
         """Add the losses of a step; report those of a complete epoch before its score, which a stop may interrupt."""
@@ -244,7 +244,21 @@ class _Epochs:
         for name, value in progress.losses.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
         if progress.step + 1 == progress.steps:
-            self._report({name: total / self._steps for name, total in self._sums.items()})
+            self._losses = {name: total / self._steps for name, total in self._sums.items()}
+            self._trial.report(self._epoch, **self._losses)
+
+    def ending(self, on_epoch: Callable | None) -> Callable:
+        """The function for the end of each epoch, which also keeps the GAN if the losses are the best so far.
+
+        Only then, unlike after the last step, has it the averaged weights with which it is used.
+        """
+
+        def ended(epochs, gan):
+            self._trial.keep(gan, self._losses)
+            if on_epoch is not None:
+                on_epoch(epochs, gan)
+
+        return ended
 
     def close(self, unfinished: Mapping) -> None:
         """Report the mean losses of an epoch that the time limit has ended early."""

@@ -29,7 +29,8 @@ class Progress:
         losses: the step's losses by name, means over the events of all ranks: `discriminator` and `generator`, or the
             names of other networks that learn, the weighted sums that are minimised; the loss of each head, e.g.
             `real_auxiliary`, the mean absolute percentage error of the discriminator's energy estimate on the training
-            sample; `generator_empty`, the fraction of generated events without any energy.
+            sample; `generator_empty`, the fraction of generated events without any energy; further quantities of an
+            objective of its own as `<network>_<name>`.
         samples_per_second: events that this rank processes per second [1/s].
         time: time since the training (or its resumption) began [s].
         time_limit: time after which it stops [s]; None without a limit.
@@ -53,7 +54,7 @@ class Progress:
 
     @property
     def sums(self) -> tuple[str, ...]:
-        """Names of the losses that are minimised; of all losses if neither discriminator nor generator learns."""
+        """Names of the losses that are minimised, one for each network that learns."""
         return _sums(self.losses)
 
     def to_dict(self) -> dict:
@@ -264,4 +265,8 @@ class History:
 
 
 def _sums(names) -> tuple[str, ...]:
-    return tuple(name for name in ("discriminator", "generator") if name in names) or tuple(names)
+    """The losses that are minimised: those that are not part of another one, as `<network>_<name>`, nor of a head."""
+    names = tuple(names)
+    starts = ("real_", "fake_", *(f"{name}_" for name in names))
+    found = tuple(name for name in names if not name.startswith(starts) and name not in ("penalty", "divergence"))
+    return found or names

@@ -16,7 +16,7 @@ import pytest
 from calolab import cluster, datasets, distributed, widgets
 from calolab.cluster import calls, hub, processes, unattended
 from calolab.distributed import data_parallel, meeting, rank
-from calolab.training import History, PhysicsScore, TrainingDiverged, checkpoints
+from calolab.training import History, PhysicsScore, Stage, TrainingDiverged, checkpoints
 from calolab.training.recipe import Recipe
 from calolab.training.snapshots import plane_of
 from tests.helpers import wait_for
@@ -319,3 +319,22 @@ def test_names_that_have_moved_say_where_they_are():
     for name in distributed._NOW:
         with pytest.raises(AttributeError, match=f"calolab.distributed.{name} is now calolab"):
             getattr(distributed, name)
+
+
+def test_two_engines_average_weights_in_stages_with_recipes_of_their_own(two, gan, make_electrons):
+    last = {"objective": "hinge", "learning_rate": {"discriminator": 1e-4, "generator": 1e-5}, "clip": 0.1}
+    recipe = Recipe(
+        learning_rate=1e-5,
+        average=0.9,
+        stages=(
+            Stage("discriminator", 1, {"schedule": "cosine"}),
+            Stage(("discriminator", "generator"), recipe={**last, "schedule": "linear"}),
+        ),
+    )
+    seen = [w.copy() for w in gan.generator.get_weights()]
+    run = data_parallel.fit(two, gan, make_electrons(8), epochs=2, batch_size=2, recipe=recipe, progress=False)
+    history = run.wait(timeout=120)
+    assert [("generator" in epoch["losses"]) for epoch in history.epochs] == [False, True]
+    assert history.settings["recipe"] == recipe.to_dict() and history.settings["total_epochs"] == 2
+    assert len(set(run.digests)) == 1 and len(run.digests) == 2
+    assert any(np.any(a != b) for a, b in zip(seen, gan.generator.get_weights(), strict=True))

@@ -4,8 +4,10 @@ import itertools
 import json
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from calolab import models
 from calolab.search.trial import BEST, TrialContext
 from calolab.search.trials import log_path
 from calolab.search.worker import TrialLines, TrialTask
@@ -72,3 +74,22 @@ def test_wrong_arguments_are_refused(trial, gan, keywords, error, message):
     with pytest.raises(error, match=message):
         trial.fit(gan, **keywords)
     assert not (trial.folder / "checkpoint.npz").exists()
+
+
+def test_the_gan_that_is_kept_for_a_loss_has_the_averaged_weights(tmp_path):
+    task = TrialTask("token", 0, {}, 1, 1, False, str(tmp_path), seed=3, metric="generator", direction="minimize")
+    trial, gan = TrialContext(task, tiny_sample(), TrialLines(task)), tiny_gan()
+    seen = []
+    options = {
+        "batch_size": 7,
+        "recipe": Recipe(average=0.5),
+        "callbacks": [lambda now: seen.append(first_weights(gan))],
+    }
+    trial.fit(gan, **options)
+    kept = first_weights(models.load(trial.folder / BEST))
+    np.testing.assert_array_equal(kept, first_weights(gan))
+    assert np.any(kept != seen[-1])
+
+
+def first_weights(gan):
+    return np.array(gan.generator.weights[0].value.numpy())

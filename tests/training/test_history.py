@@ -96,3 +96,13 @@ def test_an_unfinished_epoch_is_counted_and_drawn_at_the_fraction_that_was_done(
     assert within_the_first.losses("generator") == [3.0] and "0 epochs and 2 steps" in repr(within_the_first)
     assert len(within_the_first.plot(["generator"]).axes[0].lines) == 1
     assert History().samples_per_second == 0
+
+
+def test_the_losses_that_are_minimised_are_those_of_all_networks_in_all_stages():
+    first = {"cells": 1.0, "cells_bias": 0.1, "critic": 2.0}
+    second = {"discriminator": 1.0, "generator": 2.0, "real_generation": 0.5, "generator_empty": 0.0, "penalty": 0.1}
+    assert Progress(0, 0, 1, 0, 1, first, 1.0, 1.0).sums == ("cells", "critic")
+    assert Progress(0, 0, 1, 0, 1, second, 1.0, 1.0).sums == ("discriminator", "generator")
+    history = History([{**EPOCH, "losses": losses} for losses in (first, first, first, second, second)])
+    lines = {line.get_label() for axes in history.plot().axes for line in axes.get_lines()}
+    assert {"cells", "critic", "discriminator", "generator"} <= lines and "penalty" not in lines

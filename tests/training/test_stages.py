@@ -291,3 +291,15 @@ def test_a_training_that_diverges_ends_with_the_averaged_weights_of_the_last_goo
     with pytest.raises(TrainingDiverged, match="After 3 epochs: not all weights are finite"):
         fit(gan, tiny_sample(32), epochs=4, callbacks=[poison], **options)
     assert len(good) == 2 and same(arrays(gan)["total"], good[1]["total"])
+
+
+def test_a_trained_model_is_trained_further_with_its_last_stage_and_its_constants(tiny_sample):
+    gan, sample = build(), tiny_sample(50)
+    fit(gan, sample, epochs=3, recipe=Recipe(stages=STAGES), **QUIET)
+    recipe, before = Recipe.of(gan, clip=2.0), arrays(gan)
+    changed = {"objective": "toy-critic/shape", "learning_rate": SECOND["learning_rate"], "clip": 2.0, "average": 0.8}
+    assert {name: getattr(recipe, name) for name in changed} == changed and recipe.passes_in(0)[-1] == "shape"
+    fit(gan, tiny_sample(50, seed=1), epochs=1, **QUIET)
+    assert same(arrays(gan)["total"], before["total"]) and not same(arrays(gan)["shape"], before["shape"])
+    fit(gan, tiny_sample(50, seed=1), epochs=1, recipe=replace(recipe, prepare=True), **QUIET)
+    assert not same(gan.networks["total"].layers[1].get_weights(), before["total"][:2])
