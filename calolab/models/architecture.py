@@ -50,8 +50,8 @@ class Architecture:
         parameters: number of parameters by network, with the default settings.
         batch_size: events per batch with which it was trained in its paper; None if that is unknown. `training.fit`
             uses 128 for all models unless specified.
-        objectives: objectives of its own, by name: by network that learns, its loss, as `training.Objective(losses=)`.
-            `Recipe(objective="<architecture>/<objective>")` refers to them.
+        objectives: its own objectives, by name: the losses by network, in the order of their passes, as
+            `training.Objective` has them. `Recipe(objective="<architecture>/<objective>")` refers to one.
         prepare: function of the GAN and of at most 10,000 events of the training sample, without cells below the
             threshold, that sets constants of the networks (untrained weights, such as normalisations) before a new
             training; None if there are none.

@@ -11,13 +11,14 @@ class Stage:
     """A part of a training in which only some of the networks learn.
 
     Args:
-        networks: names of the networks that learn.
+        networks: names of the networks that learn, or the name of a single one.
         epochs: number of epochs; None for the last stage, which lasts until the end of the training.
-        recipe: arguments of `Recipe` that differ in this stage, e.g. `{"objective": "hinge", "learning_rate": 1e-4}`;
-            all but `stages` and `prepare`.
+        recipe: arguments of `Recipe` that differ in this stage, e.g. `{"objective": "hinge", "learning_rate": 1e-4}`,
+            any but `stages` and `prepare`. Schedules, warm-up and averages begin with the stage; the moments of the
+            optimizer begin with the first stage of an objective and of settings of the optimizer.
 
     Raises:
-        ValueError: if there is no network, or fewer than 1 epoch, or `recipe` has other stages.
+        ValueError: if there is no network, or fewer than 1 epoch, or `recipe` changes `stages` or `prepare`.
     """
 
     networks: tuple[str, ...]
