@@ -48,9 +48,6 @@ def spans(stages: Sequence[Stage]) -> list[tuple[int, int | None]]:
 
     Args:
         stages: all but the last have a number of epochs.
-
-    >>> spans([Stage(("cells",), 40), Stage(("cells", "critic"))])
-    [(0, 40), (40, None)]
     """
     found, first = [], 0
     for stage in stages:
