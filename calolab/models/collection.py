@@ -22,7 +22,7 @@ _COLUMNS = ("name", "particle", "detector", "valid for", "size", "AUC trees", "A
 _AUC = ("auc.trees", "auc.cnn")  # metrics in the columns of that name
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ShippedGenerator:
     """A trained generator that is part of calolab.
 
@@ -56,6 +56,12 @@ class ShippedGenerator:
             return (self.name, "", self.header.space.name, "", size, "", "")
         scores = [f"{card.scores[name].value:.3f}" if name in card.scores else "" for name in _AUC]
         return (self.name, card.particle, card.detector, card.valid_for, size, *scores)
+
+    def __repr__(self):
+        return f"ShippedGenerator({self.name!r}, {self.size / 1e6:.1f} MB)"
+
+    def _repr_html_(self):
+        return f"<b>{escape(self.name)}</b>" if self.card is None else self.card._repr_html_()
 
 
 @dataclass(frozen=True, repr=False)

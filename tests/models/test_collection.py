@@ -66,6 +66,10 @@ def test_the_table_shows_what_is_shipped(shipped):
     assert found["tiny-fast"].size == (shipped[0] / "tiny-fast.gan").stat().st_size
     for table in (repr(found), found._repr_html_()):
         assert "energy 10 to 50 GeV" in table and "0.710" in table and "without-card" in table
+    assert found["tiny-fast"]._repr_html_() == tiny_card()._repr_html_()
+    assert "without-card" in found["without-card"]._repr_html_() and repr(found["tiny-fast"]).startswith(
+        "ShippedGenerator('tiny-fast', 0."
+    )
     with pytest.raises(ValueError, match="Nearest: tiny-fast"):
         found["tinyfast"]
 
