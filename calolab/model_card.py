@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 
@@ -29,7 +30,7 @@ class ModelCard:
         commit: commit of calolab with which it was trained.
         seeds: seeds by name, e.g. `{"weights": 1, "training": 7}`.
         cost: computing time of the training and the machine, e.g. `"2.8 h on 2 AVX2 cores"`.
-        scores: figures of its scorecard by the name of the metric, e.g. `auc.trees`.
+        scores: figures of its scorecard by the name of the metric, e.g. `auc.trees`; those that are NaN are left out.
         scored_on: the events behind these figures, e.g. `"3,000 Geant4 showers that were not used for training"`.
         flaws: known flaws, one sentence each.
         citation: how to cite it.
@@ -65,7 +66,8 @@ class ModelCard:
         ranges = {label: (float(low), float(high)) for label, (low, high) in self.validity.items()}
         object.__setattr__(self, "validity", ranges)
         object.__setattr__(self, "seeds", {name: int(seed) for name, seed in self.seeds.items()})
-        object.__setattr__(self, "scores", dict(self.scores))
+        measured = {name: score for name, score in self.scores.items() if not math.isnan(score.value)}
+        object.__setattr__(self, "scores", measured)
         object.__setattr__(self, "flaws", tuple(self.flaws))
 
     @property
@@ -122,6 +124,9 @@ class ModelCard:
         ]
         return [(name, text) for name, text in rows if text]
 
+    def _scored_on(self) -> str:
+        return f"Figures on {self.scored_on}." if self.scored_on else ""
+
     def _figures(self) -> Table:
         """The figures of the scorecard."""
         rows = [(name, f"{score.value:.3g}", _floor(score)) for name, score in self.scores.items()]
@@ -131,16 +136,15 @@ class ModelCard:
         """The card as a page of the documentation."""
         parts = [f"# {self.name}", self.about, Table(self._rows(), ("", "")).to_markdown()]
         if self.scores:
-            scored_on = f" on {self.scored_on}" if self.scored_on else ""
-            parts += ["## Scorecard", f"Figures{scored_on}.", self._figures().to_markdown()]
+            parts += ["## Scorecard", *filter(None, [self._scored_on()]), self._figures().to_markdown()]
         if self.flaws:
             parts += ["## Known flaws", "\n".join(f"- {flaw}" for flaw in self.flaws)]
         return "\n\n".join(parts) + "\n"
 
     def _repr_html_(self):
         notes = [f"Known flaw: {flaw}" for flaw in self.flaws]
-        notes += [f"Figures on {self.scored_on}." if self.scored_on else ""]
-        card = Table(self._rows(), title=f"{self.name}: {self.about}", notes=list(filter(None, notes)))
+        notes = [*notes, *filter(None, [self._scored_on()])]
+        card = Table(self._rows(), title=f"{self.name}: {self.about}", notes=notes)
         return f"{card._repr_html_()}{self._figures().to_html()}"
 
 

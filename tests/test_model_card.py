@@ -40,6 +40,11 @@ def test_the_page_and_the_notebook_show_figures_floors_and_flaws():
     assert "a \\| b" in replace(card, data="a | b").to_markdown()
 
 
+def test_figures_that_are_not_known_are_left_out():
+    card = replace(tiny_card(), scores={"fpd": Score("fpd", float("nan")), "kpd": Score("kpd", 0.1)}, scored_on="")
+    assert set(card.scores) == {"kpd"} and "Figures" not in card.to_markdown()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
