@@ -85,22 +85,26 @@ class Generator:
         events, labels = self._checked(labels)
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, received {batch_size}.")
-        if latent is None:
-            latent = _draw_latent(seed, events, self.latent_size)
-        latent = np.asarray(latent, dtype=np.float32)
-        if latent.shape != (events, self.latent_size):
-            raise ValueError(
-                f"latent must have shape {(events, self.latent_size)}, one vector per event, received {latent.shape}."
-            )
+        if latent is not None:
+            latent = np.asarray(latent, dtype=np.float32)
+            if latent.shape != (events, self.latent_size):
+                raise ValueError(
+                    f"latent must have shape {(events, self.latent_size)}, one vector per event, received "
+                    f"{latent.shape}."
+                )
         if (card := self.card) is not None and (outside := card.outside(labels)):
             warnings.warn(f"{outside} The events outside are extrapolated.", stacklevel=2)
-        inputs = {"latent": latent, **{name: column.astype(np.float32)[:, None] for name, column in labels.items()}}
+        inputs = {name: column.astype(np.float32)[:, None] for name, column in labels.items()}
         values = np.empty((events, *self.space.shape), dtype=np.float32)
-        size = min(batch_size, events)
+        size, random = min(batch_size, events), np.random.default_rng(seed)
         for start in range(0, events, size or 1):
             # The last batch is padded: for another size, TensorFlow would compile the network again.
             chosen = np.minimum(np.arange(start, start + size), events - 1)
-            made = np.asarray(self.run({name: column[chosen] for name, column in inputs.items()}))
+            # Drawn by batch, as they may be larger than the events.
+            number = chosen[-1] + 1 - start
+            vectors = _draw_latent(random, number, self.latent_size) if latent is None else latent[start:]
+            batch = {name: column[chosen] for name, column in inputs.items()}
+            made = np.asarray(self.run({"latent": vectors[chosen - start], **batch}))
             if made.shape != (size, *self.space.shape):
                 raise ValueError(
                     f"run must return values of shape {(size, *self.space.shape)} for space {self.space.name!r}, "
@@ -134,7 +138,7 @@ class Generator:
         if latents < 1:
             raise ValueError(f"latents must be at least 1, received {latents}.")
         points, labels = self._checked(labels)
-        vectors = _draw_latent(seed, latents, self.latent_size)
+        vectors = _draw_latent(np.random.default_rng(seed), latents, self.latent_size)
         sample = self.generate(
             {name: np.tile(column, latents) for name, column in labels.items()},
             seed,
@@ -171,5 +175,5 @@ class Generator:
         return f"Generator({self.architecture!r} in {self.space.name!r}, conditions {self.conditions})"
 
 
-def _draw_latent(seed: int, vectors: int, size: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal((vectors, size), dtype=np.float32)
+def _draw_latent(random: np.random.Generator, vectors: int, size: int) -> np.ndarray:
+    return random.standard_normal((vectors, size), dtype=np.float32)

@@ -38,6 +38,17 @@ def test_all_batches_have_one_size():
     assert batches == [3, 3, 3]
 
 
+def test_latent_vectors_are_drawn_by_batch_in_the_order_of_the_events():
+    seen, whole = [], np.random.default_rng(3).standard_normal((7, 6), dtype=np.float32)
+
+    def run(inputs):
+        seen.append(inputs["latent"])
+        return np.zeros((len(inputs["latent"]), 3, 2), np.float32)
+
+    Generator("seen", SPACE, run, latent_size=6, conditions=()).generate(7, seed=3, batch_size=3)
+    np.testing.assert_array_equal(np.concatenate(seen), whole[[*range(7), 6, 6]])
+
+
 def test_a_traversal_moves_as_smoothly_as_the_network():
     energy = np.linspace(10, 50, 5)
     sample = linear().traverse({"energy": energy}, seed=1, latents=2)

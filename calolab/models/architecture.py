@@ -52,6 +52,8 @@ class Architecture:
             uses 128 for all models unless specified.
         objectives: its own objectives, by name: the losses by network, in the order of their passes, as
             `training.Objective` has them. `Recipe(objective="<architecture>/<objective>")` refers to one.
+        latent_sizes: for those of its own objectives that take fewer random numbers than complete latent vectors: a
+            function of the GAN that returns their number per event.
         prepare: function of the GAN and of at most 10,000 events of the training sample, without cells below the
             threshold, that sets constants of the networks (untrained weights, such as normalisations) before a new
             training; None if there are none.
@@ -69,6 +71,7 @@ class Architecture:
     parameters: Mapping[str, int]
     batch_size: int | None = None
     objectives: Mapping[str, Mapping[str, Callable]] = field(default_factory=dict)
+    latent_sizes: Mapping[str, Callable[[GAN], int]] = field(default_factory=dict)
     prepare: Callable[[GAN, Sample], None] | None = None
     nonlinear: Callable[[Mapping[str, object]], str] = field(default=_always_linear)
 

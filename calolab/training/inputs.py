@@ -97,7 +97,7 @@ def draw(
     Args:
         place: position of the pass in the training.
         events: number of events in the pass.
-        latent_size: length of a latent vector.
+        latent_size: length of a latent vector in this pass.
         labels: the training sample's labels; whole rows of them are drawn, which keeps ranges and correlations.
         recipe: with the probabilities of flipped labels.
         dropouts: number of dropout layers.
@@ -145,8 +145,8 @@ def step_inputs(
         Inputs by name, and targets by `"real"` and `"generated"`, then by head. `image` is the real events
         `(event, *space.shape, 1)`. Generated events in one pass with real ones have the same labels; those in a pass of
         their own have labels drawn from the training sample. For an objective without a discriminator, the inputs are
-        `image`, `latent` `(event, latent_size)`, `mixing` `(event,)` and `seed` `(2,)` as in `Draw`, and the labels of
-        the real events.
+        `image`, `latent` `(event, Objective.latents(gan))`, `mixing` `(event,)` and `seed` `(2,)` as in `Draw`, and the
+        labels of the real events.
     """
     objective = find_objective(recipe.objective)
     if not objective.is_adversarial:

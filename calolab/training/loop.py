@@ -36,6 +36,7 @@ class Part:
     Args:
         recipe: its recipe, one of `Recipe.parts`.
         first, end: its first epoch, and the one after its last.
+        latent_size: length of the latent vectors that its passes take.
         heads: the discriminator's heads, as returned by `heads.heads_of`.
         optimizers: optimizers by network.
         passes: compiled passes by kind.
@@ -45,6 +46,7 @@ class Part:
     recipe: Recipe
     first: int
     end: int
+    latent_size: int
     heads: Mapping[str, Head]
     optimizers: Mapping[str, keras.optimizers.Optimizer]
     passes: Mapping[str, Callable]
@@ -254,7 +256,7 @@ def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callab
         kind = kinds[position]
         events = batch.select(slice(kinds[:position].count(kind) % shares, None, shares)) if shares > 1 else batch
         place = (request.seed, run.parallel.rank, state.epoch, state.step, position)
-        drawn = draw(place, len(events), run.gan.latent_size, run.labels, recipe, dropouts, len(part.symmetries))
+        drawn = draw(place, len(events), part.latent_size, run.labels, recipe, dropouts, len(part.symmetries))
         inputs, targets = step_inputs(
             kind, events, drawn, run.gan.conditions, part.heads, recipe, response, part.symmetries
         )

@@ -40,6 +40,8 @@ class Objective:
             `inputs.step_inputs`) and whether to run in training mode. It returns the losses of the events, of any
             shape, or a tuple of these and of further quantities by name, whose means the history contains as
             `<network>_<name>`.
+        latent_size: function of the GAN that returns how many random numbers per event these losses take as `latent`;
+            None: complete latent vectors.
         joint: whether the discriminator has to process real and generated events in the same pass.
         check_recipe: function that raises ValueError if a `Recipe` does not fit the objective.
         check_networks: function that raises ValueError if a `GAN` does not fit the objective.
@@ -53,6 +55,7 @@ class Objective:
     divergence: Callable | None = None
     penalty: Callable | None = None
     losses: Mapping[str, Callable] = field(default_factory=dict)
+    latent_size: Callable[[object], int] | None = None
     joint: bool = False
     check_recipe: Callable[[object], None] = _no_check
     check_networks: Callable[[object], None] = _no_check
@@ -64,6 +67,10 @@ class Objective:
                 "An Objective needs either losses of a score (discriminator= and generator=), or divergence=, or "
                 "losses= by network."
             )
+
+    def latents(self, gan) -> int:
+        """Length of the vectors `latent` in the step inputs of a GAN."""
+        return gan.latent_size if self.latent_size is None else self.latent_size(gan)
 
     @property
     def is_adversarial(self) -> bool:
@@ -246,12 +253,12 @@ def _own_objective(name: str) -> Objective:
     from calolab.models import registry  # loads Keras
 
     own = {
-        f"{architecture}/{one}": losses
-        for architecture in registry.names()
-        for one, losses in registry.find(architecture).objectives.items()
+        f"{record.name}/{one}": Objective(losses=losses, latent_size=record.latent_sizes.get(one))
+        for record in map(registry.find, registry.names())
+        for one, losses in record.objectives.items()
     }
     check_name("objective", name, (*OBJECTIVES, *own))
-    return Objective(losses=own[name])
+    return own[name]
 
 
 def added_objectives() -> dict[str, Objective]:

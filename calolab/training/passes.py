@@ -196,7 +196,7 @@ def _signatures(gan: GAN, recipe: Recipe) -> dict[str, tuple[dict, dict]]:
     row, mixing = tf.TensorSpec((None, 1), tf.float32), {"mixing": tf.TensorSpec((None,), tf.float32)}
     image = {"image": tf.TensorSpec((None, *gan.space.shape, 1), tf.float32)}
     conditions = dict.fromkeys(gan.conditions, row)
-    inputs = {"latent": tf.TensorSpec((None, gan.latent_size), tf.float32), **conditions}
+    inputs = {"latent": tf.TensorSpec((None, objective.latents(gan)), tf.float32), **conditions}
     if not objective.is_adversarial:
         inputs |= {**image, **mixing, "seed": tf.TensorSpec((2,), tf.int64)}
         return dict.fromkeys(objective.losses, (inputs, {}))

@@ -20,6 +20,7 @@ from calolab.training.heads import FIT_EVENTS, heads_of, pooled_response
 from calolab.training.history import History
 from calolab.training.inputs import augmentation, fitting_sample, order_seed
 from calolab.training.loop import Part, Run, progress_bar
+from calolab.training.objectives import find_objective
 from calolab.training.optimizers import make_optimizers
 from calolab.training.passes import make_passes
 from calolab.training.precision import computing_in, warn_where_slow
@@ -162,7 +163,8 @@ def prepare(gan: GAN, data, request: TrainingRequest, parallel, began: float = 0
     for part, (first, end), *needed, group in zip(recipe.parts, recipe.spans, heads, by_part, groups, strict=True):
         same = [one.passes for one in parts if _without_rates(one.recipe) == _without_rates(part)]
         passes = same[0] if same else make_passes(gan, *needed, part, parallel, averages)
-        parts.append(Part(part, first, request.epochs if end is None else end, *needed, passes, group))
+        latents = find_objective(part.objective).latents(gan)
+        parts.append(Part(part, first, request.epochs if end is None else end, latents, *needed, passes, group))
     return Run(
         gan=gan,
         data=data,

@@ -9,7 +9,17 @@ import pytest
 
 from calolab import models
 from calolab.models import architectures
-from calolab.training import PhysicsScore, Recipe, Stage, TrainingDiverged, TrainingRequest, fit, loop, trainer
+from calolab.training import (
+    PhysicsScore,
+    Recipe,
+    Stage,
+    TrainingDiverged,
+    TrainingRequest,
+    fit,
+    loop,
+    objectives,
+    trainer,
+)
 from calolab.training.objectives import find_objective
 from calolab.training.ranks import Alone
 from tests.tiny import SPACE
@@ -258,6 +268,25 @@ def test_another_number_of_epochs_is_refused_only_where_a_schedule_depends_on_it
     ending = {"stages": (Stage("total", 1, {"schedule": "cosine"}), Stage("total"))}
     trained(1, "ending", **ending)
     assert len(trained(2, "ending", resume=True, **ending).epochs) == 2
+
+
+def test_an_objective_takes_only_the_random_numbers_that_it_needs(tiny_sample, monkeypatch):
+    sizes, record = {}, models.find("toy-critic")
+
+    def watched(name, loss):
+        def found(gan, inputs, training):
+            sizes[name] = inputs["latent"].shape[1]
+            return loss(gan, inputs, training)
+
+        return found
+
+    losses = {one: {name: watched(name, f) for name, f in of.items()} for one, of in record.objectives.items()}
+    for one, watching in losses.items():
+        monkeypatch.setitem(record.objectives, one, watching)
+    objectives._own_objective.cache_clear()
+    fit(build(), tiny_sample(16), epochs=3, **QUIET)
+    objectives._own_objective.cache_clear()
+    assert sizes == {"total": 0, "critic": 6, "shape": 6}
 
 
 def test_objectives_of_architectures_are_found_by_name():

@@ -95,6 +95,7 @@ ARCHITECTURES = (
         citation="this file",
         parameters={},
         objectives={"regression": {"total": _total}, "shape": {"critic": _critic, "shape": _shape}},
+        latent_sizes={"regression": lambda gan: 0},
         prepare=prepare,
     ),
 )
