@@ -131,3 +131,21 @@ def test_metrics_are_chosen_by_name_group_or_as_cheap_ones():
         chosen(["auc.tree"], everything)
     with pytest.raises(ValueError, match="not available"):
         chosen(["memorised"], ("fpd",))
+
+
+def test_panels_with_wider_bins_and_missing_panels_stand_side_by_side():
+    panel = card("flow").panels["hits"]
+    wide = {"Geant4": np.array([0.0, 0.5, 0.5, 0.0]), "flow": np.array([0.1, 0.2, 0.3, 0.4])}
+    panels = {
+        "hits": Panel("hits", "hits", "fraction", np.arange(-1.0, 4), wide, {one: 0.1 * wide[one] for one in wide}),
+        "more": panel,
+    }
+    both = card(panels={**card().panels, "lost": panel}).beside(card("flow", panels=panels))
+    assert set(both.panels) == {"hits"}
+    joined = both.panels["hits"]
+    np.testing.assert_array_equal(joined.edges, [-1, 0, 1, 2, 3])
+    np.testing.assert_array_equal(joined.contents["GAN"], [0, 0.2, 0.8, 0])
+    np.testing.assert_array_equal(joined.contents["Geant4"], [0, 0.5, 0.5, 0])
+    np.testing.assert_array_equal(joined.contents["flow"], wide["flow"])
+    np.testing.assert_array_equal(joined.errors["GAN"], [0, 0.1, 0.1, 0])
+    assert list(joined.contents) == ["Geant4", "GAN", "flow"]

@@ -94,6 +94,34 @@ class Panel:
         """Whether the panel holds points of a curve rather than bins."""
         return len(self.edges) == len(next(iter(self.contents.values())))
 
+    def beside(self, other: Panel) -> Panel:
+        """One panel with the samples of both.
+
+        Args:
+            other: a panel of other samples; its bins may reach further, but inside both have the same edges.
+        """
+        if np.array_equal(self.edges, other.edges):
+            edges, padded = self.edges, [(0, 0), (0, 0)]
+        else:
+            edges = np.union1d(self.edges, other.edges)
+            padded = [
+                (np.searchsorted(edges, one.edges[0]), len(edges) - 1 - np.searchsorted(edges, one.edges[-1]))
+                for one in (self, other)
+            ]
+        joined = {}
+        for what in ("contents", "errors"):
+            mine, theirs = (
+                {name: np.pad(row, width) for name, row in getattr(one, what).items()}
+                for one, width in zip((self, other), padded)
+            )
+            joined[what] = theirs | mine
+        order = dict.fromkeys([*self.contents, *other.contents])
+        return Panel(
+            **vars(self)
+            | {what: {name: rows[name] for name in order} for what, rows in joined.items()}
+            | {"edges": edges}
+        )
+
 
 @dataclass(frozen=True, eq=False)
 class Scorecard:
@@ -200,7 +228,7 @@ class Scorecard:
             ValueError: if reference or settings differ, or two generators have the same name.
         """
         joined = {name: dict(getattr(self, name)) for name in ("events", "results", "matrices")}
-        panels = {name: (dict(panel.contents), dict(panel.errors)) for name, panel in self.panels.items()}
+        panels = dict(self.panels)
         notes = list(self.notes)
         for other in others:
             if other.fingerprint != self.fingerprint or other.reference != self.reference:
@@ -212,15 +240,10 @@ class Scorecard:
                 raise ValueError(f"Two generators are called {', '.join(sorted(clash))}: give names=.")
             for name, content in joined.items():
                 content.update({key: one for key, one in getattr(other, name).items() if key not in content})
-            for name, (contents, errors) in panels.items():
-                contents.update(other.panels[name].contents)
-                errors.update(other.panels[name].errors)
+            # A panel that one of them lacks, such as the response of empty showers, is left out.
+            panels = {name: panel.beside(other.panels[name]) for name, panel in panels.items() if name in other.panels}
             notes += [note for note in other.notes if note not in notes]
-        changed = {
-            name: Panel(**(vars(self.panels[name]) | {"contents": contents, "errors": errors}))
-            for name, (contents, errors) in panels.items()
-        }
-        return Scorecard(**(vars(self) | joined | {"panels": changed, "notes": tuple(notes)}))
+        return Scorecard(**(vars(self) | joined | {"panels": panels, "notes": tuple(notes)}))
 
     def plot(self):
         """One page of figures: metrics with their floors, distributions, response and correlations.
