@@ -26,6 +26,7 @@ _PARTS = (
     "search",
     "simulate",
     "spaces",
+    "studies",
     "symmetries",
     "training",
     "validation",

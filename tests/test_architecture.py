@@ -210,6 +210,7 @@ def test_nothing_imports_the_magics_by_their_folder_name():
         ".distributed",
         ".search",
         ".scaling",
+        ".studies",
         ".plots",
     ],
 )
