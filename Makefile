@@ -3,6 +3,7 @@
 #   make test    run all tests in two processes; `make test TESTS=tests/simulate` runs some of them in one process
 #   make lab     open JupyterLab with the notebooks
 #   make bench   measure the figures in docs/measured-figures.md on this machine and save them
+#   make train-shipped  make Geant4 showers, train calolab-fast, score it and write its file (3 hours on two cores)
 #   make javascript  check rules, format and types of the widgets' JavaScript (needs Node.js)
 #   make kernel  register this environment as a Jupyter kernel (for a JupyterHub)
 #   make clean   remove the environment and all results (but not the caches)
@@ -11,12 +12,14 @@ VENV   ?= .venv
 READY  := $(VENV)/.ready
 BIN    := $(VENV)/bin
 OUT    ?= out
+GENERATOR ?= calolab-fast
+HOURS  ?= 3
 NOTEBOOK ?= notebooks/00_from_engines_to_showers.ipynb
 # The first Python with a version that pyproject.toml allows; `make PYTHON=/path/to/python` selects another.
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null && echo $$p && break; done)
 
-.PHONY: demo test lab bench javascript kernel setup clean
+.PHONY: demo test lab bench train-shipped javascript kernel setup clean
 .DELETE_ON_ERROR:
 
 setup: $(READY)
@@ -41,6 +44,9 @@ lab: $(READY)
 
 bench: $(READY)
 	@$(BIN)/python tests/benchmarks --out $(OUT)
+
+train-shipped: $(READY)
+	@$(BIN)/python -m calolab.studies.shipped $(GENERATOR) --out $(OUT)/shipped --hours $(HOURS) --seed 7
 
 javascript: node_modules/.ready
 	@npm run --silent check

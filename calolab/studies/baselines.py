@@ -1,0 +1,261 @@
+"""`python -m calolab.studies.baselines --out DIR`: generators trained for the same time on the same showers."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import numpy as np
+
+from calolab import cpu, models, simulate
+from calolab.interrupts import stopping
+from calolab.names import check_name
+from calolab.studies import arguments as shared
+from calolab.studies import events, fitting, plan, scoring
+from calolab.studies.folder import StudyFolder, continuable
+from calolab.studies.targets import Target
+from calolab.studies.targets import table as targets_table
+from calolab.tables import Table
+from calolab.training.state import TrainingDiverged
+from calolab.validation import Scorecard
+from calolab.validation.scorecards.command import STYLE
+from calolab.validation.scorecards.command import write as write_scorecard
+from calolab.validation.scorecards.table import number
+
+GENERATORS = ("3dgan", "3dgan:wgan-gp", "3dgan:hinge", "3dgan:optimal-transport", "gflash")
+GFLASH, SHIPPED = "gflash", "shipped:"
+RESULT = "result.json"
+SEED_SHIFT = 1_000_003  # GFlash's showers are not those of a training sample that GFlash made with the same seed
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One generator of the comparison.
+
+    Args:
+        name: its name in tables, and that of its folder.
+        architecture: architecture that is trained; empty for a generator that is not.
+        objective: objective that replaces that of the architecture's recipe, or None.
+        file: file or name of a trained generator; empty for GFlash and for one that is trained.
+    """
+
+    name: str
+    architecture: str = ""
+    objective: str | None = None
+    file: str = ""
+
+    @classmethod
+    def parsed(cls, text: str) -> Baseline:
+        """A generator as it is named on the command line.
+
+        Args:
+            text: `"3dgan"`, `"3dgan:wgan-gp"`, `"gflash"`, `"shipped:NAME"`, or a file that ends in `.gan`; with
+                `"NAME="` before it under another name.
+
+        Raises:
+            ValueError: for an unknown name, with the nearest known ones, or a recipe that does not fit.
+            FileNotFoundError: for a missing file.
+        """
+        name, _, text = text.rpartition("=")
+        if text == GFLASH:
+            return cls(name or text)
+        if text.startswith(SHIPPED) or text.endswith(".gan"):
+            file = text.removeprefix(SHIPPED)
+            held = models.shipped()[file].path if text.startswith(SHIPPED) else file
+            models.read_header(held)  # refuses a missing or damaged file
+            return cls(name or Path(file).stem, file=str(Path(held).resolve()))
+        architecture, _, objective = text.partition(":")
+        check_name("generator", architecture, [*models.names(), GFLASH])
+        plan.with_objective(architecture, objective or None)
+        return cls(name or text.replace(":", "-").replace("/", "-"), architecture, objective or None)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train several generators for the same time, score all of them, and write one table.
+
+    Args:
+        arguments: arguments of the command line; by default those of this process.
+
+    Returns:
+        The exit status: 0, or 2 with a message if an argument is wrong or a part fails.
+    """
+    options = shared.parse(_parser(), arguments, {"minutes": 0.02})
+    with continuable(options.out), stopping("the study", f"{options.out} holds what is done"):
+        try:
+            chosen = [Baseline.parsed(text) for text in options.generators]
+            if len({one.name for one in chosen}) < len(chosen):
+                raise ValueError(f"--generators names one of them twice: {', '.join(one.name for one in chosen)}.")
+            if not options.minutes > 0:
+                raise ValueError(f"--minutes expects a positive number, received {options.minutes}.")
+            folder = StudyFolder.opened(options.out, "baselines", _recorded(options))
+            sample = events.prepare(folder, options)
+            found = {one.name: _result(folder, one, sample, options) for one in chosen}
+            print(_write(folder, found, options))
+        except (ValueError, OSError, MemoryError, RuntimeError, ImportError) as error:
+            print(f"calolab.studies.baselines: {error}", file=sys.stderr)
+            return 2
+    return 0
+
+
+def _recorded(options: argparse.Namespace) -> dict[str, object]:
+    """Generators can be added: each has its own folder."""
+    return {name: value for name, value in shared.recorded(options).items() if name != "generators"}
+
+
+def _result(folder: StudyFolder, one: Baseline, sample: events.StudySample, options: argparse.Namespace) -> Mapping:
+    """The result of one generator: figures, scorecard and targets, or why it failed; calculated only if missing."""
+    size = Path(one.file).stat().st_size if one.file else None
+    own = StudyFolder.opened(folder / one.name, "baseline", {**vars(one), "bytes": size})
+    if (held := own.read(RESULT)) is None:
+        print(f"{one.name}: {'training' if one.architecture else 'generating'} and scoring", flush=True)
+        try:
+            held = own.write(RESULT, _measured(own, one, sample, options))
+        except (TrainingDiverged, ValueError) as error:
+            held = own.write(RESULT, {"failed": str(error)})
+    if "failed" in held:
+        print(f"{one.name} failed: {held['failed']}", file=sys.stderr)
+        return held
+    card = Scorecard.from_json((own / scoring.CARD).read_text())
+    return {**held, "card": card, "targets": [Target.from_dict(each) for each in held["targets"]]}
+
+
+def _measured(own: StudyFolder, one: Baseline, sample: events.StudySample, options: argparse.Namespace) -> dict:
+    """Train one generator, generate, and score; the figures of its row."""
+    test, scores = sample.test, scoring.Scoring(options.metrics, options.seeds, options.seed, progress=options.progress)
+    figures = {"minutes": 0.0, "epochs": 0, "steps": 0}
+    if one.architecture:
+        generator, figures = _trained(own, one, sample, options)
+    elif one.file:
+        generator = models.load(one.file)
+    else:
+        generator = None
+
+    def make(labels):
+        if generator is not None:
+            return generator.generate(labels, seed=options.seed, batch_size=scores.batch_size)
+        return _gflash(test.space, labels, options)
+
+    made = scoring.generated(own, lambda: make(test.labels), test)
+    card = scoring.scored(own, one.name, made, sample.train, test, scores)
+    targets = scoring.targets(own, generator, card, made, test, scores)
+    speed = next((each.value for each in targets if each.name == "speed.batch"), None)
+    if speed is None:
+        some = {name: column[: scores.batch_size] for name, column in test.labels.items()}
+        began = time.perf_counter()
+        make(some)
+        speed = 1e3 * (time.perf_counter() - began) / len(some["energy"])
+    return {**figures, "milliseconds": speed, "targets": [each.to_dict() for each in targets]}
+
+
+def _trained(own: StudyFolder, one: Baseline, sample: events.StudySample, options: argparse.Namespace):
+    """A GAN that was trained until its time was over."""
+    recipe = plan.with_objective(one.architecture, one.objective)
+    chosen = plan.published(one.architecture)
+    if recipe.stages or recipe.has_schedule_to_end:
+        if (held := own.read("plan.json")) is None:
+            chosen = plan.Plan(recipe, chosen.epochs)
+            per_epoch = plan.seconds_per_epoch(
+                one.architecture, sample.train, chosen, batch_size=options.batch_size, seed=options.seed
+            )
+            held = own.write("plan.json", plan.shared_out(chosen, per_epoch, 60 * options.minutes).to_dict())
+        chosen = plan.Plan.from_dict(held)
+    else:
+        chosen = plan.Plan(recipe, plan.UNLIMITED)
+    gan, summary = fitting.trained(
+        own,
+        lambda: models.build(one.architecture, sample.train.space, seed=options.seed),
+        sample.train,
+        fitting.Fitting(
+            chosen, options.batch_size, options.seed, 60 * options.minutes, options.engines, options.progress
+        ),
+    )
+    return gan, {"minutes": summary["seconds"] / 60, "epochs": summary["epochs"], "steps": summary["steps"]}
+
+
+def _gflash(space, labels: Mapping[str, np.ndarray], options: argparse.Namespace):
+    return simulate.showers(
+        space,
+        len(labels["energy"]),
+        labels["energy"],
+        particle=options.particle,
+        seed=options.seed + SEED_SHIFT,
+        method="gflash",
+        progress=False,
+    )
+
+
+def _write(folder: StudyFolder, found: Mapping[str, Mapping], options: argparse.Namespace) -> str:
+    """Write the common scorecard, the table of costs and all numbers; returns the text of both tables."""
+    right = {name: one for name, one in found.items() if "failed" not in one}
+    costs = _costs(found, options)
+    parts, text = [costs._repr_html_()], repr(costs)
+    if right:
+        first, *others = [one["card"] for one in right.values()]
+        card = first.beside(*others)
+        write_scorecard(card, folder.path)
+        text = f"{card!r}\n\n{text}"
+        parts += [card._repr_html_(), '<p><img src="scorecard.png" alt="Scorecard" style="max-width:100%">']
+        parts += [targets_table(one["targets"], name)._repr_html_() for name, one in right.items()]
+    title = "calolab baselines"
+    page = f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>{STYLE}{"".join(parts)}\n'
+    scoring.write_text(folder / "baselines.html", page)
+    scoring.write_text(folder / "baselines.txt", f"{text}\n")
+    results = {
+        name: {key: value for key, value in one.items() if key != "card"}
+        | {"scores": {key: vars(entry) for key, entry in one["card"][name].items()} if "card" in one else {}}
+        for name, one in found.items()
+    }
+    folder.write("baselines.json", {"budget": _budget(options), "generators": results})
+    names = "baselines.json, baselines.txt, baselines.html, scorecard.json, scorecard.png"
+    return f"{text}\n\nWritten to {folder.path}: {names}"
+
+
+def _budget(options: argparse.Namespace) -> str:
+    report = cpu.report()
+    return f"{options.minutes:g} min of training on {report.cores} cores ({report.model}) each"
+
+
+def _costs(found: Mapping[str, Mapping], options: argparse.Namespace) -> Table:
+    """One row for each generator: cost, speed, the main scores, and targets met."""
+    rows, notes = [], []
+    for name, one in found.items():
+        if "failed" in one:
+            rows.append((name, *["–"] * 7))
+            notes.append(f"{name} failed: {one['failed']}")
+            continue
+        entries = one["card"][name]
+        scores = [
+            number(entries[metric].value, entries[metric].error, factor) if metric in entries else ""
+            for metric, factor in (("auc.trees", 1), ("auc.cnn", 1), ("fpd", 1e3))
+        ]
+        met = f"{sum(target.met for target in one['targets'])} of {len(one['targets'])}"
+        trained = f"{one['minutes']:.1f}" if one["steps"] else "none"
+        rows.append((name, trained, one["steps"] or "", f"{one['milliseconds']:.3g}", *scores, met))
+    header = ("generator", "training [min]", "steps", "ms/shower", "AUC trees", "AUC CNN", "FPD × 10³", "targets met")
+    return Table(rows, header, range(1, len(header)), f"Budget: {_budget(options)}", notes)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = shared.parser(
+        "calolab.studies.baselines", "Train generators for the same time on the same showers, and score all of them."
+    )
+    parser.add_argument("--minutes", type=float, default=30.0, help="time of each training [%(default)s]")
+    parser.add_argument("--engines", type=int, default=0, help="train on this number of engines [in this process]")
+    parser.add_argument(
+        "--generators",
+        nargs="+",
+        metavar="NAME",
+        default=list(GENERATORS),
+        help=f"architectures, with :OBJECTIVE for another objective; gflash; {SHIPPED}NAME for a trained generator "
+        f"that is part of calolab, or a .gan file; NAME=... for another name [{' '.join(GENERATORS)}]",
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

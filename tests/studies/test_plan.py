@@ -1,0 +1,58 @@
+"""Plans of trainings: epochs, stages, and a limited time that the stages share."""
+
+import pytest
+
+from calolab import simulate
+from calolab.studies import plan
+from calolab.training.recipe import Recipe
+from calolab.training.stages import Stage
+
+pytestmark = pytest.mark.usefixtures("toy")
+
+
+def test_epochs_are_those_of_the_stages_or_of_the_paper():
+    assert plan.published("toy-showers").stages == [8, 4]
+    assert plan.published("toy-showers", epochs=20).stages == [8, 12]
+    assert plan.published("3dgan").stages == [60] and plan.published("3dgan", epochs=3).epochs == 3
+    with pytest.raises(ValueError, match="more than the 8 epochs before the last stage"):
+        plan.published("toy-showers", epochs=8)
+    with pytest.raises(ValueError, match="toy-showers"):
+        plan.published("toy-shower")
+
+
+def test_all_stages_are_shortened_by_the_same_factor():
+    made = plan.published("toy-showers")
+    assert plan.shared_out(made, [1.0, 3.0], 20.0) == made  # it needs just as much
+    short = plan.shared_out(made, [1.0, 3.0], 10.0)
+    assert short.stages == [4, 2] and short.epochs == 6
+    assert [stage.epochs for stage in short.recipe.stages] == [4, 2]
+    assert plan.shared_out(made, [1.0, 3.0], 0.0).stages == [1, 1]
+    assert plan.Plan.from_dict(short.to_dict()) == short
+
+
+def test_a_last_stage_without_epochs_and_a_training_without_stages_are_shortened_too():
+    recipe = Recipe(stages=(Stage("discriminator", 2), Stage(("discriminator", "generator"))))
+    short = plan.shared_out(plan.Plan(recipe, 12), [1.0, 1.0], 6.0)
+    assert (short.stages, short.epochs, short.recipe.stages[-1].epochs) == ([1, 5], 6, None)
+    assert plan.shared_out(plan.Plan(Recipe(), 10), [2.0], 9.0) == plan.Plan(Recipe(), 4)
+
+
+def test_the_speed_of_each_stage_is_measured_for_all_events():
+    sample = simulate.showers("clic-ecal", 64, (10, 50), seed=1, method="gflash", progress=False)
+    found = plan.seconds_per_epoch("toy-showers", sample, plan.published("toy-showers"), batch_size=16, seed=1)
+    assert len(found) == 2 and all(0 < seconds < 60 for seconds in found)
+
+
+def test_other_objectives_have_the_optimizers_of_their_papers():
+    changed = plan.with_objective("3dgan", "wgan-gp")
+    assert (changed.objective, changed.optimizer, changed.discriminator_passes) == ("wgan-gp", "adam", 5)
+    assert changed.weights == Recipe.published("3dgan").weights
+    assert plan.with_objective("3dgan", None) == Recipe.published("3dgan")
+    assert plan.with_objective("3dgan", "optimal-transport").flip == 0
+    with pytest.raises(ValueError, match="wgan-gp"):
+        plan.with_objective("3dgan", "wgan_gp")
+
+
+def test_a_plan_is_described_by_its_stages():
+    text = plan.published("toy-showers").about
+    assert text == "8 epochs of total (toy-showers/total, adam); 4 epochs of shape (toy-showers/shape, adam)."
