@@ -48,7 +48,7 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
     group.add_argument("--processes", type=int, help="processes of the simulation; by default one per core")
     group.add_argument("--test", type=int, default=3_000, help="showers that are held out [%(default)s]")
     group = made.add_argument_group("training and scores")
-    group.add_argument("--batch-size", type=int, default=128, help="events per step [%(default)s]")
+    group.add_argument("--batch-size", type=int, help="events per step; by default as in the paper, or 128")
     group.add_argument("--seed", type=int, default=7, help="of all random choices [%(default)s]")
     group.add_argument("--seeds", type=int, default=3, help="trainings of each classifier [%(default)s]; 0: none")
     group.add_argument("--metrics", nargs="+", metavar="NAME", help="metrics of the scorecard; by default all")
@@ -78,8 +78,8 @@ def parse(
         made.set_defaults(**{**SHORT, **short, "short": True})
     options = made.parse_args(arguments)
     for name in ("events", "piece", "test", "batch_size"):
-        if getattr(options, name) < 1:
-            made.error(f"--{name.replace('_', '-')} expects at least 1, received {getattr(options, name)}")
+        if (number := getattr(options, name)) is not None and number < 1:
+            made.error(f"--{name.replace('_', '-')} expects at least 1, received {number}")
     for name in ("seed", "seeds"):
         if getattr(options, name) < 0:
             made.error(f"--{name} must not be negative, received {getattr(options, name)}")

@@ -155,13 +155,11 @@ def _measured(own: StudyFolder, one: Baseline, sample: events.StudySample, optio
 def _trained(own: StudyFolder, one: Baseline, sample: events.StudySample, options: argparse.Namespace):
     """A GAN that was trained until its time was over."""
     recipe = plan.with_objective(one.architecture, one.objective)
-    chosen = plan.published(one.architecture)
+    chosen, batch = plan.published(one.architecture), plan.batch_size(one.architecture, options.batch_size)
     if recipe.stages or recipe.has_schedule_to_end:
         if (held := own.read("plan.json")) is None:
             chosen = plan.Plan(recipe, chosen.epochs)
-            per_epoch = plan.seconds_per_epoch(
-                one.architecture, sample.train, chosen, batch_size=options.batch_size, seed=options.seed
-            )
+            per_epoch = plan.seconds_per_epoch(one.architecture, sample.train, chosen, events=batch, seed=options.seed)
             held = own.write("plan.json", plan.shared_out(chosen, per_epoch, 60 * options.minutes).to_dict())
         chosen = plan.Plan.from_dict(held)
     else:
@@ -170,9 +168,7 @@ def _trained(own: StudyFolder, one: Baseline, sample: events.StudySample, option
         own,
         lambda: models.build(one.architecture, sample.train.space, seed=options.seed),
         sample.train,
-        fitting.Fitting(
-            chosen, options.batch_size, options.seed, 60 * options.minutes, options.engines, options.progress
-        ),
+        fitting.Fitting(chosen, batch, options.seed, 60 * options.minutes, options.engines, options.progress),
     )
     return gan, {"minutes": summary["seconds"] / 60, "epochs": summary["epochs"], "steps": summary["steps"]}
 

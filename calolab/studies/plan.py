@@ -11,6 +11,7 @@ from calolab.training.stages import Stage
 
 EPOCHS = {"3dgan": 60}  # of architectures whose recipe has no number of epochs, as in their papers
 OTHER_EPOCHS = 50
+BATCH_SIZE = 128  # of architectures without a published one
 UNLIMITED = 100_000  # epochs of a training that only its time limit ends
 PROBED = 8  # steps of each stage in which its speed is measured
 # Optimizers of other objectives' papers, and what these objectives need; all else is as published for the architecture.
@@ -101,6 +102,18 @@ def published(architecture: str, epochs: int | None = None) -> Plan:
     return Plan(recipe, total)
 
 
+def batch_size(architecture: str, given: int | None) -> int:
+    """Events per step: the given number, or that of the architecture's paper, or `BATCH_SIZE`.
+
+    Args:
+        architecture: its name in the registry.
+        given: a number that has precedence, or None.
+    """
+    from calolab import models  # Keras loads when it is needed
+
+    return given or models.find(architecture).batch_size or BATCH_SIZE
+
+
 def with_objective(architecture: str, objective: str | None) -> Recipe:
     """The recipe of an architecture with another objective and, if the objective has one, the optimizer of its paper.
 
@@ -117,7 +130,7 @@ def with_objective(architecture: str, objective: str | None) -> Recipe:
 
 
 def seconds_per_epoch(
-    architecture: str, train: Sample, plan: Plan, *, batch_size: int, seed: int, settings: dict | None = None
+    architecture: str, train: Sample, plan: Plan, *, events: int, seed: int, settings: dict | None = None
 ) -> list[float]:
     """Measure the time that an epoch of each stage takes on this machine, in a few steps of each [s].
 
@@ -125,7 +138,7 @@ def seconds_per_epoch(
         architecture: its name; a new GAN is built for the measurement.
         train: the training sample.
         plan: the plan.
-        batch_size: events per step.
+        events: events per step.
         seed: seed of the weights.
         settings: the architecture's own settings.
     """
@@ -133,10 +146,10 @@ def seconds_per_epoch(
 
     gan = models.build(architecture, train.space, seed=seed, **(settings or {}))
     batches = max(part.batches for part in plan.recipe.parts)
-    some = train.select(slice(0, PROBED * batch_size * batches))
+    some = train.select(slice(0, PROBED * events * batches))
     short = plan.with_stages([1] * len(plan.stages))
     history = training.fit(
-        gan, some, epochs=short.epochs, recipe=short.recipe, batch_size=batch_size, seed=seed, progress=False
+        gan, some, epochs=short.epochs, recipe=short.recipe, batch_size=events, seed=seed, progress=False
     )
     # The rate leaves out the first step, in which the passes are compiled, unless there is no other.
     return [len(train) / (row["samples_per_second"] or row["events"] / row["seconds"]) for row in history.epochs]

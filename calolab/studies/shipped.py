@@ -58,7 +58,7 @@ def _run(folder: StudyFolder, options: argparse.Namespace) -> str:
         folder,
         lambda: models.build(options.architecture, sample.train.space, seed=options.seed),
         sample.train,
-        fitting.Fitting(chosen, options.batch_size, options.seed, limit, options.engines, options.progress),
+        fitting.Fitting(chosen, _batch(options), options.seed, limit, options.engines, options.progress),
     )
     # The showers are those of the file that is shipped, with its rounded weights.
     rounded, networks = folder / "rounded.gan", tuple(options.networks)
@@ -102,11 +102,15 @@ def _plan(folder: StudyFolder, sample: events.StudySample, options: argparse.Nam
         print("Measuring the speed of the training", flush=True)
         with folder.timed("speed"):
             per_epoch = plan.seconds_per_epoch(
-                options.architecture, sample.train, made, batch_size=options.batch_size, seed=options.seed
+                options.architecture, sample.train, made, events=_batch(options), seed=options.seed
             )
         made = plan.shared_out(made, per_epoch, _available(folder, options))
     folder.write(PLAN, made.to_dict())
     return made
+
+
+def _batch(options: argparse.Namespace) -> int:
+    return plan.batch_size(options.architecture, options.batch_size)
 
 
 def _available(folder: StudyFolder, options: argparse.Namespace) -> float:

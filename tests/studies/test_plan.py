@@ -20,6 +20,11 @@ def test_epochs_are_those_of_the_stages_or_of_the_paper():
         plan.published("toy-shower")
 
 
+def test_the_batch_size_is_that_of_the_paper_unless_given():
+    assert [plan.batch_size(name, None) for name in ("3dgan", "toy-showers", "rpv")] == [128, 128, 64]
+    assert plan.batch_size("3dgan", 5) == 5
+
+
 def test_all_stages_are_shortened_by_the_same_factor():
     made = plan.published("toy-showers")
     assert plan.shared_out(made, [1.0, 3.0], 20.0) == made  # it needs just as much
@@ -39,7 +44,7 @@ def test_a_last_stage_without_epochs_and_a_training_without_stages_are_shortened
 
 def test_the_speed_of_each_stage_is_measured_for_all_events():
     sample = simulate.showers("clic-ecal", 64, (10, 50), seed=1, method="gflash", progress=False)
-    found = plan.seconds_per_epoch("toy-showers", sample, plan.published("toy-showers"), batch_size=16, seed=1)
+    found = plan.seconds_per_epoch("toy-showers", sample, plan.published("toy-showers"), events=16, seed=1)
     assert len(found) == 2 and all(0 < seconds < 60 for seconds in found)
 
 
