@@ -160,7 +160,8 @@ def _trained(own: StudyFolder, one: Baseline, sample: events.StudySample, option
         if (held := own.read("plan.json")) is None:
             chosen = plan.Plan(recipe, chosen.epochs)
             per_epoch = plan.seconds_per_epoch(one.architecture, sample.train, chosen, events=batch, seed=options.seed)
-            held = own.write("plan.json", plan.shared_out(chosen, per_epoch, 60 * options.minutes).to_dict())
+            fills = plan.is_open(one.architecture, recipe)
+            held = own.write("plan.json", plan.shared_out(chosen, per_epoch, 60 * options.minutes, fills).to_dict())
         chosen = plan.Plan.from_dict(held)
     else:
         chosen = plan.Plan(recipe, plan.UNLIMITED)

@@ -155,22 +155,37 @@ def seconds_per_epoch(
     return [len(train) / (row["samples_per_second"] or row["events"] / row["seconds"]) for row in history.epochs]
 
 
-def shared_out(plan: Plan, per_epoch: Sequence[float], available: float) -> Plan:
-    """Shorten all stages by the same factor, so that the whole training fits into a time.
+def shared_out(plan: Plan, per_epoch: Sequence[float], available: float, fills: bool = False) -> Plan:
+    """Change the numbers of epochs of the stages so that the whole training fits into a time.
 
     Args:
         plan: the plan.
         per_epoch: time of an epoch of each stage [s].
         available: time of the whole training [s].
+        fills: whether the last stage takes all the time that the others leave, if that is at least half of it.
 
     Returns:
-        The plan as it is if there is enough time; otherwise each stage has at least one epoch.
+        The plan with all stages shortened by the same factor, but to at least one epoch each, if there is too little
+        time; otherwise as it is, apart from a last stage that fills the time.
     """
-    needed = sum(epochs * seconds for epochs, seconds in zip(plan.stages, per_epoch, strict=True))
-    if needed <= available:
+    costs = [epochs * seconds for epochs, seconds in zip(plan.stages, per_epoch, strict=True)]
+    left = available - sum(costs[:-1])
+    if fills and left >= available / 2 > 0:
+        return plan.with_stages([*plan.stages[:-1], max(1, int(left / per_epoch[-1]))])
+    if sum(costs) <= available:
         return plan
-    factor = max(available, 0.0) / needed
+    factor = max(available, 0.0) / sum(costs)
     return plan.with_stages([max(1, int(factor * epochs)) for epochs in plan.stages])
+
+
+def is_open(architecture: str, recipe: Recipe) -> bool:
+    """Whether neither the recipe nor a paper says how many epochs the last of several stages has.
+
+    Args:
+        architecture: name in the registry.
+        recipe: its recipe.
+    """
+    return architecture not in EPOCHS and bool(recipe.stages) and recipe.stages[-1].epochs is None
 
 
 def _last_open(recipe: Recipe, stages: list[Stage]) -> tuple[Stage, ...]:

@@ -104,7 +104,9 @@ def _plan(folder: StudyFolder, sample: events.StudySample, options: argparse.Nam
             per_epoch = plan.seconds_per_epoch(
                 options.architecture, sample.train, made, events=_batch(options), seed=options.seed
             )
-        made = plan.shared_out(made, per_epoch, _available(folder, options))
+        fills = options.epochs is None and options.epochs_per_stage is None
+        fills = fills and plan.is_open(options.architecture, made.recipe)
+        made = plan.shared_out(made, per_epoch, _available(folder, options), fills)
     folder.write(PLAN, made.to_dict())
     return made
 
@@ -162,9 +164,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--epochs", type=int, help="epochs in all; by default those of the architecture's recipe, or of its paper"
     )
-    parser.add_argument(
-        "--hours", type=float, help="time for everything; shortens all stages of the training by the same factor"
-    )
+    parser.add_argument("--hours", type=float, help="time for everything, which the stages of the training share")
     parser.add_argument("--epochs-per-stage", type=int, help="largest number of epochs of each stage")
     parser.add_argument("--engines", type=int, default=0, help="train on this number of engines [in this process]")
     parser.add_argument(

@@ -42,6 +42,16 @@ def test_a_last_stage_without_epochs_and_a_training_without_stages_are_shortened
     assert plan.shared_out(plan.Plan(Recipe(), 10), [2.0], 9.0) == plan.Plan(Recipe(), 4)
 
 
+def test_a_last_stage_without_a_number_of_epochs_fills_the_time():
+    made = plan.Plan(Recipe(stages=(Stage("discriminator", 2), Stage(("discriminator", "generator")))), 12)
+    assert plan.is_open("other", made.recipe) and not plan.is_open("3dgan", made.recipe)
+    assert not plan.is_open("toy-showers", plan.published("toy-showers").recipe)
+    assert plan.shared_out(made, [1.0, 1.0], 30.0, fills=True).stages == [2, 28]
+    assert plan.shared_out(made, [1.0, 1.0], 6.0, fills=True).stages == [2, 4]
+    assert plan.shared_out(made, [10.0, 1.0], 10.0, fills=True).stages == [1, 3]  # by the same factor
+    assert plan.shared_out(made, [1.0, 1.0], 30.0) == made
+
+
 def test_the_speed_of_each_stage_is_measured_for_all_events():
     sample = simulate.showers("clic-ecal", 64, (10, 50), seed=1, method="gflash", progress=False)
     found = plan.seconds_per_epoch("toy-showers", sample, plan.published("toy-showers"), events=16, seed=1)
