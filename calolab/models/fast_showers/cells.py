@@ -1,0 +1,283 @@
+"""The likelihood of the cells of a shower, given the quantities of its layers: a network for each of twelve passes.
+
+A pass predicts, for the cells of one class in the layers of one group, the log odds of a hit and a histogram of its
+energy, from the cells that are already known: those of earlier classes in the same layer and in the next layers of the
+same group, and the neighbouring layers that are complete. Arrays are `(feature, cell, layer, event)`: so all parts of
+planes are contiguous, and the networks are products of a matrix with all cells of all events.
+"""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+from keras import ops
+
+from calolab.models.fast_showers import sampling, spectrum
+from calolab.models.fast_showers.lattice import GROUPS, SPECTRUM_RADII, Lattice
+from calolab.models.layers.initial_weights import SeedStream
+
+CONDITIONS = 8  # numbers by layer that the cells depend on
+EMBEDDING = 16  # trained numbers by layer
+STATIC = 4  # features of `Lattice.static`
+WIDE, NEAR = 2, 1  # distances of the cells of the same layer, and of other layers, that are features
+
+
+@keras.saving.register_keras_serializable("calolab")
+class Cells(keras.layers.Layer):
+    """Showers `(event, side, side, layer, 1)` [GeV] from the quantities of their layers.
+
+    Its inputs are `quantities` `(event, layer, 7)` and `conditions` `(event, layer, 8)`, as `Normalisation` returns
+    them, and `noise`, two standard normal numbers for each cell, `(event, 2 * side² * layer)`.
+
+    Args:
+        side: pads along x and y, an odd number.
+        layers: number of layers.
+        hidden: neurons per cell.
+        context: numbers by layer that scale and shift them.
+        threshold: lowest energy of a hit [GeV].
+        seed: seed of the initial weights.
+    """
+
+    def __init__(self, side: int, layers: int, hidden: int, context: int, threshold: float, seed: int = 0, **kwargs):
+        super().__init__(autocast=False, **kwargs)
+        self.side, self.layers, self.hidden, self.context = side, layers, hidden, context
+        self.threshold, self.seed, self.lattice = threshold, seed, Lattice(side, layers)
+
+    def build(self, input_shape):
+        """Make the weights of all passes, and templates without information."""
+        seeds, lattice = SeedStream(self.seed), self.lattice
+
+        def weight(name, *shape, start="zeros"):
+            return self.add_weight(shape=shape, initializer=start, name=name)
+
+        def kernel(name, *shape):
+            return weight(name, *shape, start=seeds.glorot_uniform())
+
+        given, middle = 3 * CONDITIONS + EMBEDDING, 3 * self.context // 2
+        self.embedding = weight("embedding", EMBEDDING, self.layers, start=seeds.normal(0.05))
+        self.encoder = [kernel("encoder_0", middle, given), kernel("encoder_1", self.context, middle)]
+        self.encoder_biases = [weight("encoder_bias_0", middle, 1), weight("encoder_bias_1", self.context, 1)]
+        radii, bins = int(lattice.radii.max()) + 1, len(spectrum.BINS)
+        self.hit_template = weight("hit_template", self.layers, radii)
+        self.spectrum_template = weight("spectrum_template", self.layers, len(SPECTRUM_RADII) + 1, bins)
+        self.passes = []
+        for group in range(len(GROUPS)):
+            for which in range(4):
+                place, size = f"{group}_{which}", STATIC + self.features(group, which)
+                self.passes.append(
+                    {
+                        "first": kernel(f"first_{place}", self.hidden, size),
+                        "second": kernel(f"second_{place}", self.hidden, self.hidden),
+                        "film": kernel(f"film_{place}", 3 * self.hidden, self.context),
+                        "film_bias": weight(f"film_bias_{place}", 3 * self.hidden, 1),
+                        "hit": kernel(f"hit_{place}", 1, self.hidden),
+                        "spectrum": weight(f"spectrum_{place}", self.hidden, bins, start=seeds.normal(0.02)),
+                        "spectrum_bias": weight(f"spectrum_bias_{place}", bins),
+                    }
+                )
+
+    def call(self, inputs):
+        """Showers.
+
+        Args:
+            inputs: `quantities`, `conditions` and `noise` by name.
+        """
+        return sampling.showers(self, inputs["quantities"], inputs["conditions"], inputs["noise"])
+
+    def compute_output_shape(self, input_shape):
+        """Shape of the showers."""
+        return (input_shape["noise"][0], self.side, self.side, self.layers, 1)
+
+    def get_config(self):
+        """Arguments of the layer, as Keras saves them."""
+        config = super().get_config()
+        config.pop("autocast", None)
+        names = ("side", "layers", "hidden", "context", "threshold", "seed")
+        return {**config, **{name: getattr(self, name) for name in names}}
+
+    def features(self, group: int, which: int) -> int:
+        """Number of the features of a cell that differ between layers or events.
+
+        Args:
+            group: index of the group of layers.
+            which: index of the class of cells.
+        """
+        wide, near = (len(self._known(which, reach)) for reach in (WIDE, NEAR))
+        own = 2 * wide + 2 + 4 * near if which else 0
+        return own + (4 * (2 * NEAR + 1) ** 2 + 4 if group else 0) + 3
+
+    def contexts(self, conditions):
+        """What scales and shifts the neurons of each layer, `(context, layer, event)`.
+
+        Args:
+            conditions: `(event, layer, 8)`.
+        """
+        given = ops.transpose(conditions, (2, 1, 0))
+        nothing = ops.zeros_like(given[:, :1])
+        above, below = ops.concatenate([nothing, given[:, :-1]], 1), ops.concatenate([given[:, 1:], nothing], 1)
+        own = self.embedding[:, :, None] + ops.zeros_like(given[:1])
+        state = ops.reshape(ops.concatenate([given, above, below, own], axis=0), (3 * CONDITIONS + EMBEDDING, -1))
+        for matrix, bias in zip(self.encoder, self.encoder_biases):
+            state = ops.silu(ops.matmul(matrix, state) + bias)
+        return ops.reshape(state, (self.context, self.layers, -1))
+
+    def planes(self, values, classes: int = 4) -> list:
+        """The planes of classes of cells with a border of zeros, each `(feature, width, width, layer, event)`.
+
+        Args:
+            values: those of all cells in the order of their classes, `(feature, cell, layer, event)`.
+            classes: number of classes.
+        """
+        return [self.plane(values[:, self.lattice.slices(which)], which) for which in range(classes)]
+
+    def plane(self, values, which: int):
+        """The plane of one class.
+
+        Args:
+            values: those of its cells, `(feature, cell, layer, event)`.
+            which: index of the class.
+        """
+        shape, width = self.lattice.shape(which), self.lattice.width
+        values = ops.reshape(values, (values.shape[0], *shape, values.shape[2], -1))
+        return ops.pad(values, ((0, 0), *((1, width - 1 - number) for number in shape), (0, 0), (0, 0)))
+
+    def with_next_layers(self, values):
+        """Features and those in the layers before and after in the same group, `(3 * feature, cell, layer, event)`.
+
+        Args:
+            values: `(feature, cell, layer, event)`.
+        """
+        nothing = ops.zeros_like(values[:, :, :1])
+        before = ops.concatenate([nothing, values[:, :, :-1]], axis=2)
+        return ops.concatenate([values, before, ops.concatenate([values[:, :, 1:], nothing], axis=2)], axis=0)
+
+    def neighbours(self, complete, number: int):
+        """Features of the complete layers on both sides of each layer: planes, and means over 5x5 cells.
+
+        Args:
+            complete: those of all layers that are neighbours, `(2, side, side, layer, event)`.
+            number: number of layers that have them as neighbours.
+
+        Returns:
+            Planes by class, and means in the order of the classes, `(4, cell, layer, event)`.
+        """
+        side, cells = self.side, self.lattice.cells
+        after = complete[:, :, :, 1 : number + 1]
+        if after.shape[3] < number:
+            after = ops.concatenate([after, ops.zeros_like(complete[:, :, :, :1])], axis=3)
+        both = ops.concatenate([complete[:, :, :, :number], after], axis=0)
+        mean = self.lattice.mean(2)
+        means = ops.reshape(ops.matmul(mean, ops.reshape(both, (4, side, -1))), (4, side, side, -1))
+        means = 2 * ops.reshape(ops.matmul(mean, means), (4, cells, number, -1))
+        found = ops.concatenate([ops.reshape(both, (4, cells, number, -1)), means], axis=0)
+        found = ops.take(found, self.lattice.order, axis=1)
+        return self.planes(found[:4]), found[4:]
+
+    def states(self, group: int, which: int, known, neighbours, rest, context, margin: int = 0):
+        """Neurons and log odds of a hit of the cells of one pass.
+
+        Args:
+            group: index of the group of layers.
+            which: index of the class of cells.
+            known: planes of the earlier classes, as returned by `with_next_layers` and `plane`.
+            neighbours: as returned by `neighbours`; None without complete layers.
+            rest: log odds of the remaining hits, log energies of the remaining ones in the ring and outside, and the
+                centre in x and y, `(5, layer, event)`.
+            context: that of the group's layers, `(context, layer, event)`.
+            margin: cells at each edge that are left out, an even number.
+
+        Returns:
+            Neurons `(hidden, cell, layer * event)`, and log odds `(cell, layer, event)`.
+        """
+        weights, hidden, lattice = self.passes[4 * group + which], self.hidden, self.lattice
+        layers = len(lattice.group(group))
+        found = self._features(which, known, neighbours, rest, margin)
+        number = found.shape[1] * found.shape[2]
+        film = ops.matmul(weights["film"], ops.reshape(context, (self.context, -1))) + weights["film_bias"]
+        film = film[:, None]
+        static = ops.matmul(weights["first"][:, :STATIC], lattice.of(which, lattice.static, margin))[..., None]
+        state = ops.matmul(weights["first"][:, STATIC:], ops.reshape(found, (found.shape[0], -1)))
+        state = ops.reshape(state, (hidden, number, -1))
+        state = ops.relu(state + static + film[:hidden]) * (1.0 + film[hidden : 2 * hidden])
+        state = ops.matmul(weights["second"], ops.reshape(state, (hidden, -1)))
+        state = ops.relu(ops.reshape(state, (hidden, number, -1)) + film[2 * hidden :])
+        odds = ops.reshape(ops.matmul(weights["hit"], ops.reshape(state, (hidden, -1))), (number, layers, -1))
+        first, step = GROUPS[group]
+        template = ops.take(self.hit_template[first::step], lattice.of(which, lattice.radii, margin), axis=1)
+        return state, odds + ops.transpose(template)[..., None]
+
+    def spectra(self, group: int, which: int, state, rows, margin: int = 0):
+        """Log probabilities of the energy bins, up to a constant, at some of the cells of a pass, `(hit, bin)`.
+
+        Args:
+            group, which, margin: as for `states`.
+            state: neurons, as returned by `states`.
+            rows: indices of the cells in all layers and events, `(hit,)`.
+        """
+        weights, lattice = self.passes[4 * group + which], self.lattice
+        first, step = GROUPS[group]
+        columns, layers = ops.shape(state)[2], len(lattice.group(group))
+        radial = ops.take(lattice.of(which, lattice.radial_bins, margin).astype(np.int32), rows // columns)
+        layer = first + step * ((rows % columns) // (columns // layers))
+        neurons = ops.take(ops.reshape(state, (self.hidden, -1)), rows, axis=1)
+        template = ops.reshape(self.spectrum_template, (-1, len(spectrum.BINS)))
+        found = ops.matmul(ops.transpose(neurons), weights["spectrum"]) + weights["spectrum_bias"]
+        return found + ops.take(template, layer * self.spectrum_template.shape[1] + radial, axis=0)
+
+    def remaining(self, which: int, hits, ring, outside):
+        """Features of what is left for the cells of a class and of those after it, `(3, layer, event)`.
+
+        Args:
+            which: index of the class.
+            hits: remaining hits, `(layer, event)`.
+            ring, outside: remaining energies [GeV], `(layer, event)`.
+        """
+        left, threshold = float(self.lattice.left(which).sum()), self.threshold
+        hits = ops.maximum(hits, 0.0)
+        odds = ops.log((hits + 0.2) / (ops.maximum(left - hits, 0.0) + 0.2)) / 3
+        ring = ops.log(ops.maximum(ring, 0.0) / threshold + 1.0)
+        outside = ops.log((ops.maximum(outside, 0.0) / threshold + 1.0) / (hits + 0.5))
+        return ops.stack([odds, (ring - 4.0) / 2, (outside - 2.0) / 2])
+
+    def _features(self, which: int, known, neighbours, rest, margin: int):
+        """The features of all cells of a pass, `(feature, x, y, layer, event)`."""
+        lattice, found = self.lattice, []
+        shape = lattice.shape(which, margin)
+        layers = rest.shape[1]
+        if which:
+            for dx, dy, other in self._known(which, WIDE):
+                found.append(known[other][:2, *lattice.within(other, which, (dx, dy), margin)])
+            found.append(4 * sum(self._mean(which, other, known[other][:2], margin) for other in range(which)))
+            for dx, dy, other in self._known(which, NEAR):
+                found.append(known[other][2:, *lattice.within(other, which, (dx, dy), margin)])
+        if neighbours is not None:
+            planes, means = neighbours
+            for dx, dy, other in lattice.neighbours(which, NEAR):
+                found.append(planes[other][:, *lattice.within(other, which, (dx, dy), margin)])
+            means = ops.reshape(means[:, lattice.slices(which)], (4, *lattice.shape(which), layers, -1))
+            found.append(means[:, *(slice(margin // 2, margin // 2 + number) for number in shape)])
+        found.append(
+            ops.reshape(ops.matmul(self._spread(which, margin), ops.reshape(rest, (5, -1))), (3, *shape, layers, -1))
+        )
+        return ops.concatenate(found, axis=0)
+
+    def _known(self, which: int, reach: int) -> list[tuple[int, int, int]]:
+        return [one for one in self.lattice.neighbours(which, reach) if one[2] < which]
+
+    def _mean(self, which: int, other: int, plane, margin: int):
+        """Means over 9x9 cells of a class, at the cells of another class, `(2, x, y, layer, event)`."""
+        width, shape = self.lattice.width, self.lattice.shape(which, margin)
+        along_x, along_y = self.lattice.mean_of_plane(4, which, other, margin)
+        found = ops.matmul(along_x, ops.reshape(plane, (2, width, -1)))
+        found = ops.matmul(along_y, ops.reshape(found, (2, shape[0], width, -1)))
+        return ops.reshape(found, (2, *shape, plane.shape[3], -1))
+
+    def _spread(self, which: int, margin: int) -> np.ndarray:
+        """Matrix from the numbers `rest` to three features of each cell, `(3 * cell, 5)`."""
+        lattice = self.lattice
+        ring, outside = lattice.zones(which, margin)
+        x, y = (lattice.of(which, one / (lattice.radius + 1), margin) for one in (lattice.x, lattice.y))
+        matrix = np.zeros((3, len(ring), 5), dtype=np.float32)
+        matrix[0, :, 0], matrix[1, :, 1], matrix[1, :, 2] = ring + outside, ring, outside
+        matrix[2, :, 3], matrix[2, :, 4] = x, y
+        return matrix.reshape(-1, 5)

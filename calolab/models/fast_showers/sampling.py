@@ -1,0 +1,228 @@
+"""Showers from the likelihood of their cells: with the requested hits, energies and centre in each layer."""
+
+from __future__ import annotations
+
+import numpy as np
+from keras import ops
+
+from calolab.models.fast_showers import spectrum
+from calolab.models.fast_showers.lattice import GROUPS, OUTSIDE, RING
+from calolab.models.fast_showers.layer_quantities import LayerQuantities
+from calolab.models.fast_showers.normal import probability
+
+LIMIT = 30.0  # largest score of a cell; that of a hit that a zone needs is higher, that of a forbidden cell lower
+HALVINGS = 40  # of the interval of scores: then it is narrower than the spacing of float32 numbers
+BLOCK = 32  # events generated at a time: larger arrays do not fit into the caches
+TILTS = 2  # corrections of the centre
+REACH = 3.0  # distance up to which the tilt grows linearly [pads]
+_SMALL = 1e-6
+
+
+def showers(cells, quantities, conditions, noise):
+    """Showers, `(event, side, side, layer, 1)` [GeV].
+
+    Args:
+        cells: the layer `Cells` with the likelihood.
+        quantities: requested quantities, `(event, layer, 7)`.
+        conditions: what the cells depend on, `(event, layer, 8)`.
+        noise: standard normal numbers, `(event, 2 * side² * layer)`.
+    """
+    shape = (-1, cells.side, cells.side, cells.layers, 1)
+    events = ops.shape(noise)[0]
+    blocks = (events + BLOCK - 1) // BLOCK
+    size = (events + blocks - 1) // ops.maximum(blocks, 1)
+
+    def add(start, made):
+        chosen = slice(start, start + size)
+        block = _block(cells, quantities[chosen], conditions[chosen], noise[chosen])
+        return start + size, ops.slice_update(made, (start, 0, 0, 0, 0), block)
+
+    made = ops.reshape(ops.zeros_like(noise[:, : noise.shape[1] // 2]), shape)
+    return ops.while_loop(lambda start, made: start < events, add, (0, made))[1]
+
+
+def _block(cells, quantities, conditions, noise):
+    """The showers of some events at a time."""
+    lattice = cells.lattice
+    side, number = lattice.side, lattice.cells
+    wanted = LayerQuantities.of(ops.transpose(quantities, (1, 0, 2)))
+    contexts = cells.contexts(conditions)
+    noise = ops.reshape(ops.transpose(noise), (2, number, lattice.layers, -1))
+    made = []  # energies of each group, in rows of cells
+    for group, (first, step) in enumerate(GROUPS):
+        chosen, layers = slice(first, lattice.layers, step), len(lattice.group(group))
+        neighbours = cells.neighbours(_features(cells, _complete(made)), layers) if group else None
+        here = LayerQuantities.of(wanted.stacked()[chosen])
+        energies = _group(cells, group, here, contexts[:, chosen], noise[:, :, chosen], neighbours)
+        made.append(ops.reshape(ops.take(energies, lattice.place, axis=0), (side, side, layers, -1)))
+    whole = _woven(_complete(made[:2]), made[2], lattice.layers)
+    return ops.transpose(whole, (3, 0, 1, 2))[..., None]
+
+
+def _complete(made):
+    """Energies of the layers of the complete groups in their order, `(side, side, layer, event)`."""
+    return made[0] if len(made) == 1 else _woven(made[0], made[1], made[0].shape[2] + made[1].shape[2])
+
+
+def _woven(even, odd, layers: int):
+    """Layers of two arrays in turn, `(side, side, layer, event)`."""
+    if odd.shape[2] < even.shape[2]:
+        odd = ops.concatenate([odd, ops.zeros_like(even[:, :, :1])], axis=2)
+    both = ops.stack([even, odd], axis=3)
+    return ops.reshape(both, (*even.shape[:2], 2 * even.shape[2], -1))[:, :, :layers]
+
+
+def _features(cells, energies):
+    """Hits and log energies as features, `(2, ...)`."""
+    hits = ops.cast(energies > 0, "float32")
+    logs = ops.log(ops.maximum(energies, cells.threshold) / cells.threshold)
+    return ops.stack([hits, logs / 4])
+
+
+def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbours):
+    """Energies of all cells of a group's layers in the order of their classes, `(cell, layer, event)`.
+
+    Args:
+        cells: as for `showers`.
+        group: index of the group.
+        wanted: requested quantities of its layers, each `(layer, event)`.
+        context: that of its layers, `(context, layer, event)`.
+        noise: standard normal numbers, `(2, cell, layer, event)`.
+        neighbours: features of the complete layers on both sides.
+    """
+    lattice = cells.lattice
+    layers, energy = wanted.hits.shape[0], ops.stack([wanted.ring, wanted.outside])
+    allowed = ops.cast(energy > 0, "float32")
+    core = ops.cast(wanted.core > 0, "float32")
+    hits_left, hits, energies = wanted.hits - core, ops.zeros_like(energy), ops.zeros_like(energy)
+    known, logs = [], []
+    for which in range(4):
+        zones = lattice.zones(which)
+        rest = cells.remaining(which, hits_left, *ops.unstack(energy - energies, 2))
+        rest = ops.concatenate([rest, wanted.x[None], wanted.y[None]], axis=0)
+        state, odds = cells.states(group, which, known, neighbours, rest, context)
+        place = lattice.slices(which)
+        uniform = ops.clip(probability(noise[0, place]), _SMALL, 1 - _SMALL)
+        odds = odds + ops.log(uniform / (1.0 - uniform))
+        found = _hits(odds, zones, hits_left, hits, allowed, lattice.left(which + 1))
+        flat = ops.reshape(found, (-1,))
+        rows = ops.nonzero(flat)[0]
+        uniform = probability(ops.take(ops.reshape(noise[1, place], (-1,)), rows))
+        uniform = ops.clip(uniform, _SMALL, 1 - _SMALL)
+        drawn = spectrum.drawn(cells.spectra(group, which, state, rows), uniform)
+        log = ops.reshape(ops.scatter(rows[:, None], drawn, ops.shape(flat)), (found.shape[0], layers, -1))
+        new = found * cells.threshold * ops.exp(log)
+        hits, energies = hits + _sums(zones, found), energies + _sums(zones, new)
+        hits_left = wanted.hits - core - ops.sum(hits, axis=0)
+        if which == 0:
+            centre = (lattice.of(0, lattice.zone) == 0).astype(np.float32)[:, None, None]
+            found = found + centre * core
+            log = log + centre * ops.log(ops.maximum(wanted.core, cells.threshold) / cells.threshold)
+        if which < 3:
+            known.append(cells.plane(cells.with_next_layers(ops.stack([found, log / 4])), which))
+        logs.append(ops.where(found > 0, cells.threshold * (ops.exp(log) - 1.0), -1.0))
+    return _finished(cells, ops.concatenate(logs, axis=0), wanted, hits)
+
+
+def _hits(odds, zones, left, hits, allowed, later):
+    """Which cells of a class are hits, 1 or 0, `(cell, layer, event)`.
+
+    The number of hits in all classes is exact, and each zone that has energy gets at least one.
+
+    Args:
+        odds: log odds with logistic noise, `(cell, layer, event)`.
+        zones: whether each cell is in the ring and outside, `(2, cell)`.
+        left: remaining hits, `(layer, event)`.
+        hits: those that the zones have, `(2, layer, event)`.
+        allowed: whether the zones have energy, 1 or 0, `(2, layer, event)`.
+        later: cells of later classes in the zones, `(2,)`.
+    """
+    inside = zones[:, :, None, None]
+    may = inside[0] * allowed[0] + inside[1] * allowed[1] > 0
+    scores = ops.where(may, ops.clip(odds, -LIMIT, LIMIT), -LIMIT - 1.0)
+    needs = allowed * ops.cast(hits < 0.5, "float32")
+    claims = ops.zeros_like(left)
+    for zone in range(2):
+        if zones[zone].any():
+            # The best cell of a zone without hits, if it would be a hit anyway or is the last chance.
+            own = ops.where(inside[zone] > 0, scores, -LIMIT - 1.0)
+            best = ops.max(own, axis=0)
+            claim = needs[zone] > 0
+            if later[zone]:
+                claim = ops.logical_and(claim, best > 0)
+            scores = ops.where(
+                ops.logical_and(claim, ops.logical_and(inside[zone] > 0, own >= best)), LIMIT + 1, scores
+            )
+            claims = claims + ops.cast(claim, "float32")
+    here = ops.sum(ops.cast(may, "float32"), axis=0)
+    most = ops.clip(left - ops.sum(needs, axis=0) + claims, 0.0, here)
+    least = ops.clip(left - later[0] * allowed[0] - later[1] * allowed[1], 0.0, most)
+    number = ops.clip(ops.sum(ops.cast(scores > 0, "float32"), axis=0), least, most)
+    return ops.cast(scores >= _threshold(scores, number), "float32")
+
+
+def _threshold(scores, number):
+    """Score above which there is a number of cells, `(layer, event)`, by bisection.
+
+    Args:
+        scores: `(cell, layer, event)`.
+        number: number of cells, `(layer, event)`.
+    """
+
+    def unfinished(low, high, middle):
+        return ops.any(low < high)
+
+    def halve(low, high, middle):
+        found = ops.sum(ops.cast(scores >= middle, "float32"), axis=0)
+        low, high = ops.where(found >= number, middle, low), ops.where(found <= number, middle, high)
+        return low, high, (low + high) / 2
+
+    start = (number * 0.0 - LIMIT - 0.5, number * 0.0 + LIMIT + 1.5, number * 0.0)
+    return ops.while_loop(unfinished, halve, start, maximum_iterations=HALVINGS)[0]
+
+
+def _finished(cells, excess, wanted: LayerQuantities, hits):
+    """Energies with the requested sums in each zone and nearly the requested centre, `(cell, layer, event)`.
+
+    Args:
+        cells: as for `showers`.
+        excess: energies above the threshold [GeV], -1 for cells without energy, `(cell, layer, event)`.
+        wanted: requested quantities, each `(layer, event)`.
+        hits: hits in the ring and outside, `(2, layer, event)`.
+    """
+    lattice, threshold = cells.lattice, cells.threshold
+    layers, order, number = excess.shape[1], lattice.order, lattice.cells
+    x, y, zone = (np.ravel(one)[order] for one in (lattice.x, lattice.y, lattice.zone))
+    damping = np.minimum(1.0, REACH / np.maximum(np.ravel(lattice.radius)[order], 1.0))
+    tilt_x, tilt_y = x * damping, y * damping
+    sums = np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
+    moments = np.stack([x, y, x * tilt_x, y * tilt_y]).astype(np.float32)
+    spread = np.stack([zone == RING, zone == OUTSIDE], axis=1).astype(np.float32)
+    tilts = np.stack([tilt_x, tilt_y], axis=1).astype(np.float32)
+    flat = ops.reshape(excess, (number, -1))
+    is_hit = ops.cast(flat >= 0, "float32")
+    aims = ops.stack([wanted.ring, wanted.outside])
+    # Of the remaining energy of a zone, each hit first gets the threshold.
+    aims = ops.reshape(ops.maximum(aims - hits * threshold, 0.0), (2, -1))
+    core = ops.reshape(ops.maximum(wanted.core, threshold), (1, -1)) - threshold
+    is_core = (zone == 0).astype(np.float32)[:, None]
+    flat = ops.maximum(flat, 0.0)
+    for step in range(TILTS + 1):
+        factor = aims / ops.maximum(ops.matmul(sums, flat), 1e-12)
+        flat = flat * ops.matmul(spread, factor) + is_core * is_hit * core
+        if step == TILTS:
+            break
+        values = flat + threshold * is_hit
+        total = ops.maximum(ops.sum(values, axis=0), 1e-12)
+        found_x, found_y, slope_x, slope_y = ops.unstack(ops.matmul(moments, values) / total, 4)
+        turns = [
+            ops.clip((ops.reshape(aim, (-1,)) - found) / ops.maximum(slope, 1e-3), -0.5, 0.5)
+            for aim, found, slope in ((wanted.x, found_x, slope_x), (wanted.y, found_y, slope_y))
+        ]
+        flat = flat * ops.exp(ops.clip(ops.matmul(tilts, ops.stack(turns)), -1.0, 1.0))
+    return ops.reshape(flat + threshold * is_hit, (number, layers, -1))
+
+
+def _sums(zones, values):
+    """Sums over the cells of the ring and of those outside, `(2, layer, event)`."""
+    return ops.reshape(ops.matmul(zones, ops.reshape(values, (values.shape[0], -1))), (2, values.shape[1], -1))

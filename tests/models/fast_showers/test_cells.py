@@ -1,0 +1,140 @@
+"""The likelihood of cells against a direct evaluation, cell by cell, and its parts."""
+
+import numpy as np
+import pytest
+
+from calolab.models.fast_showers.lattice import CLASSES, GROUPS
+from calolab.models.fast_showers.losses import likelihood
+from calolab.models.fast_showers.spectrum import BINS, EDGES, drawn, log_likelihood
+from tests.models.fast_showers.showers import THRESHOLD, randomised, sample, small
+
+
+def window(values, x, y, reach):
+    """Values around a cell, zero outside the layer, `(x, y)`."""
+    padded = np.pad(values, reach)
+    return padded[x : x + 2 * reach + 1, y : y + 2 * reach + 1]
+
+
+def direct(cells, shower, conditions, centre):
+    """Minus the log likelihoods of hits and energies of one shower `(side, side, layer)`, one cell after the other."""
+    weights, lattice = {variable.name: variable.numpy() for variable in cells.weights}, cells.lattice
+    side, layers, middle = lattice.side, lattice.layers, lattice.side // 2
+    hits, logs = (shower > 0) * 1.0, np.log(np.maximum(shower, THRESHOLD) / THRESHOLD)
+    group_of = {layer: group for group in range(3) for layer in lattice.group(group)}
+    class_of = {(x, y): CLASSES.index(((x - middle) % 2, (y - middle) % 2)) for x in range(side) for y in range(side)}
+    near_core = {(x, y): max(abs(x - middle), abs(y - middle)) for x, y in class_of}
+    totals = np.zeros(2)
+    for layer in range(layers):
+        group = group_of[layer]
+        given = [conditions[z] if 0 <= z < layers else 0 * conditions[0] for z in (layer, layer - 1, layer + 1)]
+        state = np.concatenate([*given, weights["embedding"][:, layer]])
+        for number in (0, 1):
+            state = weights[f"encoder_{number}"] @ state + weights[f"encoder_bias_{number}"][:, 0]
+            state = state / (1 + np.exp(-state))
+        for (x, y), which in class_of.items():
+            if not near_core[x, y]:
+                continue
+            earlier = np.array([[class_of[i, j] < which for j in range(side)] for i in range(side)])
+
+            def features(z, allowed=True):
+                exists = 0 <= z < layers
+                return [one[..., z] * allowed if exists else 0 * hits[..., 0] for one in (hits, logs / 4)]
+
+            found = []
+            if which:
+                step = GROUPS[group][1]
+                own, others = (
+                    features(layer, earlier),
+                    [*features(layer - step, earlier), *features(layer + step, earlier)],
+                )
+                known = window(np.where(earlier, 1, 0), x, y, 2)
+                inside = {
+                    (dx, dy): CLASSES.index(((x + dx - middle) % 2, (y + dy - middle) % 2)) < which
+                    for dx in range(-2, 3)
+                    for dy in range(-2, 3)
+                }
+                assert all(inside[dx - 2, dy - 2] for dx, dy in np.argwhere(known))
+                for (dx, dy), is_known in inside.items():
+                    if is_known:
+                        found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in own]
+                found += [4 * window(one, x, y, 4).sum() / 81 for one in own]
+                for (dx, dy), is_known in inside.items():
+                    if is_known and max(abs(dx), abs(dy)) < 2:
+                        found += [window(one, x, y, 1)[dx + 1, dy + 1] for one in others]
+            if group:
+                step = 2 // group
+                beside = [*features(layer - step), *features(layer + step)]
+                found += [window(one, x, y, 1)[i, j] for i in range(3) for j in range(3) for one in beside]
+                found += [2 * window(one, x, y, 2).sum() / 25 for one in beside]
+            ring = near_core[x, y] == 1
+            left = [(i, j) for (i, j), other in class_of.items() if other >= which and near_core[i, j]]
+            number = sum(hits[i, j, layer] for i, j in left)
+            zone_energy = [
+                sum(shower[i, j, layer] for i, j in left if (near_core[i, j] == 1) == wanted)
+                for wanted in (True, False)
+            ]
+            found.append(np.log((number + 0.2) / (len(left) - number + 0.2)) / 3)
+            found.append(
+                (np.log(zone_energy[0] / THRESHOLD + 1) - 4) / 2
+                if ring
+                else (np.log((zone_energy[1] / THRESHOLD + 1) / (number + 0.5)) - 2) / 2
+            )
+            radius = np.hypot(x - middle, y - middle)
+            found.append(((x - middle) * centre[0, layer] + (y - middle) * centre[1, layer]) / (radius + 1))
+            static = [radius / 5, np.log1p(radius) - 1.5, ring, not ring]
+            place, size = f"{group}_{which}", cells.hidden
+            film = weights[f"film_{place}"] @ state + weights[f"film_bias_{place}"][:, 0]
+            neurons = weights[f"first_{place}"] @ np.concatenate([static, found]) + film[:size]
+            neurons = np.maximum(neurons, 0) * (1 + film[size : 2 * size])
+            neurons = np.maximum(weights[f"second_{place}"] @ neurons + film[2 * size :], 0)
+            odds = (weights[f"hit_{place}"] @ neurons)[0] + weights["hit_template"][layer, lattice.radii[x, y]]
+            is_hit = shower[x, y, layer] > 0
+            totals[0] += np.log1p(np.exp(-odds if is_hit else odds))
+            if is_hit:
+                logits = neurons @ weights[f"spectrum_{place}"] + weights[f"spectrum_bias_{place}"]
+                logits = logits + weights["spectrum_template"][layer, lattice.radial_bins[x, y]]
+                chances = np.exp(logits) / np.exp(logits).sum()
+                position = min(np.searchsorted(EDGES, logs[x, y, layer], side="right") - 1, len(BINS) - 1)
+                totals[1] -= np.log(chances[position] / BINS[position])
+    return totals
+
+
+@pytest.mark.parametrize("side", [5, 7])
+def test_the_likelihood_is_that_of_each_cell_given_those_before_it(side):
+    gan = small(side, 5, hidden=4, context=3)
+    cells = randomised(gan.networks["cells"].get_layer("cells"))
+    showers = sample(2, side, 5, seed=3).values
+    random = np.random.default_rng(4)
+    conditions = random.standard_normal((2, 5, 8)).astype(np.float32)
+    centre = random.standard_normal((2, 5, 2)).astype(np.float32)
+    each = [direct(cells, showers[event], conditions[event], centre[:, :, event]) for event in range(2)]
+    expected = np.mean(each, axis=0)
+    found = likelihood(cells, showers[..., None].astype(np.float32), conditions, centre)
+    np.testing.assert_allclose(np.array(found), expected, rtol=2e-4)
+
+
+def test_the_inner_part_and_the_whole_with_weights_have_the_expectation_of_all_cells():
+    gan = small(21, 3, hidden=4, context=3)
+    cells = randomised(gan.networks["cells"].get_layer("cells"))
+    random = np.random.default_rng(5)
+    showers = sample(3, 21, 3).values
+    showers = np.where(random.random(showers.shape) < 0.05, 1e-3, showers)[..., None].astype(np.float32)
+    given = (random.standard_normal((3, 3, 8)).astype(np.float32), np.zeros((2, 3, 3), np.float32))
+    whole = np.array(likelihood(cells, showers, *given))
+    inner = np.array(likelihood(cells, showers, *given, margin=cells.lattice.margin))
+    weighted = np.array(likelihood(cells, showers, *given, weight=6.0))
+    assert np.all(inner < 0.95 * whole)
+    np.testing.assert_allclose(5 / 6 * inner + weighted / 6, whole, rtol=1e-4)
+
+
+def test_drawn_energies_follow_the_histogram():
+    random = np.random.default_rng(0)
+    logits = np.repeat(random.normal(0, 2, (1, len(BINS))), 20_000, axis=0).astype(np.float32)
+    uniform = np.linspace(1e-5, 1 - 1e-5, len(logits), dtype=np.float32)
+    energies = np.asarray(drawn(logits, uniform))
+    assert np.all(np.diff(energies) >= 0) and EDGES[0] <= energies.min() and energies.max() <= EDGES[-1]
+    expected = np.exp(logits[0]) / np.exp(logits[0]).sum()
+    np.testing.assert_allclose(np.histogram(energies, EDGES)[0] / len(energies), expected, atol=3e-4)
+    logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    density = np.exp(np.asarray(log_likelihood(logs, energies)))
+    np.testing.assert_allclose(np.mean(1 / density), EDGES[-1] - EDGES[0], rtol=0.05)
