@@ -137,7 +137,8 @@ def build(images: list[Branch], labels: int, seed: int) -> keras.Model:
     given = layers.Input((labels,))
     features = [_convolved(one, image, seeds) for one, image in zip(pixels, images)]
     x = layers.Concatenate()([*features, given])
-    x = layers.Dense(DENSE, activation="relu", kernel_initializer=seeds.glorot_uniform())(x)
+    # With plain rectifiers all units sometimes die in the first steps, and the network then finds no difference at all.
+    x = layers.LeakyReLU(negative_slope=0.1)(layers.Dense(DENSE, kernel_initializer=seeds.glorot_uniform())(x))
     return keras.Model([*pixels, given], layers.Dense(1, kernel_initializer=seeds.glorot_uniform())(x))
 
 

@@ -13,6 +13,8 @@ from calolab.validation.classifiers.parts import Clock, Split, Trained
 
 # A network's inputs for some events of one sample: from 0 (reference) or 1 (generated), positions of the events, and a
 # generator of random numbers to change them at random with, or the number of a fixed change.
+CONSTANT = 1e-6  # outputs that differ by less are equal
+CLIP = 1.0  # largest norm of the gradients: the first steps are otherwise too long for some seeds
 Inputs = Callable[[int, np.ndarray, np.random.Generator | int], list[np.ndarray]]
 
 
@@ -58,7 +60,7 @@ def train_network(
     side = np.repeat([0, 1], sizes)
     events, weights = np.concatenate(split.training), np.array(balanced_weights(*sizes))
     steps = steps_of_epoch(sum(sizes), schedule.batch_size)
-    network.compile(keras.optimizers.Adam(schedule.learning_rate), loss=_loss, jit_compile=False)
+    network.compile(keras.optimizers.Adam(schedule.learning_rate, global_clipnorm=CLIP), loss=_loss, jit_compile=False)
     best, kept, note = (np.inf, 0), network.get_weights(), ""
     for epoch in range(1, schedule.epochs + 1):
         order = random.permutation(len(events))
@@ -81,6 +83,8 @@ def train_network(
     validation, test = (
         outputs(network, inputs, part, schedule, schedule.views) for part in (split.validation, split.test)
     )
+    if not note and np.ptp(np.concatenate(test)) < CONSTANT:
+        note = "A training ended with the same output for all events: it says nothing. Repeat it with another seed."
     return Trained(validation, test, best[1], note)
 
 

@@ -31,7 +31,7 @@ class Trained:
     Args:
         validation, test: outputs for (reference, generated) events, larger for those that look generated.
         best: the epoch or stage that was used, from 1.
-        note: why training ended early, if this limits the result.
+        note: what limits the result, such as a time limit; empty if nothing does.
     """
 
     validation: tuple[np.ndarray, np.ndarray]

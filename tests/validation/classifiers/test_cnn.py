@@ -6,6 +6,7 @@ import pytest
 from calolab import spaces
 from calolab.samples import Sample
 from calolab.spaces import Layer, Space, pad_edges
+from calolab.validation.classifiers import cnn
 from calolab.validation.classifiers.cnn import cnn_test, is_symmetric
 
 PADS = pad_edges(6, 5.0)
@@ -29,6 +30,23 @@ def test_smoothed_cells_are_found_and_equal_ones_are_not():
     assert smooth.auc > 0.95 and smooth.judge == "cnn" and smooth.inputs == "cells"
     equal = cnn_test(reference, showers(200, 3), epochs=1, progress=False)
     assert abs(equal.deviation) < 3
+
+
+def test_a_network_that_learned_nothing_is_noted(monkeypatch):
+    build = cnn.build
+
+    def dead(*arguments):
+        network = build(*arguments)
+        last = network.layers[-1]
+        last.kernel.assign(np.zeros(last.kernel.shape))
+        last.trainable = False
+        return network
+
+    reference, smooth = showers(60, 1), showers(60, 2, smooth=True)
+    assert not cnn_test(reference, smooth, epochs=1, progress=False).notes
+    monkeypatch.setattr(cnn, "build", dead)
+    found = cnn_test(reference, smooth, epochs=1, progress=False)
+    assert found.auc == 0.5 and "same output for all events" in found.notes[0]
 
 
 def test_a_sample_against_itself_has_an_auc_of_one_half_and_the_same_seed_the_same_result():
