@@ -63,7 +63,7 @@ class Cells(keras.layers.Layer):
         self.passes = []
         for group in range(len(GROUPS)):
             for which in range(4):
-                place, size = f"{group}_{which}", STATIC + self.features(group, which)
+                place, size = f"{group}_{which}", self.features(group, which)
                 self.passes.append(
                     {
                         "first": kernel(f"first_{place}", self.hidden, size),
@@ -96,7 +96,7 @@ class Cells(keras.layers.Layer):
         return {**config, **{name: getattr(self, name) for name in names}}
 
     def features(self, group: int, which: int) -> int:
-        """Number of the features of a cell that differ between layers or events.
+        """Number of the features of a cell.
 
         Args:
             group: index of the group of layers.
@@ -104,7 +104,7 @@ class Cells(keras.layers.Layer):
         """
         wide, near = (len(self._known(which, reach)) for reach in (WIDE, NEAR))
         own = 2 * wide + 2 + 4 * near if which else 0
-        return own + (4 * (2 * NEAR + 1) ** 2 + 4 if group else 0) + 3
+        return STATIC + 3 + own + (4 * (2 * NEAR + 1) ** 2 + 4 if group else 0)
 
     def contexts(self, conditions):
         """What scales and shifts the neurons of each layer, `(context, layer, event)`.
@@ -195,10 +195,9 @@ class Cells(keras.layers.Layer):
         number = found.shape[1] * found.shape[2]
         film = ops.matmul(weights["film"], ops.reshape(context, (self.context, -1))) + weights["film_bias"]
         film = film[:, None]
-        static = ops.matmul(weights["first"][:, :STATIC], lattice.of(which, lattice.static, margin))[..., None]
-        state = ops.matmul(weights["first"][:, STATIC:], ops.reshape(found, (found.shape[0], -1)))
+        state = ops.matmul(weights["first"], ops.reshape(found, (found.shape[0], -1)))
         state = ops.reshape(state, (hidden, number, -1))
-        state = ops.relu(state + static + film[:hidden]) * (1.0 + film[hidden : 2 * hidden])
+        state = ops.relu(state + film[:hidden]) * (1.0 + film[hidden : 2 * hidden])
         state = ops.matmul(weights["second"], ops.reshape(state, (hidden, -1)))
         state = ops.relu(ops.reshape(state, (hidden, number, -1)) + film[2 * hidden :])
         odds = ops.reshape(ops.matmul(weights["hit"], ops.reshape(state, (hidden, -1))), (number, layers, -1))
@@ -241,9 +240,11 @@ class Cells(keras.layers.Layer):
 
     def _features(self, which: int, known, neighbours, rest, margin: int):
         """The features of all cells of a pass, `(feature, x, y, layer, event)`."""
-        lattice, found = self.lattice, []
+        lattice, layers = self.lattice, rest.shape[1]
         shape = lattice.shape(which, margin)
-        layers = rest.shape[1]
+        rest = ops.concatenate([rest, ops.ones_like(rest[:1])], axis=0)
+        given = ops.matmul(self._spread(which, margin), ops.reshape(rest, (rest.shape[0], -1)))
+        found = [ops.reshape(given, (STATIC + 3, *shape, layers, -1))]
         if which:
             for dx, dy, other in self._known(which, WIDE):
                 found.append(known[other][:2, *lattice.within(other, which, (dx, dy), margin)])
@@ -256,9 +257,6 @@ class Cells(keras.layers.Layer):
                 found.append(planes[other][:, *lattice.within(other, which, (dx, dy), margin)])
             means = ops.reshape(means[:, lattice.slices(which)], (4, *lattice.shape(which), layers, -1))
             found.append(means[:, *(slice(margin // 2, margin // 2 + number) for number in shape)])
-        found.append(
-            ops.reshape(ops.matmul(self._spread(which, margin), ops.reshape(rest, (5, -1))), (3, *shape, layers, -1))
-        )
         return ops.concatenate(found, axis=0)
 
     def _known(self, which: int, reach: int) -> list[tuple[int, int, int]]:
@@ -273,11 +271,13 @@ class Cells(keras.layers.Layer):
         return ops.reshape(found, (2, *shape, plane.shape[3], -1))
 
     def _spread(self, which: int, margin: int) -> np.ndarray:
-        """Matrix from the numbers `rest` to three features of each cell, `(3 * cell, 5)`."""
+        """Matrix from the numbers `rest` and 1 to static and three other features of each cell, `(7 * cell, 6)`."""
         lattice = self.lattice
         ring, outside = lattice.zones(which, margin)
         x, y = (lattice.of(which, one / (lattice.radius + 1), margin) for one in (lattice.x, lattice.y))
-        matrix = np.zeros((3, len(ring), 5), dtype=np.float32)
-        matrix[0, :, 0], matrix[1, :, 1], matrix[1, :, 2] = ring + outside, ring, outside
-        matrix[2, :, 3], matrix[2, :, 4] = x, y
-        return matrix.reshape(-1, 5)
+        matrix = np.zeros((STATIC + 3, len(ring), 6), dtype=np.float32)
+        matrix[:STATIC, :, 5] = lattice.of(which, lattice.static, margin)
+        matrix[STATIC, :, 0] = ring + outside
+        matrix[STATIC + 1, :, 1], matrix[STATIC + 1, :, 2] = ring, outside
+        matrix[STATIC + 2, :, 3], matrix[STATIC + 2, :, 4] = x, y
+        return matrix.reshape(-1, 6)

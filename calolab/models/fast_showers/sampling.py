@@ -11,11 +11,12 @@ from calolab.models.fast_showers.layer_quantities import LayerQuantities
 from calolab.models.fast_showers.normal import probability
 
 LIMIT = 30.0  # largest score of a cell; that of a hit that a zone needs is higher, that of a forbidden cell lower
-HALVINGS = 40  # of the interval of scores: then it is narrower than the spacing of float32 numbers
+HALVINGS = 30  # of the interval of scores: then it is narrower than the spacing of float32 numbers
 BLOCK = 32  # events generated at a time: larger arrays do not fit into the caches
 TILTS = 2  # corrections of the centre
 REACH = 3.0  # distance up to which the tilt grows linearly [pads]
 _SMALL = 1e-6
+_LIMIT_OF_SEARCH = (LIMIT + 1.5) / (LIMIT + 2.5)
 
 
 def showers(cells, quantities, conditions, noise):
@@ -139,13 +140,13 @@ def _hits(odds, zones, left, hits, allowed, later):
     """
     inside = zones[:, :, None, None]
     may = inside[0] * allowed[0] + inside[1] * allowed[1] > 0
-    scores = ops.where(may, ops.clip(odds, -LIMIT, LIMIT), -LIMIT - 1.0)
+    scores = ops.where(may, ops.clip(odds, -LIMIT, LIMIT), -LIMIT - 2.0)
     needs = allowed * ops.cast(hits < 0.5, "float32")
     claims = ops.zeros_like(left)
     for zone in range(2):
         if zones[zone].any():
             # The best cell of a zone without hits, if it would be a hit anyway or is the last chance.
-            own = ops.where(inside[zone] > 0, scores, -LIMIT - 1.0)
+            own = ops.where(inside[zone] > 0, scores, -LIMIT - 2.0)
             best = ops.max(own, axis=0)
             claim = needs[zone] > 0
             if later[zone]:
@@ -169,16 +170,21 @@ def _threshold(scores, number):
         number: number of cells, `(layer, event)`.
     """
 
-    def unfinished(low, high, middle):
+    def unfinished(low, high):
         return ops.any(low < high)
 
-    def halve(low, high, middle):
-        found = ops.sum(ops.cast(scores >= middle, "float32"), axis=0)
-        low, high = ops.where(found >= number, middle, low), ops.where(found <= number, middle, high)
-        return low, high, (low + high) / 2
+    def halve(low, high):
+        middle = (low + high) / 2
+        found = ops.sum(ops.cast(scores >= _score(middle), "float32"), axis=0)
+        return ops.where(found >= number, middle, low), ops.where(found <= number, middle, high)
 
-    start = (number * 0.0 - LIMIT - 0.5, number * 0.0 + LIMIT + 1.5, number * 0.0)
-    return ops.while_loop(unfinished, halve, start, maximum_iterations=HALVINGS)[0]
+    # Most thresholds are near zero: they are found in few steps in s of the score s / (1 - |s|).
+    edge = number * 0.0 + _LIMIT_OF_SEARCH
+    return _score(ops.while_loop(unfinished, halve, (-edge, edge), maximum_iterations=HALVINGS)[0])
+
+
+def _score(position):
+    return position / (1.0 - ops.abs(position))
 
 
 def _finished(cells, excess, wanted: LayerQuantities, hits):

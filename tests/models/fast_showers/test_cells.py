@@ -40,6 +40,22 @@ def direct(cells, shower, conditions, centre):
                 exists = 0 <= z < layers
                 return [one[..., z] * allowed if exists else 0 * hits[..., 0] for one in (hits, logs / 4)]
 
+            ring = near_core[x, y] == 1
+            radius = np.hypot(x - middle, y - middle)
+            given = [radius / 5, np.log1p(radius) - 1.5, ring, not ring]
+            left = [(i, j) for (i, j), other in class_of.items() if other >= which and near_core[i, j]]
+            number = sum(hits[i, j, layer] for i, j in left)
+            zone_energy = [
+                sum(shower[i, j, layer] for i, j in left if (near_core[i, j] == 1) == wanted)
+                for wanted in (True, False)
+            ]
+            given.append(np.log((number + 0.2) / (len(left) - number + 0.2)) / 3)
+            given.append(
+                (np.log(zone_energy[0] / THRESHOLD + 1) - 4) / 2
+                if ring
+                else (np.log((zone_energy[1] / THRESHOLD + 1) / (number + 0.5)) - 2) / 2
+            )
+            given.append(((x - middle) * centre[0, layer] + (y - middle) * centre[1, layer]) / (radius + 1))
             found = []
             if which:
                 step = GROUPS[group][1]
@@ -66,25 +82,9 @@ def direct(cells, shower, conditions, centre):
                 beside = [*features(layer - step), *features(layer + step)]
                 found += [window(one, x, y, 1)[i, j] for i in range(3) for j in range(3) for one in beside]
                 found += [2 * window(one, x, y, 2).sum() / 25 for one in beside]
-            ring = near_core[x, y] == 1
-            left = [(i, j) for (i, j), other in class_of.items() if other >= which and near_core[i, j]]
-            number = sum(hits[i, j, layer] for i, j in left)
-            zone_energy = [
-                sum(shower[i, j, layer] for i, j in left if (near_core[i, j] == 1) == wanted)
-                for wanted in (True, False)
-            ]
-            found.append(np.log((number + 0.2) / (len(left) - number + 0.2)) / 3)
-            found.append(
-                (np.log(zone_energy[0] / THRESHOLD + 1) - 4) / 2
-                if ring
-                else (np.log((zone_energy[1] / THRESHOLD + 1) / (number + 0.5)) - 2) / 2
-            )
-            radius = np.hypot(x - middle, y - middle)
-            found.append(((x - middle) * centre[0, layer] + (y - middle) * centre[1, layer]) / (radius + 1))
-            static = [radius / 5, np.log1p(radius) - 1.5, ring, not ring]
             place, size = f"{group}_{which}", cells.hidden
             film = weights[f"film_{place}"] @ state + weights[f"film_bias_{place}"][:, 0]
-            neurons = weights[f"first_{place}"] @ np.concatenate([static, found]) + film[:size]
+            neurons = weights[f"first_{place}"] @ np.concatenate([given, found]) + film[:size]
             neurons = np.maximum(neurons, 0) * (1 + film[size : 2 * size])
             neurons = np.maximum(weights[f"second_{place}"] @ neurons + film[2 * size :], 0)
             odds = (weights[f"hit_{place}"] @ neurons)[0] + weights["hit_template"][layer, lattice.radii[x, y]]
