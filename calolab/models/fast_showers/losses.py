@@ -11,7 +11,7 @@ from calolab.models.fast_showers.lattice import CLASSES, GROUPS
 from calolab.models.fast_showers.normal import probability
 from calolab.models.fast_showers.quantities import COLUMNS, columns, measured
 
-WHOLE_EVERY = 6  # passes of which one sees all cells of a layer, and the others only the inner part
+WHOLE_OF = 6  # events of which one counts with all cells of a layer, and the others with the inner part
 
 
 def numbers_per_layer() -> int:
@@ -45,33 +45,32 @@ def quantities(gan, inputs, training):
 def cells(gan, inputs, training):
     """Minus the log likelihood of the cells of real showers, and its parts for hits and for energies.
 
-    In five of six passes, chosen at random, only the inner part of each layer counts, and in the others, cells outside
-    count six times: the expectation is that of all cells.
+    Of five in six events only the inner part of each layer counts, and in the others, cells outside count six times:
+    the expectation is that of all cells.
 
     Args:
         gan: a GAN with the networks `quantities` and `cells`.
-        inputs: `image`, `energy` and `seed`.
+        inputs: `image` and `energy`.
         training: not used.
     """
     network = gan.networks["cells"].get_layer("cells")
     scale, normalisation = map(gan.networks["quantities"].get_layer, ("scale", "normalisation"))
-    margin = network.lattice.margin
-    found = measured(inputs["image"], normalisation.lattice)
+    image, margin = inputs["image"], network.lattice.margin
+    found = measured(image, normalisation.lattice)
     conditions = normalisation.conditions(found, scale(inputs["energy"]))
     centre = ops.transpose(ops.stack([found.x, found.y]), (0, 2, 1))
-    if not margin:
-        hits, energies = likelihood(network, inputs["image"], conditions, centre)
-    else:
-        hits, energies = ops.cond(
-            ops.equal(inputs["seed"][0] % WHOLE_EVERY, 0),
-            lambda: likelihood(network, inputs["image"], conditions, centre, weight=float(WHOLE_EVERY)),
-            lambda: likelihood(network, inputs["image"], conditions, centre, margin),
-        )
+    events = ops.shape(image)[0]
+    whole = (events + WHOLE_OF - 1) // WHOLE_OF if margin else events
+    weight = ops.cast(events, "float32") / ops.cast(whole, "float32")
+    parts = [likelihood(network, image[:whole], conditions[:whole], centre[..., :whole], weight=weight)]
+    if margin:
+        parts.append(likelihood(network, image[whole:], conditions[whole:], centre[..., whole:], margin))
+    hits, energies = (sum(sums) / ops.cast(events, "float32") for sums in zip(*parts))
     return hits + energies, {"hits": hits, "energies": energies}
 
 
-def likelihood(network: Cells, image, conditions, centre, margin: int = 0, weight: float = 1.0):
-    """Minus the log likelihood of hits and of their energies, each a mean over the events.
+def likelihood(network: Cells, image, conditions, centre, margin: int = 0, weight=1.0):
+    """Minus the log likelihood of hits and of their energies, each a sum over the events.
 
     Args:
         network: the layer with the likelihood.
@@ -84,13 +83,12 @@ def likelihood(network: Cells, image, conditions, centre, margin: int = 0, weigh
     lattice, threshold = network.lattice, network.threshold
     shape = (lattice.side, lattice.side, lattice.layers, -1)
     values = ops.transpose(image[..., 0], (1, 2, 3, 0))
-    events = ops.cast(ops.shape(values)[3], "float32")
     is_hit = ops.cast(values > 0, "float32")
     logs = ops.where(values > 0, ops.log(ops.maximum(values, threshold) / threshold), 0.0)
     whole = ops.stack([is_hit, logs / 4])
     ordered = ops.stack([is_hit, logs, values])
     ordered = ops.take(ops.reshape(ordered, (3, lattice.cells, *shape[2:])), lattice.order, axis=1)
-    contexts, inside = network.contexts(conditions), _weights(lattice, weight)
+    contexts, (inner, edge) = network.contexts(conditions), _parts(lattice)
     hit_loss = energy_loss = 0.0
     for group, (first, step) in enumerate(GROUPS):
         chosen, layers = slice(first, lattice.layers, step), len(lattice.group(group))
@@ -103,18 +101,19 @@ def likelihood(network: Cells, image, conditions, centre, margin: int = 0, weigh
             hits, ring, outside = ops.unstack(left, 3)
             rest = ops.concatenate([network.remaining(which, hits, ring, outside), centre[:, chosen]], axis=0)
             state, odds = network.states(group, which, known, neighbours, rest, contexts[:, chosen], margin)
-            use = lattice.of(which, inside, margin)
+            parts = [lattice.of(which, one, margin) for one in (inner, edge)]
+            use = parts[0] + weight * parts[1]
             here, energies = (_inner(lattice, which, one, margin) for one in (is_hit, logs))
             cost = ops.relu(odds) - odds * here + ops.log1p(ops.exp(-ops.abs(odds)))
-            hit_loss = hit_loss + ops.sum(ops.matmul(use, ops.reshape(cost, (len(use), -1))))
-            flat = ops.reshape(here * (use > 0)[:, None, None].astype(np.float32), (-1,))
+            hit_loss = hit_loss + ops.sum(ops.matmul(use, ops.reshape(cost, (len(parts[0]), -1))))
+            flat = ops.reshape(here * sum(parts)[:, None, None], (-1,))
             rows = ops.nonzero(flat)[0]
             columns = ops.shape(state)[2]
             chances = ops.log_softmax(network.spectra(group, which, state, rows, margin), axis=-1)
             found = spectrum.log_likelihood(chances, ops.take(ops.reshape(energies, (-1,)), rows))
             energy_loss = energy_loss - ops.sum(found * ops.take(use, rows // columns))
             left = left - sums[which]
-    return hit_loss / events, energy_loss / events
+    return hit_loss, energy_loss
 
 
 def _before(whole, group: int):
@@ -122,10 +121,10 @@ def _before(whole, group: int):
     return whole[:, :, :, :: 4 // group]
 
 
-def _weights(lattice, weight: float) -> np.ndarray:
-    """Weights of all cells of a layer: the core cell is given, cells near the edge have another weight."""
+def _parts(lattice) -> tuple[np.ndarray, np.ndarray]:
+    """Whether each cell is in the inner part of a layer, without the core cell, which is given, or near the edge."""
     edge = np.maximum(abs(lattice.x), abs(lattice.y)) > lattice.side // 2 - lattice.margin
-    return np.where(edge, np.float32(weight), np.float32(1)) * (lattice.zone > 0)
+    return (~edge & (lattice.zone > 0)).astype(np.float32), edge.astype(np.float32)
 
 
 def _sums(lattice, which: int, is_hit, values):

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from calolab.models.fast_showers import losses
 from calolab.models.fast_showers.lattice import CLASSES, GROUPS
 from calolab.models.fast_showers.losses import likelihood
 from calolab.models.fast_showers.spectrum import BINS, EDGES, drawn, log_likelihood
@@ -108,23 +109,29 @@ def test_the_likelihood_is_that_of_each_cell_given_those_before_it(side):
     conditions = random.standard_normal((2, 5, 8)).astype(np.float32)
     centre = random.standard_normal((2, 5, 2)).astype(np.float32)
     each = [direct(cells, showers[event], conditions[event], centre[:, :, event]) for event in range(2)]
-    expected = np.mean(each, axis=0)
+    expected = np.sum(each, axis=0)
     found = likelihood(cells, showers[..., None].astype(np.float32), conditions, centre)
     np.testing.assert_allclose(np.array(found), expected, rtol=2e-4)
 
 
-def test_the_inner_part_and_the_whole_with_weights_have_the_expectation_of_all_cells():
+def test_the_expectation_of_the_loss_is_the_likelihood_of_all_cells():
+    """Cells near the edges count in some events only, the first ones, and more."""
     gan = small(21, 3, hidden=4, context=3)
-    cells = randomised(gan.networks["cells"].get_layer("cells"))
+    randomised(gan.networks["cells"].get_layer("cells"))
     random = np.random.default_rng(5)
-    showers = sample(3, 21, 3).values
-    showers = np.where(random.random(showers.shape) < 0.05, 1e-3, showers)[..., None].astype(np.float32)
-    given = (random.standard_normal((3, 3, 8)).astype(np.float32), np.zeros((2, 3, 3), np.float32))
-    whole = np.array(likelihood(cells, showers, *given))
-    inner = np.array(likelihood(cells, showers, *given, margin=cells.lattice.margin))
-    weighted = np.array(likelihood(cells, showers, *given, weight=6.0))
-    assert np.all(inner < 0.95 * whole)
-    np.testing.assert_allclose(5 / 6 * inner + weighted / 6, whole, rtol=1e-4)
+    data = sample(8, 21, 3)
+    cells = np.where(random.random(data.values.shape) < 0.05, 1e-3, data.values)[..., None].astype(np.float32)
+    energy = data.labels["energy"][:, None].astype(np.float32)
+
+    def loss(order):
+        found, parts = losses.cells(gan, {"image": cells[order], "energy": energy[order]}, True)
+        assert float(found) == pytest.approx(float(parts["hits"]) + float(parts["energies"]), rel=1e-5)
+        return float(found)
+
+    alone = [loss([event]) for event in range(8)]  # all cells of a single event count once
+    turned = [loss(np.roll(np.arange(8), step)) for step in range(8)]
+    assert np.mean(turned) == pytest.approx(np.mean(alone), rel=1e-4)
+    assert np.std(turned) > 0.002 * np.mean(alone)
 
 
 def test_drawn_energies_follow_the_histogram():
