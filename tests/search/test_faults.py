@@ -123,7 +123,8 @@ def test_a_trial_that_kills_its_engines_fails_and_the_search_waits_for_new_ones(
     running = run("dies", wait=False, retries=3)
     wait_for(lambda: not searchers.ids and "0 are available" in running.note)
     assert running.status == "running" and running.trial(0).status == "queued"
-    cluster.restart(searchers)
+    with contextlib.suppress(RuntimeError):  # the next attempt may kill an engine before the other one has registered
+        cluster.restart(searchers)
     running.wait(60)
     trial = running.trial(0)
     assert trial.status == "failed" and trial.attempts == 4

@@ -40,7 +40,8 @@ def test_a_training_in_two_stages_lowers_both_losses_and_depends_on_the_seed_onl
         assert parts["cells"] == pytest.approx(parts["cells_hits"] + parts["cells_energies"], rel=1e-4)
     assert np.all(np.isfinite(showers(gan, 3)))
     repeated = fit(again, sample(200), epochs=2, **options)
-    assert repeated.losses("quantities") == history.losses("quantities")[:2]
+    # Sums of very long rows may be rounded differently in two threads.
+    assert repeated.losses("quantities") == pytest.approx(history.losses("quantities")[:2], rel=1e-5)
 
 
 def test_showers_do_not_depend_on_the_blocks_in_which_they_are_made():
