@@ -129,7 +129,7 @@ def changed(
     scale: Mapping[str, float],
     pads: Sequence[float] | None,
 ) -> tuple[Layer, ...]:
-    """Layers with other materials, thicknesses or cells, stacked anew from the same front face.
+    """Layers with other materials, thicknesses or cells, stacked from the same front face.
 
     Args:
         layers: the layers as they are, in depth order.

@@ -141,7 +141,7 @@ class Space:
         pads: float | Sequence[float] | None = None,
         name: str | None = None,
     ) -> Space:
-        """The same calorimeter with other materials, thicknesses or cells, with its layers stacked anew in depth.
+        """The same calorimeter with other materials, thicknesses or cells, with its layers stacked again in depth.
 
         Args:
             material: new materials by present ones, e.g. `{"W": "Pb"}`; see `Slab` for their names.

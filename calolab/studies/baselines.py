@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from calolab import cpu, models, simulate
-from calolab.interrupts import stopping
 from calolab.names import check_name
 from calolab.studies import arguments as shared
 from calolab.studies import events, fitting, plan, scoring
-from calolab.studies.folder import StudyFolder, continuable
+from calolab.studies.folder import StudyFolder, run
 from calolab.studies.targets import Target
 from calolab.studies.targets import table as targets_table
 from calolab.tables import Table
@@ -85,21 +84,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0, or 2 with a message if an argument is wrong or a part fails.
     """
     options = shared.parse(_parser(), arguments, {"minutes": 0.02})
-    with continuable(options.out), stopping("the study", f"{options.out} holds what is done"):
-        try:
-            chosen = [Baseline.parsed(text) for text in options.generators]
-            if len({one.name for one in chosen}) < len(chosen):
-                raise ValueError(f"--generators names one of them twice: {', '.join(one.name for one in chosen)}.")
-            if not options.minutes > 0:
-                raise ValueError(f"--minutes expects a positive number, received {options.minutes}.")
-            folder = StudyFolder.opened(options.out, "baselines", _recorded(options))
-            sample = events.prepare(folder, options)
-            found = {one.name: _result(folder, one, sample, options) for one in chosen}
-            print(_write(folder, found, options))
-        except (ValueError, OSError, MemoryError, RuntimeError, ImportError) as error:
-            print(f"calolab.studies.baselines: {error}", file=sys.stderr)
-            return 2
-    return 0
+    return run("baselines", options.out, lambda: _all_results(options))
+
+
+def _all_results(options: argparse.Namespace) -> str:
+    """The results of all generators, calculated where they are missing; returns the summary."""
+    chosen = [Baseline.parsed(text) for text in options.generators]
+    if len({one.name for one in chosen}) < len(chosen):
+        raise ValueError(f"--generators names one of them twice: {', '.join(one.name for one in chosen)}.")
+    if not options.minutes > 0:
+        raise ValueError(f"--minutes expects a positive number, received {options.minutes}.")
+    folder = StudyFolder.opened(options.out, "baselines", _recorded(options))
+    sample = events.prepare(folder, options)
+    found = {one.name: _result(folder, one, sample, options) for one in chosen}
+    return _write(folder, found, options)
 
 
 def _recorded(options: argparse.Namespace) -> dict[str, object]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from calolab.files import complete
-from calolab.interrupts import Stopped
+from calolab.interrupts import Stopped, stopping
 from calolab.validation.json_content import plain
 
 FILE = "study.json"
@@ -114,15 +115,24 @@ class StudyFolder:
             self.write(FILE, content)
 
 
-@contextmanager
-def continuable(path: Path) -> Iterator[None]:
-    """After Ctrl-C inside the block, say that the same command continues.
+def run(command: str, path: Path, action: Callable[[], str]) -> int:
+    """Run the command of a study and print its result, or why it failed; after Ctrl-C, say that it continues.
 
     Args:
+        command: name of the command.
         path: the folder of the study.
+        action: function that does what is left to do and returns the text to print.
+
+    Returns:
+        The exit status: 0, or 2 if an argument is wrong or a part fails.
     """
+    kept = f"{path} holds what is done, and the same command continues"
     try:
-        yield
-    except Stopped as error:
-        kept = f"{path} holds what is done, and the same command continues"
+        with stopping("the study", kept):
+            print(action())
+    except Stopped as error:  # that of a part knows only what the part has kept
         raise Stopped("the study", kept, error.number) from None
+    except (ValueError, OSError, MemoryError, RuntimeError, ImportError) as error:
+        print(f"calolab.studies.{command}: {error}", file=sys.stderr)
+        return 2
+    return 0

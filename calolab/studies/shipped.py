@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from html import escape
 
 from calolab import models
-from calolab.interrupts import stopping
 from calolab.studies import arguments as shared
 from calolab.studies import events, fitting, plan, scoring
 from calolab.studies.cards import model_card
-from calolab.studies.folder import StudyFolder, continuable
+from calolab.studies.folder import StudyFolder, run
 from calolab.studies.targets import Target, table
 from calolab.validation.scorecards.command import STYLE
 from calolab.validation.scorecards.command import write as write_scorecard
@@ -33,19 +32,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = shared.parse(_parser(), arguments, {"epochs_per_stage": 1})
     options.name = options.name or options.architecture
-    with continuable(options.out), stopping("the study", f"{options.out} holds what is done"):
-        try:
-            plan.published(options.architecture, options.epochs)  # refuses wrong arguments before any work
-            folder = StudyFolder.opened(options.out, "shipped", shared.recorded(options))
-            print(_run(folder, options))
-        except (ValueError, OSError, MemoryError, RuntimeError, ImportError) as error:
-            print(f"calolab.studies.shipped: {error}", file=sys.stderr)
-            return 2
-    return 0
+    return run("shipped", options.out, lambda: _all_steps(options))
 
 
-def _run(folder: StudyFolder, options: argparse.Namespace) -> str:
+def _all_steps(options: argparse.Namespace) -> str:
     """All steps that are not done yet; returns the summary."""
+    plan.published(options.architecture, options.epochs)  # refuses wrong arguments before any work
+    folder = StudyFolder.opened(options.out, "shipped", shared.recorded(options))
     path, summary_file = folder / f"{options.name}.gan", folder / "results.txt"
     if path.is_file() and summary_file.is_file():
         return summary_file.read_text().rstrip()

@@ -14,7 +14,7 @@ _SETTINGS = ("objective", "optimizer", "decay", "betas", "clip")
 def make_optimizers(
     gan: GAN, recipe: Recipe
 ) -> tuple[dict[str, keras.optimizers.Optimizer], list[dict[str, keras.optimizers.Optimizer]]]:
-    """Build the optimizers of a training. Where a stage has another objective or other settings, moments start anew.
+    """Build the optimizers of a training. Where a stage has another objective or other settings, moments start at zero.
 
     Args:
         gan: the networks.

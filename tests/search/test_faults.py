@@ -123,8 +123,10 @@ def test_a_trial_that_kills_its_engines_fails_and_the_search_waits_for_new_ones(
     running = run("dies", wait=False, retries=3)
     wait_for(lambda: not searchers.ids and "0 are available" in running.note)
     assert running.status == "running" and running.trial(0).status == "queued"
-    with contextlib.suppress(RuntimeError):  # the next attempt may kill an engine before the other one has registered
+    try:
         cluster.restart(searchers)
+    except RuntimeError as error:  # the next attempt may kill an engine before the other one has registered
+        assert "ended before they registered" in str(error)
     running.wait(60)
     trial = running.trial(0)
     assert trial.status == "failed" and trial.attempts == 4

@@ -132,7 +132,7 @@ def test_two_stages_are_two_trainings_one_after_the_other(tiny_sample):
     assert close(arrays(one)["total"], arrays(two)["total"]) and not close(
         arrays(two)["total"], arrays(build())["total"]
     )
-    # Another setting of the optimizer: moments, average and schedule start anew, from the averaged weights.
+    # Another setting of the optimizer: moments, average and schedule start again, from the averaged weights.
     other = {**FIRST, "learning_rate": 3e-3, "betas": (0.7, 0.9), "optimizer": "adam"}
     staged, separate = build(), build()
     stages = (Stage("total", 2, FIRST), Stage("total", 3, other))

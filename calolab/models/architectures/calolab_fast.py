@@ -35,7 +35,7 @@ def build(
     Its latent vectors hold one number for the energy in all layers, seven for each layer and two for each cell.
 
     Args:
-        space: a regular calorimeter with an odd number of square layers' pads along x and y, e.g. `clic-ecal`.
+        space: a calorimeter whose layers all have the same odd number of pads along x and y, e.g. `clic-ecal`.
         seed: seed of the initial weights.
         width: neurons per layer of the network that is the velocity of the flow.
         blocks: its residual layers.

@@ -40,7 +40,7 @@ def test_a_training_in_two_stages_lowers_both_losses_and_depends_on_the_seed_onl
         assert parts["cells"] == pytest.approx(parts["cells_hits"] + parts["cells_energies"], rel=1e-4)
     assert np.all(np.isfinite(showers(gan, 3)))
     repeated = fit(again, sample(200), epochs=2, **options)
-    # Sums of very long rows may be rounded differently in two threads.
+    # On a busy machine, one training in about ten differs in the last bits of the flow's weights; the cause is unknown.
     assert repeated.losses("quantities") == pytest.approx(history.losses("quantities")[:2], rel=1e-5)
 
 
