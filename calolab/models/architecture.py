@@ -46,6 +46,8 @@ class Architecture:
         conditions: names of the labels that are inputs of its generator.
         heads: the discriminator's heads apart from `generation`, by name.
         recipe: the published recipe, as arguments of `training.Recipe`.
+        adaptation: arguments of `training.Recipe` that differ from `recipe` when a trained GAN learns another detector
+            from few events; empty if there are none.
         citation: the paper, e.g. `"arXiv:1912.06794"`.
         parameters: number of parameters by network, with the default settings.
         batch_size: events per batch with which it was trained in its paper; None if that is unknown. `training.fit`
@@ -57,6 +59,8 @@ class Architecture:
         prepare: function of the GAN and of at most 10,000 events of the training sample, without cells below the
             threshold, that sets constants of the networks (untrained weights, such as normalisations) before a new
             training; None if there are none.
+        calibrate: function of the GAN, of at most 10,000 events as for `prepare`, and of a seed, that sets constants of
+            the networks after a training; None if there are none.
         nonlinear: function from the model's settings to the reason why its discriminator does not process values
             linearly near zero, as text; an empty string if it does, as a gradient penalty requires.
     """
@@ -70,9 +74,11 @@ class Architecture:
     citation: str
     parameters: Mapping[str, int]
     batch_size: int | None = None
+    adaptation: Mapping[str, object] = field(default_factory=dict)
     objectives: Mapping[str, Mapping[str, Callable]] = field(default_factory=dict)
     latent_sizes: Mapping[str, Callable[[GAN], int]] = field(default_factory=dict)
     prepare: Callable[[GAN, Sample], None] | None = None
+    calibrate: Callable[[GAN, Sample, int], None] | None = None
     nonlinear: Callable[[Mapping[str, object]], str] = field(default=_always_linear)
 
 

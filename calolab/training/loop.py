@@ -112,7 +112,8 @@ class Run:
             epoch: number of the epoch.
             step: number of the step; the last one takes the remaining events.
         """
-        usual = self.global_batch * self.part(epoch).recipe.batches
+        recipe = self.part(epoch).recipe
+        usual = self.global_batch * recipe.batches * recipe.batch_multiple
         if step is None:
             return usual
         return global_batch_size(self.events, self.request.batch_size, self.parallel.size, step, usual)
@@ -242,7 +243,7 @@ def take_step(run: Run, batch: Sample, state: TrainingState, should_stop: Callab
     rates = recipe.rates(
         state.epoch - part.first + state.step / run.steps(state.epoch),
         part.end - part.first,
-        request.batch_size,
+        request.batch_size * recipe.batch_multiple,
         run.global_batch / request.batch_size,
     )
     for name, rate in rates.items():

@@ -25,6 +25,7 @@ _RANGES = (
     ("a positive number or None", lambda x: x > 0, ("clip",)),
     ("a number that is not negative", lambda x: x >= 0, ("gradient_penalty", "warmup_epochs")),
     ("at least 1", lambda x: x >= 1, ("discriminator_passes", "generator_passes", "network_passes", "empty_limit")),
+    ("a whole number, at least 1", lambda x: x >= 1 and x == int(x), ("batch_multiple",)),
     ("at least 1 event or None", lambda x: x >= 1, ("reference_batch",)),
 )
 
@@ -47,6 +48,7 @@ class Recipe:
         generator_passes: passes of the generator per step, after those of the discriminator.
         network_passes: passes per step by network, 1 by default, for an objective with a loss for each network; each
             with different real events, like those of the discriminator.
+        batch_multiple: events of a pass in units of the training's batch size, for stages that need larger batches.
         flip: probability that an event's real/generated label is flipped in a pass of the discriminator.
         batch_flip: probability that all these labels of a pass are flipped.
         class_flip: probability that the target class of a generated event differs from the one that it was generated
@@ -80,6 +82,8 @@ class Recipe:
         empty_limit: number of consecutive steps with only empty events after which the training counts as collapsed.
         prepare: whether a new training first fits the constants of the networks, such as normalisations, to its data,
             where the architecture has such constants; by default only if the GAN was not trained before.
+        calibrate: whether the training ends with a measurement of constants of the networks, such as corrections of
+            what was learned, where the architecture has such constants; `fit` then takes a few minutes longer.
         stages: for a training in stages, which networks learn in which epochs, and what differs in them from this
             recipe; by default all networks in all epochs.
 
@@ -93,6 +97,7 @@ class Recipe:
     discriminator_passes: int = 1
     generator_passes: int = 2
     network_passes: Mapping[str, int] = field(default_factory=dict)
+    batch_multiple: int = 1
     flip: float = 0.05
     batch_flip: float = 0.0
     class_flip: float = 0.0
@@ -113,6 +118,7 @@ class Recipe:
     augment: bool = False
     empty_limit: int = 10
     prepare: bool | None = None
+    calibrate: bool = True
     stages: tuple[Stage, ...] = ()
 
     def __post_init__(self):
@@ -288,6 +294,27 @@ class Recipe:
         for name in changes:
             check_name("part of a recipe", name, cls.__dataclass_fields__)
         return replace(recipe, **changes)
+
+    @classmethod
+    def of_adaptation(cls, gan, **changes) -> Recipe:
+        """The recipe with which a trained GAN learns the events of a changed detector from few of them.
+
+        The constants of its networks are fitted to them first. Architectures have their own stages and rates for it;
+        others take the recipe of the last training.
+
+        Args:
+            gan: a trained `GAN`, e.g. one that `GAN.adapted` returned.
+            changes: arguments that differ from it, e.g. `learning_rate=1e-4`.
+
+        Raises:
+            ValueError: as for `Recipe.of`.
+        """
+        from calolab.models import registry  # loads Keras
+
+        record = registry.get(gan.architecture)
+        if record is None or not record.adaptation:
+            return cls.of(gan, **changes)
+        return cls.published(gan.architecture, **{"prepare": True, **record.adaptation, **changes})
 
     @property
     def last_stage_begins(self) -> int:

@@ -14,11 +14,12 @@ class Stage:
         networks: names of the networks that learn, or the name of a single one.
         epochs: number of epochs; None for the last stage, which lasts until the end of the training.
         recipe: arguments of `Recipe` that differ in this stage, e.g. `{"objective": "hinge", "learning_rate": 1e-4}`,
-            any but `stages` and `prepare`. Schedules, warm-up and averages begin with the stage; the moments of the
-            optimizer begin with the first stage of an objective and of settings of the optimizer.
+            any but `stages`, `prepare` and `calibrate`. Schedules, warm-up and averages begin with the stage; the
+            moments of the optimizer begin with the first stage of an objective and of settings of the optimizer.
 
     Raises:
-        ValueError: if there is no network, or fewer than 1 epoch, or `recipe` changes `stages` or `prepare`.
+        ValueError: if there is no network, or fewer than 1 epoch, or `recipe` changes `stages`, `prepare` or
+            `calibrate`.
     """
 
     networks: tuple[str, ...]
@@ -31,7 +32,7 @@ class Stage:
         object.__setattr__(self, "recipe", {name: _plain(value) for name, value in self.recipe.items()})
         if not self.networks or (self.epochs is not None and self.epochs < 1):
             raise ValueError(f"A Stage needs networks and at least 1 epoch, received {self.networks}, {self.epochs}.")
-        if refused := {"stages", "prepare"} & set(self.recipe):
+        if refused := {"stages", "prepare", "calibrate"} & set(self.recipe):
             raise ValueError(
                 f"The recipe of a Stage cannot change {' and '.join(sorted(refused))}: give it to the Recipe of the "
                 "whole training."

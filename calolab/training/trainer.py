@@ -113,9 +113,11 @@ def fit(
     if best is not None:
         store.assign(run.variables, best)
     adopt(run.averages.values())
-    _note_provenance(run, state)
     if interrupted():
+        _note_provenance(run, state)
         raise _stopped(run, state, interrupted())
+    _calibrate(run)
+    _note_provenance(run, state)
     history = History(
         tuple(state.history),
         parallel.size,
@@ -237,12 +239,22 @@ def _fit_constants(run: Run, seed: int) -> None:
     if wanted is None:
         wanted = not run.gan.provenance.get("trainings")
     if wanted and architecture is not None and architecture.prepare is not None:
+        _on_sample(run, seed, lambda sample: architecture.prepare(run.gan, sample))
 
-        def fit_constants():
-            sample = fitting_sample(run.data, FIT_EVENTS, seed, run.parts[0].recipe.threshold)
-            architecture.prepare(run.gan, sample)
 
-        ranks.from_rank_0(run.parallel, fit_constants)
+def _calibrate(run: Run) -> None:
+    """Let rank 0 measure constants of the trained networks, where the architecture has such constants."""
+    architecture, seed = registry.get(run.gan.architecture), run.request.seed
+    if run.recipe.calibrate and architecture is not None and architecture.calibrate is not None:
+        order = order_seed(seed, run.parallel.rank, 0)
+        _on_sample(run, order, lambda sample: architecture.calibrate(run.gan, sample, seed))
+        store.assign(run.variables, _broadcast(run))
+
+
+def _on_sample(run: Run, seed: int, function: Callable) -> None:
+    """Let rank 0 call a function with some of its events."""
+    threshold = run.parts[0].recipe.threshold
+    ranks.from_rank_0(run.parallel, lambda: function(fitting_sample(run.data, FIT_EVENTS, seed, threshold)))
 
 
 def _without_rates(recipe: Recipe) -> Recipe:
