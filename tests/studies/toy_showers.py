@@ -5,7 +5,7 @@ from keras import layers, ops
 
 from calolab.models.architecture import Architecture, check_shape
 from calolab.models.gan import GAN
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 
 
 def build(space, *, seed=0, width=8):

@@ -1,4 +1,4 @@
-"""calolab-fast: showers by layer quantities first, then all cells in twelve passes; trained by likelihood."""
+"""calolab-fast: showers by layer quantities first, then all cells in fifteen passes; trained by likelihood."""
 
 from __future__ import annotations
 
@@ -6,17 +6,20 @@ import keras
 
 from calolab.models.architecture import Architecture
 from calolab.models.fast_showers import losses, tables
+from calolab.models.fast_showers.calibration import calibrate
 from calolab.models.fast_showers.cells import CONDITIONS, Cells
+from calolab.models.fast_showers.correction import Correction
 from calolab.models.fast_showers.flow import Flow
 from calolab.models.fast_showers.normalisation import LogEnergy, Normalisation
 from calolab.models.fast_showers.quantities import COLUMNS
 from calolab.models.gan import GAN
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 from calolab.samples import Sample
 from calolab.spaces import Space
 
 THRESHOLD = 3e-5  # [GeV]
 TEMPLATE_EVENTS = 3000
+ADAPTED = 2000  # with fewer showers, a trained GAN keeps the shape of its distributions
 
 
 def build(
@@ -88,7 +91,9 @@ def _quantities(side: int, layers: int, width: int, blocks: int, steps: int, thr
     latent, energy = keras.Input((1 + size,), name="latent"), keras.Input((1,), name="energy")
     scaled = LogEnergy(name="scale")(energy)
     flow = Flow(size, width, blocks, steps, seed, name="flow")
-    numbers = flow({"noise": latent[:, 1:], "scaled": scaled, "total": latent[:, :1]})
+    given = {"scaled": scaled, "total": latent[:, :1]}
+    numbers = flow({"noise": latent[:, 1:], **given})
+    numbers = Correction(size, name="correction")({"numbers": numbers, **given})
     normal = {"normal": keras.layers.Reshape((len(COLUMNS), layers))(numbers), "total": latent[:, :1]}
     found = Normalisation(side, layers, threshold, name="normalisation")({**normal, "energy": energy, "scaled": scaled})
     return keras.Model({"latent": latent, "energy": energy}, found, name="quantities")
@@ -109,11 +114,16 @@ def _cells(side: int, layers: int, hidden: int, context: int, threshold: float, 
 def prepare(gan: GAN, sample: Sample) -> None:
     """Fit the normalisation of layer quantities and the templates of cells to showers.
 
+    The normalisation of a trained GAN is only moved to those of another detector if these are few.
+
     Args:
         gan: a `GAN` of this architecture.
         sample: showers.
     """
     scale, normalisation = map(gan.networks["quantities"].get_layer, ("scale", "normalisation"))
+    if gan.provenance.get("trainings") and len(sample) < ADAPTED:
+        tables.adapt(scale, normalisation, sample.values, sample.labels["energy"])
+        return
     cells = gan.networks["cells"].get_layer("cells")
     tables.fit(scale, normalisation, sample.values, sample.labels["energy"])
     values = sample.values[:TEMPLATE_EVENTS]
@@ -137,7 +147,11 @@ ARCHITECTURES = (
             "augment": True,
             "schedule": "cosine",
             "stages": (
-                {"networks": ("quantities",), "epochs": 100, "recipe": {"learning_rate": 1e-3, "average": 0.999}},
+                {
+                    "networks": ("quantities",),
+                    "epochs": 350,
+                    "recipe": {"learning_rate": 1e-3, "average": 0.999, "batch_multiple": 8},
+                },
                 {
                     "networks": ("cells",),
                     "recipe": {
@@ -149,14 +163,29 @@ ARCHITECTURES = (
                 },
             ),
         },
+        adaptation={
+            "stages": (
+                {"networks": ("quantities",), "epochs": 30, "recipe": {"learning_rate": 1e-4, "average": 0.98}},
+                {
+                    "networks": ("cells",),
+                    "recipe": {
+                        "objective": "calolab-fast/cells",
+                        "learning_rate": 5e-4,
+                        "clip": 100.0,
+                        "average": 0.95,
+                    },
+                },
+            ),
+        },
         citation="calolab; flow matching: arXiv:2210.02747",
-        parameters={"generator": 1_511_273, "quantities": 1_356_760, "cells": 154_513},
+        parameters={"generator": 1_702_151, "quantities": 1_506_018, "cells": 196_133},
         batch_size=32,
         objectives={"quantities": {"quantities": losses.quantities}, "cells": {"cells": losses.cells}},
         latent_sizes={
             "quantities": lambda gan: losses.numbers_per_layer() * gan.space.shape[-1],
-            "cells": lambda gan: 0,
+            "cells": lambda gan: losses.numbers_for_cells() * gan.space.shape[-1],
         },
         prepare=prepare,
+        calibrate=calibrate,
     ),
 )

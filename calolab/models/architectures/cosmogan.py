@@ -7,8 +7,8 @@ from keras import ops
 
 from calolab.models.architecture import Architecture, check_shape
 from calolab.models.gan import GAN
+from calolab.models.initial_weights import SeedStream
 from calolab.models.layers import dcgan
-from calolab.models.layers.initial_weights import SeedStream
 from calolab.spaces import Space
 
 SHAPE = (256, 256)

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from calolab.models.architecture import Architecture, Head, check_shape
 from calolab.models.gan import GAN
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 from calolab.models.layers.locally_connected import LocallyConnected2D
 from calolab.models.layers.minibatch_discrimination import MinibatchDiscrimination
 from calolab.models.layers.spectral_normalisation import with_norm

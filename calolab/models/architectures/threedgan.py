@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from calolab.models.architecture import Architecture, Head, check_shape
 from calolab.models.gan import GAN
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 from calolab.spaces import Space
 
 SHAPE = (25, 25, 25)

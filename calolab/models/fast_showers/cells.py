@@ -1,9 +1,9 @@
-"""The likelihood of the cells of a shower, given the quantities of its layers: a network for each of twelve passes.
+"""The likelihood of the cells of a shower, given the quantities of its layers: a network for each of fifteen passes.
 
-A pass predicts, for the cells of one class in the layers of one group, the log odds of a hit and a histogram of its
-energy, from the cells that are already known: those of earlier classes in the same layer and in the next layers of the
-same group, and the neighbouring layers that are complete. Arrays are `(feature, cell, layer, event)`: so all parts of
-planes are contiguous, and the networks are products of a matrix with all cells of all events.
+A pass predicts, for the cells of one class, or of a quarter of it, in the layers of one group, the log odds of a hit
+and a histogram of its energy, from the cells that are already known: those of earlier classes in the same layer and in
+the next layers of the same group, and the neighbouring layers that are complete. Arrays are `(feature, cell, layer,
+event)`: so all parts of planes are contiguous, and the networks are products of a matrix with all cells of all events.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import numpy as np
 from keras import ops
 
 from calolab.models.fast_showers import sampling, spectrum
-from calolab.models.fast_showers.lattice import GROUPS, SPECTRUM_RADII, Lattice
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.fast_showers.lattice import GROUPS, PARTS, PASSES, SPECTRUM_RADII, Lattice, Part
+from calolab.models.initial_weights import SeedStream
 
 CONDITIONS = 8  # numbers by layer that the cells depend on
 EMBEDDING = 16  # trained numbers by layer
@@ -53,6 +53,9 @@ class Cells(keras.layers.Layer):
         def kernel(name, *shape):
             return weight(name, *shape, start=seeds.glorot_uniform())
 
+        def constant(name, *shape):
+            return self.add_weight(shape=shape, initializer="zeros", trainable=False, name=name)
+
         given, middle = 3 * CONDITIONS + EMBEDDING, 3 * self.context // 2
         self.embedding = weight("embedding", EMBEDDING, self.layers, start=seeds.normal(0.05))
         self.encoder = [kernel("encoder_0", middle, given), kernel("encoder_1", self.context, middle)]
@@ -60,21 +63,24 @@ class Cells(keras.layers.Layer):
         radii, bins = int(lattice.radii.max()) + 1, len(spectrum.BINS)
         self.hit_template = weight("hit_template", self.layers, radii)
         self.spectrum_template = weight("spectrum_template", self.layers, len(SPECTRUM_RADII) + 1, bins)
-        self.passes = []
-        for group in range(len(GROUPS)):
-            for which in range(4):
-                place, size = f"{group}_{which}", self.features(group, which)
-                self.passes.append(
-                    {
-                        "first": kernel(f"first_{place}", self.hidden, size),
-                        "second": kernel(f"second_{place}", self.hidden, self.hidden),
-                        "film": kernel(f"film_{place}", 3 * self.hidden, self.context),
-                        "film_bias": weight(f"film_bias_{place}", 3 * self.hidden, 1),
-                        "hit": kernel(f"hit_{place}", 1, self.hidden),
-                        "spectrum": weight(f"spectrum_{place}", self.hidden, bins, start=seeds.normal(0.02)),
-                        "spectrum_bias": weight(f"spectrum_bias_{place}", bins),
-                    }
-                )
+        self.passes = {}
+        for group, part in PASSES:
+            place = f"{group}_{part.which}" + ("" if part.quarter is None else f"_{part.quarter}")
+            self.passes[group, part.which, part.quarter] = {
+                "first": kernel(f"first_{place}", self.hidden, self.features(group, part)),
+                "second": kernel(f"second_{place}", self.hidden, self.hidden),
+                "film": kernel(f"film_{place}", 3 * self.hidden, self.context),
+                "film_bias": weight(f"film_bias_{place}", 3 * self.hidden, 1),
+                "hit": kernel(f"hit_{place}", 1, self.hidden),
+                "spectrum": weight(f"spectrum_{place}", self.hidden, bins, start=seeds.normal(0.02)),
+                "spectrum_bias": weight(f"spectrum_bias_{place}", bins),
+            }
+        # Measured after the training; they are for drawing cells only.
+        self.spread = self.add_weight(
+            shape=(len(GROUPS), len(PARTS[0])), initializer="ones", trainable=False, name="spread"
+        )
+        self.hit_correction = constant("hit_correction", *self.hit_template.shape)
+        self.spectrum_correction = constant("spectrum_correction", *self.spectrum_template.shape)
 
     def call(self, inputs):
         """Showers.
@@ -95,15 +101,15 @@ class Cells(keras.layers.Layer):
         names = ("side", "layers", "hidden", "context", "threshold", "seed")
         return {**config, **{name: getattr(self, name) for name in names}}
 
-    def features(self, group: int, which: int) -> int:
+    def features(self, group: int, part: Part) -> int:
         """Number of the features of a cell.
 
         Args:
             group: index of the group of layers.
-            which: index of the class of cells.
+            part: the part of its cells.
         """
-        wide, near = (len(self._known(which, reach)) for reach in (WIDE, NEAR))
-        own = 2 * wide + 2 + 4 * near if which else 0
+        wide, near = (len(self.lattice.known(part, reach)) for reach in (WIDE, NEAR))
+        own = 2 * wide + 2 + 4 * near if wide else 0
         return STATIC + 3 + own + (4 * (2 * NEAR + 1) ** 2 + 4 if group else 0)
 
     def contexts(self, conditions):
@@ -137,7 +143,7 @@ class Cells(keras.layers.Layer):
             values: those of its cells, `(feature, cell, layer, event)`.
             which: index of the class.
         """
-        shape, width = self.lattice.shape(which), self.lattice.width
+        shape, width = self.lattice.shape(Part(which)), self.lattice.width
         values = ops.reshape(values, (values.shape[0], *shape, values.shape[2], -1))
         return ops.pad(values, ((0, 0), *((1, width - 1 - number) for number in shape), (0, 0), (0, 0)))
 
@@ -173,25 +179,43 @@ class Cells(keras.layers.Layer):
         found = ops.take(found, self.lattice.order, axis=1)
         return self.planes(found[:4]), found[4:]
 
-    def states(self, group: int, which: int, known, neighbours, rest, context, margin: int = 0):
+    def chosen(self, part: Part, values):
+        """Values of a part's cells, `(..., cell, layer, event)`.
+
+        Args:
+            part: the part.
+            values: those of all cells of a layer in the order of their classes, `(..., cell, layer, event)`.
+        """
+        found = values[..., self.lattice.slices(part.which), :, :]
+        if part.quarter is None and not part.margin:
+            return found
+        whole, lead, layers = self.lattice.positions(Part(part.which)), found.shape[:-3], found.shape[-2]
+        found = ops.reshape(found, (*lead, *map(len, whole), layers, -1))
+        inside = []
+        for here, there in zip(self.lattice.positions(part), whole):
+            inside.append(slice(there.index(here[0]), there.index(here[-1]) + 1, here.step // there.step))
+        found = found[(..., *inside, slice(None), slice(None))]
+        return ops.reshape(found, (*lead, int(np.prod(self.lattice.shape(part))), layers, -1))
+
+    def states(self, group: int, part: Part, known, neighbours, rest, context):
         """Neurons and log odds of a hit of the cells of one pass.
 
         Args:
             group: index of the group of layers.
-            which: index of the class of cells.
-            known: planes of the earlier classes, as returned by `with_next_layers` and `plane`.
+            part: the part of its cells.
+            known: planes of the earlier classes, as returned by `with_next_layers` and `plane`; of the first class
+                with those of its quarters that are known.
             neighbours: as returned by `neighbours`; None without complete layers.
             rest: log odds of the remaining hits, log energies of the remaining ones in the ring and outside, and the
                 centre in x and y, `(5, layer, event)`.
             context: that of the group's layers, `(context, layer, event)`.
-            margin: cells at each edge that are left out, an even number.
 
         Returns:
             Neurons `(hidden, cell, layer * event)`, and log odds `(cell, layer, event)`.
         """
-        weights, hidden, lattice = self.passes[4 * group + which], self.hidden, self.lattice
+        weights, hidden, lattice = self.passes[group, part.which, part.quarter], self.hidden, self.lattice
         layers = len(lattice.group(group))
-        found = self._features(which, known, neighbours, rest, margin)
+        found = self._features(part, known, neighbours, rest)
         number = found.shape[1] * found.shape[2]
         film = ops.matmul(weights["film"], ops.reshape(context, (self.context, -1))) + weights["film_bias"]
         film = film[:, None]
@@ -201,82 +225,91 @@ class Cells(keras.layers.Layer):
         state = ops.matmul(weights["second"], ops.reshape(state, (hidden, -1)))
         state = ops.relu(ops.reshape(state, (hidden, number, -1)) + film[2 * hidden :])
         odds = ops.reshape(ops.matmul(weights["hit"], ops.reshape(state, (hidden, -1))), (number, layers, -1))
-        first, step = GROUPS[group]
-        template = ops.take(self.hit_template[first::step], lattice.of(which, lattice.radii, margin), axis=1)
-        return state, odds + ops.transpose(template)[..., None]
+        return state, odds + self.at_radii(self.hit_template, group, part)
 
-    def spectra(self, group: int, which: int, state, rows, margin: int = 0):
+    def at_radii(self, table, group: int, part: Part):
+        """Values of a table by layer and radius at the cells of a pass, `(cell, layer, 1)`.
+
+        Args:
+            table: `(layer, radius)`.
+            group, part: as for `states`.
+        """
+        first, step = GROUPS[group]
+        found = ops.take(table[first::step], self.lattice.of(part, self.lattice.radii), axis=1)
+        return ops.transpose(found)[..., None]
+
+    def spectra(self, group: int, part: Part, state, rows, corrected: bool = False):
         """Log probabilities of the energy bins, up to a constant, at some of the cells of a pass, `(hit, bin)`.
 
         Args:
-            group, which, margin: as for `states`.
+            group, part: as for `states`.
             state: neurons, as returned by `states`.
             rows: indices of the cells in all layers and events, `(hit,)`.
+            corrected: whether with the correction that is measured after the training.
         """
-        weights, lattice = self.passes[4 * group + which], self.lattice
+        weights, lattice = self.passes[group, part.which, part.quarter], self.lattice
         first, step = GROUPS[group]
         columns, layers = ops.shape(state)[2], len(lattice.group(group))
-        radial = ops.take(lattice.of(which, lattice.radial_bins, margin).astype(np.int32), rows // columns)
+        radial = ops.take(lattice.of(part, lattice.radial_bins).astype(np.int32), rows // columns)
         layer = first + step * ((rows % columns) // (columns // layers))
         neurons = ops.take(ops.reshape(state, (self.hidden, -1)), rows, axis=1)
-        template = ops.reshape(self.spectrum_template, (-1, len(spectrum.BINS)))
+        template = self.spectrum_template + (self.spectrum_correction if corrected else 0.0)
+        template = ops.reshape(template, (-1, len(spectrum.BINS)))
         found = ops.matmul(ops.transpose(neurons), weights["spectrum"]) + weights["spectrum_bias"]
         return found + ops.take(template, layer * self.spectrum_template.shape[1] + radial, axis=0)
 
-    def remaining(self, which: int, hits, ring, outside):
-        """Features of what is left for the cells of a class and of those after it, `(3, layer, event)`.
+    def remaining(self, group: int, number: int, hits, ring, outside):
+        """Features of what is left for the cells of a pass and of those after it, `(3, layer, event)`.
 
         Args:
-            which: index of the class.
+            group: index of the group.
+            number: index of the pass in it.
             hits: remaining hits, `(layer, event)`.
             ring, outside: remaining energies [GeV], `(layer, event)`.
         """
-        left, threshold = float(self.lattice.left(which).sum()), self.threshold
+        left, threshold = float(self.lattice.left(group, number).sum()), self.threshold
         hits = ops.maximum(hits, 0.0)
         odds = ops.log((hits + 0.2) / (ops.maximum(left - hits, 0.0) + 0.2)) / 3
         ring = ops.log(ops.maximum(ring, 0.0) / threshold + 1.0)
         outside = ops.log((ops.maximum(outside, 0.0) / threshold + 1.0) / (hits + 0.5))
         return ops.stack([odds, (ring - 4.0) / 2, (outside - 2.0) / 2])
 
-    def _features(self, which: int, known, neighbours, rest, margin: int):
+    def _features(self, part: Part, known, neighbours, rest):
         """The features of all cells of a pass, `(feature, x, y, layer, event)`."""
-        lattice, layers = self.lattice, rest.shape[1]
-        shape = lattice.shape(which, margin)
+        lattice, layers, shape = self.lattice, rest.shape[1], self.lattice.shape(part)
         rest = ops.concatenate([rest, ops.ones_like(rest[:1])], axis=0)
-        given = ops.matmul(self._spread(which, margin), ops.reshape(rest, (rest.shape[0], -1)))
+        given = ops.matmul(self._spread(part), ops.reshape(rest, (rest.shape[0], -1)))
         found = [ops.reshape(given, (STATIC + 3, *shape, layers, -1))]
-        if which:
-            for dx, dy, other in self._known(which, WIDE):
-                found.append(known[other][:2, *lattice.within(other, which, (dx, dy), margin)])
-            found.append(4 * sum(self._mean(which, other, known[other][:2], margin) for other in range(which)))
-            for dx, dy, other in self._known(which, NEAR):
-                found.append(known[other][2:, *lattice.within(other, which, (dx, dy), margin)])
+        if lattice.known(part, WIDE):
+            for dx, dy, other in lattice.known(part, WIDE):
+                found.append(known[other][:2, *lattice.within(other, part, (dx, dy))])
+            found.append(4 * self._mean(part, known))
+            for dx, dy, other in lattice.known(part, NEAR):
+                found.append(known[other][2:, *lattice.within(other, part, (dx, dy))])
         if neighbours is not None:
             planes, means = neighbours
-            for dx, dy, other in lattice.neighbours(which, NEAR):
-                found.append(planes[other][:, *lattice.within(other, which, (dx, dy), margin)])
-            means = ops.reshape(means[:, lattice.slices(which)], (4, *lattice.shape(which), layers, -1))
-            found.append(means[:, *(slice(margin // 2, margin // 2 + number) for number in shape)])
+            for dx, dy, other in lattice.neighbours(part.which, NEAR):
+                found.append(planes[other][:, *lattice.within(other, part, (dx, dy))])
+            found.append(ops.reshape(self.chosen(part, means), (4, *shape, layers, -1)))
         return ops.concatenate(found, axis=0)
 
-    def _known(self, which: int, reach: int) -> list[tuple[int, int, int]]:
-        return [one for one in self.lattice.neighbours(which, reach) if one[2] < which]
+    def _mean(self, part: Part, known):
+        """Means over the known ones of the 9x9 cells around those of a pass, `(2, x, y, layer, event)`."""
+        width, shape, total = self.lattice.width, self.lattice.shape(part), 0.0
+        for other, along_x, along_y in self.lattice.means_of_planes(4, part):
+            plane = known[other][:2]
+            found = ops.matmul(along_x, ops.reshape(plane, (2, width, -1)))
+            found = ops.matmul(along_y, ops.reshape(found, (2, shape[0], width, -1)))
+            total = total + ops.reshape(found, (2, *shape, plane.shape[3], -1))
+        return total
 
-    def _mean(self, which: int, other: int, plane, margin: int):
-        """Means over 9x9 cells of a class, at the cells of another class, `(2, x, y, layer, event)`."""
-        width, shape = self.lattice.width, self.lattice.shape(which, margin)
-        along_x, along_y = self.lattice.mean_of_plane(4, which, other, margin)
-        found = ops.matmul(along_x, ops.reshape(plane, (2, width, -1)))
-        found = ops.matmul(along_y, ops.reshape(found, (2, shape[0], width, -1)))
-        return ops.reshape(found, (2, *shape, plane.shape[3], -1))
-
-    def _spread(self, which: int, margin: int) -> np.ndarray:
+    def _spread(self, part: Part) -> np.ndarray:
         """Matrix from the numbers `rest` and 1 to static and three other features of each cell, `(7 * cell, 6)`."""
         lattice = self.lattice
-        ring, outside = lattice.zones(which, margin)
-        x, y = (lattice.of(which, one / (lattice.radius + 1), margin) for one in (lattice.x, lattice.y))
+        ring, outside = lattice.zones(part)
+        x, y = (lattice.of(part, one / (lattice.radius + 1)) for one in (lattice.x, lattice.y))
         matrix = np.zeros((STATIC + 3, len(ring), 6), dtype=np.float32)
-        matrix[:STATIC, :, 5] = lattice.of(which, lattice.static, margin)
+        matrix[:STATIC, :, 5] = lattice.of(part, lattice.static)
         matrix[STATIC, :, 0] = ring + outside
         matrix[STATIC + 1, :, 1], matrix[STATIC + 1, :, 2] = ring, outside
         matrix[STATIC + 2, :, 3], matrix[STATIC + 2, :, 4] = x, y

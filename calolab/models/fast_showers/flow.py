@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 
 TIMES = 5  # frequencies of the functions of time
 CONDITIONS = 8 + 2 * TIMES + 1

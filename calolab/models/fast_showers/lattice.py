@@ -2,8 +2,9 @@
 
 Layers are generated in three groups: every fourth, those in the middle between them, and the odd ones. In each group
 the cells are generated in four classes, which are the parities of their distances in x and y to the core cell in the
-centre of the layer. A *plane* holds the cells of a class as an array of its own, so that the neighbours of all its
-cells at some distance are a contiguous part of another plane.
+centre of the layer. In the first group, the first class is generated in four quarters, which are the parities of half
+these distances: its cells have no others between them. A *plane* holds the cells of a class as an array of its own, so
+that the neighbours of all its cells at some distance are a contiguous part of another plane.
 """
 
 from __future__ import annotations
@@ -18,6 +19,26 @@ GROUPS = ((0, 4), (2, 4), (1, 2))  # first layer and step
 RING, OUTSIDE = 1, 2  # zones of a layer: the core cell, the eight cells around it, and all others
 INNER = 17  # side of the inner part, which has most of the hits
 SPECTRUM_RADII = (1.2, 1.6, 2.6, 3.7, 5.2, 8.0)  # limits of the radial bins of the template of spectra [pads]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The cells of a layer that are generated in one pass, independently of each other.
+
+    Args:
+        which: index of their class.
+        quarter: index of the quarter of the class; None for all of them.
+        margin: number of cells at each edge that are left out, an even number.
+    """
+
+    which: int
+    quarter: int | None = None
+    margin: int = 0
+
+
+_CLASSES = tuple(map(Part, range(1, 4)))
+PARTS = ((*(Part(0, quarter) for quarter in range(4)), *_CLASSES), (Part(0), *_CLASSES), (Part(0), *_CLASSES))
+PASSES = tuple((group, part) for group, parts in enumerate(PARTS) for part in parts)
 
 
 @dataclass(frozen=True)
@@ -82,7 +103,7 @@ class Lattice:
     @cached_property
     def order(self) -> np.ndarray:
         """Indices of all cells of a layer in the order of their classes, `(side²,)`."""
-        return np.concatenate([self.members(which) for which in range(4)])
+        return np.concatenate([self.members(Part(which)) for which in range(4)])
 
     @cached_property
     def place(self) -> np.ndarray:
@@ -94,57 +115,58 @@ class Lattice:
         """Cells between the edge of a layer and its inner part, an even number."""
         return max(0, (self.side - INNER) // 2 // 2 * 2)
 
-    def span(self, parity: int, margin: int = 0) -> slice:
-        """Positions along an axis with this parity of the distance to the centre.
+    def positions(self, part: Part) -> tuple[range, range]:
+        """Positions of a part's cells along x and along y."""
+        quarter, found = CLASSES[part.quarter or 0], []
+        for parity, half in zip(CLASSES[part.which], quarter):
+            first = part.margin + (parity + self.side // 2) % 2
+            here = range(first, self.side - part.margin, 2)
+            if part.quarter is not None:
+                here = here[((first - self.side // 2) // 2 + half) % 2 :: 2]
+            found.append(here)
+        return tuple(found)
+
+    def shape(self, part: Part) -> tuple[int, int]:
+        """Number of a part's cells along x and along y."""
+        return tuple(map(len, self.positions(part)))
+
+    def of(self, part: Part, values: np.ndarray) -> np.ndarray:
+        """Values of a part's cells, `(..., cell)`.
 
         Args:
-            parity: 0 or 1.
-            margin: number of positions left out on both sides, an even number.
-        """
-        return slice(margin + (parity + self.side // 2) % 2, self.side - margin, 2)
-
-    def shape(self, which: int, margin: int = 0) -> tuple[int, int]:
-        """Shape of the plane of a class.
-
-        Args:
-            which: index of the class.
-            margin: as for `span`.
-        """
-        return tuple(len(range(self.side)[self.span(parity, margin)]) for parity in CLASSES[which])
-
-    def of(self, which: int, values: np.ndarray, margin: int = 0) -> np.ndarray:
-        """Values of the cells of a class, `(..., cell)`.
-
-        Args:
-            which: index of the class.
+            part: the part.
             values: those of all cells of a layer, `(..., side, side)`.
-            margin: as for `span`.
         """
-        along_x, along_y = (self.span(parity, margin) for parity in CLASSES[which])
+        along_x, along_y = (slice(one.start, one.stop, one.step) for one in self.positions(part))
         return values[..., along_x, along_y].reshape(*values.shape[:-2], -1)
 
-    def members(self, which: int) -> np.ndarray:
-        """Indices of the cells of a class among all cells of a layer."""
-        return self.of(which, np.arange(self.cells).reshape(self.side, self.side))
+    def members(self, part: Part) -> np.ndarray:
+        """Indices of a part's cells among all cells of a layer."""
+        return self.of(part, np.arange(self.cells).reshape(self.side, self.side))
 
     def slices(self, which: int) -> slice:
         """Where the cells of a class are in `order`."""
-        before = sum(len(self.members(one)) for one in range(which))
-        return slice(before, before + len(self.members(which)))
+        before = sum(len(self.members(Part(one))) for one in range(which))
+        return slice(before, before + len(self.members(Part(which))))
 
-    def zones(self, which: int, margin: int = 0) -> np.ndarray:
-        """Whether the cells of a class are in the ring, and whether they are outside, `(2, cell)`.
+    @cached_property
+    def quarters(self) -> np.ndarray:
+        """Where the cells of the first class are among those of its quarters, one quarter after the other."""
+        return np.argsort(np.concatenate([self.members(Part(0, quarter)) for quarter in range(4)]))
 
-        Args:
-            which: index of the class.
-            margin: as for `span`.
-        """
-        zone = self.of(which, self.zone, margin)
+    def zones(self, part: Part) -> np.ndarray:
+        """Whether a part's cells are in the ring, and whether they are outside, `(2, cell)`."""
+        zone = self.of(part, self.zone)
         return np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
 
-    def left(self, which: int) -> np.ndarray:
-        """Number of cells in the ring and outside in this class and those after it, `(2,)`."""
-        return sum((self.zones(one).sum(axis=1) for one in range(which, 4)), np.zeros(2, np.float32))
+    def left(self, group: int, number: int) -> np.ndarray:
+        """Number of cells in the ring and outside in a part of a group and those after it, `(2,)`.
+
+        Args:
+            group: index of the group.
+            number: index of the part.
+        """
+        return sum((self.zones(one).sum(axis=1) for one in PARTS[group][number:]), np.zeros(2, np.float32))
 
     def group(self, which: int) -> range:
         """Layers of a group."""
@@ -156,19 +178,18 @@ class Lattice:
         """Side of a plane with a border of at least one cell, the same for all classes."""
         return 2 + (self.side + 1) // 2
 
-    def within(self, source: int, target: int, shift: tuple[int, int], margin: int = 0) -> tuple[slice, slice]:
-        """Where the neighbours of a plane's cells are in the plane of another class with its border.
+    def within(self, source: int, part: Part, shift: tuple[int, int]) -> tuple[slice, slice]:
+        """Where the neighbours of a part's cells are in the plane of a class with its border.
 
         Args:
             source: class of the neighbours.
-            target: class of the cells.
+            part: the part.
             shift: distance of the neighbours along x and y, at most 2.
-            margin: as for `span`.
         """
         found = []
-        for here, there, step, number in zip(CLASSES[target], CLASSES[source], shift, self.shape(target, margin)):
-            first = (self.span(here).start + step - self.span(there).start) // 2 + 1 + margin // 2
-            found.append(slice(first, first + number))
+        for here, there, step in zip(self.positions(part), self.positions(Part(source)), shift):
+            first = (here.start + step - there.start) // 2 + 1
+            found.append(slice(first, first + (len(here) - 1) * here.step // 2 + 1, here.step // 2))
         return tuple(found)
 
     def neighbours(self, which: int, reach: int) -> list[tuple[int, int, int]]:
@@ -182,25 +203,41 @@ class Lattice:
         steps = range(-reach, reach + 1)
         return [(dx, dy, CLASSES.index(((along_x + dx) % 2, (along_y + dy) % 2))) for dx in steps for dy in steps]
 
+    def known(self, part: Part, reach: int) -> list[tuple[int, int, int]]:
+        """Distances along x and y, and the class, of the cells around those of a part that are generated before them.
+
+        Args:
+            part: the part.
+            reach: largest distance; that of a quarter is 2.
+        """
+        if part.quarter is None:
+            return [one for one in self.neighbours(part.which, reach) if one[2] < part.which]
+        return [(2 * dx, 2 * dy, 0) for dx, dy, other in self.neighbours(part.quarter, 1) if other < part.quarter]
+
     def mean(self, reach: int) -> np.ndarray:
         """Matrix of the sliding mean of `2 * reach + 1` positions along an axis, with zeros outside, `(side, side)`."""
         near = abs(self.axis[:, None] - self.axis) <= reach
         return (near / (2 * reach + 1)).astype(np.float32)
 
-    def mean_of_plane(self, reach: int, target: int, source: int, margin: int = 0) -> list[np.ndarray]:
-        """The sliding mean along x and along y from the plane of a class with its border to that of another class.
+    def means_of_planes(self, reach: int, part: Part) -> list[tuple[int, np.ndarray, np.ndarray]]:
+        """The sliding means along x and along y over the cells that are generated before a part.
 
         Args:
             reach: as for `mean`.
-            target: class of the positions of the means.
-            source: class of the values.
-            margin: as for `span`.
+            part: the part, where the means are.
 
         Returns:
-            Matrices of shape (cells of the target along the axis, `width`), which sum the values.
+            For each plane, and for each earlier quarter of the first one: its class, and a matrix for each axis of
+            shape (cells of the part along the axis, `width`). They sum the values of the plane with its border.
         """
+        earlier = [Part(0, other) for other in range(part.quarter or 0)] or list(map(Part, range(part.which)))
         found = []
-        for here, there in zip(CLASSES[target], CLASSES[source]):
-            matrix = self.mean(reach)[self.span(here, margin), self.span(there)]
-            found.append(np.pad(matrix, ((0, 0), (1, self.width - 1 - matrix.shape[1]))))
+        for other in earlier:
+            along = []
+            for here, there, plane in zip(*map(self.positions, (part, other, Part(other.which)))):
+                matrix = np.zeros((len(here), self.width), dtype=np.float32)
+                columns = [1 + plane.index(position) for position in there]
+                matrix[:, columns] = self.mean(reach)[np.ix_(here, there)]
+                along.append(matrix)
+            found.append((other.which, *along))
         return found

@@ -7,10 +7,11 @@ from keras import ops
 
 from calolab.models.fast_showers import spectrum
 from calolab.models.fast_showers.cells import Cells
-from calolab.models.fast_showers.lattice import CLASSES, GROUPS
+from calolab.models.fast_showers.lattice import GROUPS, PARTS, Part
 from calolab.models.fast_showers.normal import probability
-from calolab.models.fast_showers.quantities import COLUMNS, columns, measured
+from calolab.models.fast_showers.quantities import COLUMNS, centred, columns, measured
 
+INEXACT = 0.2  # relative error with which the remaining energies are known in the training
 WHOLE_OF = 6  # events of which one counts with all cells of a layer, and the others with the inner part
 
 
@@ -29,17 +30,37 @@ def quantities(gan, inputs, training):
         training: not used.
     """
     network = gan.networks["quantities"]
-    scale, normalisation, flow = map(network.get_layer, ("scale", "normalisation", "flow"))
-    layers, size, scaled = normalisation.layers, len(COLUMNS), scale(inputs["energy"])
-    latent = ops.reshape(inputs["latent"], (-1, numbers_per_layer(), layers))
+    normal, noise, total = normal_numbers(gan, inputs["image"], inputs["energy"], inputs["latent"])
+    scaled = network.get_layer("scale")(inputs["energy"])
+    return network.get_layer("flow").losses_of(normal, noise, inputs["mixing"][:, None], scaled, total)
+
+
+def normal_numbers(gan, image, energy, latent):
+    """Normal numbers of the layer quantities of real showers, noise, each `(event, number)`, and of their responses.
+
+    Args:
+        gan: a GAN with the network `quantities`.
+        image: cells [GeV], `(event, side, side, layer, 1)`.
+        energy: energies of the particles [GeV], `(event, 1)`.
+        latent: standard normal numbers, `(event, 17 * layer)`.
+    """
+    scale, normalisation = map(gan.networks["quantities"].get_layer, ("scale", "normalisation"))
+    layers, size, scaled = normalisation.layers, len(COLUMNS), scale(energy)
+    latent = ops.reshape(latent, (-1, numbers_per_layer(), layers))
     noise, undefined = latent[:, :size], latent[:, size : 2 * size]
     uniform = probability(latent[:, 2 * size :])
-    found = measured(inputs["image"], normalisation.lattice)
-    normal = normalisation.normal(columns(found, uniform[:, 2]), scaled, uniform[:, :2], undefined)
+    found = measured(image, normalisation.lattice)
+    normal = normalisation.normal(
+        columns(found, normalisation.threshold, uniform[:, 2]), scaled, uniform[:, :2], undefined
+    )
     total = ops.sum(found.energy, axis=1, keepdims=True)
-    total = normalisation.total_normal(total, inputs["energy"], scaled)
     flat = [ops.reshape(one, (-1, size * layers)) for one in (normal, noise)]
-    return flow.losses_of(*flat, inputs["mixing"][:, None], scaled, total)
+    return *flat, normalisation.total_normal(total, energy, scaled)
+
+
+def numbers_for_cells() -> int:
+    """Random numbers per layer that `cells` takes: errors of the remaining energies of both zones in each pass."""
+    return 2 * max(map(len, PARTS))
 
 
 def cells(gan, inputs, training):
@@ -50,26 +71,40 @@ def cells(gan, inputs, training):
 
     Args:
         gan: a GAN with the networks `quantities` and `cells`.
-        inputs: `image` and `energy`.
+        inputs: `image`, `energy`, and `latent`, standard normal numbers `(event, 14 * layer)`.
         training: not used.
     """
     network = gan.networks["cells"].get_layer("cells")
-    scale, normalisation = map(gan.networks["quantities"].get_layer, ("scale", "normalisation"))
     image, margin = inputs["image"], network.lattice.margin
-    found = measured(image, normalisation.lattice)
-    conditions = normalisation.conditions(found, scale(inputs["energy"]))
-    centre = ops.transpose(ops.stack([found.x, found.y]), (0, 2, 1))
+    conditions, centre = given(gan, image, inputs["energy"])
+    errors = ops.reshape(ops.transpose(inputs["latent"]), (-1, 2, network.layers, ops.shape(image)[0]))
     events = ops.shape(image)[0]
     whole = (events + WHOLE_OF - 1) // WHOLE_OF if margin else events
     weight = ops.cast(events, "float32") / ops.cast(whole, "float32")
-    parts = [likelihood(network, image[:whole], conditions[:whole], centre[..., :whole], weight=weight)]
+    some = (image[:whole], conditions[:whole], centre[..., :whole], errors[..., :whole])
+    parts = [likelihood(network, *some, weight=weight)]
     if margin:
-        parts.append(likelihood(network, image[whole:], conditions[whole:], centre[..., whole:], margin))
+        others = (image[whole:], conditions[whole:], centre[..., whole:], errors[..., whole:])
+        parts.append(likelihood(network, *others, margin))
     hits, energies = (sum(sums) / ops.cast(events, "float32") for sums in zip(*parts))
     return hits + energies, {"hits": hits, "energies": energies}
 
 
-def likelihood(network: Cells, image, conditions, centre, margin: int = 0, weight=1.0):
+def given(gan, image, energy):
+    """What the cells of showers depend on: conditions `(event, layer, 8)`, and centres [pads], `(2, layer, event)`.
+
+    Args:
+        gan: a GAN with the network `quantities`.
+        image: cells [GeV], `(event, side, side, layer, 1)`.
+        energy: energies of the particles [GeV], `(event, 1)`.
+    """
+    scale, normalisation = map(gan.networks["quantities"].get_layer, ("scale", "normalisation"))
+    found = measured(image, normalisation.lattice)
+    x, y = centred(found)
+    return normalisation.conditions(found, scale(energy)), ops.transpose(ops.stack([x, y]), (0, 2, 1))
+
+
+def likelihood(network: Cells, image, conditions, centre, errors=None, margin: int = 0, weight=1.0):
     """Minus the log likelihood of hits and of their energies, each a sum over the events.
 
     Args:
@@ -77,43 +112,64 @@ def likelihood(network: Cells, image, conditions, centre, margin: int = 0, weigh
         image: cells [GeV], `(event, side, side, layer, 1)`.
         conditions: what the cells depend on, `(event, layer, 8)`.
         centre: centre in x and y [pads], `(2, layer, event)`.
+        errors: standard normal errors of the remaining energies, `(pass, 2, layer, event)`; None for exact ones.
         margin: cells at each edge that are left out, an even number.
         weight: weight of the cells that are not in the inner part.
     """
+    lattice = network.lattice
+    hit_loss = energy_loss = 0.0
+    inner, edge = _parts(lattice)
+    for group, part, state, odds, here, logs in predictions(network, image, conditions, centre, errors, margin):
+        parts = [lattice.of(part, one) for one in (inner, edge)]
+        use = parts[0] + weight * parts[1]
+        cost = ops.relu(odds) - odds * here + ops.log1p(ops.exp(-ops.abs(odds)))
+        hit_loss = hit_loss + ops.sum(ops.matmul(use, ops.reshape(cost, (len(parts[0]), -1))))
+        flat = ops.reshape(here * sum(parts)[:, None, None], (-1,))
+        rows = ops.nonzero(flat)[0]
+        columns = ops.shape(state)[2]
+        chances = ops.log_softmax(network.spectra(group, part, state, rows), axis=-1)
+        found = spectrum.log_likelihood(chances, ops.take(ops.reshape(logs, (-1,)), rows))
+        energy_loss = energy_loss - ops.sum(found * ops.take(use, rows // columns))
+    return hit_loss, energy_loss
+
+
+def predictions(network: Cells, image, conditions, centre, errors=None, margin: int = 0):
+    """What the network predicts in each pass from the real cells that are known by then.
+
+    Args:
+        network, image, conditions, centre, errors, margin: as for `likelihood`.
+
+    Yields:
+        The group, the part, neurons and log odds as `Cells.states` returns them, and whether the cells are hits, and
+        the log ratios of their energies to the threshold, each `(cell, layer, event)`.
+    """
     lattice, threshold = network.lattice, network.threshold
-    shape = (lattice.side, lattice.side, lattice.layers, -1)
     values = ops.transpose(image[..., 0], (1, 2, 3, 0))
     is_hit = ops.cast(values > 0, "float32")
     logs = ops.where(values > 0, ops.log(ops.maximum(values, threshold) / threshold), 0.0)
     whole = ops.stack([is_hit, logs / 4])
-    ordered = ops.stack([is_hit, logs, values])
-    ordered = ops.take(ops.reshape(ordered, (3, lattice.cells, *shape[2:])), lattice.order, axis=1)
-    contexts, (inner, edge) = network.contexts(conditions), _parts(lattice)
-    hit_loss = energy_loss = 0.0
+    ordered = ops.reshape(ops.stack([is_hit, logs, values]), (3, lattice.cells, lattice.layers, -1))
+    ordered = ops.take(ordered, lattice.order, axis=1)
+    contexts = network.contexts(conditions)
     for group, (first, step) in enumerate(GROUPS):
         chosen, layers = slice(first, lattice.layers, step), len(lattice.group(group))
         neighbours = network.neighbours(_before(whole, group), layers) if group else None
-        is_hit, logs, values = ops.unstack(ordered[:, :, chosen], 3)
-        known = network.planes(network.with_next_layers(ops.stack([is_hit, logs / 4])), 3)
-        sums = [_sums(lattice, which, is_hit, values) for which in range(len(CLASSES))]
+        here = ordered[:, :, chosen]
+        known = network.planes(network.with_next_layers(ops.stack([here[0], here[1] / 4])), 3)
+        sums = [_sums(network, Part(part.which, part.quarter), here) for part in PARTS[group]]
         left = sum(sums[1:], sums[0])
-        for which in range(len(CLASSES)):
-            hits, ring, outside = ops.unstack(left, 3)
-            rest = ops.concatenate([network.remaining(which, hits, ring, outside), centre[:, chosen]], axis=0)
-            state, odds = network.states(group, which, known, neighbours, rest, contexts[:, chosen], margin)
-            parts = [lattice.of(which, one, margin) for one in (inner, edge)]
-            use = parts[0] + weight * parts[1]
-            here, energies = (_inner(lattice, which, one, margin) for one in (is_hit, logs))
-            cost = ops.relu(odds) - odds * here + ops.log1p(ops.exp(-ops.abs(odds)))
-            hit_loss = hit_loss + ops.sum(ops.matmul(use, ops.reshape(cost, (len(parts[0]), -1))))
-            flat = ops.reshape(here * sum(parts)[:, None, None], (-1,))
-            rows = ops.nonzero(flat)[0]
-            columns = ops.shape(state)[2]
-            chances = ops.log_softmax(network.spectra(group, which, state, rows, margin), axis=-1)
-            found = spectrum.log_likelihood(chances, ops.take(ops.reshape(energies, (-1,)), rows))
-            energy_loss = energy_loss - ops.sum(found * ops.take(use, rows // columns))
-            left = left - sums[which]
-    return hit_loss, energy_loss
+        for number, part in enumerate(PARTS[group]):
+            hits, *energies = ops.unstack(left, 3)
+            if errors is not None:
+                factor = ops.exp(INEXACT * errors[number, :, chosen] - INEXACT**2 / 2)
+                energies = [energy * factor[zone] for zone, energy in enumerate(energies)]
+            rest = network.remaining(group, number, hits, *energies)
+            rest = ops.concatenate([rest, centre[:, chosen]], axis=0)
+            part = Part(part.which, part.quarter, margin)
+            state, odds = network.states(group, part, known, neighbours, rest, contexts[:, chosen])
+            found = network.chosen(part, here[:2])
+            yield group, part, state, odds, found[0], found[1]
+            left = left - sums[number]
 
 
 def _before(whole, group: int):
@@ -127,21 +183,16 @@ def _parts(lattice) -> tuple[np.ndarray, np.ndarray]:
     return (~edge & (lattice.zone > 0)).astype(np.float32), edge.astype(np.float32)
 
 
-def _sums(lattice, which: int, is_hit, values):
-    """Hits apart from the core cell, and energies in the ring and outside, of one class, `(3, layer, event)`."""
-    place, (ring, outside) = lattice.slices(which), lattice.zones(which)
-    layers = is_hit.shape[1]
-    hits = ops.matmul((ring + outside)[None], ops.reshape(is_hit[place], (len(ring), -1)))
-    energies = ops.matmul(np.stack([ring, outside]), ops.reshape(values[place], (len(ring), -1)))
-    return ops.reshape(ops.concatenate([hits, energies], axis=0), (3, layers, -1))
+def _sums(network: Cells, part: Part, values):
+    """Hits apart from the core cell, and energies in the ring and outside, of a part, `(3, layer, event)`.
 
-
-def _inner(lattice, which: int, values, margin: int):
-    """Values of the cells of a class without those at the edges, `(cell, layer, event)`."""
-    found = values[lattice.slices(which)]
-    if not margin:
-        return found
-    shape, inner = lattice.shape(which), lattice.shape(which, margin)
-    found = ops.reshape(found, (*shape, *found.shape[1:2], -1))
-    found = found[tuple(slice(margin // 2, margin // 2 + number) for number in inner)]
-    return ops.reshape(found, (inner[0] * inner[1], found.shape[2], -1))
+    Args:
+        network: the layer with the likelihood.
+        part: the part.
+        values: hits, log energies and energies of all cells in the order of their classes, `(3, cell, layer, event)`.
+    """
+    ring, outside = network.lattice.zones(part)
+    found = network.chosen(part, values)
+    hits = ops.matmul((ring + outside)[None], ops.reshape(found[0], (len(ring), -1)))
+    energies = ops.matmul(np.stack([ring, outside]), ops.reshape(found[2], (len(ring), -1)))
+    return ops.reshape(ops.concatenate([hits, energies], axis=0), (3, values.shape[2], -1))

@@ -16,9 +16,11 @@ from calolab.models.fast_showers.layer_quantities import LayerQuantities
 from calolab.models.fast_showers.normal import normal_quantile, probability
 from calolab.models.fast_showers.quantities import COLUMNS, DISCRETE, Columns, columns, requested
 
-QUANTILES = 401
+QUANTILES = 201
+FEW_HITS = (1, 2, 3, 6)  # largest numbers of hits of the classes of layers whose distributions have their own quantiles
 COUNTS = 16  # numbers of hits for which discrete cases have probabilities; the last is that of all higher ones
 TAIL = 2e-4  # probability beyond the outermost quantiles
+ENERGIES, TOTAL_QUANTILES = 9, 101  # log energies with quantiles of the energy in all layers, and their number
 _EDGE = 1e-4  # probability beyond the most extreme normal numbers of columns with discrete cases
 
 
@@ -81,8 +83,7 @@ class Normalisation(keras.layers.Layer):
         super().__init__(autocast=False, **kwargs)
         self.side, self.layers, self.threshold = side, layers, threshold
         self.lattice = Lattice(side, layers)
-        grid = np.clip(np.linspace(0, 1, QUANTILES), TAIL, 1 - TAIL)
-        self.grid = np.asarray(normal_quantile(grid.astype(np.float32)))
+        self.grid, self.total_grid = normal_grid(QUANTILES), normal_grid(TOTAL_QUANTILES)
 
     def build(self, input_shape):
         """Make the constants: all columns are standard normal at first."""
@@ -94,11 +95,14 @@ class Normalisation(keras.layers.Layer):
 
         self.means = constant("means", np.zeros((*columns, 6)))
         self.log_widths = constant("log_widths", np.zeros((*columns, 6)))
-        self.quantiles = constant("quantiles", np.broadcast_to(self.grid, (*columns, QUANTILES)))
+        classes = (*columns, len(FEW_HITS) + 1)
+        self.quantiles = constant("quantiles", np.broadcast_to(self.grid, (*classes, QUANTILES)))
         self.cases = constant("cases", np.full((len(DISCRETE), self.layers, COUNTS, 2), 0.1))
         self.total_mean = constant("total_mean", [np.log(0.02), 0.0, 0.0])
         self.total_log_width = constant("total_log_width", [np.log(0.03), 0.0, 0.0])
-        self.total_quantiles = constant("total_quantiles", self.grid)
+        self.total_quantiles = constant("total_quantiles", np.tile(self.total_grid, (ENERGIES, 1)))
+        # Networks need not be right outside the range of the training: numbers are limited to it.
+        self.limits = constant("limits", np.tile([-6e4, 6e4], (*columns, 1)))
 
     def call(self, inputs):
         """Requested quantities and conditions of cells from normal numbers.
@@ -131,7 +135,8 @@ class Normalisation(keras.layers.Layer):
         """
         zero = ops.zeros_like(quantities.hits)
         noise = ops.stack([zero] * len(COLUMNS), axis=1)
-        normal = self.normal(columns(quantities, zero + 0.5), scaled, 0.5 + noise[:, : len(DISCRETE)], noise)
+        given = columns(quantities, self.threshold, zero + 0.5)
+        normal = self.normal(given, scaled, 0.5 + noise[:, : len(DISCRETE)], noise)
         rows = ops.swapaxes(ops.clip(normal, -4.0, 4.0), 1, 2)
         return ops.concatenate([rows, (scaled + zero)[..., None]], axis=-1)
 
@@ -148,7 +153,7 @@ class Normalisation(keras.layers.Layer):
             `(event, 7, layer)`.
         """
         mean, width = self._regression(scaled, columns.hits)
-        found = self._interpolated((columns.numbers - mean) / width)
+        found = _rank(self.quantiles[:], self._rows(columns.hits), (columns.numbers - mean) / width, self.grid)
         low, high = self._probabilities(columns.hits, columns.others)
         first, last = DISCRETE[0], DISCRETE[-1] + 1
         rank = low + probability(found[:, first:last]) * (1.0 - low - high)
@@ -168,7 +173,9 @@ class Normalisation(keras.layers.Layer):
         first, last = DISCRETE[0], DISCRETE[-1] + 1
         nothing = ops.zeros_like(normal[:, 0])
         mean, width = self._regression(scaled, nothing)
-        root = self._quantile(normal)[:, 0] * width[:, 0] + mean[:, 0]
+        limits = self.limits[..., 0], self.limits[..., 1]
+        root = self._quantile(normal, nothing)[:, 0] * width[:, 0] + mean[:, 0]
+        root = ops.clip(root, limits[0][0], limits[1][0])
         hits = ops.floor(ops.square(ops.maximum(root, 0.0)))
         rank = probability(normal[:, first:last])
         # Whether the core cell is a hit decides how many others there are, which the ring's cases depend on.
@@ -179,7 +186,7 @@ class Normalisation(keras.layers.Layer):
         inner = normal_quantile(ops.clip(inner, _EDGE, 1.0 - _EDGE))
         smooth = ops.concatenate([normal[:, :first], inner, normal[:, last:]], axis=1)
         mean, width = self._regression(scaled, hits)
-        numbers = self._quantile(smooth) * width + mean
+        numbers = ops.clip(self._quantile(smooth, hits) * width + mean, *limits)
         numbers = ops.concatenate([root[:, None], numbers[:, 1:]], axis=1)
         defined = ops.ones_like(numbers) > 0
         none = ops.zeros_like(defined)
@@ -196,8 +203,11 @@ class Normalisation(keras.layers.Layer):
             scaled: its logarithm from -1 to 1, `(event, 1)`.
         """
         mean, width = self._total_regression(scaled)
-        found = _interpolate(self.total_quantiles[None, None], normal[:, :, None], self.grid)[:, :, 0]
-        return energy * ops.exp(found * width + mean)
+        table, last = self._total_table(scaled), TOTAL_QUANTILES - 2
+        index = ops.cast(ops.clip(ops.floor(probability(normal) * (last + 1)), 0, last), "int32")
+        fraction = (normal - ops.take(self.total_grid, index)) / ops.take(np.diff(self.total_grid), index)
+        low, high = (ops.take_along_axis(table, index + step, axis=1) for step in (0, 1))
+        return energy * ops.exp((low + ops.clip(fraction, 0.0, 1.0) * (high - low)) * width + mean)
 
     def total_normal(self, total, energy, scaled):
         """The inverse of `total_energy`, `(event, 1)`.
@@ -209,7 +219,20 @@ class Normalisation(keras.layers.Layer):
         """
         mean, width = self._total_regression(scaled)
         ratio = (ops.log(ops.maximum(total, 1e-12) / energy) - mean) / width
-        return _rank(self.total_quantiles[None, None], ratio[:, :, None], self.grid)[:, :, 0]
+        table = self._total_table(scaled)
+        index = ops.sum(ops.cast(table <= ratio, "int32"), axis=1, keepdims=True) - 1
+        index = ops.clip(index, 0, TOTAL_QUANTILES - 2)
+        start, end = (ops.take_along_axis(table, index + step, axis=1) for step in (0, 1))
+        fraction = ops.clip((ratio - start) / ops.maximum(end - start, 1e-9), 0.0, 1.0)
+        return ops.take(self.total_grid, index) + fraction * ops.take(np.diff(self.total_grid), index)
+
+    def _total_table(self, scaled):
+        """Quantiles of the energy in all layers, without mean and width, `(event, TOTAL_QUANTILES)`."""
+        place = ops.clip((scaled + 1.0) * ((ENERGIES - 1) / 2), 0.0, ENERGIES - 1.0)
+        first = ops.clip(ops.floor(place), 0, ENERGIES - 2)
+        rows = ops.cast(first[:, 0], "int32")
+        low, high = (ops.take(self.total_quantiles, rows + step, axis=0) for step in (0, 1))
+        return low + (place - first) * (high - low)
 
     def _total_regression(self, scaled):
         functions = basis(scaled, ops.zeros_like(scaled))[:, 0, :3]
@@ -230,11 +253,26 @@ class Normalisation(keras.layers.Layer):
         found = ops.take(ops.reshape(self.cases, (-1, 2)), counts + COUNTS * rows, axis=0)
         return found[..., 0], found[..., 1]
 
-    def _interpolated(self, ratio):
-        return _rank(self.quantiles[:], ratio, self.grid)
+    def _rows(self, hits):
+        """Index of the quantiles of each column and layer, `(event, 7, layer)`."""
+        kind = sum(ops.cast(hits > limit, "int32") for limit in FEW_HITS)[:, None]
+        kind = kind * np.array([0] + [1] * (len(COLUMNS) - 1), dtype=np.int32)[:, None]  # hits themselves have one
+        number = len(COLUMNS) * self.layers
+        first = (len(FEW_HITS) + 1) * np.arange(number, dtype=np.int32).reshape(len(COLUMNS), self.layers)
+        return kind + first
 
-    def _quantile(self, normal):
-        return _interpolate(self.quantiles[:], normal, self.grid)
+    def _quantile(self, normal, hits):
+        return _interpolate(self.quantiles[:], self._rows(hits), normal, self.grid)
+
+
+def normal_grid(number: int) -> np.ndarray:
+    """Normal numbers at equal steps of probability, but the outermost are at `TAIL` beyond them.
+
+    Args:
+        number: number of steps.
+    """
+    ranks = np.clip(np.linspace(0, 1, number), TAIL, 1 - TAIL)
+    return np.asarray(normal_quantile(ranks.astype(np.float32)))
 
 
 class _Start(keras.initializers.Initializer):
@@ -247,11 +285,12 @@ class _Start(keras.initializers.Initializer):
         return ops.convert_to_tensor(self.values, dtype=dtype)
 
 
-def _interpolate(table, normal, grid):
+def _interpolate(table, rows, normal, grid):
     """Values at normal numbers of functions that are tabulated at `grid`.
 
     Args:
-        table: `(column, layer, QUANTILES)`.
+        table: `(column, layer, class, QUANTILES)`.
+        rows: index of the function, `(event, column, layer)`.
         normal: `(event, column, layer)`.
         grid: normal numbers, `(QUANTILES,)`.
     """
@@ -259,28 +298,27 @@ def _interpolate(table, normal, grid):
     index = ops.clip(ops.floor(probability(normal) * (QUANTILES - 1)), 0, last)
     index = ops.cast(index, "int32")
     fraction = (normal - ops.take(grid, index)) / ops.take(np.diff(grid), index)
-    low, high = (_at(table, index + step) for step in (0, 1))
+    low, high = (_at(table, rows, index + step) for step in (0, 1))
     return low + ops.clip(fraction, 0.0, 1.0) * (high - low)
 
 
-def _rank(table, values, grid):
+def _rank(table, rows, values, grid):
     """The inverse of `_interpolate`, by bisection.
 
     Args:
         table: increasing along its last axis.
+        rows, grid: as for `_interpolate`.
         values: `(event, column, layer)`.
-        grid: normal numbers, `(QUANTILES,)`.
     """
     low = ops.zeros_like(values, dtype="int32")
     for power in reversed(range(int(np.ceil(np.log2(QUANTILES))))):
         middle = ops.minimum(low + 2**power, QUANTILES - 2)
-        low = ops.where(_at(table, middle) <= values, middle, low)
-    start, end = (_at(table, low + step) for step in (0, 1))
+        low = ops.where(_at(table, rows, middle) <= values, middle, low)
+    start, end = (_at(table, rows, low + step) for step in (0, 1))
     fraction = ops.clip((values - start) / ops.maximum(end - start, 1e-9), 0.0, 1.0)
     return ops.take(grid, low) + fraction * ops.take(np.diff(grid), low)
 
 
-def _at(table, index):
-    """Entries of each column's and layer's own table, `(event, column, layer)`."""
-    rows = np.arange(table.shape[0] * table.shape[1], dtype=np.int32).reshape(table.shape[:2])
+def _at(table, rows, index):
+    """Entries of tables, `(event, column, layer)`."""
     return ops.take(ops.reshape(table, (-1,)), index + QUANTILES * rows)

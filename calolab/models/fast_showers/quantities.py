@@ -1,7 +1,8 @@
 """The quantities of a layer from which `calolab-fast` starts, as columns of numbers, and consistent requests from them.
 
 Seven columns: number of hits, log energy per hit, core cell and ring as logits of fractions of the energy, centre in x
-and y, and log mean squared radius outside the ring. Some cases are discrete, such as a core cell without a hit.
+and y, and log mean squared radius outside the ring. Energies are those above the threshold of the hits, so that no
+request is below it. Some cases are discrete, such as a core cell without a hit.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from calolab.models.fast_showers.layer_quantities import LayerQuantities
 
 COLUMNS = ("hits", "energy", "core", "ring", "x", "y", "spread")
 DISCRETE = (2, 3)  # columns with discrete cases
+CENTRED = 4  # hits apart from the core cell with which a centre is defined; with fewer it takes a few discrete values
 _TINY = 1e-12  # [GeV]
+_SOFT = 0.1  # of the threshold: energies just above it are not spread over an endless range of logarithms
 
 
 @dataclass(frozen=True)
@@ -57,28 +60,45 @@ def measured(image, lattice: Lattice) -> LayerQuantities:
     return LayerQuantities(hits, core, ring, out, x / total, y / total, spread / ops.maximum(out, _TINY))
 
 
-def columns(quantities: LayerQuantities, fraction) -> Columns:
+def centred(quantities: LayerQuantities) -> tuple:
+    """Centres in x and y [pads], zero where they are not defined, each `(event, layer)`.
+
+    Args:
+        quantities: the quantities.
+    """
+    others = quantities.hits - ops.cast(quantities.core > 0, "float32")
+    weight = ops.cast(others >= CENTRED, "float32")
+    return quantities.x * weight, quantities.y * weight
+
+
+def columns(quantities: LayerQuantities, threshold: float, fraction) -> Columns:
     """The columns of layer quantities.
 
     Args:
         quantities: the quantities.
+        threshold: lowest energy of a hit [GeV].
         fraction: number from 0 to 1 that makes the number of hits continuous, `(event, layer)`.
     """
     q = quantities
     core, ring, out = q.core > 0, q.ring > 0, q.outside > 0
     others = q.hits - ops.cast(core, "float32")
-    more, some, none = others > 0, q.hits > 0, ops.zeros_like(core)
+    more, some, none, many = others > 0, q.hits > 0, ops.zeros_like(core), others >= CENTRED
+    soft = _SOFT * threshold
+
+    def log(energy, hits):
+        return ops.log(ops.maximum(energy - threshold * hits, 0.0) + soft)
+
     numbers = (
         ops.sqrt(q.hits + fraction),
-        _log(q.energy) - ops.log(ops.maximum(q.hits, 1.0)),
-        _log(q.core) - _log(q.ring + q.outside),
-        _log(q.ring) - _log(q.outside),
+        ops.log(ops.maximum(q.energy - threshold * q.hits, 0.0) / ops.maximum(q.hits, 1.0) + soft),
+        log(q.core, 1.0) - log(q.ring + q.outside, others),
+        log(q.ring, 1.0) - log(q.outside, 1.0),
         q.x,
         q.y,
         ops.log(ops.maximum(q.spread, 1e-6)),
     )
     has_ring_or_out = ops.logical_or(ring, out)
-    defined = (ops.ones_like(core), some, some, has_ring_or_out, more, more, out)
+    defined = (ops.ones_like(core), some, some, has_ring_or_out, many, many, ops.logical_and(out, many))
     low = (none, none, ops.logical_and(some, ops.logical_not(core)), ops.logical_and(out, ops.logical_not(ring)))
     high = (none, none, ops.logical_and(core, ops.logical_not(more)), ops.logical_and(ring, ops.logical_not(out)))
     rest = (none, none, none)
@@ -110,22 +130,37 @@ def requested(columns: Columns, total, threshold: float, lattice: Lattice) -> La
     in_outside = ops.logical_and(in_outside, ops.logical_not(ops.logical_and(single, ring >= 0)))
     has_core, has_ring, has_outside = (ops.cast(one, "float32") for one in (in_core, in_ring, in_outside))
     hits = has_core + ops.minimum(others, 8.0 * has_ring + (lattice.cells - 9.0) * has_outside)
-    energy = ops.where(some, ops.exp(ops.clip(energy, -20.0, 10.0)) * hits, 0.0)
-    energy = energy * total / ops.maximum(ops.sum(energy, axis=1, keepdims=True), _TINY)
-    part = has_core * ops.where(more, ops.sigmoid(core), 1.0)
-    rest = energy * (1.0 - part)
-    share = has_ring * ops.where(in_outside, ops.sigmoid(ring), 1.0)
-    weight = ops.cast(more, "float32")
+    soft = _SOFT * threshold
+    # Energies above the thresholds of all hits; their sum is requested.
+    excess = ops.where(some, ops.maximum(ops.exp(ops.clip(energy, -20.0, 10.0)) - soft, _TINY) * hits, 0.0)
+    wanted = ops.maximum(total - threshold * ops.sum(hits, axis=1, keepdims=True), 0.0)
+    excess = excess * wanted / ops.maximum(ops.sum(excess, axis=1, keepdims=True), _TINY)
+    weight = ops.cast(hits - has_core >= CENTRED, "float32")
+    others = hits - has_core
+    in_core, beyond = _shared(excess, core, soft, has_core, ops.cast(others > 0, "float32"))
+    # Each of the two zones has at least one hit; which of them has the others is not known yet.
+    beyond = ops.maximum(beyond + threshold * (others - has_ring - has_outside), 0.0)
+    around, outside = _shared(beyond, ring, soft, has_ring, has_outside)
     return LayerQuantities(
         hits=hits,
-        core=has_core * ops.maximum(energy * part, threshold),
-        ring=has_ring * ops.maximum(rest * share, threshold),
-        outside=has_outside * ops.maximum(rest * (1.0 - share), threshold),
+        core=has_core * (in_core + threshold),
+        ring=has_ring * (around + threshold),
+        outside=has_outside * (outside + threshold),
         x=x * weight,
         y=y * weight,
-        spread=ops.where(in_outside, ops.exp(ops.clip(spread, -14.0, 10.0)), 0.0),
+        spread=has_outside * weight * ops.exp(ops.clip(spread, -14.0, 10.0)),
     )
 
 
-def _log(energy):
-    return ops.log(ops.maximum(energy, _TINY))
+def _shared(energy, logit, soft: float, first, second):
+    """Two parts of energies, whose ratio is the exponential of `logit` if both exist.
+
+    Args:
+        energy: energies [GeV].
+        logit: logarithms of the ratio of the parts, each increased by `soft`.
+        soft: energy by which they are increased [GeV].
+        first, second: whether the parts exist, 1 or 0.
+    """
+    part = ops.clip((energy + 2 * soft) * ops.sigmoid(logit) - soft, 0.0, energy)
+    part = first * ops.where(second > 0, part, energy)
+    return part, second * (energy - part)

@@ -6,15 +6,17 @@ import numpy as np
 from keras import ops
 
 from calolab.models.fast_showers import spectrum
-from calolab.models.fast_showers.lattice import GROUPS, OUTSIDE, RING
+from calolab.models.fast_showers.lattice import GROUPS, OUTSIDE, PARTS, RING, Lattice
 from calolab.models.fast_showers.layer_quantities import LayerQuantities
 from calolab.models.fast_showers.normal import probability
 
 LIMIT = 30.0  # largest score of a cell; that of a hit that a zone needs is higher, that of a forbidden cell lower
 HALVINGS = 30  # of the interval of scores: then it is narrower than the spacing of float32 numbers
 BLOCK = 32  # events generated at a time: larger arrays do not fit into the caches
-TILTS = 2  # corrections of the centre
-REACH = 3.0  # distance up to which the tilt grows linearly [pads]
+STEPS = 3  # of Newton's method for the energies of zones, with a correction of the centre between them
+HALF = 5e-4  # [GeV] hits with much more energy change fully, others little: the peak of single particles stays sharp
+LARGEST = 1.0  # change of the log energy of energetic hits
+REACH = 2.0  # distance beyond which the tilt falls [pads]: a tilt of far cells would take their energy away
 _SMALL = 1e-6
 _LIMIT_OF_SEARCH = (LIMIT + 1.5) / (LIMIT + 2.5)
 
@@ -96,51 +98,62 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
     allowed = ops.cast(energy > 0, "float32")
     core = ops.cast(wanted.core > 0, "float32")
     hits_left, hits, energies = wanted.hits - core, ops.zeros_like(energy), ops.zeros_like(energy)
-    known, logs = [], []
-    for which in range(4):
-        zones = lattice.zones(which)
-        rest = cells.remaining(which, hits_left, *ops.unstack(energy - energies, 2))
+    known, logs, quarters = [], [], []
+    for number, part in enumerate(PARTS[group]):
+        zones = lattice.zones(part)
+        rest = cells.remaining(group, number, hits_left, *ops.unstack(energy - energies, 2))
         rest = ops.concatenate([rest, wanted.x[None], wanted.y[None]], axis=0)
-        state, odds = cells.states(group, which, known, neighbours, rest, context)
-        place = lattice.slices(which)
-        uniform = ops.clip(probability(noise[0, place]), _SMALL, 1 - _SMALL)
-        odds = odds + ops.log(uniform / (1.0 - uniform))
-        found = _hits(odds, zones, hits_left, hits, allowed, lattice.left(which + 1))
+        state, odds = cells.states(group, part, known, neighbours, rest, context)
+        odds = odds + cells.at_radii(cells.hit_correction, group, part)
+        random = probability(cells.chosen(part, noise))
+        random = ops.clip(random, _SMALL, 1 - _SMALL)
+        later, spread = lattice.left(group, number + 1), cells.spread[group, number]
+        found = _hits(odds, random[0], zones, hits_left, hits, allowed, later, spread)
         flat = ops.reshape(found, (-1,))
         rows = ops.nonzero(flat)[0]
-        uniform = probability(ops.take(ops.reshape(noise[1, place], (-1,)), rows))
-        uniform = ops.clip(uniform, _SMALL, 1 - _SMALL)
-        drawn = spectrum.drawn(cells.spectra(group, which, state, rows), uniform)
+        logits = cells.spectra(group, part, state, rows, corrected=True)
+        drawn = spectrum.drawn(logits, ops.take(ops.reshape(random[1], (-1,)), rows))
         log = ops.reshape(ops.scatter(rows[:, None], drawn, ops.shape(flat)), (found.shape[0], layers, -1))
         new = found * cells.threshold * ops.exp(log)
         hits, energies = hits + _sums(zones, found), energies + _sums(zones, new)
         hits_left = wanted.hits - core - ops.sum(hits, axis=0)
-        if which == 0:
-            centre = (lattice.of(0, lattice.zone) == 0).astype(np.float32)[:, None, None]
+        if number == 0:
+            centre = (lattice.of(part, lattice.zone) == 0).astype(np.float32)[:, None, None]
             found = found + centre * core
             log = log + centre * ops.log(ops.maximum(wanted.core, cells.threshold) / cells.threshold)
-        if which < 3:
-            known.append(cells.plane(cells.with_next_layers(ops.stack([found, log / 4])), which))
-        logs.append(ops.where(found > 0, cells.threshold * (ops.exp(log) - 1.0), -1.0))
-    return _finished(cells, ops.concatenate(logs, axis=0), wanted, hits)
+        made = ops.stack([found, log / 4])
+        if part.quarter is not None:
+            quarters.append(made)
+            made = ops.concatenate(quarters, axis=1)
+            missing = len(lattice.quarters) - made.shape[1]
+            made = ops.pad(made, ((0, 0), (0, missing), (0, 0), (0, 0)))
+            made, known = ops.take(made, lattice.quarters, axis=1), []
+        if part.which < 3:
+            known.append(cells.plane(cells.with_next_layers(made), part.which))
+        if part.quarter in (None, 3):
+            logs.append(ops.where(made[0] > 0, cells.threshold * (ops.exp(4 * made[1]) - 1.0), -1.0))
+    return finished(lattice, cells.threshold, ops.concatenate(logs, axis=0), wanted, hits)
 
 
-def _hits(odds, zones, left, hits, allowed, later):
-    """Which cells of a class are hits, 1 or 0, `(cell, layer, event)`.
+def _hits(odds, random, zones, left, hits, allowed, later, spread):
+    """Which cells of a pass are hits, 1 or 0, `(cell, layer, event)`.
 
-    The number of hits in all classes is exact, and each zone that has energy gets at least one.
+    The number of hits in all passes is exact, and each zone that has energy gets at least one.
 
     Args:
-        odds: log odds with logistic noise, `(cell, layer, event)`.
+        odds: log odds, `(cell, layer, event)`.
+        random: random numbers from 0 to 1, of the same shape.
         zones: whether each cell is in the ring and outside, `(2, cell)`.
         left: remaining hits, `(layer, event)`.
         hits: those that the zones have, `(2, layer, event)`.
         allowed: whether the zones have energy, 1 or 0, `(2, layer, event)`.
-        later: cells of later classes in the zones, `(2,)`.
+        later: cells of later passes in the zones, `(2,)`.
+        spread: standard deviation of the number of hits, relative to that of independent cells.
     """
     inside = zones[:, :, None, None]
     may = inside[0] * allowed[0] + inside[1] * allowed[1] > 0
-    scores = ops.where(may, ops.clip(odds, -LIMIT, LIMIT), -LIMIT - 2.0)
+    noisy = ops.clip(odds + ops.log(random / (1.0 - random)), -LIMIT, LIMIT)
+    scores = ops.where(may, noisy, -LIMIT - 2.0)
     needs = allowed * ops.cast(hits < 0.5, "float32")
     claims = ops.zeros_like(left)
     for zone in range(2):
@@ -158,7 +171,9 @@ def _hits(odds, zones, left, hits, allowed, later):
     here = ops.sum(ops.cast(may, "float32"), axis=0)
     most = ops.clip(left - ops.sum(needs, axis=0) + claims, 0.0, here)
     least = ops.clip(left - later[0] * allowed[0] - later[1] * allowed[1], 0.0, most)
-    number = ops.clip(ops.sum(ops.cast(scores > 0, "float32"), axis=0), least, most)
+    mean = ops.sum(ops.where(may, ops.sigmoid(odds), 0.0), axis=0)
+    number = mean + spread * (ops.sum(ops.cast(scores > 0, "float32"), axis=0) - mean)
+    number = ops.clip(ops.floor(number + 0.5), least, most)
     return ops.cast(scores >= _threshold(scores, number), "float32")
 
 
@@ -187,46 +202,55 @@ def _score(position):
     return position / (1.0 - ops.abs(position))
 
 
-def _finished(cells, excess, wanted: LayerQuantities, hits):
-    """Energies with the requested sums in each zone and nearly the requested centre, `(cell, layer, event)`.
+def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities, hits):
+    """Energies [GeV] with nearly the requested sums in each zone and the requested centre, `(cell, layer, event)`.
+
+    A zone with energetic hits gets its energy, one without them nearly: the energies of single particles have a narrow
+    peak, and a common factor for the few hits of a zone would smear it.
 
     Args:
-        cells: as for `showers`.
-        excess: energies above the threshold [GeV], -1 for cells without energy, `(cell, layer, event)`.
+        lattice: positions of the cells.
+        threshold: lowest energy of a hit [GeV].
+        excess: energies above the threshold [GeV], -1 for cells without energy, in the order of the classes,
+            `(cell, layer, event)`.
         wanted: requested quantities, each `(layer, event)`.
         hits: hits in the ring and outside, `(2, layer, event)`.
     """
-    lattice, threshold = cells.lattice, cells.threshold
     layers, order, number = excess.shape[1], lattice.order, lattice.cells
-    x, y, zone = (np.ravel(one)[order] for one in (lattice.x, lattice.y, lattice.zone))
-    damping = np.minimum(1.0, REACH / np.maximum(np.ravel(lattice.radius)[order], 1.0))
-    tilt_x, tilt_y = x * damping, y * damping
-    sums = np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
-    moments = np.stack([x, y, x * tilt_x, y * tilt_y]).astype(np.float32)
-    spread = np.stack([zone == RING, zone == OUTSIDE], axis=1).astype(np.float32)
-    tilts = np.stack([tilt_x, tilt_y], axis=1).astype(np.float32)
+    x, y, zone, radius = (np.ravel(one)[order] for one in (lattice.x, lattice.y, lattice.zone, lattice.radius))
+    tilts = (np.stack([x, y], axis=1) / (1.0 + (radius[:, None] / REACH) ** 3)).astype(np.float32)
+    zones = np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
+    moments = np.stack([x, y, x * tilts[:, 0], y * tilts[:, 1]]).astype(np.float32)
     flat = ops.reshape(excess, (number, -1))
     is_hit = ops.cast(flat >= 0, "float32")
     aims = ops.stack([wanted.ring, wanted.outside])
-    # Of the remaining energy of a zone, each hit first gets the threshold.
+    # Of the energy of a zone, each hit first gets the threshold.
     aims = ops.reshape(ops.maximum(aims - hits * threshold, 0.0), (2, -1))
     core = ops.reshape(ops.maximum(wanted.core, threshold), (1, -1)) - threshold
     is_core = (zone == 0).astype(np.float32)[:, None]
-    flat = ops.maximum(flat, 0.0)
-    for step in range(TILTS + 1):
-        factor = aims / ops.maximum(ops.matmul(sums, flat), 1e-12)
-        flat = flat * ops.matmul(spread, factor) + is_core * is_hit * core
-        if step == TILTS:
-            break
-        values = flat + threshold * is_hit
-        total = ops.maximum(ops.sum(values, axis=0), 1e-12)
-        found_x, found_y, slope_x, slope_y = ops.unstack(ops.matmul(moments, values) / total, 4)
-        turns = [
-            ops.clip((ops.reshape(aim, (-1,)) - found) / ops.maximum(slope, 1e-3), -0.5, 0.5)
-            for aim, found, slope in ((wanted.x, found_x, slope_x), (wanted.y, found_y, slope_y))
-        ]
-        flat = flat * ops.exp(ops.clip(ops.matmul(tilts, ops.stack(turns)), -1.0, 1.0))
-    return ops.reshape(flat + threshold * is_hit, (number, layers, -1))
+    core = is_core * is_hit * core
+    flat = ops.maximum(flat, 0.0) * (1.0 - is_core)
+    weights = ops.square(flat) / (ops.square(flat) + HALF**2)
+    slopes, turns, moved = ops.zeros_like(aims), ops.zeros_like(aims), flat
+    for step in range(STEPS):
+        sums, changes = ops.matmul(zones, moved), ops.matmul(zones, moved * weights)
+        ratio = ops.log(ops.maximum(aims, 1e-12) / ops.maximum(sums, 1e-12))
+        slopes = ops.clip(slopes + ratio * sums / ops.maximum(changes, 1e-9), -LARGEST, LARGEST)
+        moved = _moved(flat, weights, ops.matmul(zones.T, slopes) + ops.matmul(tilts, turns))
+        if step < STEPS - 1:
+            values = moved + core + threshold * is_hit
+            total = ops.maximum(ops.sum(values, axis=0), 1e-12)
+            centre = ops.matmul(moments[:2], values) / total
+            slope = ops.matmul(moments[2:], moved * weights) / total
+            wanted_centre = ops.reshape(ops.stack([wanted.x, wanted.y]), (2, -1))
+            turns = turns + ops.clip((wanted_centre - centre) / ops.maximum(slope, 1e-3), -0.5, 0.5)
+            moved = _moved(flat, weights, ops.matmul(zones.T, slopes) + ops.matmul(tilts, turns))
+    return ops.reshape(moved + core + threshold * is_hit, (number, layers, -1))
+
+
+def _moved(energies, weights, change):
+    """Energies with changed logarithms, each by its weight."""
+    return energies * ops.exp(ops.clip(weights * change, -1.5 * LARGEST, 1.5 * LARGEST))
 
 
 def _sums(zones, values):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers, ops
 
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 from calolab.models.layers.spectral_normalisation import with_norm
 
 EPSILON, MOMENTUM = 1e-5, 0.9  # of all batch normalisations, in the published PyTorch and TensorFlow networks

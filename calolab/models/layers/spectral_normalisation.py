@@ -5,7 +5,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 from calolab.models.layers.locally_connected import LocallyConnected2D
 
 

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from calolab.models.initial_weights import SeedStream
 from calolab.models.layers import PeriodicPadding
-from calolab.models.layers.initial_weights import SeedStream
 from calolab.samples import Sample
 from calolab.validation.classifiers.classification import Classification
 from calolab.validation.classifiers.conditions import check_samples, conditions, is_signed, label_notes

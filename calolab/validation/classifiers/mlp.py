@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 from calolab.samples import Sample
 from calolab.validation.classifiers.classification import Classification
 from calolab.validation.classifiers.matrices import checked_matrices, count

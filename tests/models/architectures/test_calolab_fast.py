@@ -26,20 +26,26 @@ def showers(gan, events, seed=1):
 
 def test_a_training_in_two_stages_lowers_both_losses_and_depends_on_the_seed_only():
     recipe = Recipe.published("calolab-fast")
-    faster = {**recipe.stages[0].recipe, "learning_rate": 1e-2}
-    stages = (Stage("quantities", 15, faster), Stage("cells", None, recipe.stages[1].recipe))
-    options = {"recipe": replace(recipe, stages=stages), "batch_size": 32, "seed": 3, "progress": False}
-    gan, again = (small(fitted=False, width=64) for _ in range(2))
-    history = fit(gan, sample(200), epochs=24, **options)
+    faster = {**recipe.stages[0].recipe, "learning_rate": 1e-2, "batch_multiple": 1}
+    stages = (Stage("quantities", 8, faster), Stage("cells", None, recipe.stages[1].recipe))
+    options = {
+        "recipe": replace(recipe, stages=stages, calibrate=False),
+        "batch_size": 32,
+        "seed": 3,
+        "progress": False,
+    }
+    gan, again = (small(5, 3, fitted=False, width=64) for _ in range(2))
+    data = sample(200, 5, 3)
+    history = fit(gan, data, epochs=14, **options)
     losses = history.losses("quantities")
-    assert losses[0] > 1.03 * losses[14]
-    losses = history.losses("cells")[15:]
+    assert losses[0] > 1.03 * losses[7]
+    losses = history.losses("cells")[8:]
     assert losses[0] > 1.01 * losses[-1]
-    for epoch in history.epochs[15:]:
+    for epoch in history.epochs[8:]:
         parts = epoch["losses"]
         assert parts["cells"] == pytest.approx(parts["cells_hits"] + parts["cells_energies"], rel=1e-4)
     assert np.all(np.isfinite(showers(gan, 3)))
-    repeated = fit(again, sample(200), epochs=2, **options)
+    repeated = fit(again, data, epochs=2, **options)
     # On a busy machine, one training in about ten differs in the last bits of the flow's weights; the cause is unknown.
     assert repeated.losses("quantities") == pytest.approx(history.losses("quantities")[:2], rel=1e-5)
 

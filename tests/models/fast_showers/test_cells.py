@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from calolab.models.fast_showers import losses
-from calolab.models.fast_showers.lattice import CLASSES, GROUPS
+from calolab.models.fast_showers.lattice import CLASSES, GROUPS, PARTS, Part
 from calolab.models.fast_showers.losses import likelihood
 from calolab.models.fast_showers.spectrum import BINS, EDGES, drawn, log_likelihood
 from tests.models.fast_showers.showers import THRESHOLD, randomised, sample, small
@@ -22,8 +22,8 @@ def direct(cells, shower, conditions, centre):
     side, layers, middle = lattice.side, lattice.layers, lattice.side // 2
     hits, logs = (shower > 0) * 1.0, np.log(np.maximum(shower, THRESHOLD) / THRESHOLD)
     group_of = {layer: group for group in range(3) for layer in lattice.group(group)}
-    class_of = {(x, y): CLASSES.index(((x - middle) % 2, (y - middle) % 2)) for x in range(side) for y in range(side)}
-    near_core = {(x, y): max(abs(x - middle), abs(y - middle)) for x, y in class_of}
+    everywhere = [(x, y) for x in range(side) for y in range(side)]
+    near_core = {(x, y): max(abs(x - middle), abs(y - middle)) for x, y in everywhere}
     totals = np.zeros(2)
     for layer in range(layers):
         group = group_of[layer]
@@ -32,10 +32,16 @@ def direct(cells, shower, conditions, centre):
         for number in (0, 1):
             state = weights[f"encoder_{number}"] @ state + weights[f"encoder_bias_{number}"][:, 0]
             state = state / (1 + np.exp(-state))
-        for (x, y), which in class_of.items():
+        number_of = {}  # the pass of each cell
+        for x, y in everywhere:
+            which = CLASSES.index(((x - middle) % 2, (y - middle) % 2))
+            quarter = CLASSES.index(((x - middle) // 2 % 2, (y - middle) // 2 % 2))
+            number_of[x, y] = PARTS[group].index(Part(which, None if which or group else quarter))
+        for (x, y), place in number_of.items():
+            part = PARTS[group][place]
             if not near_core[x, y]:
                 continue
-            earlier = np.array([[class_of[i, j] < which for j in range(side)] for i in range(side)])
+            earlier = np.array([[number_of[i, j] < place for j in range(side)] for i in range(side)])
 
             def features(z, allowed=True):
                 exists = 0 <= z < layers
@@ -44,7 +50,7 @@ def direct(cells, shower, conditions, centre):
             ring = near_core[x, y] == 1
             radius = np.hypot(x - middle, y - middle)
             given = [radius / 5, np.log1p(radius) - 1.5, ring, not ring]
-            left = [(i, j) for (i, j), other in class_of.items() if other >= which and near_core[i, j]]
+            left = [(i, j) for (i, j), other in number_of.items() if other >= place and near_core[i, j]]
             number = sum(hits[i, j, layer] for i, j in left)
             zone_energy = [
                 sum(shower[i, j, layer] for i, j in left if (near_core[i, j] == 1) == wanted)
@@ -58,41 +64,46 @@ def direct(cells, shower, conditions, centre):
             )
             given.append(((x - middle) * centre[0, layer] + (y - middle) * centre[1, layer]) / (radius + 1))
             found = []
-            if which:
+            if place:
                 step = GROUPS[group][1]
                 own, others = (
                     features(layer, earlier),
                     [*features(layer - step, earlier), *features(layer + step, earlier)],
                 )
                 known = window(np.where(earlier, 1, 0), x, y, 2)
-                inside = {
-                    (dx, dy): CLASSES.index(((x + dx - middle) % 2, (y + dy - middle) % 2)) < which
-                    for dx in range(-2, 3)
-                    for dy in range(-2, 3)
-                }
+                shifts = [(dx, dy) for dx in range(-2, 3) for dy in range(-2, 3)]
+                classes = [CLASSES.index(((x + dx - middle) % 2, (y + dy - middle) % 2)) for dx, dy in shifts]
+                inside = {shift: other < part.which for shift, other in zip(shifts, classes)}
+                if part.quarter is not None:
+                    halves = [((x + dx - middle) // 2 % 2, (y + dy - middle) // 2 % 2) for dx, dy in shifts]
+                    inside = {
+                        shift: other == 0 and CLASSES.index(half) < part.quarter
+                        for shift, other, half in zip(shifts, classes, halves)
+                    }
                 assert all(inside[dx - 2, dy - 2] for dx, dy in np.argwhere(known))
                 for (dx, dy), is_known in inside.items():
                     if is_known:
                         found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in own]
                 found += [4 * window(one, x, y, 4).sum() / 81 for one in own]
                 for (dx, dy), is_known in inside.items():
-                    if is_known and max(abs(dx), abs(dy)) < 2:
-                        found += [window(one, x, y, 1)[dx + 1, dy + 1] for one in others]
+                    if is_known and (part.quarter is not None or max(abs(dx), abs(dy)) < 2):
+                        found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in others]
             if group:
                 step = 2 // group
                 beside = [*features(layer - step), *features(layer + step)]
                 found += [window(one, x, y, 1)[i, j] for i in range(3) for j in range(3) for one in beside]
                 found += [2 * window(one, x, y, 2).sum() / 25 for one in beside]
-            place, size = f"{group}_{which}", cells.hidden
-            film = weights[f"film_{place}"] @ state + weights[f"film_bias_{place}"][:, 0]
-            neurons = weights[f"first_{place}"] @ np.concatenate([given, found]) + film[:size]
+            name = f"{group}_{part.which}" + ("" if part.quarter is None else f"_{part.quarter}")
+            size = cells.hidden
+            film = weights[f"film_{name}"] @ state + weights[f"film_bias_{name}"][:, 0]
+            neurons = weights[f"first_{name}"] @ np.concatenate([given, found]) + film[:size]
             neurons = np.maximum(neurons, 0) * (1 + film[size : 2 * size])
-            neurons = np.maximum(weights[f"second_{place}"] @ neurons + film[2 * size :], 0)
-            odds = (weights[f"hit_{place}"] @ neurons)[0] + weights["hit_template"][layer, lattice.radii[x, y]]
+            neurons = np.maximum(weights[f"second_{name}"] @ neurons + film[2 * size :], 0)
+            odds = (weights[f"hit_{name}"] @ neurons)[0] + weights["hit_template"][layer, lattice.radii[x, y]]
             is_hit = shower[x, y, layer] > 0
             totals[0] += np.log1p(np.exp(-odds if is_hit else odds))
             if is_hit:
-                logits = neurons @ weights[f"spectrum_{place}"] + weights[f"spectrum_bias_{place}"]
+                logits = neurons @ weights[f"spectrum_{name}"] + weights[f"spectrum_bias_{name}"]
                 logits = logits + weights["spectrum_template"][layer, lattice.radial_bins[x, y]]
                 chances = np.exp(logits) / np.exp(logits).sum()
                 position = min(np.searchsorted(EDGES, logs[x, y, layer], side="right") - 1, len(BINS) - 1)
@@ -122,9 +133,11 @@ def test_the_expectation_of_the_loss_is_the_likelihood_of_all_cells():
     data = sample(8, 21, 3)
     cells = np.where(random.random(data.values.shape) < 0.05, 1e-3, data.values)[..., None].astype(np.float32)
     energy = data.labels["energy"][:, None].astype(np.float32)
+    latent = random.standard_normal((8, losses.numbers_for_cells() * 3), dtype=np.float32)
 
     def loss(order):
-        found, parts = losses.cells(gan, {"image": cells[order], "energy": energy[order]}, True)
+        inputs = {"image": cells[order], "energy": energy[order], "latent": latent[order]}
+        found, parts = losses.cells(gan, inputs, True)
         assert float(found) == pytest.approx(float(parts["hits"]) + float(parts["energies"]), rel=1e-5)
         return float(found)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calolab.models.fast_showers.lattice import CLASSES, Lattice
+from calolab.models.fast_showers.lattice import CLASSES, PARTS, PASSES, Lattice, Part
 
 sides = pytest.mark.parametrize("side", [5, 7, 25, 51])
 
@@ -10,12 +10,17 @@ sides = pytest.mark.parametrize("side", [5, 7, 25, 51])
 def test_each_cell_is_in_one_class_and_the_core_cell_in_the_first(side):
     lattice = Lattice(side, 4)
     assert sorted(lattice.order) == list(range(side**2))
-    assert side**2 // 2 in lattice.members(0)
+    assert side**2 // 2 in lattice.members(Part(0, 0))
+    quarters = np.concatenate([lattice.members(Part(0, quarter)) for quarter in range(4)])
+    np.testing.assert_array_equal(quarters[lattice.quarters], lattice.members(Part(0)))
     np.testing.assert_array_equal(lattice.order[lattice.place], np.arange(side**2))
     for which, parities in enumerate(CLASSES):
         for axis, parity in zip((lattice.x, lattice.y), parities):
-            assert np.all(np.ravel(axis)[lattice.members(which)] % 2 == parity)
-        np.testing.assert_array_equal(lattice.order[lattice.slices(which)], lattice.members(which))
+            assert np.all(np.ravel(axis)[lattice.members(Part(which))] % 2 == parity)
+        np.testing.assert_array_equal(lattice.order[lattice.slices(which)], lattice.members(Part(which)))
+    for quarter, parities in enumerate(CLASSES):
+        for axis, parity in zip((lattice.x, lattice.y), parities):
+            assert np.all(np.ravel(axis)[lattice.members(Part(0, quarter))] // 2 % 2 == parity)
 
 
 @sides
@@ -26,18 +31,34 @@ def test_neighbours_are_where_planes_say(side, margin):
     padded = np.pad(values, 2)
     planes = []
     for which in range(4):
-        plane = lattice.of(which, values).reshape(lattice.shape(which))
+        plane = lattice.of(Part(which), values).reshape(lattice.shape(Part(which)))
         planes.append(np.pad(plane, [(1, lattice.width - 1 - number) for number in plane.shape]))
     positions = np.arange(side**2).reshape(side, side)
-    for which in range(4):
-        if min(lattice.shape(which, margin)) < 1:
+    for part in {Part(part.which, part.quarter, margin) for _, part in PASSES}:
+        if min(lattice.shape(part)) < 1:
             continue
-        x, y = np.divmod(lattice.of(which, positions, margin), side)
-        found = lattice.neighbours(which, 2)
+        x, y = np.divmod(lattice.of(part, positions), side)
+        found = lattice.neighbours(part.which, 2)
         assert sorted(one[:2] for one in found) == [(dx, dy) for dx in range(-2, 3) for dy in range(-2, 3)]
-        for dx, dy, other in found:
-            part = planes[other][lattice.within(other, which, (dx, dy), margin)]
-            np.testing.assert_array_equal(np.ravel(part), padded[x + 2 + dx, y + 2 + dy])
+        for dx, dy, other in found if part.quarter is None else lattice.known(part, 2):
+            chosen = planes[other][lattice.within(other, part, (dx, dy))]
+            np.testing.assert_array_equal(np.ravel(chosen), padded[x + 2 + dx, y + 2 + dy])
+
+
+@sides
+def test_known_neighbours_are_those_of_earlier_passes(side):
+    lattice = Lattice(side, 4)
+    for parts in PARTS:
+        number = np.zeros(side**2, int)
+        for place, part in enumerate(parts):
+            number[lattice.members(part)] = place
+        number = np.pad(number.reshape(side, side), 2, constant_values=-1)
+        for place, part in enumerate(parts):
+            known = lattice.known(part, 2)
+            x, y = np.divmod(lattice.members(part), side)
+            for dx, dy, _ in known:
+                assert np.all(number[x + 2 + dx, y + 2 + dy] < place)
+            assert len(known) == {0: 0, 1: 4, 2: 4, 3: 8}.get(part.quarter, len(known))
 
 
 def test_means_are_those_of_a_window():
@@ -47,18 +68,22 @@ def test_means_are_those_of_a_window():
     )
     mean = lattice.mean(2)
     np.testing.assert_allclose(mean @ values @ mean.T, expected / 25, rtol=1e-5)
-    found = np.zeros(len(lattice.members(1)))
-    for other in range(4):
-        plane = lattice.of(other, values).reshape(lattice.shape(other))
-        plane = np.pad(plane, [(1, lattice.width - 1 - number) for number in plane.shape])
-        along_x, along_y = lattice.mean_of_plane(2, 1, other)
-        found += np.ravel(along_x @ plane @ along_y.T)
-    np.testing.assert_allclose(found, lattice.of(1, expected / 25), rtol=1e-5)
+    for parts in PARTS:
+        done = np.zeros((9, 9))
+        for part in parts:
+            found = np.zeros(len(lattice.members(part)))
+            for other, along_x, along_y in lattice.means_of_planes(2, part):
+                plane = lattice.of(Part(other), values).reshape(lattice.shape(Part(other)))
+                plane = np.pad(plane, [(1, lattice.width - 1 - number) for number in plane.shape])
+                found += np.ravel(along_x @ plane @ along_y.T)
+            known = lattice.of(part, mean @ (values * done) @ mean.T)
+            np.testing.assert_allclose(found, known, rtol=1e-5, atol=1e-9)
+            done.flat[lattice.members(part)] = 1
 
 
 def test_groups_hold_each_layer_once_and_zones_each_cell():
     lattice = Lattice(25, 25)
     assert sorted(layer for group in range(3) for layer in lattice.group(group)) == list(range(25))
     assert [int((lattice.zone == zone).sum()) for zone in range(3)] == [1, 8, 616]
-    assert lattice.left(0).tolist() == [8, 616] and lattice.left(4).tolist() == [0, 0]
+    assert lattice.left(0, 0).tolist() == [8, 616] and lattice.left(0, 7).tolist() == [0, 0]
     assert [Lattice(side, 25).margin for side in (9, 17, 21, 25, 51)] == [0, 0, 2, 4, 16]

@@ -68,7 +68,7 @@ def test_columns_and_totals_become_normal_and_back(showers, fitted):
     normalisation, scaled = fitted
     random, lattice = np.random.default_rng(1), Lattice(25, 25)
     quantities = measured(values[..., None], lattice)
-    there = columns(quantities, random.random(quantities.hits.shape, dtype=np.float32))
+    there = columns(quantities, THRESHOLD, random.random(quantities.hits.shape, dtype=np.float32))
     shape = (len(values), len(COLUMNS), 25)
     noise = random.standard_normal(shape, dtype=np.float32)
     uniform = random.random((len(values), 2, 25), dtype=np.float32)

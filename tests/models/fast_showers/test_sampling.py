@@ -1,29 +1,30 @@
 """Sampled showers have the requested hits, energies and centres, and the frequencies that are predicted."""
 
 import numpy as np
+import pytest
 
 from calolab.models.fast_showers import sampling
-from calolab.models.fast_showers.lattice import Lattice
+from calolab.models.fast_showers.lattice import PARTS, Lattice, Part
 from calolab.models.fast_showers.layer_quantities import LayerQuantities
 from calolab.models.fast_showers.quantities import measured
 from tests.models.fast_showers.showers import THRESHOLD, randomised, sample, small
 
 
-def logistic(shape, seed=0):
-    uniform = np.random.default_rng(seed).random(shape)
-    return np.log(uniform / (1 - uniform))
-
-
-def test_hits_have_their_predicted_frequencies_where_their_number_is_free():
-    lattice = Lattice(9, 5)
-    zones, events = lattice.zones(1), 4000
-    odds = np.random.default_rng(1).normal(0, 1.5, (zones.shape[1], 1, 1))
-    left = np.full((1, events), 40, np.float32)
-    noisy = (odds + logistic((len(odds), 1, events))).astype(np.float32)
+@pytest.mark.parametrize("spread", [1.0, 0.5])
+def test_hits_have_their_predicted_frequencies_and_spread_where_their_number_is_free(spread):
+    lattice, random = Lattice(9, 5), np.random.default_rng(1)
+    zones, events = lattice.zones(Part(1)), 4000
+    odds = random.normal(0, 1.5, (zones.shape[1], 1, 1)) + np.zeros((1, 1, events))
+    left, uniform = np.full((1, events), 40, np.float32), random.random(odds.shape).astype(np.float32)
     hits, allowed = np.ones((2, 1, events), np.float32), np.ones((2, 1, events), np.float32)
-    found = np.asarray(sampling._hits(noisy, zones, left, hits, allowed, lattice.left(2)))
+    given = (odds.astype(np.float32), uniform, zones, left, hits, allowed, lattice.left(1, 2), spread)
+    found = np.asarray(sampling._hits(*given))
     expected = 1 / (1 + np.exp(-odds[:, 0, 0]))
-    assert abs(found.mean(axis=(1, 2)) - expected).max() < 4 * 0.5 / np.sqrt(events)
+    tolerance = 4 * 0.5 / np.sqrt(events) + 0.02 * (spread < 1)  # the most likely cells are chosen more often
+    assert abs(found.mean(axis=(1, 2)) - expected).max() < tolerance
+    width = np.sqrt(np.sum(expected * (1 - expected)))
+    rounding = 1 / 12 * (spread < 1)
+    assert found.sum(axis=0).std() == pytest.approx(np.hypot(spread * width, rounding**0.5), rel=0.05)
 
 
 def test_numbers_of_hits_are_exact_and_each_zone_with_energy_gets_one():
@@ -43,10 +44,12 @@ def test_numbers_of_hits_are_exact_and_each_zone_with_energy_gets_one():
         most,
     ).astype(np.float32)
     hits, left = np.zeros_like(allowed), wanted.copy()
-    for which in range(4):
-        zones = lattice.zones(which)
-        odds = random.normal(random.normal(-2, 2), 3, (zones.shape[1], 1, events)).astype(np.float32)
-        found = np.asarray(sampling._hits(odds, zones, left, hits, allowed, lattice.left(which + 1)))
+    for number, part in enumerate(PARTS[0]):
+        zones = lattice.zones(part)
+        odds = random.normal(random.normal(-2, 2), 2, (zones.shape[1], 1, events)).astype(np.float32)
+        uniform = random.random(odds.shape).astype(np.float32)
+        later = lattice.left(0, number + 1)
+        found = np.asarray(sampling._hits(odds, uniform, zones, left, hits, allowed, later, 0.7))
         hits = hits + np.einsum("kc,cle->kle", zones, found)
         left = wanted - hits.sum(axis=0)
     np.testing.assert_array_equal(hits.sum(axis=0), wanted)
@@ -57,21 +60,25 @@ def test_numbers_of_hits_are_exact_and_each_zone_with_energy_gets_one():
 def test_showers_have_the_requested_quantities():
     gan, lattice = small(), Lattice(9, 5)
     cells = randomised(gan.networks["cells"].get_layer("cells"), size=0.1)
-    showers = 20 * sample(50).values[..., None]  # enough energy for the threshold of all hits
+    showers = sample(50).values[..., None]
     showers[0] = 0
     wanted = measured(showers, lattice)
     noise = np.random.default_rng(3).standard_normal((50, 2 * 81 * 5)).astype(np.float32)
     conditions = np.random.default_rng(4).standard_normal((50, 5, 8)).astype(np.float32)
     found = measured(np.asarray(sampling.showers(cells, wanted.stacked(), conditions, noise)), lattice)
     np.testing.assert_array_equal(found.hits, wanted.hits)
-    for zone in ("core", "ring", "outside"):
+    np.testing.assert_allclose(found.core, wanted.core, rtol=1e-4, atol=1e-9)
+    for zone in ("ring", "outside"):
         energy, aim = np.asarray(getattr(found, zone)), np.asarray(getattr(wanted, zone))
-        np.testing.assert_allclose(energy, aim, rtol=1e-4, atol=1e-9)
         np.testing.assert_array_equal(energy > 0, aim > 0)
+        # Where all hits have little energy, they keep it.
+        energetic = aim > 1e-3
+        assert energetic.sum() > 20
+        assert np.median(abs(np.log(energy[energetic] / aim[energetic]))) < 0.5
     many = np.asarray(wanted.hits) > 12
     for axis in ("x", "y"):
         centres = [np.asarray(getattr(one, axis))[many] for one in (found, wanted)]
-        assert np.corrcoef(*centres)[0, 1] > 0.6
+        assert np.corrcoef(*centres)[0, 1] > 0.3
 
 
 def test_a_threshold_counts_exactly():
@@ -81,7 +88,20 @@ def test_a_threshold_counts_exactly():
     np.testing.assert_array_equal((scores >= threshold).sum(axis=0), number)
 
 
-def test_energies_of_a_zone_with_too_little_energy_are_the_threshold():
+def test_energetic_hits_take_the_energy_of_a_zone_and_others_keep_theirs():
+    lattice = Lattice(9, 5)
+    ring = np.flatnonzero(np.ravel(lattice.zone)[lattice.order] == 1)
+    excess = np.full((81, 5, 1), -1.0, np.float32)
+    excess[ring[:3]] = np.array([1e-4, 1.5e-4, 5e-3], np.float32)[:, None, None]
+    zero = np.zeros((5, 1), np.float32)
+    x, y = (np.float32(np.ravel(one)[lattice.order][ring[2]]) for one in (lattice.x, lattice.y))  # of the energetic hit
+    wanted = LayerQuantities(zero + 3, zero, zero + 8e-3, zero, zero + x, zero + y, zero)
+    made = np.asarray(sampling.finished(lattice, THRESHOLD, excess, wanted, np.stack([zero + 3, zero])))
+    np.testing.assert_allclose(made.sum(axis=0), 8e-3, rtol=0.02)
+    np.testing.assert_allclose(made[ring[:2]] - THRESHOLD, excess[ring[:2]], rtol=0.15)
+
+
+def test_energies_of_a_zone_with_too_little_energy_are_lower_but_above_the_threshold():
     cells = small().networks["cells"].get_layer("cells")
     excess = np.full((81, 5, 1), -1.0, np.float32)
     ring = np.flatnonzero(np.ravel(cells.lattice.zone)[cells.lattice.order] == 1)
@@ -89,6 +109,6 @@ def test_energies_of_a_zone_with_too_little_energy_are_the_threshold():
     zero = np.zeros((5, 1), np.float32)
     wanted = LayerQuantities(zero + 3, zero, zero + 2 * THRESHOLD, zero, zero, zero, zero)
     hits = np.stack([zero + 3, zero])
-    made = np.asarray(sampling._finished(cells, excess, wanted, hits))
-    np.testing.assert_allclose(made[ring[:3]], THRESHOLD, rtol=1e-5)
+    made = np.asarray(sampling.finished(cells.lattice, THRESHOLD, excess, wanted, hits))
+    assert np.all(made[ring[:3]] > THRESHOLD) and np.all(made[ring[:3]] < THRESHOLD + 5e-4)
     assert (made > 0).sum() == 15

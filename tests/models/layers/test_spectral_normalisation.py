@@ -4,7 +4,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-from calolab.models.layers.initial_weights import SeedStream
+from calolab.models.initial_weights import SeedStream
 from calolab.models.layers.locally_connected import LocallyConnected2D
 from calolab.models.layers.spectral_normalisation import SpectralNormalisation, with_norm
 
