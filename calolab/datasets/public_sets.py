@@ -140,6 +140,13 @@ _SETS = (
         reader="compact",
         packaged=True,
     ),
+    PublicSet(
+        "clic-electrons-lead",
+        "1,000 electrons of 10 to 100 GeV by Geant4 in clic-ecal with lead absorbers 1.6 times as thick: a test sample",
+        licence="BSD-3-Clause",
+        reader="compact",
+        packaged=True,
+    ),
     _zenodo(
         3603086,
         "clic-angle",

@@ -29,6 +29,15 @@ def test_the_demo_sample_is_read_by_its_name_with_its_origin(demo):
     assert demo.values[demo.values > 0].min() >= 3e-5 * (1 - 2**-11)
 
 
+def test_the_sample_of_the_changed_detector_is_read_by_its_name_with_its_origin():
+    lead = datasets.load("clic-electrons-lead")
+    changed = spaces.space("clic-ecal").replaced(material={"W": "Pb"}, scale={"W": 1.6}, name="clic-ecal-lead")
+    assert len(lead) == EVENTS and lead.space == changed
+    assert lead.labels["energy"].min() >= 10 and lead.labels["energy"].max() <= 100
+    assert (lead.origin["simulation"], lead.origin["particle"]) == ("geant4", "e-")
+    assert public_sets.packaged_file("clic-electrons-lead").stat().st_size <= 5e6
+
+
 @pytest.mark.skipif(not SOURCE.exists(), reason="needs the real files in ../shared")
 def test_its_cells_are_those_of_geant4_within_half_a_per_mille(demo):
     with h5py.File(SOURCE) as file:
