@@ -1,8 +1,10 @@
 """Plots: matplotlib figures of records and arrays; they change no settings of the user."""
 
 from calolab.plots import (
+    adaptation,
     comparison,
     event_images,
+    hit_pairs,
     jet_board,
     jets,
     mean_profiles,
@@ -18,8 +20,10 @@ from calolab.plots import (
 )
 
 __all__ = [
+    "adaptation",
     "comparison",
     "event_images",
+    "hit_pairs",
     "jet_board",
     "jets",
     "mean_profiles",

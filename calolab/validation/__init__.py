@@ -6,7 +6,7 @@ from calolab.validation.classifiers.classification import Classification
 from calolab.validation.comparison import compare, compare_jet_images, compare_jets, compare_maps
 from calolab.validation.distances import Distance, kolmogorov_smirnov, minus_log_p, separation_power, wasserstein
 from calolab.validation.floors import DisjointHalves, Resampled
-from calolab.validation.observables.cells import hits, sparsity, spectrum
+from calolab.validation.observables.cells import hit_pairs, hits, sparsity, spectrum
 from calolab.validation.observables.energy import response, visible_energy, visible_fraction
 from calolab.validation.observables.jet_images import image_mass, image_pt, image_tau_21, nearest
 from calolab.validation.observables.profiles import containment_radius, layer_correlations, maximum, moments, profile
@@ -34,6 +34,7 @@ __all__ = [
     "containment_radius",
     "distributions",
     "gaussian_minkowski",
+    "hit_pairs",
     "hits",
     "image_mass",
     "image_pt",

@@ -75,6 +75,52 @@ def spectrum_edges(samples, bins: int = 60, decades: float = 7) -> np.ndarray:
     return binning.spectrum_edges(lowest, highest, bins, decades)
 
 
+def hit_pairs(sample: Sample, threshold: float = 3e-5, reach: float = 4.0) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of hits in the same layer, by the distance between their cells.
+
+    Args:
+        sample: showers in a calorimeter with Cartesian cells and equal layers.
+        threshold: minimum energy of a hit [`space.unit`].
+        reach: largest distance, in cells.
+
+    Returns:
+        The distances in cells in increasing order, shape `(distance,)`: 0, 1 (cells that share an edge), the square
+        root of 2 (a corner), and so on; and the number of pairs, shape `(event, distance)`. The pairs at distance 0
+        are the hits themselves.
+
+    Raises:
+        ValueError: for another kind of space, or a reach below 0 or as large as the window.
+    """
+    space = sample.space
+    if not space.regular or len(space.shape) != 3 or "alpha" in space.axes:
+        raise ValueError(f"hit_pairs needs equal layers of Cartesian cells; {space.name!r} has the axes {space.axes}.")
+    if not 0 <= reach < min(space.shape[:2]):
+        raise ValueError(f"hit_pairs(reach=) expects 0 to below {min(space.shape[:2])} cells, received {reach}.")
+    shifts = _shifts(reach)
+    squares = sorted({dx * dx + dy * dy for dx, dy in shifts})
+    counts = np.zeros((len(sample), len(squares)), dtype=np.int64)
+    for piece in pieces(sample):
+        hit = sample.values[piece] >= threshold
+        for dx, dy in shifts:
+            counts[piece, squares.index(dx * dx + dy * dy)] += _shifted_pairs(hit, dx, dy)
+    return np.sqrt(squares), counts
+
+
+def _shifts(reach):
+    """Displacements up to a distance; of a displacement and its opposite, only one."""
+    most = int(reach)
+    both = [(dx, dy) for dx in range(most + 1) for dy in range(-most, most + 1) if dx * dx + dy * dy <= reach * reach]
+    return [(dx, dy) for dx, dy in both if dx > 0 or dy >= 0]
+
+
+def _shifted_pairs(hit, dx, dy):
+    """Pairs of hits, shape `(event, x, y, layer)`, at one displacement (dx is not negative), shape `(event,)`."""
+    wide, high = hit.shape[1:3]
+    first = hit[:, : wide - dx, max(0, -dy) : high - max(0, dy)]
+    second = hit[:, dx:, max(0, dy) : high - max(0, -dy)]
+    return np.count_nonzero(first & second, axis=(1, 2, 3))
+
+
 def _count(sample, threshold):
     """Cells above a threshold per event, as integers."""
     axes = tuple(range(1, 1 + len(sample.space.shape)))
