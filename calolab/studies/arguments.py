@@ -22,12 +22,13 @@ SHORT = {
 }
 
 
-def parser(module: str, description: str) -> argparse.ArgumentParser:
+def parser(module: str, description: str, space: str | None = "clic-ecal") -> argparse.ArgumentParser:
     """A parser with the arguments that all studies share.
 
     Args:
         module: name of the command's module.
         description: what it does, in a sentence.
+        space: default of `--space`, the calorimeter to simulate; None for a study that has no such argument.
     """
     made = argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -38,7 +39,8 @@ def parser(module: str, description: str) -> argparse.ArgumentParser:
     group = made.add_argument_group("showers")
     group.add_argument("--showers", nargs="+", metavar="FILE", help="files of showers; by default they are simulated")
     group.add_argument("--events", type=int, default=12_000, help="number of showers to simulate [%(default)s]")
-    group.add_argument("--space", default="clic-ecal", help="calorimeter to simulate [%(default)s]")
+    if space is not None:
+        group.add_argument("--space", default=space, help="calorimeter to simulate [%(default)s]")
     group.add_argument("--particle", default="e-", help="particle [%(default)s]")
     group.add_argument(
         "--energy", type=float, nargs=2, default=[10.0, 100.0], metavar=("LOW", "HIGH"), help="[10 100] GeV"
@@ -77,6 +79,8 @@ def parse(
     if made.parse_args(arguments).short or os.environ.get("CALOLAB_SIZE") == "test":
         made.set_defaults(**{**SHORT, **short, "short": True})
     options = made.parse_args(arguments)
+    if not getattr(options, "minutes", 1) > 0:
+        made.error(f"--minutes expects a positive number, received {options.minutes}")
     for name in ("events", "piece", "test", "batch_size"):
         if (number := getattr(options, name)) is not None and number < 1:
             made.error(f"--{name.replace('_', '-')} expects at least 1, received {number}")

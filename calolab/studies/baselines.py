@@ -17,18 +17,14 @@ from calolab.names import check_name
 from calolab.studies import arguments as shared
 from calolab.studies import events, fitting, plan, scoring
 from calolab.studies.folder import StudyFolder, run
-from calolab.studies.targets import Target
 from calolab.studies.targets import table as targets_table
 from calolab.tables import Table
-from calolab.training.state import TrainingDiverged
-from calolab.validation import Scorecard
 from calolab.validation.scorecards.command import STYLE
 from calolab.validation.scorecards.command import write as write_scorecard
 from calolab.validation.scorecards.table import number
 
 GENERATORS = ("3dgan", "3dgan:wgan-gp", "3dgan:hinge", "3dgan:optimal-transport", "gflash")
 GFLASH, SHIPPED = "gflash", "shipped:"
-RESULT = "result.json"
 SEED_SHIFT = 1_000_003  # GFlash's showers are not those of a training sample that GFlash made with the same seed
 
 
@@ -92,8 +88,6 @@ def _all_results(options: argparse.Namespace) -> str:
     chosen = [Baseline.parsed(text) for text in options.generators]
     if len({one.name for one in chosen}) < len(chosen):
         raise ValueError(f"--generators names one of them twice: {', '.join(one.name for one in chosen)}.")
-    if not options.minutes > 0:
-        raise ValueError(f"--minutes expects a positive number, received {options.minutes}.")
     folder = StudyFolder.opened(options.out, "baselines", _recorded(options))
     sample = events.prepare(folder, options)
     found = {one.name: _result(folder, one, sample, options) for one in chosen}
@@ -109,17 +103,8 @@ def _result(folder: StudyFolder, one: Baseline, sample: events.StudySample, opti
     """The result of one generator: figures, scorecard and targets, or why it failed; calculated only if missing."""
     size = Path(one.file).stat().st_size if one.file else None
     own = StudyFolder.opened(folder / one.name, "baseline", {**vars(one), "bytes": size})
-    if (held := own.read(RESULT)) is None:
-        print(f"{one.name}: {'training' if one.architecture else 'generating'} and scoring", flush=True)
-        try:
-            held = own.write(RESULT, _measured(own, one, sample, options))
-        except (TrainingDiverged, ValueError) as error:
-            held = own.write(RESULT, {"failed": str(error)})
-    if "failed" in held:
-        print(f"{one.name} failed: {held['failed']}", file=sys.stderr)
-        return held
-    card = Scorecard.from_json((own / scoring.CARD).read_text())
-    return {**held, "card": card, "targets": [Target.from_dict(each) for each in held["targets"]]}
+    step = f"{'training' if one.architecture else 'generating'} and scoring"
+    return scoring.result(own, one.name, step, lambda: _measured(own, one, sample, options))
 
 
 def _measured(own: StudyFolder, one: Baseline, sample: events.StudySample, options: argparse.Namespace) -> dict:
@@ -152,24 +137,14 @@ def _measured(own: StudyFolder, one: Baseline, sample: events.StudySample, optio
 
 def _trained(own: StudyFolder, one: Baseline, sample: events.StudySample, options: argparse.Namespace):
     """A GAN that was trained until its time was over."""
-    recipe = plan.with_objective(one.architecture, one.objective)
-    chosen, batch = plan.published(one.architecture), plan.batch_size(one.architecture, options.batch_size)
-    if recipe.stages or recipe.has_schedule_to_end:
-        if (held := own.read("plan.json")) is None:
-            chosen = plan.Plan(recipe, chosen.epochs)
-            per_epoch = plan.seconds_per_epoch(one.architecture, sample.train, chosen, events=batch, seed=options.seed)
-            fills = plan.is_open(one.architecture, recipe)
-            held = own.write("plan.json", plan.shared_out(chosen, per_epoch, 60 * options.minutes, fills).to_dict())
-        chosen = plan.Plan.from_dict(held)
-    else:
-        chosen = plan.Plan(recipe, plan.UNLIMITED)
-    gan, summary = fitting.trained(
+    return fitting.trained_for_minutes(
         own,
         lambda: models.build(one.architecture, sample.train.space, seed=options.seed),
+        one.architecture,
+        plan.with_objective(one.architecture, one.objective),
         sample.train,
-        fitting.Fitting(chosen, batch, options.seed, 60 * options.minutes, options.engines, options.progress),
+        options,
     )
-    return gan, {"minutes": summary["seconds"] / 60, "epochs": summary["epochs"], "steps": summary["steps"]}
 
 
 def _gflash(space, labels: Mapping[str, np.ndarray], options: argparse.Namespace):
@@ -200,11 +175,7 @@ def _write(folder: StudyFolder, found: Mapping[str, Mapping], options: argparse.
     page = f'<!doctype html><meta charset="utf-8"><title>{escape(title)}</title>{STYLE}{"".join(parts)}\n'
     scoring.write_text(folder / "baselines.html", page)
     scoring.write_text(folder / "baselines.txt", f"{text}\n")
-    results = {
-        name: {key: value for key, value in one.items() if key != "card"}
-        | {"scores": {key: vars(entry) for key, entry in one["card"][name].items()} if "card" in one else {}}
-        for name, one in found.items()
-    }
+    results = {name: scoring.with_plain_scores(one) for name, one in found.items()}
     folder.write("baselines.json", {"budget": _budget(options), "generators": results})
     names = "baselines.json, baselines.txt, baselines.html, scorecard.json, scorecard.png"
     return f"{text}\n\nWritten to {folder.path}: {names}"

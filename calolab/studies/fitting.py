@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,9 +12,10 @@ import calolab
 from calolab import cluster, distributed, models, training
 from calolab.samples import Sample
 from calolab.studies.folder import StudyFolder
-from calolab.studies.plan import Plan
+from calolab.studies.plan import UNLIMITED, Plan, batch_size, epochs_of, is_open, seconds_per_epoch, shared_out
+from calolab.training.recipe import Recipe
 
-TRAINED, RESULT, CHECKPOINTS = "trained.gan", "training.json", "checkpoints"
+TRAINED, RESULT, CHECKPOINTS, PLAN = "trained.gan", "training.json", "checkpoints", "plan.json"
 _PASSED = 1e-3  # [s] a time limit that has passed already: the training ends after one step
 
 
@@ -71,6 +73,43 @@ def trained(folder: StudyFolder, build: Callable[[], object], train: Sample, fit
         "history": history.rows,
     }
     return gan, folder.write(RESULT, summary)
+
+
+def trained_for_minutes(
+    folder: StudyFolder,
+    build: Callable[[], object],
+    architecture: str,
+    recipe: Recipe,
+    train: Sample,
+    options: argparse.Namespace,
+):
+    """A GAN that was trained until its time was over; stages and schedules are planned to fit into it.
+
+    Args:
+        folder: receives the plan, and what `trained` writes.
+        build: function that returns the GAN before the training.
+        architecture: its name in the registry.
+        recipe: its recipe.
+        train: the training sample.
+        options: `minutes`, the time of the training; `batch_size`, `seed`, `engines` and `progress`.
+
+    Returns:
+        The `GAN`, and `minutes`, `epochs` and `steps` of the training.
+
+    Raises:
+        TrainingDiverged, ValueError: as `training.fit`.
+    """
+    seconds, events = 60 * options.minutes, batch_size(architecture, options.batch_size)
+    chosen = Plan(recipe, UNLIMITED)
+    if recipe.stages or recipe.has_schedule_to_end:
+        if (held := folder.read(PLAN)) is None:
+            chosen = Plan(recipe, epochs_of(architecture, recipe))
+            per_epoch = seconds_per_epoch(build, train, chosen, events=events, seed=options.seed)
+            held = folder.write(PLAN, shared_out(chosen, per_epoch, seconds, is_open(architecture, recipe)).to_dict())
+        chosen = Plan.from_dict(held)
+    settings = Fitting(chosen, events, options.seed, seconds, options.engines, options.progress)
+    gan, summary = trained(folder, build, train, settings)
+    return gan, {"minutes": summary["seconds"] / 60, "epochs": summary["epochs"], "steps": summary["steps"]}
 
 
 def commit() -> str:

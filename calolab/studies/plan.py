@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+
+import numpy as np
 
 from calolab.samples import Sample
 from calolab.training.recipe import Recipe
@@ -14,6 +16,7 @@ OTHER_EPOCHS = 50
 BATCH_SIZE = 128  # of architectures without a published one
 UNLIMITED = 100_000  # epochs of a training that only its time limit ends
 PROBED = 8  # steps of each stage in which its speed is measured
+PROBED_LARGE = 3  # the same for stages with larger batches
 # Optimizers of other objectives' papers, and what these objectives need; all else is as published for the architecture.
 CHANGES = {
     "wgan-gp": {  # arXiv:1704.00028
@@ -91,7 +94,7 @@ def published(architecture: str, epochs: int | None = None) -> Plan:
     models.find(architecture)  # refuses an unknown one
     recipe = Recipe.published(architecture)
     first, end = recipe.spans[-1]
-    total = epochs or end or first + EPOCHS.get(architecture, OTHER_EPOCHS)
+    total = epochs or epochs_of(architecture, recipe)
     if total <= first:
         raise ValueError(
             f"--epochs expects more than the {first} epochs before the last stage of {architecture!r}, received "
@@ -100,6 +103,17 @@ def published(architecture: str, epochs: int | None = None) -> Plan:
     if end is not None and total != end:
         recipe = replace(recipe, stages=(*recipe.stages[:-1], replace(recipe.stages[-1], epochs=total - first)))
     return Plan(recipe, total)
+
+
+def epochs_of(architecture: str, recipe: Recipe) -> int:
+    """Number of epochs of a recipe: that of its stages, or with that of `EPOCHS` for what has none.
+
+    Args:
+        architecture: its name in the registry.
+        recipe: its recipe.
+    """
+    first, end = recipe.spans[-1]
+    return end or first + EPOCHS.get(architecture, OTHER_EPOCHS)
 
 
 def batch_size(architecture: str, given: int | None) -> int:
@@ -129,27 +143,28 @@ def with_objective(architecture: str, objective: str | None) -> Recipe:
     return Recipe.published(architecture, objective=objective, **CHANGES.get(objective, {}))
 
 
-def seconds_per_epoch(
-    architecture: str, train: Sample, plan: Plan, *, events: int, seed: int, settings: dict | None = None
-) -> list[float]:
+def seconds_per_epoch(build: Callable[[], object], train: Sample, plan: Plan, *, events: int, seed: int) -> list[float]:
     """Measure the time that an epoch of each stage takes on this machine, in a few steps of each [s].
 
     Args:
-        architecture: its name; a new GAN is built for the measurement.
-        train: the training sample.
+        build: function that returns a GAN of its own for the measurement.
+        train: the training sample; its events are repeated if they are too few for these steps.
         plan: the plan.
         events: events per step.
-        seed: seed of the weights.
-        settings: the architecture's own settings.
+        seed: seed of the measurement.
     """
-    from calolab import models, training
+    from calolab import training
 
-    gan = models.build(architecture, train.space, seed=seed, **(settings or {}))
-    batches = max(part.batches for part in plan.recipe.parts)
-    some = train.select(slice(0, PROBED * events * batches))
+    parts = plan.recipe.parts
+    number = events * max(
+        PROBED * max(part.batches for part in parts),
+        PROBED_LARGE * max(part.batches * part.batch_multiple for part in parts),
+    )
+    some = train.select(np.resize(np.arange(len(train)), number))
     short = plan.with_stages([1] * len(plan.stages))
+    recipe = replace(short.recipe, calibrate=False)  # follows the last epoch
     history = training.fit(
-        gan, some, epochs=short.epochs, recipe=short.recipe, batch_size=events, seed=seed, progress=False
+        build(), some, epochs=short.epochs, recipe=recipe, batch_size=events, seed=seed, progress=False
     )
     # The rate leaves out the first step, in which the passes are compiled, unless there is no other.
     return [len(train) / (row["samples_per_second"] or row["events"] / row["seconds"]) for row in history.epochs]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from calolab.files import complete
 from calolab.samples import Sample
 from calolab.studies.folder import StudyFolder
 from calolab.studies.targets import Target, judge_targets, memorisation_target, shower_targets, speed_targets
+from calolab.training.state import TrainingDiverged
 from calolab.validation import Scorecard
 
-GENERATED, CARD, TARGETS = "generated.h5", "scorecard.json", "targets.json"
+GENERATED, CARD, TARGETS, RESULT = "generated.h5", "scorecard.json", "targets.json", "result.json"
 
 
 @dataclass(frozen=True)
@@ -101,6 +103,45 @@ def targets(
                 found += speed_targets(generator, test.labels, seed=scoring.seed, batch_size=scoring.batch_size)
             held = folder.write(TARGETS, {"targets": [one.to_dict() for one in found]})
     return [Target.from_dict(one) for one in held["targets"]]
+
+
+def result(folder: StudyFolder, name: str, step: str, measure: Callable[[], Mapping]) -> dict:
+    """The result of one of several generators, or why it failed; calculated only if it is missing.
+
+    Args:
+        folder: where it is kept, with the scorecard.
+        name: of the generator.
+        step: what is done now if it is missing, for the terminal.
+        measure: function that trains and scores it and returns its figures, with `targets` as plain records.
+
+    Returns:
+        The figures with `card` and `targets`, or only `failed`, the message.
+    """
+    if (held := folder.read(RESULT)) is None:
+        print(f"{name}: {step}", flush=True)
+        try:
+            held = folder.write(RESULT, measure())
+        except (TrainingDiverged, ValueError) as error:
+            held = folder.write(RESULT, {"failed": str(error)})
+    if "failed" in held:
+        print(f"{name} failed: {held['failed']}", file=sys.stderr)
+        return held
+    card = Scorecard.from_json((folder / CARD).read_text())
+    return {**held, "card": card, "targets": [Target.from_dict(one) for one in held["targets"]]}
+
+
+def with_plain_scores(found: Mapping) -> dict:
+    """A `result` as plain numbers and strings, with the scores of its card.
+
+    Args:
+        found: the result.
+    """
+    plain = {key: value for key, value in found.items() if key not in ("card", "targets")}
+    if "card" not in found:
+        return plain | {"scores": {}}
+    (entries,) = found["card"].results.values()
+    targets = [one.to_dict() for one in found["targets"]]
+    return plain | {"targets": targets, "scores": {key: vars(entry) for key, entry in entries.items()}}
 
 
 def write_text(path: Path, text: str) -> None:

@@ -49,12 +49,13 @@ def _all_steps(options: argparse.Namespace) -> str:
     limit = None if options.hours is None else _available(folder, options)
     gan, summary = fitting.trained(
         folder,
-        lambda: models.build(options.architecture, sample.train.space, seed=options.seed),
+        lambda: _built(sample, options),
         sample.train,
         fitting.Fitting(chosen, _batch(options), options.seed, limit, options.engines, options.progress),
     )
     # The showers are those of the file that is shipped, with its rounded weights.
-    rounded, networks = folder / "rounded.gan", tuple(options.networks)
+    networks = options.networks or [name for name in gan.networks if name != "discriminator"]
+    rounded, networks = folder / "rounded.gan", tuple(networks)
     gan.save(rounded, dtype="float16", networks=networks)
     generator = models.load(rounded)
     scores = scoring.Scoring(options.metrics, options.seeds, options.seed, progress=options.progress)
@@ -95,13 +96,17 @@ def _plan(folder: StudyFolder, sample: events.StudySample, options: argparse.Nam
         print("Measuring the speed of the training", flush=True)
         with folder.timed("speed"):
             per_epoch = plan.seconds_per_epoch(
-                options.architecture, sample.train, made, events=_batch(options), seed=options.seed
+                lambda: _built(sample, options), sample.train, made, events=_batch(options), seed=options.seed
             )
         fills = options.epochs is None and options.epochs_per_stage is None
         fills = fills and plan.is_open(options.architecture, made.recipe)
         made = plan.shared_out(made, per_epoch, _available(folder, options), fills)
     folder.write(PLAN, made.to_dict())
     return made
+
+
+def _built(sample: events.StudySample, options: argparse.Namespace):
+    return models.build(options.architecture, sample.train.space, seed=options.seed)
 
 
 def _batch(options: argparse.Namespace) -> int:
@@ -161,7 +166,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--epochs-per-stage", type=int, help="largest number of epochs of each stage")
     parser.add_argument("--engines", type=int, default=0, help="train on this number of engines [in this process]")
     parser.add_argument(
-        "--networks", nargs="+", default=["generator"], help="networks that the file contains [generator]"
+        "--networks", nargs="+", help="networks that the file contains; by default all but a discriminator"
     )
     return parser
 

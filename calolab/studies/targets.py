@@ -14,6 +14,7 @@ from calolab.samples import Sample
 from calolab.spaces import with_unit
 from calolab.tables import Table
 from calolab.validation.layer_sums import positions, transverse_axes
+from calolab.validation.observables.cells import hit_pairs
 from calolab.validation.observables.profiles import layer_correlations, pieces
 from calolab.validation.scorecards import showers
 from calolab.validation.scorecards.families import correlation_distance, judges
@@ -230,15 +231,15 @@ class _Measured:
         edges = space.layers[0].edges[0]
         ring = np.digitize(positions(space, 0)["r"] / (edges[1] - edges[0]), RINGS)
         rings = np.eye(len(RINGS) + 1)[ring]
-        layers, radial, counts = [], [], []
+        layers, radial = [], []
         for piece in pieces(sample):
             cells = sample.values[piece]
-            hit = cells >= threshold
-            cells = np.where(hit, cells, 0)
+            cells = np.where(cells >= threshold, cells, 0)
             layers.append(cells.sum(axis=(1, 2), dtype=np.float64))
             radial.append(cells.sum(axis=3, dtype=np.float64).reshape(len(cells), -1) @ rings)
-            counts.append(np.stack([hit.sum(axis=(1, 2, 3)), _pairs(hit), _pairs(cells > HARD)], axis=1))
-        return cls(sample.labels["energy"], *map(np.concatenate, (layers, radial, counts)))
+        counts = [hit_pairs(sample, lowest, reach=1)[1] for lowest in (threshold, HARD)]
+        counts = np.column_stack([counts[0], counts[1][:, 1]])
+        return cls(sample.labels["energy"], np.concatenate(layers), np.concatenate(radial), counts)
 
     @property
     def fraction(self) -> np.ndarray:
@@ -250,12 +251,6 @@ class _Measured:
         ratio = columns.sum(axis=0) / self.energy.sum()
         residual = columns - ratio * self.energy[:, None]
         return ratio, residual.std(axis=0, ddof=1) / (np.sqrt(len(columns)) * self.energy.mean())
-
-
-def _pairs(hit: np.ndarray) -> np.ndarray:
-    """Pairs of hits of one layer whose cells share an edge, shape `(event,)`."""
-    axes = (1, 2, 3)
-    return (hit[:, 1:] & hit[:, :-1]).sum(axis=axes) + (hit[:, :, 1:] & hit[:, :, :-1]).sum(axis=axes)
 
 
 def _response(first: _Measured, second: _Measured) -> list[Target]:

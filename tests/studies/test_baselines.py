@@ -6,6 +6,7 @@ import pytest
 
 from calolab import models
 from calolab.studies import baselines, scoring
+from calolab.training.state import TrainingDiverged
 from calolab.validation import Scorecard
 
 pytestmark = pytest.mark.usefixtures("toy")
@@ -53,7 +54,7 @@ def test_generators_of_all_kinds_are_compared_and_each_is_kept(tmp_path, monkeyp
 
 def test_a_generator_that_fails_is_noted_and_the_others_are_compared(tmp_path, monkeypatch, capsys):
     def diverges(*arguments):
-        raise baselines.TrainingDiverged("the loss is NaN")
+        raise TrainingDiverged("the loss is NaN")
 
     monkeypatch.setattr(baselines, "_trained", diverges)
     assert run(tmp_path / "study", "toy-showers", "gflash") == 0

@@ -62,7 +62,7 @@ def test_the_short_form_writes_a_generator_with_its_card_and_all_results(done, c
     assert "200 showers" in card.scored_on and "response" in card.scores
     assert any(flaw.startswith("Response at 50 GeV") for flaw in card.flaws)
     assert models.read_header(done / "toy-showers.gan").dtype == "float16"
-    assert set(loaded.networks) == {"generator"}
+    assert set(loaded.networks) == {"generator", "total", "shape"}
     score = Scorecard.from_json((done / "scorecard.json").read_text())
     assert score.generators == ("toy-showers",) and score.reference == "GFlash" and score.events["compared"] == 100
     results = json.loads((done / "results.json").read_text())
