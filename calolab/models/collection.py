@@ -82,7 +82,10 @@ class ShippedGenerators:
         return held[name]
 
     def _table(self, rows) -> Table:
-        remark = "AUC: classifiers against Geant4, 0.5 is indistinguishable; load one with models.load(name)"
+        remark = (
+            "AUC: of classifiers that separate generated from simulated showers, 0.5 if they find no difference, 1 if "
+            "they recognise every shower. cl.models.load(name) loads a generator, and .card is its model card."
+        )
         return Table(list(rows), _COLUMNS, right=range(4, len(_COLUMNS)), remark=remark)
 
     def __repr__(self):
@@ -146,6 +149,6 @@ def _shipped_file(name: str | os.PathLike) -> Path:
         return known[str(name)]
     has = f"calolab's trained generators are {', '.join(known)}" if known else "calolab contains no trained generator"
     raise FileNotFoundError(
-        f"No GAN file {name}; write one with gan.save({str(name)!r}). No shipped generator has this name either: "
-        f"{has}.{nearest(name, known)}"
+        f"No GAN file {name}, and no trained generator of this name: {has}.{nearest(name, known)} Files are written by "
+        "gan.save(path)."
     )
