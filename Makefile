@@ -1,5 +1,5 @@
 # On first use every target sets up an environment in .venv.
-#   make demo    run notebook 00 with Geant4 showers on two engines, and write an HTML page
+#   make demo    run notebook 00 (calolab-fast, adapted to a changed detector on two engines), and write an HTML page
 #   make test    run all tests in two processes; `make test TESTS=tests/simulate` runs some of them in one process
 #   make lab     open JupyterLab with the notebooks
 #   make bench   measure the figures in docs/measured-figures.md on this machine and save them

@@ -355,6 +355,17 @@ ALONE = """async ({ source, style, state, buffers, theme }) => {
 }"""
 
 
+def draw_alone(page, widget, theme: str = "light") -> None:
+    """Draw a widget in an empty page of Playwright, without JupyterLab and a kernel."""
+    # `_anywidget_id` and the rest are anywidget's; the code and the style are traits of their own there.
+    state = {name: value for name, value in widget.get_state().items() if not name.startswith("_")}
+    packed = {name: bytes(value) for name, value in state.items() if isinstance(value, (bytes, memoryview))}
+    buffers = {name: base64.b64encode(value).decode() for name, value in packed.items()}
+    state = {name: value for name, value in state.items() if name not in {*packed, "layout", "tabbable"}}
+    content = {"source": str(widget._esm), "style": str(widget._css), "state": state, "buffers": buffers}
+    page.evaluate(ALONE, {**content, "theme": theme})
+
+
 @pytest.fixture
 def show_alone(browser):
     """A function that shows a widget in an empty page, without JupyterLab and a kernel, and returns a `Page`."""
@@ -363,13 +374,7 @@ def show_alone(browser):
     def show(widget, theme: str = "light", width: int = 1000, height: int = 1000) -> Page:
         contexts.append(browser.new_context(viewport={"width": width, "height": height}))
         page = Page(contexts[-1].new_page())
-        # `_anywidget_id` and the rest are anywidget's; the code and the style are traits of their own there.
-        state = {name: value for name, value in widget.get_state().items() if not name.startswith("_")}
-        packed = {name: bytes(value) for name, value in state.items() if isinstance(value, (bytes, memoryview))}
-        buffers = {name: base64.b64encode(value).decode() for name, value in packed.items()}
-        state = {name: value for name, value in state.items() if name not in {*packed, "layout", "tabbable"}}
-        content = {"source": str(widget._esm), "style": str(widget._css), "state": state, "buffers": buffers}
-        page.page.evaluate(ALONE, {**content, "theme": theme})
+        draw_alone(page.page, widget, theme)
         return page
 
     yield show
