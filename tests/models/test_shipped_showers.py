@@ -1,4 +1,4 @@
-"""The shipped generator of showers: its outputs for given latent vectors, and its physics against the packaged showers."""
+"""The shipped generator of showers: outputs for given latent vectors, and its physics against the packaged showers."""
 
 import numpy as np
 import pytest

@@ -54,6 +54,17 @@ def test_after_a_training_in_stages_only_the_last_one_is_repeated(tiny_gan):
     assert Recipe.of(gan).stages == recipe.stages
 
 
+def test_a_gan_learns_a_changed_detector_with_the_recipe_of_its_architecture_for_that(tiny_gan):
+    gan = tiny_gan()
+    gan.provenance.update(trained(Recipe(generator_passes=1), epochs=1))
+    assert Recipe.of_adaptation(gan, flip=0.1) == Recipe.of(gan, flip=0.1)  # it has none
+    fast = models.build("calolab-fast", "clic-ecal", width=4, hidden=2)
+    recipe = Recipe.of_adaptation(fast, calibrate=False)
+    assert recipe.prepare and not recipe.calibrate and recipe.threshold == Recipe.published("calolab-fast").threshold
+    assert [stage.networks for stage in recipe.stages] == [("quantities",), ("cells",)]
+    assert recipe.parts[0].learning_rate < Recipe.published("calolab-fast").parts[0].learning_rate
+
+
 def test_a_missing_objective_of_ones_own_is_named(tiny_gan, tiny_sample, monkeypatch):
     monkeypatch.setitem(OBJECTIVES, "own", OBJECTIVES["hinge"])
     gan = tiny_gan()

@@ -120,6 +120,7 @@ def test_a_stage_changes_the_recipe():
         ({"learning_rate": {"generator": 1e-3}}, r"learning_rate expects a number for each network that learns \(disc"),
         ({"learning_rate": {"critic": 1e-3}}, "Unknown network in learning_rate 'critic'"),
         ({"network_passes": {"generator": 2}}, "set discriminator_passes and generator_passes"),
+        ({"batch_multiple": 1.5}, "batch_multiple expects a whole number, at least 1, received 1.5"),
         ({"stages": (Stage("generator", 1, {"learning_rat": 1e-3}),)}, "Nearest: learning_rate"),
         ({"stages": (Stage("generator", 1, {"objective": "hinges"}),)}, "Nearest: hinge"),
         ({"stages": (Stage("generator", 1, {"flip": 0.7}),)}, "flip expects"),
@@ -135,7 +136,7 @@ def test_what_does_not_fit_is_refused_when_the_recipe_is_made(wrong, message):
         Recipe(**wrong)
 
 
-@pytest.mark.parametrize("name", ["stages", "prepare"])
+@pytest.mark.parametrize("name", ["stages", "prepare", "calibrate"])
 def test_a_stage_cannot_have_stages(name):
     with pytest.raises(ValueError, match=f"The recipe of a Stage cannot change {name}"):
         Stage("generator", recipe={name: ()})

@@ -105,6 +105,40 @@ def test_constants_are_fitted_to_a_new_training_and_never_change(tiny_sample, tm
     assert same(kept.networks["total"].layers[1].get_weights(), build().networks["total"].layers[1].get_weights())
 
 
+def test_a_stage_has_batches_of_its_own_size(tiny_sample):
+    large = Stage("total", 1, {**FIRST, "batch_multiple": 4})
+    recipe = Recipe(stages=(large, Stage("total", recipe=FIRST)))
+    history = fit(build(), tiny_sample(64), epochs=2, recipe=recipe, **QUIET)
+    assert [epoch["steps"] for epoch in history.epochs] == [2, 8]
+    assert [epoch["events"] for epoch in history.epochs] == [64, 64]
+    same_steps = replace(recipe, stages=(Stage("total", 1, FIRST),))
+    other = fit(build(), tiny_sample(64), epochs=1, recipe=same_steps, batch_size=32, progress=False)
+    assert other.losses("total")[0] == pytest.approx(history.losses("total")[0], rel=1e-6)
+
+
+def test_constants_are_measured_on_rank_0_at_the_end_of_a_training(tiny_sample, on_ranks, monkeypatch, tmp_path):
+    record, calls = models.find("toy-critic"), []
+
+    def calibrate(gan, sample, seed):
+        calls.append((len(sample), seed))
+        (constant, other) = (variable for variable in gan.networks["total"].layers[1].weights)
+        constant.assign(constant + 100.0 * len(calls))
+
+    monkeypatch.setattr(trainer.registry, "get", lambda name: replace(record, calibrate=calibrate))
+    sample, options = tiny_sample(32), {"recipe": Recipe(stages=(STAGES[0],), prepare=False), "seed": 3}
+
+    def work(rank):
+        gan = build()
+        fit(gan, sample.shard(rank.rank, 2), epochs=2, batch_size=4, parallel=rank, progress=False, **options)
+        return arrays(gan)
+
+    first, second = on_ranks(2, work)
+    assert calls == [(16, 3)] and all(same(first[name], second[name]) for name in first)
+    assert not same(first["total"][:1], arrays(build())["total"][:1])
+    fit(build(), sample, epochs=2, **{**options, "recipe": replace(options["recipe"], calibrate=False)}, **QUIET)
+    assert len(calls) == 1
+
+
 def test_constants_do_not_drift_on_ranks_whose_mean_is_rounded(tiny_sample):
     class Rounded:
         """A rank whose averages are multiplied by a number near 1, as by a rounded 1/3 on three ranks."""
