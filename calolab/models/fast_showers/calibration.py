@@ -11,12 +11,14 @@ from keras import ops
 
 from calolab.models.fast_showers import losses, tables
 from calolab.models.fast_showers.correction import functions
-from calolab.models.fast_showers.lattice import PASSES
+from calolab.models.fast_showers.lattice import PARTS
 from calolab.models.fast_showers.quantities import COLUMNS
-from calolab.symmetries import symmetries
+from calolab.samples import batch_slices
+from calolab.symmetries import symmetries, transform
 
 BLOCK = 100  # events at a time
 FLOW_EVENTS = 2000  # with fewer showers, the correction of the flow stays as it is: correlations need many
+COPIES = 3  # sets of numbers that the flow makes for each shower
 SPREAD_EVENTS = 500
 SHOWERS = 2500  # generated in each round
 ROUNDS = 3
@@ -33,26 +35,15 @@ def calibrate(gan, sample, seed: int = 0) -> None:
         seed: seed of the random numbers.
     """
     random = np.random.default_rng(seed)
-    values, energy = turned(sample, random), np.asarray(sample.labels["energy"], dtype=np.float32)[:, None]
+    group = symmetries(sample.space)
+    chosen = random.integers(len(group), size=len(sample))
+    values = transform(sample.space, np.asarray(sample.values, dtype=np.float32), group, chosen)
+    energy = np.asarray(sample.labels["energy"], dtype=np.float32)[:, None]
     if len(values) >= FLOW_EVENTS:
         _fit_flow(gan, values, energy, random)
     network = gan.networks["cells"].get_layer("cells")
     network.spread.assign(measured_spread(gan, values[:SPREAD_EVENTS], energy[:SPREAD_EVENTS]))
     _fit_templates(gan, network, values[:SHOWERS], energy[:SHOWERS], random)
-
-
-def turned(sample, random: np.random.Generator) -> np.ndarray:
-    """Cells of showers, each changed by a random symmetry, `(event, side, side, layer)`.
-
-    Args:
-        sample: the showers.
-        random: where the symmetries come from.
-    """
-    group, values = symmetries(sample.space), np.array(sample.values, dtype=np.float32)
-    chosen = random.integers(len(group), size=len(values))
-    for number, symmetry in enumerate(group):
-        values[chosen == number] = symmetry(values[chosen == number])
-    return values
 
 
 def _fit_flow(gan, values: np.ndarray, energy: np.ndarray, random: np.random.Generator) -> None:
@@ -61,15 +52,14 @@ def _fit_flow(gan, values: np.ndarray, energy: np.ndarray, random: np.random.Gen
     scale, normalisation, flow = map(network.get_layer, ("scale", "normalisation", "flow"))
     layers, size = normalisation.layers, len(COLUMNS)
     wanted, totals = [], []
-    for chosen in _blocks(values):
+    for chosen in batch_slices(len(values), BLOCK):
         latent = random.standard_normal((len(values[chosen]), losses.numbers_per_layer() * layers), dtype=np.float32)
         normal, _, total = losses.normal_numbers(gan, values[chosen][..., None], energy[chosen], latent)
         wanted.append(np.asarray(normal))
         totals.append(np.asarray(total))
     wanted, totals, scaled = np.concatenate(wanted), np.concatenate(totals), np.asarray(scale(energy))
-    copies = 3
     found, given = [], []
-    for _ in range(copies):
+    for _ in range(COPIES):
         noise = random.standard_normal((len(values), size * layers), dtype=np.float32)
         total = random.standard_normal((len(values), 1), dtype=np.float32)
         found.append(np.asarray(flow({"noise": noise, "scaled": scaled, "total": total})))
@@ -89,21 +79,19 @@ def measured_spread(gan, values: np.ndarray, energy: np.ndarray) -> np.ndarray:
     network = gan.networks["cells"].get_layer("cells")
     outside_core = (network.lattice.zone > 0).astype(np.float32)
 
-    total = np.zeros((len(PASSES), 2))
-    for chosen in _blocks(values):
+    found, independent = np.zeros(network.spread.shape), np.zeros(network.spread.shape)
+    for chosen in batch_slices(len(values), BLOCK):
         image = values[chosen][..., None]
         predicted = losses.predictions(network, image, *losses.given(gan, image, energy[chosen]))
-        for number, (_, part, _, odds, is_hit, _) in enumerate(predicted):
+        for group, part, _, odds, is_hit, _ in predicted:
+            place = (group, PARTS[group].index(part))
             use, chance = network.lattice.of(part, outside_core)[:, None, None], np.asarray(ops.sigmoid(odds))
             excess = np.sum(use * (np.asarray(is_hit) - chance), axis=0)
-            total[number] += np.sum(excess**2), np.sum(use * chance * (1 - chance))
-    spread = np.ones(network.spread.shape, dtype=np.float32)
-    groups = [group for group, _ in PASSES]
-    for place, (group, _) in enumerate(PASSES):
-        found, independent = total[place]
-        number = place - groups.index(group)
-        spread[group, number] = np.sqrt(np.clip(found / max(independent, 1e-9), 0.01, 4.0))
-    return spread
+            found[place] += np.sum(excess**2)
+            independent[place] += np.sum(use * chance * (1 - chance))
+    # Groups with fewer passes have places without any.
+    ratio = np.divide(found, np.maximum(independent, 1e-9), out=np.ones_like(found), where=independent > 0)
+    return np.sqrt(np.clip(ratio, 0.01, 4.0)).astype(np.float32)
 
 
 def generated(gan, energy: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -115,15 +103,10 @@ def generated(gan, energy: np.ndarray, random: np.random.Generator) -> np.ndarra
         random: where the latent vectors come from.
     """
     made = []
-    for chosen in _blocks(energy):
+    for chosen in batch_slices(len(energy), BLOCK):
         latent = random.standard_normal((len(energy[chosen]), gan.latent_size), dtype=np.float32)
         made.append(gan.generator.predict_on_batch({"latent": latent, "energy": energy[chosen]})[..., 0])
     return np.concatenate(made)
-
-
-def _blocks(values: np.ndarray) -> list[slice]:
-    """Events that are processed at a time."""
-    return [slice(start, start + BLOCK) for start in range(0, len(values), BLOCK)]
 
 
 def _fit_templates(gan, network, values: np.ndarray, energy: np.ndarray, random: np.random.Generator) -> None:

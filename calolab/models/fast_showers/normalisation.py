@@ -153,7 +153,7 @@ class Normalisation(keras.layers.Layer):
             `(event, 7, layer)`.
         """
         mean, width = self._regression(scaled, columns.hits)
-        found = _rank(self.quantiles[:], self._rows(columns.hits), (columns.numbers - mean) / width, self.grid)
+        found = _rank(self._quantiles(columns.hits), (columns.numbers - mean) / width, self.grid)
         low, high = self._probabilities(columns.hits, columns.others)
         first, last = DISCRETE[0], DISCRETE[-1] + 1
         rank = low + probability(found[:, first:last]) * (1.0 - low - high)
@@ -174,7 +174,7 @@ class Normalisation(keras.layers.Layer):
         nothing = ops.zeros_like(normal[:, 0])
         mean, width = self._regression(scaled, nothing)
         limits = self.limits[..., 0], self.limits[..., 1]
-        root = self._quantile(normal, nothing)[:, 0] * width[:, 0] + mean[:, 0]
+        root = _interpolate(self._quantiles(nothing), normal, self.grid)[:, 0] * width[:, 0] + mean[:, 0]
         root = ops.clip(root, limits[0][0], limits[1][0])
         hits = ops.floor(ops.square(ops.maximum(root, 0.0)))
         rank = probability(normal[:, first:last])
@@ -186,7 +186,8 @@ class Normalisation(keras.layers.Layer):
         inner = normal_quantile(ops.clip(inner, _EDGE, 1.0 - _EDGE))
         smooth = ops.concatenate([normal[:, :first], inner, normal[:, last:]], axis=1)
         mean, width = self._regression(scaled, hits)
-        numbers = ops.clip(self._quantile(smooth, hits) * width + mean, *limits)
+        numbers = _interpolate(self._quantiles(hits), smooth, self.grid) * width + mean
+        numbers = ops.clip(numbers, *limits)
         numbers = ops.concatenate([root[:, None], numbers[:, 1:]], axis=1)
         defined = ops.ones_like(numbers) > 0
         none = ops.zeros_like(defined)
@@ -203,11 +204,8 @@ class Normalisation(keras.layers.Layer):
             scaled: its logarithm from -1 to 1, `(event, 1)`.
         """
         mean, width = self._total_regression(scaled)
-        table, last = self._total_table(scaled), TOTAL_QUANTILES - 2
-        index = ops.cast(ops.clip(ops.floor(probability(normal) * (last + 1)), 0, last), "int32")
-        fraction = (normal - ops.take(self.total_grid, index)) / ops.take(np.diff(self.total_grid), index)
-        low, high = (ops.take_along_axis(table, index + step, axis=1) for step in (0, 1))
-        return energy * ops.exp((low + ops.clip(fraction, 0.0, 1.0) * (high - low)) * width + mean)
+        found = _interpolate(self._total_quantiles(scaled), normal, self.total_grid)
+        return energy * ops.exp(found * width + mean)
 
     def total_normal(self, total, energy, scaled):
         """The inverse of `total_energy`, `(event, 1)`.
@@ -219,20 +217,16 @@ class Normalisation(keras.layers.Layer):
         """
         mean, width = self._total_regression(scaled)
         ratio = (ops.log(ops.maximum(total, 1e-12) / energy) - mean) / width
-        table = self._total_table(scaled)
-        index = ops.sum(ops.cast(table <= ratio, "int32"), axis=1, keepdims=True) - 1
-        index = ops.clip(index, 0, TOTAL_QUANTILES - 2)
-        start, end = (ops.take_along_axis(table, index + step, axis=1) for step in (0, 1))
-        fraction = ops.clip((ratio - start) / ops.maximum(end - start, 1e-9), 0.0, 1.0)
-        return ops.take(self.total_grid, index) + fraction * ops.take(np.diff(self.total_grid), index)
+        return _rank(self._total_quantiles(scaled), ratio, self.total_grid)
 
-    def _total_table(self, scaled):
-        """Quantiles of the energy in all layers, without mean and width, `(event, TOTAL_QUANTILES)`."""
+    def _total_quantiles(self, scaled):
+        """Function from indices `(event, 1)` to quantiles of the energy in all layers, without mean and width."""
         place = ops.clip((scaled + 1.0) * ((ENERGIES - 1) / 2), 0.0, ENERGIES - 1.0)
         first = ops.clip(ops.floor(place), 0, ENERGIES - 2)
         rows = ops.cast(first[:, 0], "int32")
         low, high = (ops.take(self.total_quantiles, rows + step, axis=0) for step in (0, 1))
-        return low + (place - first) * (high - low)
+        table = low + (place - first) * (high - low)
+        return lambda index: ops.take_along_axis(table, index, axis=1)
 
     def _total_regression(self, scaled):
         functions = basis(scaled, ops.zeros_like(scaled))[:, 0, :3]
@@ -253,16 +247,14 @@ class Normalisation(keras.layers.Layer):
         found = ops.take(ops.reshape(self.cases, (-1, 2)), counts + COUNTS * rows, axis=0)
         return found[..., 0], found[..., 1]
 
-    def _rows(self, hits):
-        """Index of the quantiles of each column and layer, `(event, 7, layer)`."""
+    def _quantiles(self, hits):
+        """Function from indices `(event, 7, layer)` to quantiles of each column and layer, for its number of hits."""
         kind = sum(ops.cast(hits > limit, "int32") for limit in FEW_HITS)[:, None]
         kind = kind * np.array([0] + [1] * (len(COLUMNS) - 1), dtype=np.int32)[:, None]  # hits themselves have one
         number = len(COLUMNS) * self.layers
         first = (len(FEW_HITS) + 1) * np.arange(number, dtype=np.int32).reshape(len(COLUMNS), self.layers)
-        return kind + first
-
-    def _quantile(self, normal, hits):
-        return _interpolate(self.quantiles[:], self._rows(hits), normal, self.grid)
+        start, table = QUANTILES * (kind + first), ops.reshape(self.quantiles, (-1,))
+        return lambda index: ops.take(table, start + index)
 
 
 def normal_grid(number: int) -> np.ndarray:
@@ -285,40 +277,34 @@ class _Start(keras.initializers.Initializer):
         return ops.convert_to_tensor(self.values, dtype=dtype)
 
 
-def _interpolate(table, rows, normal, grid):
+def _interpolate(at, normal, grid):
     """Values at normal numbers of functions that are tabulated at `grid`.
 
     Args:
-        table: `(column, layer, class, QUANTILES)`.
-        rows: index of the function, `(event, column, layer)`.
-        normal: `(event, column, layer)`.
-        grid: normal numbers, `(QUANTILES,)`.
+        at: function from indices of the shape of `normal` to entries of the tables.
+        normal: normal numbers.
+        grid: normal numbers, `(entry,)`.
     """
-    last = QUANTILES - 2
-    index = ops.clip(ops.floor(probability(normal) * (QUANTILES - 1)), 0, last)
+    last = len(grid) - 2
+    index = ops.clip(ops.floor(probability(normal) * (last + 1)), 0, last)
     index = ops.cast(index, "int32")
     fraction = (normal - ops.take(grid, index)) / ops.take(np.diff(grid), index)
-    low, high = (_at(table, rows, index + step) for step in (0, 1))
+    low, high = (at(index + step) for step in (0, 1))
     return low + ops.clip(fraction, 0.0, 1.0) * (high - low)
 
 
-def _rank(table, rows, values, grid):
+def _rank(at, values, grid):
     """The inverse of `_interpolate`, by bisection.
 
     Args:
-        table: increasing along its last axis.
-        rows, grid: as for `_interpolate`.
-        values: `(event, column, layer)`.
+        at: as for `_interpolate`; the tables are increasing.
+        values: values of the functions.
+        grid: as for `_interpolate`.
     """
     low = ops.zeros_like(values, dtype="int32")
-    for power in reversed(range(int(np.ceil(np.log2(QUANTILES))))):
-        middle = ops.minimum(low + 2**power, QUANTILES - 2)
-        low = ops.where(_at(table, rows, middle) <= values, middle, low)
-    start, end = (_at(table, rows, low + step) for step in (0, 1))
+    for power in reversed(range(int(np.ceil(np.log2(len(grid)))))):
+        middle = ops.minimum(low + 2**power, len(grid) - 2)
+        low = ops.where(at(middle) <= values, middle, low)
+    start, end = (at(low + step) for step in (0, 1))
     fraction = ops.clip((values - start) / ops.maximum(end - start, 1e-9), 0.0, 1.0)
     return ops.take(grid, low) + fraction * ops.take(np.diff(grid), low)
-
-
-def _at(table, rows, index):
-    """Entries of tables, `(event, column, layer)`."""
-    return ops.take(ops.reshape(table, (-1,)), index + QUANTILES * rows)

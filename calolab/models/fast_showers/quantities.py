@@ -119,8 +119,8 @@ def requested(columns: Columns, total, threshold: float, lattice: Lattice) -> La
     hits, energy, core, ring, x, y, spread = ops.unstack(columns.numbers, len(COLUMNS), axis=1)
     hits = ops.floor(ops.square(ops.maximum(hits, 0.0)))
     some = hits > 0
-    in_core = ops.logical_and(some, ops.logical_not(columns.low[:, 2]))
-    others = hits - ops.cast(in_core, "float32")
+    has_core = ops.cast(ops.logical_and(some, ops.logical_not(columns.low[:, 2])), "float32")
+    others = hits - has_core
     more = others > 0
     in_ring = ops.logical_and(more, ops.logical_not(columns.low[:, 3]))
     in_outside = ops.logical_and(more, ops.logical_not(columns.high[:, 3]))
@@ -128,15 +128,14 @@ def requested(columns: Columns, total, threshold: float, lattice: Lattice) -> La
     single = ops.logical_and(ops.logical_and(in_ring, in_outside), others < 2)
     in_ring = ops.logical_and(in_ring, ops.logical_not(ops.logical_and(single, ring < 0)))
     in_outside = ops.logical_and(in_outside, ops.logical_not(ops.logical_and(single, ring >= 0)))
-    has_core, has_ring, has_outside = (ops.cast(one, "float32") for one in (in_core, in_ring, in_outside))
-    hits = has_core + ops.minimum(others, 8.0 * has_ring + (lattice.cells - 9.0) * has_outside)
+    has_ring, has_outside = (ops.cast(one, "float32") for one in (in_ring, in_outside))
+    others = ops.minimum(others, 8.0 * has_ring + (lattice.cells - 9.0) * has_outside)
+    hits, weight = has_core + others, ops.cast(others >= CENTRED, "float32")
     soft = _SOFT * threshold
     # Energies above the thresholds of all hits; their sum is requested.
     excess = ops.where(some, ops.maximum(ops.exp(ops.clip(energy, -20.0, 10.0)) - soft, _TINY) * hits, 0.0)
     wanted = ops.maximum(total - threshold * ops.sum(hits, axis=1, keepdims=True), 0.0)
     excess = excess * wanted / ops.maximum(ops.sum(excess, axis=1, keepdims=True), _TINY)
-    weight = ops.cast(hits - has_core >= CENTRED, "float32")
-    others = hits - has_core
     in_core, beyond = _shared(excess, core, soft, has_core, ops.cast(others > 0, "float32"))
     # Each of the two zones has at least one hit; which of them has the others is not known yet.
     beyond = ops.maximum(beyond + threshold * (others - has_ring - has_outside), 0.0)

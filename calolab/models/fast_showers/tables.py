@@ -16,8 +16,9 @@ from calolab.models.fast_showers.normalisation import (
     Normalisation,
     basis,
 )
-from calolab.models.fast_showers.quantities import COLUMNS, DISCRETE, columns, measured
+from calolab.models.fast_showers.quantities import COLUMNS, DISCRETE, Columns, columns, measured
 from calolab.models.fast_showers.spectrum import BINS, EDGES, log_energy
+from calolab.samples import batch_slices
 
 FEW = 60  # with fewer numbers, a column's mean and width are the same for all energies
 NEAR = 300  # showers from which the quantiles at a log energy are, at least
@@ -41,11 +42,10 @@ def fit(scale: LogEnergy, layer: Normalisation, values: np.ndarray, energy: np.n
     scale.range.assign([middle, half])
     scaled = (logs - middle) / half
     quantities, found = _columns(values, layer, seed)
-    numbers, defined, low, high, hits, others = (np.asarray(one) for one in vars(found).values())
+    numbers, defined, low, high, hits, _ = (np.asarray(one) for one in vars(found).values())
     shape = (len(COLUMNS), layer.layers)
     means, log_widths = np.zeros((*shape, 6)), np.zeros((*shape, 6))
     quantiles, kinds = np.zeros(layer.quantiles.shape), _kinds(hits)
-    cases = np.zeros((len(DISCRETE), layer.layers, COUNTS, 2))
     functions = _functions(scaled, hits)
     for column, number in np.ndindex(shape):
         chosen = functions[min(column, 1)][:, number]
@@ -53,11 +53,7 @@ def fit(scale: LogEnergy, layer: Normalisation, values: np.ndarray, energy: np.n
         place, own = (column, number), numbers[smooth, column, number]
         results = _regression(chosen[smooth], own, kinds[smooth, number] * (column > 0), column in _CENTRES)
         means[place], log_widths[place], quantiles[place] = results
-    for position, column in enumerate(DISCRETE):
-        counts = np.minimum([hits, others][position], COUNTS - 1).astype(int)
-        for number in range(layer.layers):
-            tabulated = (one[:, column, number] for one in (defined, low, high))
-            cases[position, number] = _cases(*tabulated, counts[:, number], is_core=position == 0)
+    cases = _all_cases(found)
     total = np.sum(quantities.energy, axis=1)
     results = _totals(functions[0][:, 0, :3], np.log(np.maximum(total, 1e-12) / energy), scaled)
     smooth = defined & ~low & ~high
@@ -84,10 +80,10 @@ def adapt(scale: LogEnergy, layer: Normalisation, values: np.ndarray, energy: np
     middle, half = scale.range.numpy()
     scaled = (np.log(energy) - middle) / half
     quantities, found = _columns(values, layer, seed)
-    numbers, defined, low, high, hits, others = (np.asarray(one) for one in vars(found).values())
+    numbers, defined, low, high, hits, _ = (np.asarray(one) for one in vars(found).values())
     functions, smooth, kinds = _functions(scaled, hits), defined & ~low & ~high, _kinds(hits)
     means, log_widths, limits = (one.numpy().copy() for one in (layer.means, layer.log_widths, layer.limits))
-    quantiles, cases = layer.quantiles.numpy(), layer.cases.numpy().copy()
+    quantiles = layer.quantiles.numpy()
     for column, number in np.ndindex(means.shape[:2]):
         chosen = smooth[:, column, number]
         if chosen.sum() < FEW:
@@ -99,12 +95,7 @@ def adapt(scale: LogEnergy, layer: Normalisation, values: np.ndarray, energy: np
         means[place], log_widths[place] = fitted
         margin = 0.3 * np.ptp(own)
         limits[place] = own.min() - margin, own.max() + margin
-    for position, column in enumerate(DISCRETE):
-        counts = np.minimum([hits, others][position], COUNTS - 1).astype(int)
-        for number in range(layer.layers):
-            tabulated = (one[:, column, number] for one in (defined, low, high))
-            former = cases[position, number]
-            cases[position, number] = _cases(*tabulated, counts[:, number], is_core=position == 0, former=former)
+    cases = _all_cases(found, layer.cases.numpy())
     total = np.log(np.maximum(np.sum(quantities.energy, axis=1), 1e-12) / energy)
     mean, log_width, _ = _regression(functions[0][:, 0, :3], total, np.zeros(len(total), int))
     constants = (layer.means, layer.log_widths, layer.limits, layer.cases, layer.total_mean, layer.total_log_width)
@@ -180,9 +171,10 @@ def _moved(functions, values, mean, log_width, quantiles, symmetric: bool) -> tu
     centre, spread = quantiles.mean(), _log_deviation(quantiles - quantiles.mean()).mean()
     shift = 0.0 if symmetric else linear @ np.linalg.lstsq(linear, ratio, rcond=1e-6)[0]
     change = np.linalg.lstsq(linear, _log_deviation(ratio - shift) - spread, rcond=1e-6)[0]
-    moved = 0.0 if symmetric else width * (shift - centre * np.exp(linear @ change))
-    found = mean + np.linalg.lstsq(functions, moved + 0 * ratio, rcond=1e-6)[0]
-    return found, log_width + np.pad(change, (0, len(log_width) - 2))
+    if not symmetric:
+        moved = width * (shift - centre * np.exp(linear @ change))
+        mean = mean + np.linalg.lstsq(functions, moved, rcond=1e-6)[0]
+    return mean, log_width + np.pad(change, (0, len(log_width) - 2))
 
 
 def _log_deviation(rest: np.ndarray) -> np.ndarray:
@@ -191,9 +183,7 @@ def _log_deviation(rest: np.ndarray) -> np.ndarray:
 
 
 def _measured(values: np.ndarray, lattice: Lattice) -> LayerQuantities:
-    parts = [
-        np.asarray(measured(values[start : start + CHUNK], lattice).stacked()) for start in range(0, len(values), CHUNK)
-    ]
+    parts = [np.asarray(measured(values[one], lattice).stacked()) for one in batch_slices(len(values), CHUNK)]
     return LayerQuantities(*(np.concatenate(parts)[..., number] for number in range(len(COLUMNS))))
 
 
@@ -241,6 +231,19 @@ def _totals(functions: np.ndarray, values: np.ndarray, scaled: np.ndarray) -> tu
         chosen = rest[np.argsort(abs(scaled - place), kind="stable")[:near]]
         table.append(np.quantile(chosen, ranks) + 1e-6 * ranks)
     return mean, log_width, np.array(table)
+
+
+def _all_cases(found: Columns, former: np.ndarray | None = None) -> np.ndarray:
+    """Probabilities of the discrete cases of core and ring by layer and number of hits, `(2, layer, COUNTS, 2)`."""
+    sides = [np.asarray(one) for one in (found.defined, found.low, found.high)]
+    table = np.zeros((len(DISCRETE), sides[0].shape[2], COUNTS, 2))
+    for position, column in enumerate(DISCRETE):
+        counts = np.minimum([found.hits, found.others][position], COUNTS - 1).astype(int)
+        for number in range(table.shape[1]):
+            own = (one[:, column, number] for one in sides)
+            before = None if former is None else former[position, number]
+            table[position, number] = _cases(*own, counts[:, number], is_core=position == 0, former=before)
+    return table
 
 
 def _cases(defined, low, high, counts, is_core: bool, former: np.ndarray | None = None) -> np.ndarray:
