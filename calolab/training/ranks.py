@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import tensorflow as tf
+
+from calolab.samples import Sample
 
 
 class Alone:
@@ -48,6 +51,22 @@ def pooled(parallel, columns: np.ndarray, rows: int) -> np.ndarray:
     (mean,) = averaged(parallel, places)
     everything = (mean * parallel.size).reshape(-1, columns.shape[1])
     return everything[np.any(everything != 0, axis=1)]
+
+
+def pooled_sample(parallel, sample: Sample, rows: int) -> Sample:
+    """The events of all ranks in the order of the ranks, the same on every rank.
+
+    Args:
+        parallel: the ranks.
+        sample: this rank's events.
+        rows: largest number of events that are taken from each rank.
+    """
+    names, ones = sorted(sample.labels), np.ones(len(sample))  # a row that is not zero, also for an empty shower
+    labels = np.stack([ones, *(sample.labels[name] for name in names)], axis=1).astype(np.float32)
+    columns = np.concatenate([labels, sample.values.reshape(len(sample), -1)], axis=1)
+    found = pooled(parallel, columns, rows)
+    labels, values = found[:, 1 : len(names) + 1], found[:, len(names) + 1 :]
+    return replace(sample, values=values.reshape(-1, *sample.space.shape), labels=dict(zip(names, labels.T)))
 
 
 class RefusedElsewhere(ValueError):

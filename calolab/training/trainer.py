@@ -28,6 +28,8 @@ from calolab.training.recipe import Recipe, entries
 from calolab.training.request import TrainingRequest, check_data, takes_request
 from calolab.training.state import TrainingState
 
+POOLED_EVENTS = 1000  # of all ranks: with at most as many, constants are fitted to the events of all of them
+
 
 @stopping("the training", "checkpoints written before, if any, are kept")
 @takes_request
@@ -252,9 +254,17 @@ def _calibrate(run: Run) -> None:
 
 
 def _on_sample(run: Run, seed: int, function: Callable) -> None:
-    """Let rank 0 call a function with some of its events."""
-    threshold = run.parts[0].recipe.threshold
-    ranks.from_rank_0(run.parallel, lambda: function(fitting_sample(run.data, FIT_EVENTS, seed, threshold)))
+    """Let rank 0 call a function with some of its events; if there are few, with those of all ranks."""
+    data, parallel, threshold = run.data, run.parallel, run.parts[0].recipe.threshold
+
+    def own():
+        return fitting_sample(data, FIT_EVENTS, seed, threshold)
+
+    if parallel.size > 1 and run.events <= POOLED_EVENTS:
+        everything = ranks.pooled_sample(parallel, ranks.agreed(parallel, own), -(-POOLED_EVENTS // parallel.size))
+        ranks.from_rank_0(parallel, lambda: function(everything))
+    else:
+        ranks.from_rank_0(parallel, lambda: function(own()))
 
 
 def _without_rates(recipe: Recipe) -> Recipe:

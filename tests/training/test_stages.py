@@ -133,7 +133,7 @@ def test_constants_are_measured_on_rank_0_at_the_end_of_a_training(tiny_sample, 
         return arrays(gan)
 
     first, second = on_ranks(2, work)
-    assert calls == [(16, 3)] and all(same(first[name], second[name]) for name in first)
+    assert calls == [(32, 3)] and all(same(first[name], second[name]) for name in first)
     assert not same(first["total"][:1], arrays(build())["total"][:1])
     fit(build(), sample, epochs=2, **{**options, "recipe": replace(options["recipe"], calibrate=False)}, **QUIET)
     assert len(calls) == 1
@@ -270,7 +270,9 @@ def test_a_stage_begins_with_the_averaged_weights_of_the_one_before(tiny_sample)
     assert close(seen[2]["total"], seen[3]["total"]) and not close(seen[1]["total"], seen[2]["total"])
 
 
-def test_two_ranks_learn_as_one_with_their_global_batch(tiny_sample, on_ranks):
+@pytest.mark.parametrize("pooled", [0, 8])
+def test_two_ranks_learn_as_one_with_their_global_batch(pooled, tiny_sample, on_ranks, monkeypatch):
+    monkeypatch.setattr(trainer, "POOLED_EVENTS", pooled)
     sample = tiny_sample(8)
     recipe = Recipe(stages=(STAGES[0], Stage("total", recipe={**FIRST, "clip": 0.01, "schedule": "constant"})))
     options = {"epochs": 4, "recipe": recipe, "progress": False}
@@ -282,9 +284,9 @@ def test_two_ranks_learn_as_one_with_their_global_batch(tiny_sample, on_ranks):
 
     first, second = on_ranks(2, work)
     alone = build()
-    # The constants are those of the first rank's events.
+    # The constants are those of all events if there are few, and of the first rank's if there are many.
     one = trainer.registry.find("toy-critic")
-    one.prepare(alone, sample.shard(0, 2))
+    one.prepare(alone, sample if pooled else sample.shard(0, 2))
     fit(alone, sample, batch_size=8, **{**options, "recipe": replace(recipe, prepare=False)})
     assert all(same(first[name], second[name]) for name in first)
     assert close(first["total"], arrays(alone)["total"]) and not close(first["total"], arrays(build())["total"])

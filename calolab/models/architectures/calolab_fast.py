@@ -6,9 +6,8 @@ import keras
 
 from calolab.models.architecture import Architecture
 from calolab.models.fast_showers import losses, tables
-from calolab.models.fast_showers.calibration import calibrate
+from calolab.models.fast_showers.calibration import ENOUGH, calibrate
 from calolab.models.fast_showers.cells import CONDITIONS, Cells
-from calolab.models.fast_showers.correction import Correction
 from calolab.models.fast_showers.flow import Flow
 from calolab.models.fast_showers.normalisation import LogEnergy, Normalisation
 from calolab.models.fast_showers.quantities import COLUMNS
@@ -19,14 +18,13 @@ from calolab.spaces import Space
 
 THRESHOLD = 3e-5  # [GeV]
 TEMPLATE_EVENTS = 3000
-ADAPTED = 2000  # with fewer showers, a trained GAN keeps the shape of its distributions
 
 
 def build(
     space: Space,
     *,
     seed: int = 0,
-    width: int = 512,
+    width: int = 48,
     blocks: int = 4,
     steps: int = 4,
     hidden: int = 32,
@@ -40,8 +38,8 @@ def build(
     Args:
         space: a calorimeter whose layers all have the same odd number of pads along x and y, e.g. `clic-ecal`.
         seed: seed of the initial weights.
-        width: neurons per layer of the network that is the velocity of the flow.
-        blocks: its residual layers.
+        width: neurons for each layer of the calorimeter in the network that is the velocity of the flow.
+        blocks: its number of blocks.
         steps: steps along the flow, each of two evaluations of that network.
         hidden: neurons per cell.
         context: numbers by layer that scale and shift them.
@@ -87,13 +85,10 @@ def build(
 
 def _quantities(side: int, layers: int, width: int, blocks: int, steps: int, threshold: float, seed: int):
     """The network from latent numbers and energy to the quantities of layers."""
-    size = layers * len(COLUMNS)
-    latent, energy = keras.Input((1 + size,), name="latent"), keras.Input((1,), name="energy")
+    latent, energy = keras.Input((1 + layers * len(COLUMNS),), name="latent"), keras.Input((1,), name="energy")
     scaled = LogEnergy(name="scale")(energy)
-    flow = Flow(size, width, blocks, steps, seed, name="flow")
-    given = {"scaled": scaled, "total": latent[:, :1]}
-    numbers = flow({"noise": latent[:, 1:], **given})
-    numbers = Correction(size, name="correction")({"numbers": numbers, **given})
+    flow = Flow(len(COLUMNS), layers, width, blocks, steps, seed, name="flow")
+    numbers = flow({"noise": latent[:, 1:], "scaled": scaled, "total": latent[:, :1]})
     normal = {"normal": keras.layers.Reshape((len(COLUMNS), layers))(numbers), "total": latent[:, :1]}
     found = Normalisation(side, layers, threshold, name="normalisation")({**normal, "energy": energy, "scaled": scaled})
     return keras.Model({"latent": latent, "energy": energy}, found, name="quantities")
@@ -114,14 +109,14 @@ def _cells(side: int, layers: int, hidden: int, context: int, threshold: float, 
 def prepare(gan: GAN, sample: Sample) -> None:
     """Fit the normalisation of layer quantities and the templates of cells to showers.
 
-    The normalisation of a trained GAN is only moved to those of another detector if these are few.
+    With few showers, the normalisation of a trained GAN is only moved to them: the shapes of distributions stay.
 
     Args:
         gan: a `GAN` of this architecture.
         sample: showers.
     """
     scale, normalisation = map(gan.networks["quantities"].get_layer, ("scale", "normalisation"))
-    if gan.provenance.get("trainings") and len(sample) < ADAPTED:
+    if gan.provenance.get("trainings") and len(sample) < ENOUGH:
         tables.adapt(scale, normalisation, sample.values, sample.labels["energy"])
         return
     cells = gan.networks["cells"].get_layer("cells")
@@ -149,8 +144,8 @@ ARCHITECTURES = (
             "stages": (
                 {
                     "networks": ("quantities",),
-                    "epochs": 350,
-                    "recipe": {"learning_rate": 1e-3, "average": 0.999, "batch_multiple": 8},
+                    "epochs": 300,
+                    "recipe": {"learning_rate": 3e-3, "clip": 1.0, "average": 0.999, "batch_multiple": 8},
                 },
                 {
                     "networks": ("cells",),
@@ -178,7 +173,7 @@ ARCHITECTURES = (
             ),
         },
         citation="calolab; flow matching: arXiv:2210.02747",
-        parameters={"generator": 1_702_151, "quantities": 1_506_018, "cells": 196_133},
+        parameters={"generator": 491_612, "quantities": 295_458, "cells": 196_154},
         batch_size=32,
         objectives={"quantities": {"quantities": losses.quantities}, "cells": {"cells": losses.cells}},
         latent_sizes={

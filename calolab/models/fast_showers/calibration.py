@@ -1,4 +1,4 @@
-"""Measurements at the end of a training: the flow's correction, the spread of numbers of hits, and templates' errors.
+"""Measurements at the end of a training: the spread of numbers of hits and of energies, and the errors of templates.
 
 Hits and energies are drawn independently of each other in each pass, and then fixed to what the layer has: this changes
 their frequencies a little. The corrections of the templates undo this; they are found by generating showers.
@@ -6,19 +6,19 @@ their frequencies a little. The corrections of the templates undo this; they are
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import numpy as np
 from keras import ops
 
-from calolab.models.fast_showers import losses, tables
-from calolab.models.fast_showers.correction import functions
+from calolab.models.fast_showers import losses, sampling, spectrum, tables
 from calolab.models.fast_showers.lattice import PARTS
-from calolab.models.fast_showers.quantities import COLUMNS
+from calolab.models.fast_showers.normal import normal_quantile
 from calolab.samples import batch_slices
 from calolab.symmetries import symmetries, transform
 
 BLOCK = 100  # events at a time
-FLOW_EVENTS = 2000  # with fewer showers, the correction of the flow stays as it is: correlations need many
-COPIES = 3  # sets of numbers that the flow makes for each shower
+ENOUGH = 2000  # showers; with fewer, a GAN keeps what was measured before: their own scatter would be fitted
 SPREAD_EVENTS = 500
 SHOWERS = 2500  # generated in each round
 ROUNDS = 3
@@ -27,71 +27,71 @@ FEW = 20.0  # hits of a bin with which half of the difference is that of its lay
 
 
 def calibrate(gan, sample, seed: int = 0) -> None:
-    """Measure the constants with which cells and quantities are drawn.
+    """Measure the constants with which cells are drawn.
+
+    Those of a GAN that has them already stay as they are with fewer than `ENOUGH` showers.
 
     Args:
         gan: a trained `calolab-fast`.
         sample: showers of its training.
         seed: seed of the random numbers.
     """
+    network = gan.networks["cells"].get_layer("cells")
+    if len(sample) < ENOUGH and np.any(network.hit_spread != 1.0):
+        return
     random = np.random.default_rng(seed)
     group = symmetries(sample.space)
     chosen = random.integers(len(group), size=len(sample))
     values = transform(sample.space, np.asarray(sample.values, dtype=np.float32), group, chosen)
     energy = np.asarray(sample.labels["energy"], dtype=np.float32)[:, None]
-    if len(values) >= FLOW_EVENTS:
-        _fit_flow(gan, values, energy, random)
-    network = gan.networks["cells"].get_layer("cells")
-    network.spread.assign(measured_spread(gan, values[:SPREAD_EVENTS], energy[:SPREAD_EVENTS]))
+    spreads = measured_spreads(gan, values[:SPREAD_EVENTS], energy[:SPREAD_EVENTS])
+    for constant, spread in zip((network.hit_spread, network.energy_spread), spreads):
+        constant.assign(spread)
     _fit_templates(gan, network, values[:SHOWERS], energy[:SHOWERS], random)
 
 
-def _fit_flow(gan, values: np.ndarray, energy: np.ndarray, random: np.random.Generator) -> None:
-    """Fit the correction of the flow to real showers."""
-    network = gan.networks["quantities"]
-    scale, normalisation, flow = map(network.get_layer, ("scale", "normalisation", "flow"))
-    layers, size = normalisation.layers, len(COLUMNS)
-    wanted, totals = [], []
-    for chosen in batch_slices(len(values), BLOCK):
-        latent = random.standard_normal((len(values[chosen]), losses.numbers_per_layer() * layers), dtype=np.float32)
-        normal, _, total = losses.normal_numbers(gan, values[chosen][..., None], energy[chosen], latent)
-        wanted.append(np.asarray(normal))
-        totals.append(np.asarray(total))
-    wanted, totals, scaled = np.concatenate(wanted), np.concatenate(totals), np.asarray(scale(energy))
-    found, given = [], []
-    for _ in range(COPIES):
-        noise = random.standard_normal((len(values), size * layers), dtype=np.float32)
-        total = random.standard_normal((len(values), 1), dtype=np.float32)
-        found.append(np.asarray(flow({"noise": noise, "scaled": scaled, "total": total})))
-        given.append(np.asarray(functions(scaled, total)))
-    found, given = np.concatenate(found), np.concatenate(given)
-    network.get_layer("correction").fit(found, wanted, given, np.asarray(functions(scaled, totals)))
-
-
-def measured_spread(gan, values: np.ndarray, energy: np.ndarray) -> np.ndarray:
-    """Standard deviation of the number of hits of each pass, relative to that of independent cells, `(group, pass)`.
+def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard deviations of sums over the cells of each pass, relative to those of independent cells.
 
     Args:
         gan: a trained `calolab-fast`.
         values: cells of real showers [GeV], `(event, side, side, layer)`.
         energy: energies of their particles [GeV], `(event, 1)`.
+
+    Returns:
+        Those of the numbers of hits, and those of the energies of zones with several hits, as normal numbers and
+        weighted with the energies' deviations, each `(group, pass)`.
     """
     network = gan.networks["cells"].get_layer("cells")
-    outside_core = (network.lattice.zone > 0).astype(np.float32)
-
-    found, independent = np.zeros(network.spread.shape), np.zeros(network.spread.shape)
+    lattice = network.lattice
+    outside_core = (lattice.zone > 0).astype(np.float32)
+    excesses, sums, independent = defaultdict(list), defaultdict(list), defaultdict(float)
     for chosen in batch_slices(len(values), BLOCK):
         image = values[chosen][..., None]
         predicted = losses.predictions(network, image, *losses.given(gan, image, energy[chosen]))
-        for group, part, _, odds, is_hit, _ in predicted:
+        for group, part, state, odds, is_hit, logs in predicted:
             place = (group, PARTS[group].index(part))
-            use, chance = network.lattice.of(part, outside_core)[:, None, None], np.asarray(ops.sigmoid(odds))
-            excess = np.sum(use * (np.asarray(is_hit) - chance), axis=0)
-            found[place] += np.sum(excess**2)
+            use, chance = lattice.of(part, outside_core)[:, None, None], np.asarray(ops.sigmoid(odds))
+            is_hit = np.asarray(is_hit) * use
+            excesses[place].append(np.sum(is_hit - use * chance, axis=0))
             independent[place] += np.sum(use * chance * (1 - chance))
-    # Groups with fewer passes have places without any.
-    ratio = np.divide(found, np.maximum(independent, 1e-9), out=np.ones_like(found), where=independent > 0)
-    return np.sqrt(np.clip(ratio, 0.01, 4.0)).astype(np.float32)
+            rows = np.flatnonzero(is_hit).astype(np.int32)
+            chances = ops.softmax(network.spectra(group, part, state, rows), axis=-1)
+            ranks = spectrum.cumulative(chances, ops.take(ops.reshape(logs, (-1,)), rows))
+            normal = np.asarray(normal_quantile(ops.clip(ranks, 1e-5, 1 - 1e-5)))
+            places, number = sampling.zones_of_hits(lattice.zones(part), rows, ops.shape(state)[2])
+            weights, places = np.asarray(spectrum.deviation(chances)), np.asarray(places)
+            several = np.bincount(places, minlength=number) > 1
+            norm, total = (np.bincount(places, one, number)[several] for one in (weights**2, weights * normal))
+            sums[place].append(total / np.sqrt(np.maximum(norm, 1e-9)))
+    hits, energies = np.ones((2, *network.hit_spread.shape), np.float32)
+    for place, found in excesses.items():
+        # A wrong mean is no spread: networks that do not know this detector yet have one in each layer.
+        variance = np.var(np.concatenate(found, axis=-1), axis=-1).sum() * len(values)
+        hits[place] = np.sqrt(np.clip(variance / max(independent[place], 1e-9), 0.01, 4.0))
+        several = np.concatenate(sums[place])
+        energies[place] = np.clip(several.std(), 0.1, 1.0) if len(several) else 1.0
+    return hits, energies
 
 
 def generated(gan, energy: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -76,8 +76,9 @@ class Cells(keras.layers.Layer):
                 "spectrum_bias": weight(f"spectrum_bias_{place}", bins),
             }
         # Measured after the training; they are for drawing cells only.
-        self.spread = self.add_weight(
-            shape=(len(GROUPS), len(PARTS[0])), initializer="ones", trainable=False, name="spread"
+        self.hit_spread, self.energy_spread = (
+            self.add_weight(shape=(len(GROUPS), len(PARTS[0])), initializer="ones", trainable=False, name=name)
+            for name in ("hit_spread", "energy_spread")
         )
         self.hit_correction = constant("hit_correction", *self.hit_template.shape)
         self.spectrum_correction = constant("spectrum_correction", *self.spectrum_template.shape)

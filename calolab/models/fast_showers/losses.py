@@ -11,7 +11,9 @@ from calolab.models.fast_showers.lattice import GROUPS, PARTS, Part
 from calolab.models.fast_showers.normal import probability
 from calolab.models.fast_showers.quantities import COLUMNS, centred, columns, measured
 
-INEXACT = 0.2  # relative error with which the remaining energies are known in the training
+# Relative errors with which the remaining energies are known in the training, in the last pass of a group, the one
+# before it, and so on: what draws in all earlier passes have added to the spread of real ones (measured).
+INEXACT = (0.5, 0.26, 0.17, 0.13, 0.08, 0.05, 0.03)
 WHOLE_OF = 6  # events of which one counts with all cells of a layer, and the others with the inner part
 
 
@@ -161,7 +163,8 @@ def predictions(network: Cells, image, conditions, centre, errors=None, margin: 
         for number, part in enumerate(PARTS[group]):
             hits, *energies = ops.unstack(left, 3)
             if errors is not None:
-                factor = ops.exp(INEXACT * errors[number, :, chosen] - INEXACT**2 / 2)
+                error = INEXACT[len(PARTS[group]) - 1 - number]
+                factor = ops.exp(error * errors[number, :, chosen] - error**2 / 2)
                 energies = [energy * factor[zone] for zone, energy in enumerate(energies)]
             rest = network.remaining(group, number, hits, *energies)
             rest = ops.concatenate([rest, centre[:, chosen]], axis=0)

@@ -7,7 +7,7 @@ request is below it. Some cases are discrete, such as a core cell without a hit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from keras import ops
@@ -93,8 +93,8 @@ def columns(quantities: LayerQuantities, threshold: float, fraction) -> Columns:
         ops.log(ops.maximum(q.energy - threshold * q.hits, 0.0) / ops.maximum(q.hits, 1.0) + soft),
         log(q.core, 1.0) - log(q.ring + q.outside, others),
         log(q.ring, 1.0) - log(q.outside, 1.0),
-        q.x,
-        q.y,
+        q.x / _reach(q),
+        q.y / _reach(q),
         ops.log(ops.maximum(q.spread, 1e-6)),
     )
     has_ring_or_out = ops.logical_or(ring, out)
@@ -140,15 +140,24 @@ def requested(columns: Columns, total, threshold: float, lattice: Lattice) -> La
     # Each of the two zones has at least one hit; which of them has the others is not known yet.
     beyond = ops.maximum(beyond + threshold * (others - has_ring - has_outside), 0.0)
     around, outside = _shared(beyond, ring, soft, has_ring, has_outside)
-    return LayerQuantities(
+    found = LayerQuantities(
         hits=hits,
         core=has_core * (in_core + threshold),
         ring=has_ring * (around + threshold),
         outside=has_outside * (outside + threshold),
-        x=x * weight,
-        y=y * weight,
+        x=x,
+        y=y,
         spread=has_outside * weight * ops.exp(ops.clip(spread, -14.0, 10.0)),
     )
+    reach = weight * _reach(found)
+    return replace(found, x=x * reach, y=y * reach)
+
+
+def _reach(quantities: LayerQuantities):
+    """Distance of the centre from the axis if all energy of the ring, and all outside, were in one place [pads]."""
+    q = quantities
+    squares = 1.5 * ops.square(q.ring) + ops.square(q.outside) * q.spread
+    return ops.sqrt(squares) / ops.maximum(q.energy, _TINY) + 1e-3
 
 
 def _shared(energy, logit, soft: float, first, second):

@@ -13,10 +13,12 @@ from calolab.models.fast_showers.normal import probability
 LIMIT = 30.0  # largest score of a cell; that of a hit that a zone needs is higher, that of a forbidden cell lower
 HALVINGS = 30  # of the interval of scores: then it is narrower than the spacing of float32 numbers
 BLOCK = 32  # events generated at a time: larger arrays do not fit into the caches
-STEPS = 3  # of Newton's method for the energies of zones, with a correction of the centre between them
+STEPS = 3  # of Newton's method for the energies of zones, with corrections of centre and spread between them
 HALF = 5e-4  # [GeV] hits with much more energy change fully, others little: the peak of single particles stays sharp
 LARGEST = 1.0  # change of the log energy of energetic hits
-REACH = 2.0  # distance beyond which the tilt falls [pads]: a tilt of far cells would take their energy away
+TURN = 0.5  # largest step of the tilts that correct centre and spread
+REACH = 2.0  # distance beyond which that of the centre falls [pads]: a tilt of far cells would take their energy away
+WIDE = 3.0  # scale of distances of that of the spread [pads]
 _SMALL = 1e-6
 _LIMIT_OF_SEARCH = (LIMIT + 1.5) / (LIMIT + 2.5)
 
@@ -105,14 +107,17 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         rest = ops.concatenate([rest, wanted.x[None], wanted.y[None]], axis=0)
         state, odds = cells.states(group, part, known, neighbours, rest, context)
         odds = odds + cells.at_radii(cells.hit_correction, group, part)
-        random = probability(cells.chosen(part, noise))
-        random = ops.clip(random, _SMALL, 1 - _SMALL)
-        later, spread = lattice.left(group, number + 1), cells.spread[group, number]
-        found = _hits(odds, random[0], zones, hits_left, hits, allowed, later, spread)
+        normal = cells.chosen(part, noise)
+        random = ops.clip(probability(normal[0]), _SMALL, 1 - _SMALL)
+        later, spread = lattice.left(group, number + 1), cells.hit_spread[group, number]
+        found = _hits(odds, random, zones, hits_left, hits, allowed, later, spread)
         flat = ops.reshape(found, (-1,))
         rows = ops.nonzero(flat)[0]
-        logits = cells.spectra(group, part, state, rows, corrected=True)
-        drawn = spectrum.drawn(logits, ops.take(ops.reshape(random[1], (-1,)), rows))
+        chances = ops.softmax(cells.spectra(group, part, state, rows, corrected=True), axis=-1)
+        places = zones_of_hits(zones, rows, ops.shape(state)[2])
+        normal = ops.take(ops.reshape(normal[1], (-1,)), rows)
+        normal = correlated(normal, spectrum.deviation(chances), *places, cells.energy_spread[group, number])
+        drawn = spectrum.drawn(chances, probability(normal))
         log = ops.reshape(ops.scatter(rows[:, None], drawn, ops.shape(flat)), (found.shape[0], layers, -1))
         new = found * cells.threshold * ops.exp(log)
         hits, energies = hits + _sums(zones, found), energies + _sums(zones, new)
@@ -133,6 +138,34 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         if part.quarter in (None, 3):
             logs.append(ops.where(made[0] > 0, cells.threshold * (ops.exp(4 * made[1]) - 1.0), -1.0))
     return finished(lattice, cells.threshold, ops.concatenate(logs, axis=0), wanted, hits)
+
+
+def zones_of_hits(zones, rows, columns):
+    """Index of the zone, layer and event of each hit, and how many there are: ring first, then outside.
+
+    Args:
+        zones: whether each cell is in the ring and outside, `(2, cell)`.
+        rows: indices of the hits in arrays `(cell, layer, event)`.
+        columns: layers times events.
+    """
+    outside = ops.take(zones[1].astype(np.int32), rows // columns)
+    return outside * columns + rows % columns, 2 * columns
+
+
+def correlated(normal, weights, places, number, spread):
+    """Standard normal numbers whose weighted sums over the hits of a zone vary less than those of independent ones.
+
+    Args:
+        normal: independent standard normal numbers, `(hit,)`.
+        weights: weights of the hits, `(hit,)`.
+        places, number: as `zones_of_hits` returns them.
+        spread: standard deviation of the sums, relative to that of independent numbers.
+    """
+    norm = ops.maximum(ops.segment_sum(ops.square(weights), places, number), 1e-6)
+    excess = ops.segment_sum(weights * normal, places, number) / norm
+    found = normal - (1.0 - spread) * weights * ops.take(excess, places)
+    # Each number keeps the variance of 1, and so each hit its spectrum; a single hit changes nothing.
+    return found * ops.rsqrt(1.0 - (1.0 - spread**2) * ops.square(weights) / ops.take(norm, places))
 
 
 def _hits(odds, random, zones, left, hits, allowed, later, spread):
@@ -203,7 +236,7 @@ def _score(position):
 
 
 def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities, hits):
-    """Energies [GeV] with nearly the requested sums in each zone and the requested centre, `(cell, layer, event)`.
+    """Energies [GeV] with nearly the requested sums in each zone, centre and spread, `(cell, layer, event)`.
 
     A zone with energetic hits gets its energy, one without them nearly: the energies of single particles have a narrow
     peak, and a common factor for the few hits of a zone would smear it.
@@ -218,9 +251,11 @@ def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities
     """
     layers, order, number = excess.shape[1], lattice.order, lattice.cells
     x, y, zone, radius = (np.ravel(one)[order] for one in (lattice.x, lattice.y, lattice.zone, lattice.radius))
-    tilts = (np.stack([x, y], axis=1) / (1.0 + (radius[:, None] / REACH) ** 3)).astype(np.float32)
     zones = np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
-    moments = np.stack([x, y, x * tilts[:, 0], y * tilts[:, 1]]).astype(np.float32)
+    # Centre in x and y, and spread: sums over the cells, and what the log energies are multiplied by to change them.
+    functions = np.stack([x, y, radius**2 * zones[1]]).astype(np.float32)
+    near, far = 1.0 + (radius / REACH) ** 3, np.log1p((radius / WIDE) ** 2) * zones[1]
+    tilts = np.stack([x / near, y / near, far]).astype(np.float32)
     flat = ops.reshape(excess, (number, -1))
     is_hit = ops.cast(flat >= 0, "float32")
     aims = ops.stack([wanted.ring, wanted.outside])
@@ -228,29 +263,34 @@ def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities
     aims = ops.reshape(ops.maximum(aims - hits * threshold, 0.0), (2, -1))
     core = ops.reshape(ops.maximum(wanted.core, threshold), (1, -1)) - threshold
     is_core = (zone == 0).astype(np.float32)[:, None]
-    core = is_core * is_hit * core
+    fixed = is_core * is_hit * core + threshold * is_hit
     flat = ops.maximum(flat, 0.0) * (1.0 - is_core)
     weights = ops.square(flat) / (ops.square(flat) + HALF**2)
-    slopes, turns, moved = ops.zeros_like(aims), ops.zeros_like(aims), flat
+    shapes = ops.reshape(ops.stack([wanted.x, wanted.y, wanted.spread]), (3, -1))
+    slopes, turns, moved = ops.zeros_like(aims), ops.zeros_like(shapes), flat
+
+    def changed():
+        change = ops.matmul(zones.T, slopes) + ops.matmul(tilts.T, turns)
+        return flat * ops.exp(ops.clip(weights * change, -1.5 * LARGEST, 1.5 * LARGEST))
+
     for step in range(STEPS):
         sums, changes = ops.matmul(zones, moved), ops.matmul(zones, moved * weights)
         ratio = ops.log(ops.maximum(aims, 1e-12) / ops.maximum(sums, 1e-12))
         slopes = ops.clip(slopes + ratio * sums / ops.maximum(changes, 1e-9), -LARGEST, LARGEST)
-        moved = _moved(flat, weights, ops.matmul(zones.T, slopes) + ops.matmul(tilts, turns))
+        moved = changed()
         if step < STEPS - 1:
-            values = moved + core + threshold * is_hit
-            total = ops.maximum(ops.sum(values, axis=0), 1e-12)
-            centre = ops.matmul(moments[:2], values) / total
-            slope = ops.matmul(moments[2:], moved * weights) / total
-            wanted_centre = ops.reshape(ops.stack([wanted.x, wanted.y]), (2, -1))
-            turns = turns + ops.clip((wanted_centre - centre) / ops.maximum(slope, 1e-3), -0.5, 0.5)
-            moved = _moved(flat, weights, ops.matmul(zones.T, slopes) + ops.matmul(tilts, turns))
-    return ops.reshape(moved + core + threshold * is_hit, (number, layers, -1))
-
-
-def _moved(energies, weights, change):
-    """Energies with changed logarithms, each by its weight."""
-    return energies * ops.exp(ops.clip(weights * change, -1.5 * LARGEST, 1.5 * LARGEST))
+            values, active = moved + fixed, moved * weights
+            total = ops.maximum(ops.sum(values, axis=0, keepdims=True), 1e-12)
+            total = ops.concatenate([total, total, ops.maximum(ops.matmul(zones[1:], values), 1e-12)], axis=0)
+            found = ops.matmul(functions, values) / total
+            # A tilt changes the energy outside, too; centres are near zero, so that this does not matter for them.
+            change = ops.matmul(tilts[2:], active) * found[2:]
+            slope = (ops.matmul(functions * tilts, active) - ops.pad(change, ((2, 0), (0, 0)))) / total
+            turn = (shapes - found) / ops.maximum(slope, 0.1 * ops.abs(found) + 1e-3)
+            # Exactly zero: not defined.
+            turns = turns + ops.where(shapes != 0, ops.clip(turn, -TURN, TURN), 0.0)
+            moved = changed()
+    return ops.reshape(moved + fixed, (number, layers, -1))
 
 
 def _sums(zones, values):

@@ -33,18 +33,40 @@ def log_likelihood(log_probabilities, log_energies):
     return found - ops.take(np.log(BINS), index)
 
 
-def drawn(logits, uniform):
+def drawn(chances, uniform):
     """Log energies, each a continuous function of a number from 0 to 1, by the inverse of the cumulative distribution.
 
     Args:
-        logits: log probabilities of the bins, up to a constant, `(hit, bin)`.
+        chances: probabilities of the bins, `(hit, bin)`.
         uniform: numbers from 0 to 1, `(hit,)`.
     """
-    chances = ops.softmax(logits, axis=-1)
     below = ops.matmul(chances, _BELOW)
     parts = ops.clip((uniform[:, None] - below) / ops.maximum(chances, 1e-9), 0.0, 1.0)
     return ops.matmul(parts, BINS[:, None])[:, 0] + EDGES[0]
 
 
+def cumulative(chances, log_energies):
+    """The inverse of `drawn`: probabilities of lower energies, `(hit,)`.
+
+    Args:
+        chances: as for `drawn`.
+        log_energies: log of the ratio of the energy to the threshold, `(hit,)`.
+    """
+    parts = ops.clip((log_energies[:, None] - EDGES[:-1]) / BINS, 0.0, 1.0)
+    return ops.sum(chances * parts, axis=1)
+
+
+def deviation(chances):
+    """Standard deviation of the energy in units of the threshold, `(hit,)`.
+
+    Args:
+        chances: as for `drawn`.
+    """
+    mean, square = ops.unstack(ops.matmul(chances, _MOMENTS), 2, axis=1)
+    return ops.sqrt(ops.maximum(square - ops.square(mean), 1e-6))
+
+
 # Sums the probabilities of all lower bins; a matrix product is faster than a cumulative sum.
 _BELOW = np.triu(np.ones((len(BINS), len(BINS)), dtype=np.float32), 1)
+# Mean of the energy and of its square in each bin, where its logarithm is uniform.
+_MOMENTS = np.stack([np.diff(np.exp(n * EDGES.astype(float))) / (n * BINS) for n in (1, 2)], axis=1).astype(np.float32)

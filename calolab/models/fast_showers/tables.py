@@ -225,10 +225,12 @@ def _totals(functions: np.ndarray, values: np.ndarray, scaled: np.ndarray) -> tu
     """Coefficients of the mean and of the log width, and quantiles of the rest at several log energies."""
     mean, log_width, _ = _regression(functions, values, np.zeros(len(values), int))
     rest = (values - functions @ mean) / np.exp(np.clip(functions @ log_width, -8, 8))
-    ranks, near = np.linspace(0, 1, TOTAL_QUANTILES), max(NEAR, int(0.05 * len(values)))
-    table = []
+    ranks, table = np.linspace(0, 1, TOTAL_QUANTILES), []
     for place in np.linspace(-1, 1, ENERGIES):
-        chosen = rest[np.argsort(abs(scaled - place), kind="stable")[:near]]
+        distance = abs(scaled - place)
+        # All showers up to the next log energies: the tails need many.
+        near = max(NEAR, np.sum(distance < 2 / (ENERGIES - 1)))
+        chosen = rest[np.argsort(distance, kind="stable")[:near]]
         table.append(np.quantile(chosen, ranks) + 1e-6 * ranks)
     return mean, log_width, np.array(table)
 

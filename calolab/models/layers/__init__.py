@@ -1,7 +1,6 @@
 """Layers that Keras lacks. Importing this package registers them with Keras, so that it can load networks with them."""
 
 from calolab.models.fast_showers.cells import Cells
-from calolab.models.fast_showers.correction import Correction
 from calolab.models.fast_showers.flow import Flow
 from calolab.models.fast_showers.normalisation import LogEnergy, Normalisation
 from calolab.models.layers.dcgan import PeriodicPadding
@@ -11,7 +10,6 @@ from calolab.models.layers.spectral_normalisation import SpectralNormalisation
 
 __all__ = [
     "Cells",
-    "Correction",
     "Flow",
     "LocallyConnected2D",
     "LogEnergy",

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pytest
+from keras import ops
 
 from calolab.models.fast_showers import losses
 from calolab.models.fast_showers.lattice import CLASSES, GROUPS, PARTS, Part
 from calolab.models.fast_showers.losses import likelihood
-from calolab.models.fast_showers.spectrum import BINS, EDGES, drawn, log_likelihood
+from calolab.models.fast_showers.spectrum import BINS, EDGES, cumulative, deviation, drawn, log_likelihood
 from tests.models.fast_showers.showers import THRESHOLD, randomised, sample, small
 
 
@@ -151,10 +152,12 @@ def test_drawn_energies_follow_the_histogram():
     random = np.random.default_rng(0)
     logits = np.repeat(random.normal(0, 2, (1, len(BINS))), 20_000, axis=0).astype(np.float32)
     uniform = np.linspace(1e-5, 1 - 1e-5, len(logits), dtype=np.float32)
-    energies = np.asarray(drawn(logits, uniform))
+    energies = np.asarray(drawn(ops.softmax(logits), uniform))
     assert np.all(np.diff(energies) >= 0) and EDGES[0] <= energies.min() and energies.max() <= EDGES[-1]
     expected = np.exp(logits[0]) / np.exp(logits[0]).sum()
     np.testing.assert_allclose(np.histogram(energies, EDGES)[0] / len(energies), expected, atol=3e-4)
     logs = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     density = np.exp(np.asarray(log_likelihood(logs, energies)))
     np.testing.assert_allclose(np.mean(1 / density), EDGES[-1] - EDGES[0], rtol=0.05)
+    np.testing.assert_allclose(cumulative(ops.softmax(logits), energies), uniform, atol=1e-4)
+    np.testing.assert_allclose(deviation(ops.softmax(logits[:1])), np.exp(energies).std(), rtol=0.01)

@@ -1,5 +1,7 @@
 """Sampled showers have the requested hits, energies and centres, and the frequencies that are predicted."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -25,6 +27,21 @@ def test_hits_have_their_predicted_frequencies_and_spread_where_their_number_is_
     width = np.sqrt(np.sum(expected * (1 - expected)))
     rounding = 1 / 12 * (spread < 1)
     assert found.sum(axis=0).std() == pytest.approx(np.hypot(spread * width, rounding**0.5), rel=0.05)
+
+
+@pytest.mark.parametrize("spread", [1.0, 0.5])
+def test_correlated_numbers_are_normal_and_their_sums_have_the_spread(spread):
+    random, groups = np.random.default_rng(1), 20_000
+    sizes = np.array([1, 2, 6])
+    places = np.repeat(np.arange(3 * groups), np.tile(sizes, groups)).astype(np.int32)
+    normal = random.standard_normal(len(places)).astype(np.float32)
+    weights = np.tile(np.array([1, 1, 3, *range(1, 7)], np.float32), groups)
+    found = np.asarray(sampling.correlated(normal, weights, places, 3 * groups, spread)).reshape(groups, 9)
+    np.testing.assert_allclose(found.std(axis=0), 1.0, atol=0.02)
+    np.testing.assert_allclose(found.mean(axis=0), 0.0, atol=0.03)
+    np.testing.assert_allclose(found[:, 0], normal.reshape(groups, 9)[:, 0], atol=1e-5)  # alone
+    sums = found[:, 3:] @ np.arange(1, 7) / np.sqrt(np.sum(np.arange(1, 7) ** 2))
+    assert sums.std() == pytest.approx(spread, abs=0.12 * (spread < 1) + 0.02)
 
 
 def test_numbers_of_hits_are_exact_and_each_zone_with_energy_gets_one():
@@ -79,6 +96,25 @@ def test_showers_have_the_requested_quantities():
     for axis in ("x", "y"):
         centres = [np.asarray(getattr(one, axis))[many] for one in (found, wanted)]
         assert np.corrcoef(*centres)[0, 1] > 0.3
+
+
+def test_energies_are_moved_to_the_requested_centre_and_spread():
+    """Independent energies of many hits, whose centre and spread are to be a little different."""
+    lattice, random = Lattice(9, 5), np.random.default_rng(7)
+    values = (random.random((200, 9, 9, 5)) < 0.6) * random.exponential(3e-3, (200, 9, 9, 5))
+    values = np.where(values > 0, values + THRESHOLD, 0).astype(np.float32)
+    found = measured(values[..., None], lattice)
+    aim = replace(found, x=found.x + 0.15, spread=1.1 * found.spread)
+    wanted = LayerQuantities.of(np.transpose(np.asarray(aim.stacked()), (1, 0, 2)))
+    excess = np.where(values > 0, values - THRESHOLD, -1).reshape(200, 81, 5)[:, lattice.order].transpose(1, 2, 0)
+    zone = np.ravel(lattice.zone)[lattice.order]
+    hits = np.stack([(excess[zone == which] >= 0).sum(axis=0) for which in (1, 2)]).astype(np.float32)
+    made = np.asarray(sampling.finished(lattice, THRESHOLD, excess, wanted, hits))
+    after = measured(made[lattice.place].transpose(2, 0, 1).reshape(200, 9, 9, 5, 1), lattice)
+    for name, change in (("x", 0.15), ("y", 0.0), ("spread", 0.1 * np.mean(found.spread))):
+        error = np.asarray(getattr(after, name)) - np.asarray(getattr(aim, name))
+        assert abs(error).mean() < max(0.15 * change, 0.03), name
+    assert np.quantile(abs(np.asarray(after.outside) / np.asarray(aim.outside) - 1), 0.95) < 0.02
 
 
 def test_a_threshold_counts_exactly():
