@@ -160,7 +160,7 @@ ARCHITECTURES = (
         },
         adaptation={
             "stages": (
-                {"networks": ("quantities",), "epochs": 30, "recipe": {"learning_rate": 1e-4, "average": 0.98}},
+                {"networks": ("quantities",), "epochs": 10, "recipe": {"learning_rate": 3e-4, "average": 0.9}},
                 {
                     "networks": ("cells",),
                     "recipe": {

@@ -13,7 +13,8 @@ from calolab.models.fast_showers.normal import probability
 LIMIT = 30.0  # largest score of a cell; that of a hit that a zone needs is higher, that of a forbidden cell lower
 HALVINGS = 30  # of the interval of scores: then it is narrower than the spacing of float32 numbers
 BLOCK = 32  # events generated at a time: larger arrays do not fit into the caches
-STEPS = 3  # of Newton's method for the energies of zones, with corrections of centre and spread between them
+STEPS = 4  # of Newton's method for the energies of zones
+CORRECTIONS = 2  # of centre and spread, after the first steps
 HALF = 5e-4  # [GeV] hits with much more energy change fully, others little: the peak of single particles stays sharp
 LARGEST = 1.0  # change of the log energy of energetic hits
 TURN = 0.5  # largest step of the tilts that correct centre and spread
@@ -275,10 +276,14 @@ def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities
 
     for step in range(STEPS):
         sums, changes = ops.matmul(zones, moved), ops.matmul(zones, moved * weights)
+        if step == STEPS - 1:
+            # What hits outside cannot take, those of the ring take: the energy of the layer is right.
+            ring = ops.maximum(aims[:1] + aims[1:] - sums[1:], 0.5 * aims[:1])
+            aims = ops.concatenate([ring, sums[1:]], axis=0)
         ratio = ops.log(ops.maximum(aims, 1e-12) / ops.maximum(sums, 1e-12))
         slopes = ops.clip(slopes + ratio * sums / ops.maximum(changes, 1e-9), -LARGEST, LARGEST)
         moved = changed()
-        if step < STEPS - 1:
+        if step < CORRECTIONS:
             values, active = moved + fixed, moved * weights
             total = ops.maximum(ops.sum(values, axis=0, keepdims=True), 1e-12)
             total = ops.concatenate([total, total, ops.maximum(ops.matmul(zones[1:], values), 1e-12)], axis=0)

@@ -95,7 +95,7 @@ def test_showers_have_the_requested_quantities():
     many = np.asarray(wanted.hits) > 12
     for axis in ("x", "y"):
         centres = [np.asarray(getattr(one, axis))[many] for one in (found, wanted)]
-        assert np.corrcoef(*centres)[0, 1] > 0.3
+        assert np.corrcoef(*centres)[0, 1] > 0.2
 
 
 def test_energies_are_moved_to_the_requested_centre_and_spread():
