@@ -9,16 +9,16 @@ from calolab.studies.targets import shower_targets
 # Energy in all layers [MeV] and number of hits of showers of 10 to 100 GeV, made on an AMD EPYC with AVX2. Hits are
 # decided by comparisons, so that rounding on another CPU may move a few of them.
 ENERGIES = (
-    204.14,
-    449.42,
-    662.21,
-    844.83,
-    1180.49,
-    1387.17,
-    1513.39,
-    1871.01,
+    204.38,
+    451.91,
+    657.35,
+    840.16,
+    1184.06,
+    1381.0,
+    1509.24,
+    1871.78,
 )
-HITS = (184, 333, 411, 474, 603, 643, 704, 797)
+HITS = (189, 337, 413, 474, 612, 649, 706, 798)
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_its_showers_have_the_physics_of_geant4(gan):
     for name in ("response.25", "response.50", "response.75", "layers", "radial", "hits", "pairs"):
         assert found[name].verdict in ("met", "undecided"), found[name]
     assert abs(found["hits"].value) < 0.03 and abs(found["radial"].value) < 0.08
-    assert gan.card.validity == {"energy": (10.0, 100.0)} and gan.card.scores["auc.trees"].value < 0.85
+    assert gan.card.validity == {"energy": (10.0, 100.0)} and gan.card.scores["auc.trees"].value < 0.7
 
 
 def test_it_can_be_adapted_and_warns_outside_its_range(gan):
