@@ -1,7 +1,8 @@
 """Measurements at the end of a training: the spread of numbers of hits and of energies, and the errors of templates.
 
-Hits and energies are drawn independently of each other in each pass, and then fixed to what the layer has: this changes
-their frequencies a little. The corrections of the templates undo this; they are found by generating showers.
+Real cells of a pass are not independent of each other: their numbers of hits and their energies vary less in sum. Drawn
+ones have the same spread. They are then fixed to what the layer has, which changes their frequencies and spectra a
+little; the corrections of the templates undo this, and are found by generating showers.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """The quantities of a layer from which `calolab-fast` starts, as columns of numbers, and consistent requests from them.
 
 Seven columns: number of hits, log energy per hit, core cell and ring as logits of fractions of the energy, centre in x
-and y, and log mean squared radius outside the ring. Energies are those above the threshold of the hits, so that no
-request is below it. Some cases are discrete, such as a core cell without a hit.
+and y relative to the distance that the energies beside the core allow, and log mean squared radius outside the ring.
+Energies are those above the threshold of the hits, so that no request is below it. Some cases are discrete, such as a
+core cell without a hit.
 """
 
 from __future__ import annotations
