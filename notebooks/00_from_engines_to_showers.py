@@ -29,8 +29,8 @@
 # %% [markdown]
 # ## Parameters
 #
-# This cell contains everything that determines the size of the run. `CALOLAB_SIZE` selects it: `test` takes one minute and `demo` less than
-# six; `full` uses more showers and trains for an hour.
+# This cell contains everything that determines the size of the run. `CALOLAB_SIZE` selects it: `test` takes one to two minutes and
+# `demo` less than seven; `full` uses more showers and trains for an hour.
 
 # %% tags=["parameters"]
 import os
@@ -126,15 +126,15 @@ engines
 # ## 4. The generator adapts to the changed detector
 #
 # `adapted` is a copy of the generator for the new detector, with the same weights. `fit` first moves its normalisation to the new showers,
-# then trains both of its networks further, and calibrates it at the end; it returns at once. Each engine has a part of the showers; after each pass Horovod averages the gradients over all engines. The
-# monitor shows the losses of each rank, and has a button that stops the training.
+# then trains both of its networks further; it returns at once. Each engine has a part of the showers; after each pass Horovod averages the
+# gradients over all engines. The monitor shows the losses of each rank, and has a button that stops the training.
 
 # %%
 adapted = gan.adapted(lead)
 before = adapted.generate(reference.labels, seed=seed)
 
 start = perf_counter()
-recipe = cl.training.Recipe.of_adaptation(gan, calibrate=size != "test")
+recipe = cl.training.Recipe.of_adaptation(gan)
 fit_options = {"epochs": epochs, "time_limit": time_limit, "batch_size": batch_size, "recipe": recipe, "seed": seed}
 run = cl.distributed.fit(engines, adapted, train, **fit_options)
 monitor = cl.widgets.TrainingMonitor(run)
@@ -184,13 +184,13 @@ print(f"this notebook                {perf_counter() - begin:8.0f} s")
 # ## 7. Checks
 #
 # For every size: all showers are finite, all ranks have the same weights, and all losses are finite. With the full training,
-# the generator is nearer to Geant4 in the changed detector than before.
+# the generator is much nearer to Geant4 in the changed detector than before.
 
 # %%
 assert all(np.isfinite(sample.values).all() for sample in (generated, before, after))
 assert history.steps >= 1 and len(set(run.digests)) == 1, run.digests
 assert all(np.isfinite(value) for step in run.losses for value in step.values())
-assert size == "test" or change["after"]["separation.mean"].value < change["before"]["separation.mean"].value
+assert size == "test" or change["after"]["separation.mean"].value < 0.6 * change["before"]["separation.mean"].value
 
 # %%
 # %ipcluster stop
