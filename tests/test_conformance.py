@@ -221,7 +221,9 @@ def test_saved_and_loaded_makes_equal_events(name, built, tmp_path):
     built[name].save(tmp_path / "gan")
     loaded = models.load(tmp_path / "gan")
     asked = request(name, 3)
-    np.testing.assert_array_equal(loaded.generate(asked, seed=3).values, built[name].generate(asked, seed=3).values)
+    made = built[name].generate(asked, seed=3).values
+    # Sums by two threads may be rounded differently in each call.
+    np.testing.assert_allclose(loaded.generate(asked, seed=3).values, made, rtol=0, atol=1e-5 * np.abs(made).max())
     assert loaded.space == built[name].space
     assert loaded.conditions == built[name].conditions
     assert loaded.settings == built[name].settings
