@@ -213,7 +213,7 @@ def test_the_discriminator_answers_with_one_number_per_head_and_event(name, buil
 
 
 # Constants that are measured at the end of a training.
-CALIBRATED = {"matrix", "offsets", "shifts", "spread", "hit_correction", "spectrum_correction"}
+CALIBRATED = {"hit_spread", "energy_spread", "hit_correction", "spectrum_correction"}
 
 
 @architectures
@@ -221,9 +221,7 @@ def test_saved_and_loaded_makes_equal_events(name, built, tmp_path):
     built[name].save(tmp_path / "gan")
     loaded = models.load(tmp_path / "gan")
     asked = request(name, 3)
-    made = built[name].generate(asked, seed=3).values
-    # Sums by two threads may be rounded differently in each call.
-    np.testing.assert_allclose(loaded.generate(asked, seed=3).values, made, rtol=0, atol=1e-5 * np.abs(made).max())
+    np.testing.assert_array_equal(loaded.generate(asked, seed=3).values, built[name].generate(asked, seed=3).values)
     assert loaded.space == built[name].space
     assert loaded.conditions == built[name].conditions
     assert loaded.settings == built[name].settings

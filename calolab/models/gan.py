@@ -16,7 +16,7 @@ from calolab.files import unreadable
 from calolab.generators import Generator
 from calolab.labels import UNITS
 from calolab.model_card import ModelCard, withdraw
-from calolab.models import compact, gan_file
+from calolab.models import compact, compiled, gan_file
 from calolab.models import layers as _registered  # noqa: F401  (Keras finds the layers that files may hold)
 from calolab.names import check_name
 from calolab.spaces import Space, with_unit
@@ -181,7 +181,7 @@ class GAN(Generator):
         return replace(copy, space=space, provenance={**copy.provenance, "adapted_from": self.space.name})
 
     def _predict(self, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
-        return self.generator.predict_on_batch(dict(inputs))[..., 0]
+        return compiled.predict(self.generator, inputs)[..., 0]
 
     def __repr__(self):
         sizes = ", ".join(f"{name} {network.count_params():,}" for name, network in self.networks.items())

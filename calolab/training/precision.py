@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from calolab import cpu
+from calolab.models import compiled
 
 CALLER_OF_FIT = 4  # of `warn_where_slow`: above `fit` is also the `contextlib` of its decorator `stopping`
 _POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # of Keras, by `request.PRECISIONS`
@@ -52,22 +53,21 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
         networks: their layers' precision is restored after the block.
     """
     layers = [layer for network in networks for layer in _inner_layers(network)]
-    before = [layer.dtype_policy for layer in layers]
+    before, policy = [layer.dtype_policy for layer in layers], _POLICIES[precision]
+    changed = any(one.name != policy for one in before)
+
+    def set_policies(policies):
+        if changed:
+            for layer, one in zip(layers, policies):
+                layer.dtype_policy = one
+            for network in networks:
+                compiled.forget(network)
+
+    set_policies([keras.DTypePolicy(policy)] * len(layers))
     try:
-        for layer in layers:
-            layer.dtype_policy = keras.DTypePolicy(_POLICIES[precision])
-        _forget_compiled(networks)
         yield
     finally:
-        _forget_compiled(networks)
-        for layer, policy in zip(layers, before):
-            layer.dtype_policy = policy
-
-
-def _forget_compiled(networks):
-    """Let Keras compile predictions again: it keeps the precision that a network had at its first prediction."""
-    for network in networks:
-        network.predict_function = None
+        set_policies(before)
 
 
 def _inner_layers(network):

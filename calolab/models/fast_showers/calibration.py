@@ -76,23 +76,35 @@ def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.nd
             is_hit = np.asarray(is_hit) * use
             excesses[place].append(np.sum(is_hit - use * chance, axis=0))
             independent[place] += np.sum(use * chance * (1 - chance))
-            rows = np.flatnonzero(is_hit).astype(np.int32)
-            chances = ops.softmax(network.spectra(group, part, state, rows), axis=-1)
-            ranks = spectrum.cumulative(chances, ops.take(ops.reshape(logs, (-1,)), rows))
-            normal = np.asarray(normal_quantile(ops.clip(ranks, 1e-5, 1 - 1e-5)))
-            places, number = sampling.zones_of_hits(lattice.zones(part), rows, ops.shape(state)[2])
-            weights, places = np.asarray(spectrum.deviation(chances)), np.asarray(places)
-            several = np.bincount(places, minlength=number) > 1
-            norm, total = (np.bincount(places, one, number)[several] for one in (weights**2, weights * normal))
-            sums[place].append(total / np.sqrt(np.maximum(norm, 1e-9)))
+            sums[place].append(_normal_sums(network, group, part, state, is_hit, logs))
     hits, energies = np.ones((2, *network.hit_spread.shape), np.float32)
     for place, found in excesses.items():
         # A wrong mean is no spread: networks that do not know this detector yet have one in each layer.
         variance = np.var(np.concatenate(found, axis=-1), axis=-1).sum() * len(values)
         hits[place] = np.sqrt(np.clip(variance / max(independent[place], 1e-9), 0.01, 4.0))
-        several = np.concatenate(sums[place])
-        energies[place] = np.clip(several.std(), 0.1, 1.0) if len(several) else 1.0
+        normal = np.concatenate(sums[place])
+        energies[place] = np.clip(normal.std(), 0.1, 1.0) if len(normal) else 1.0
     return hits, energies
+
+
+def _normal_sums(network, group: int, part, state, is_hit: np.ndarray, logs) -> np.ndarray:
+    """Sums of the normal numbers of the energies in each zone with several hits, relative to independent ones, `(zone,)`.
+
+    Args:
+        network: the layer `Cells`.
+        group, part, state: as for `Cells.spectra`.
+        is_hit: whether each cell is a hit, 1 or 0, `(cell, layer, event)`.
+        logs: log energies of the cells, of the same shape.
+    """
+    rows = np.flatnonzero(is_hit).astype(np.int32)
+    chances = ops.softmax(network.spectra(group, part, state, rows), axis=-1)
+    ranks = spectrum.cumulative(chances, ops.take(ops.reshape(logs, (-1,)), rows))
+    normal = np.asarray(normal_quantile(ops.clip(ranks, 1e-5, 1 - 1e-5)))
+    places, number = sampling.zones_of_hits(network.lattice.zones(part), rows, ops.shape(state)[2])
+    weights, places = np.asarray(spectrum.deviation(chances)), np.asarray(places)
+    norm, total = (np.bincount(places, one, number) for one in (weights**2, weights * normal))
+    several = np.bincount(places, minlength=number) > 1
+    return total[several] / np.sqrt(np.maximum(norm[several], 1e-9))
 
 
 def generated(gan, energy: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -106,7 +118,7 @@ def generated(gan, energy: np.ndarray, random: np.random.Generator) -> np.ndarra
     made = []
     for chosen in batch_slices(len(energy), BLOCK):
         latent = random.standard_normal((len(energy[chosen]), gan.latent_size), dtype=np.float32)
-        made.append(gan.generator.predict_on_batch({"latent": latent, "energy": energy[chosen]})[..., 0])
+        made.append(gan.run({"latent": latent, "energy": energy[chosen]}))
     return np.concatenate(made)
 
 

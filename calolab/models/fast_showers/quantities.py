@@ -80,7 +80,7 @@ def columns(quantities: LayerQuantities, threshold: float, fraction) -> Columns:
         threshold: lowest energy of a hit [GeV].
         fraction: number from 0 to 1 that makes the number of hits continuous, `(event, layer)`.
     """
-    q = quantities
+    q, reach = quantities, _reach(quantities)
     core, ring, out = q.core > 0, q.ring > 0, q.outside > 0
     others = q.hits - ops.cast(core, "float32")
     more, some, none, many = others > 0, q.hits > 0, ops.zeros_like(core), others >= CENTRED
@@ -94,8 +94,8 @@ def columns(quantities: LayerQuantities, threshold: float, fraction) -> Columns:
         ops.log(ops.maximum(q.energy - threshold * q.hits, 0.0) / ops.maximum(q.hits, 1.0) + soft),
         log(q.core, 1.0) - log(q.ring + q.outside, others),
         log(q.ring, 1.0) - log(q.outside, 1.0),
-        q.x / _reach(q),
-        q.y / _reach(q),
+        q.x / reach,
+        q.y / reach,
         ops.log(ops.maximum(q.spread, 1e-6)),
     )
     has_ring_or_out = ops.logical_or(ring, out)

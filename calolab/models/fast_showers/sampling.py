@@ -262,10 +262,10 @@ def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities
     aims = ops.stack([wanted.ring, wanted.outside])
     # Of the energy of a zone, each hit first gets the threshold.
     aims = ops.reshape(ops.maximum(aims - hits * threshold, 0.0), (2, -1))
-    core = ops.reshape(ops.maximum(wanted.core, threshold), (1, -1)) - threshold
-    is_core = (zone == 0).astype(np.float32)[:, None]
-    fixed = is_core * is_hit * core + threshold * is_hit
-    flat = ops.maximum(flat, 0.0) * (1.0 - is_core)
+    core = ops.reshape(ops.maximum(wanted.core, threshold), (1, -1))
+    is_core = zone[:, None] == 0
+    fixed = is_hit * ops.where(is_core, core, threshold)
+    flat = ops.where(is_core, 0.0, ops.maximum(flat, 0.0))
     weights = ops.square(flat) / (ops.square(flat) + HALF**2)
     shapes = ops.reshape(ops.stack([wanted.x, wanted.y, wanted.spread]), (3, -1))
     slopes, turns, moved = ops.zeros_like(aims), ops.zeros_like(shapes), flat

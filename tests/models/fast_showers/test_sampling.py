@@ -77,11 +77,11 @@ def test_numbers_of_hits_are_exact_and_each_zone_with_energy_gets_one():
 def test_showers_have_the_requested_quantities():
     gan, lattice = small(), Lattice(9, 5)
     cells = randomised(gan.networks["cells"].get_layer("cells"), size=0.1)
-    showers = sample(50).values[..., None]
+    showers = sample(300).values[..., None]
     showers[0] = 0
     wanted = measured(showers, lattice)
-    noise = np.random.default_rng(3).standard_normal((50, 2 * 81 * 5)).astype(np.float32)
-    conditions = np.random.default_rng(4).standard_normal((50, 5, 8)).astype(np.float32)
+    noise = np.random.default_rng(3).standard_normal((300, 2 * 81 * 5)).astype(np.float32)
+    conditions = np.random.default_rng(4).standard_normal((300, 5, 8)).astype(np.float32)
     found = measured(np.asarray(sampling.showers(cells, wanted.stacked(), conditions, noise)), lattice)
     np.testing.assert_array_equal(found.hits, wanted.hits)
     np.testing.assert_allclose(found.core, wanted.core, rtol=1e-4, atol=1e-9)
@@ -95,7 +95,8 @@ def test_showers_have_the_requested_quantities():
     many = np.asarray(wanted.hits) > 12
     for axis in ("x", "y"):
         centres = [np.asarray(getattr(one, axis))[many] for one in (found, wanted)]
-        assert np.corrcoef(*centres)[0, 1] > 0.2
+        # The places of the hits are random here, and most hits have little energy: without correction 0.00 ± 0.05.
+        assert np.corrcoef(*centres)[0, 1] > 0.15
 
 
 def test_energies_are_moved_to_the_requested_centre_and_spread():
