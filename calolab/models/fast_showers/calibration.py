@@ -88,7 +88,7 @@ def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.nd
 
 
 def _normal_sums(network, group: int, part, state, is_hit: np.ndarray, logs) -> np.ndarray:
-    """Sums of the normal numbers of the energies in each zone with several hits, relative to independent ones, `(zone,)`.
+    """Sums of the normal numbers of zones with several hits, relative to those of independent energies, `(zone,)`.
 
     Args:
         network: the layer `Cells`.
