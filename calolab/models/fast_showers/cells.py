@@ -109,8 +109,9 @@ class Cells(keras.layers.Layer):
             group: index of the group of layers.
             part: the part of its cells.
         """
-        wide, near = (len(self.lattice.known(part, reach)) for reach in (WIDE, NEAR))
-        own = 2 * wide + 2 + 4 * near if wide else 0
+        sources = self.lattice.sources(part)
+        wide, near = (sum(len(self.lattice.shifts(part, one, reach)) for one in sources) for reach in (WIDE, NEAR))
+        own = 2 * wide + 2 + 4 * near if sources else 0
         return STATIC + 3 + own + (4 * (2 * NEAR + 1) ** 2 + 4 if group else 0)
 
     def contexts(self, conditions):
@@ -128,45 +129,29 @@ class Cells(keras.layers.Layer):
             state = ops.silu(ops.matmul(matrix, state) + bias)
         return ops.reshape(state, (self.context, self.layers, -1))
 
-    def planes(self, values, classes: int = 4) -> list:
-        """The planes of classes of cells with a border of zeros, each `(feature, width, width, layer, event)`.
-
-        Args:
-            values: those of all cells in the order of their classes, `(feature, cell, layer, event)`.
-            classes: number of classes.
-        """
-        return [self.plane(values[:, self.lattice.slices(which)], which) for which in range(classes)]
-
-    def plane(self, values, which: int):
-        """The plane of one class.
-
-        Args:
-            values: those of its cells, `(feature, cell, layer, event)`.
-            which: index of the class.
-        """
-        shape, width = self.lattice.shape(Part(which)), self.lattice.width
-        values = ops.reshape(values, (values.shape[0], *shape, values.shape[2], -1))
-        return ops.pad(values, ((0, 0), *((1, width - 1 - number) for number in shape), (0, 0), (0, 0)))
-
     def with_next_layers(self, values):
-        """Features and those in the layers before and after in the same group, `(3 * feature, cell, layer, event)`.
+        """Features and those in the layers before and after in the same group; zero in a further, last cell.
 
         Args:
             values: `(feature, cell, layer, event)`.
+
+        Returns:
+            `(3 * feature, cell + 1, layer, event)`.
         """
+        values = _with_zeros(values)
         nothing = ops.zeros_like(values[:, :, :1])
         before = ops.concatenate([nothing, values[:, :, :-1]], axis=2)
         return ops.concatenate([values, before, ops.concatenate([values[:, :, 1:], nothing], axis=2)], axis=0)
 
     def neighbours(self, complete, number: int):
-        """Features of the complete layers on both sides of each layer: planes, and means over 5x5 cells.
+        """Features of the complete layers on both sides of each layer, and their means over 5x5 cells.
 
         Args:
             complete: those of all layers that are neighbours, `(2, side, side, layer, event)`.
             number: number of layers that have them as neighbours.
 
         Returns:
-            Planes by class, and means in the order of the classes, `(4, cell, layer, event)`.
+            Features with a cell of zeros, `(4, cell + 1, layer, event)`, and means, `(4, cell, layer, event)`.
         """
         side, cells = self.side, self.lattice.cells
         after = complete[:, :, :, 1 : number + 1]
@@ -176,27 +161,16 @@ class Cells(keras.layers.Layer):
         mean = self.lattice.mean(2)
         means = ops.reshape(ops.matmul(mean, ops.reshape(both, (4, side, -1))), (4, side, side, -1))
         means = 2 * ops.reshape(ops.matmul(mean, means), (4, cells, number, -1))
-        found = ops.concatenate([ops.reshape(both, (4, cells, number, -1)), means], axis=0)
-        found = ops.take(found, self.lattice.order, axis=1)
-        return self.planes(found[:4]), found[4:]
+        return _with_zeros(ops.reshape(both, (4, cells, number, -1))), means
 
     def chosen(self, part: Part, values):
         """Values of a part's cells, `(..., cell, layer, event)`.
 
         Args:
             part: the part.
-            values: those of all cells of a layer in the order of their classes, `(..., cell, layer, event)`.
+            values: those of all cells of a layer, `(..., cell, layer, event)`.
         """
-        found = values[..., self.lattice.slices(part.which), :, :]
-        if part.quarter is None and not part.margin:
-            return found
-        whole, lead, layers = self.lattice.positions(Part(part.which)), found.shape[:-3], found.shape[-2]
-        found = ops.reshape(found, (*lead, *map(len, whole), layers, -1))
-        inside = []
-        for here, there in zip(self.lattice.positions(part), whole):
-            inside.append(slice(there.index(here[0]), there.index(here[-1]) + 1, here.step // there.step))
-        found = found[(..., *inside, slice(None), slice(None))]
-        return ops.reshape(found, (*lead, int(np.prod(self.lattice.shape(part))), layers, -1))
+        return ops.take(values, self.lattice.members(part).astype(np.int32), axis=-3)
 
     def states(self, group: int, part: Part, known, neighbours, rest, context):
         """Neurons and log odds of a hit of the cells of one pass.
@@ -204,8 +178,7 @@ class Cells(keras.layers.Layer):
         Args:
             group: index of the group of layers.
             part: the part of its cells.
-            known: planes of the earlier classes, as returned by `with_next_layers` and `plane`; of the first class
-                with those of its quarters that are known.
+            known: features of the cells of each of the part's sources, as `with_next_layers` returns them.
             neighbours: as returned by `neighbours`; None without complete layers.
             rest: log odds of the remaining hits, log energies of the remaining ones in the ring and outside, and the
                 centre in x and y, `(5, layer, event)`.
@@ -217,7 +190,7 @@ class Cells(keras.layers.Layer):
         weights, hidden, lattice = self.passes[group, part.which, part.quarter], self.hidden, self.lattice
         layers = len(lattice.group(group))
         found = self._features(part, known, neighbours, rest)
-        number = found.shape[1] * found.shape[2]
+        number = found.shape[1]
         film = ops.matmul(weights["film"], ops.reshape(context, (self.context, -1))) + weights["film_bias"]
         film = film[:, None]
         state = ops.matmul(weights["first"], ops.reshape(found, (found.shape[0], -1)))
@@ -276,33 +249,41 @@ class Cells(keras.layers.Layer):
         return ops.stack([odds, (ring - 4.0) / 2, (outside - 2.0) / 2])
 
     def _features(self, part: Part, known, neighbours, rest):
-        """The features of all cells of a pass, `(feature, x, y, layer, event)`."""
-        lattice, layers, shape = self.lattice, rest.shape[1], self.lattice.shape(part)
+        """The features of all cells of a pass, `(feature, cell, layer, event)`."""
+        lattice, layers, number = self.lattice, rest.shape[1], len(self.lattice.members(part))
+
+        def around(values, reach, source):
+            shifts = lattice.shifts(part, source, reach)
+            if not shifts:
+                return []
+            found = ops.take(values, lattice.around(part, shifts, source), axis=1)
+            return [ops.reshape(found, (values.shape[0] * len(shifts), number, layers, -1))]
+
         rest = ops.concatenate([rest, ops.ones_like(rest[:1])], axis=0)
         given = ops.matmul(self._spread(part), ops.reshape(rest, (rest.shape[0], -1)))
-        found = [ops.reshape(given, (STATIC + 3, *shape, layers, -1))]
-        if lattice.known(part, WIDE):
-            for dx, dy, other in lattice.known(part, WIDE):
-                found.append(known[other][:2, *lattice.within(other, part, (dx, dy))])
-            found.append(4 * self._mean(part, known))
-            for dx, dy, other in lattice.known(part, NEAR):
-                found.append(known[other][2:, *lattice.within(other, part, (dx, dy))])
+        found = [ops.reshape(given, (STATIC + 3, number, layers, -1))]
+        if sources := lattice.sources(part):
+            for values, source in zip(known, sources, strict=True):
+                found += around(values[:2], WIDE, source)
+            found.append(4 * sum(self._mean(part, source, values[:2]) for values, source in zip(known, sources)))
+            for values, source in zip(known, sources):
+                found += around(values[2:], NEAR, source)
         if neighbours is not None:
-            planes, means = neighbours
-            for dx, dy, other in lattice.neighbours(part.which, NEAR):
-                found.append(planes[other][:, *lattice.within(other, part, (dx, dy))])
-            found.append(ops.reshape(self.chosen(part, means), (4, *shape, layers, -1)))
+            beside, means = neighbours
+            shifts = [(dx, dy) for dx in range(-NEAR, NEAR + 1) for dy in range(-NEAR, NEAR + 1)]
+            beside = ops.take(beside, lattice.around(part, shifts), axis=1)
+            found.append(ops.reshape(beside, (4 * len(shifts), number, layers, -1)))
+            found.append(self.chosen(part, means))
         return ops.concatenate(found, axis=0)
 
-    def _mean(self, part: Part, known):
-        """Means over the known ones of the 9x9 cells around those of a pass, `(2, x, y, layer, event)`."""
-        width, shape, total = self.lattice.width, self.lattice.shape(part), 0.0
-        for other, along_x, along_y in self.lattice.means_of_planes(4, part):
-            plane = known[other][:2]
-            found = ops.matmul(along_x, ops.reshape(plane, (2, width, -1)))
-            found = ops.matmul(along_y, ops.reshape(found, (2, shape[0], width, -1)))
-            total = total + ops.reshape(found, (2, *shape, plane.shape[3], -1))
-        return total
+    def _mean(self, part: Part, source: Part, values):
+        """Means over the cells of a source among the 9x9 cells around those of a pass, `(2, cell, layer, event)`."""
+        lattice, layers = self.lattice, values.shape[2]
+        along_x, along_y = lattice.means(4, part, source)
+        values = values[:, :-1]
+        found = ops.matmul(along_x, ops.reshape(values, (2, along_x.shape[1], -1)))
+        found = ops.matmul(along_y, ops.reshape(found, (2, len(along_x), along_y.shape[1], -1)))
+        return ops.reshape(found, (2, len(along_x) * len(along_y), layers, -1))
 
     def _spread(self, part: Part) -> np.ndarray:
         """Matrix from the numbers `rest` and 1 to static and three other features of each cell, `(7 * cell, 6)`."""
@@ -315,3 +296,12 @@ class Cells(keras.layers.Layer):
         matrix[STATIC + 1, :, 1], matrix[STATIC + 1, :, 2] = ring, outside
         matrix[STATIC + 2, :, 3], matrix[STATIC + 2, :, 4] = x, y
         return matrix.reshape(-1, 6)
+
+
+def _with_zeros(values):
+    """Features and, after the last cell, those of a cell beyond the edge, `(feature, cell + 1, layer, event)`.
+
+    Args:
+        values: `(feature, cell, layer, event)`.
+    """
+    return ops.pad(values, ((0, 0), (0, 1), (0, 0), (0, 0)))

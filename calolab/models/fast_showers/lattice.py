@@ -3,12 +3,12 @@
 Layers are generated in three groups: every fourth, those in the middle between them, and the odd ones. In each group
 the cells are generated in four classes, which are the parities of their distances in x and y to the core cell in the
 centre of the layer. In the first group, the first class is generated in four quarters, which are the parities of half
-these distances: its cells have no others between them. A *plane* holds the cells of a class as an array of its own, so
-that the neighbours of all its cells at some distance are a contiguous part of another plane.
+these distances: its cells have no others between them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -173,71 +173,58 @@ class Lattice:
         first, step = GROUPS[which]
         return range(first, self.layers, step)
 
-    @property
-    def width(self) -> int:
-        """Side of a plane with a border of at least one cell, the same for all classes."""
-        return 2 + (self.side + 1) // 2
-
-    def within(self, source: int, part: Part, shift: tuple[int, int]) -> tuple[slice, slice]:
-        """Where the neighbours of a part's cells are in the plane of a class with its border.
-
-        Args:
-            source: class of the neighbours.
-            part: the part.
-            shift: distance of the neighbours along x and y, at most 2.
-        """
-        found = []
-        for here, there, step in zip(self.positions(part), self.positions(Part(source)), shift):
-            first = (here.start + step - there.start) // 2 + 1
-            found.append(slice(first, first + (len(here) - 1) * here.step // 2 + 1, here.step // 2))
-        return tuple(found)
-
-    def neighbours(self, which: int, reach: int) -> list[tuple[int, int, int]]:
-        """Distances along x and y, and the class, of the cells around those of a class, also of its own.
-
-        Args:
-            which: index of the class.
-            reach: largest distance.
-        """
-        along_x, along_y = CLASSES[which]
-        steps = range(-reach, reach + 1)
-        return [(dx, dy, CLASSES.index(((along_x + dx) % 2, (along_y + dy) % 2))) for dx in steps for dy in steps]
-
-    def known(self, part: Part, reach: int) -> list[tuple[int, int, int]]:
-        """Distances along x and y, and the class, of the cells around those of a part that are generated before them.
-
-        Args:
-            part: the part.
-            reach: largest distance; that of a quarter is 2.
-        """
+    def sources(self, part: Part) -> list[Part]:
+        """The parts that are generated before a part, in the same layer: classes, or quarters of the first one."""
         if part.quarter is None:
-            return [one for one in self.neighbours(part.which, reach) if one[2] < part.which]
-        return [(2 * dx, 2 * dy, 0) for dx, dy, other in self.neighbours(part.quarter, 1) if other < part.quarter]
+            return list(map(Part, range(part.which)))
+        return [Part(0, quarter) for quarter in range(part.quarter)]
+
+    def shifts(self, part: Part, source: Part, reach: int) -> list[tuple[int, int]]:
+        """Distances along x and y of the cells of a source around those of a part.
+
+        Args:
+            part: the part.
+            source: one of its sources.
+            reach: largest distance; that of quarters is 2.
+        """
+        unit, reach = (1, reach) if part.quarter is None else (2, 2)
+        here, there = (CLASSES[one.which if part.quarter is None else one.quarter] for one in (part, source))
+        steps = range(-reach, reach + 1, unit)
+        pairs = [(dx, dy) for dx in steps for dy in steps]
+        return [(dx, dy) for dx, dy in pairs if ((here[0] + dx // unit) % 2, (here[1] + dy // unit) % 2) == there]
+
+    def around(self, part: Part, shifts: Sequence[tuple[int, int]], source: Part | None = None) -> np.ndarray:
+        """Where the neighbours of a part's cells are among those of a source, one distance after the other.
+
+        Args:
+            part: the part.
+            shifts: distances of the neighbours along x and y.
+            source: the cells that are numbered; None for all cells of a layer.
+
+        Returns:
+            Indices, `(shift * cell,)`; the number of the source's cells stands for cells beyond the edge.
+        """
+        members = np.arange(self.cells) if source is None else self.members(source)
+        reach = max(abs(step) for shift in shifts for step in shift)
+        numbers = np.full(self.cells, len(members))
+        numbers[members] = np.arange(len(members))
+        numbers = np.pad(numbers.reshape(self.side, self.side), reach, constant_values=len(members))
+        x, y = np.divmod(self.members(part), self.side)
+        found = [numbers[x + reach + dx, y + reach + dy] for dx, dy in shifts]
+        return np.concatenate(found).astype(np.int32)
 
     def mean(self, reach: int) -> np.ndarray:
         """Matrix of the sliding mean of `2 * reach + 1` positions along an axis, with zeros outside, `(side, side)`."""
         near = abs(self.axis[:, None] - self.axis) <= reach
         return (near / (2 * reach + 1)).astype(np.float32)
 
-    def means_of_planes(self, reach: int, part: Part) -> list[tuple[int, np.ndarray, np.ndarray]]:
-        """The sliding means along x and along y over the cells that are generated before a part.
+    def means(self, reach: int, part: Part, source: Part) -> tuple[np.ndarray, np.ndarray]:
+        """Matrices of the sliding means over the cells of a source along x and along y, at the cells of a part.
 
         Args:
             reach: as for `mean`.
             part: the part, where the means are.
-
-        Returns:
-            For each plane, and for each earlier quarter of the first one: its class, and a matrix for each axis of
-            shape (cells of the part along the axis, `width`). They sum the values of the plane with its border.
+            source: the cells that are averaged.
         """
-        earlier = [Part(0, other) for other in range(part.quarter or 0)] or list(map(Part, range(part.which)))
-        found = []
-        for other in earlier:
-            along = []
-            for here, there, plane in zip(*map(self.positions, (part, other, Part(other.which)))):
-                matrix = np.zeros((len(here), self.width), dtype=np.float32)
-                columns = [1 + plane.index(position) for position in there]
-                matrix[:, columns] = self.mean(reach)[np.ix_(here, there)]
-                along.append(matrix)
-            found.append((other.which, *along))
-        return found
+        along = zip(*map(self.positions, (part, source)))
+        return tuple(self.mean(reach)[np.ix_(here, there)] for here, there in along)

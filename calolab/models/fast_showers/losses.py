@@ -150,14 +150,13 @@ def predictions(network: Cells, image, conditions, centre, errors=None, margin: 
     is_hit = ops.cast(values > 0, "float32")
     logs = ops.where(values > 0, ops.log(ops.maximum(values, threshold) / threshold), 0.0)
     whole = ops.stack([is_hit, logs / 4])
-    ordered = ops.reshape(ops.stack([is_hit, logs, values]), (3, lattice.cells, lattice.layers, -1))
-    ordered = ops.take(ordered, lattice.order, axis=1)
+    cells = ops.reshape(ops.stack([is_hit, logs, values]), (3, lattice.cells, lattice.layers, -1))
     contexts = network.contexts(conditions)
     for group, (first, step) in enumerate(GROUPS):
         chosen, layers = slice(first, lattice.layers, step), len(lattice.group(group))
         neighbours = network.neighbours(_before(whole, group), layers) if group else None
-        here = ordered[:, :, chosen]
-        known = network.planes(network.with_next_layers(ops.stack([here[0], here[1] / 4])), 3)
+        here = cells[:, :, chosen]
+        features = network.with_next_layers(ops.stack([here[0], here[1] / 4]))
         sums = [_sums(network, Part(part.which, part.quarter), here) for part in PARTS[group]]
         left = sum(sums[1:], sums[0])
         for number, part in enumerate(PARTS[group]):
@@ -169,6 +168,8 @@ def predictions(network: Cells, image, conditions, centre, errors=None, margin: 
             rest = network.remaining(group, number, hits, *energies)
             rest = ops.concatenate([rest, centre[:, chosen]], axis=0)
             part = Part(part.which, part.quarter, margin)
+            members = [np.append(lattice.members(one), lattice.cells) for one in lattice.sources(part)]
+            known = [ops.take(features, one.astype(np.int32), axis=1) for one in members]
             state, odds = network.states(group, part, known, neighbours, rest, contexts[:, chosen])
             found = network.chosen(part, here[:2])
             yield group, part, state, odds, found[0], found[1]
@@ -192,7 +193,7 @@ def _sums(network: Cells, part: Part, values):
     Args:
         network: the layer with the likelihood.
         part: the part.
-        values: hits, log energies and energies of all cells in the order of their classes, `(3, cell, layer, event)`.
+        values: hits, log energies and energies of all cells, `(3, cell, layer, event)`.
     """
     ring, outside = network.lattice.zones(part)
     found = network.chosen(part, values)

@@ -53,13 +53,13 @@ def _block(cells, quantities, conditions, noise):
     side, number = lattice.side, lattice.cells
     wanted = LayerQuantities.of(ops.transpose(quantities, (1, 0, 2)))
     contexts = cells.contexts(conditions)
-    noise = ops.reshape(ops.transpose(noise), (2, number, lattice.layers, -1))
+    noise = ops.reshape(ops.transpose(noise), (2, number * lattice.layers, -1))
     made = []  # energies of each group, in rows of cells
     for group, (first, step) in enumerate(GROUPS):
         chosen, layers = slice(first, lattice.layers, step), len(lattice.group(group))
         neighbours = cells.neighbours(_features(cells, _complete(made)), layers) if group else None
         here = LayerQuantities.of(wanted.stacked()[chosen])
-        energies = _group(cells, group, here, contexts[:, chosen], noise[:, :, chosen], neighbours)
+        energies = _group(cells, group, here, contexts[:, chosen], noise, neighbours)
         made.append(ops.reshape(ops.take(energies, lattice.place, axis=0), (side, side, layers, -1)))
     whole = _woven(_complete(made[:2]), made[2], lattice.layers)
     return ops.transpose(whole, (3, 0, 1, 2))[..., None]
@@ -93,7 +93,7 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         group: index of the group.
         wanted: requested quantities of its layers, each `(layer, event)`.
         context: that of its layers, `(context, layer, event)`.
-        noise: standard normal numbers, `(2, cell, layer, event)`.
+        noise: standard normal numbers of all layers, `(2, cell * layer, event)`.
         neighbours: features of the complete layers on both sides.
     """
     lattice = cells.lattice
@@ -103,12 +103,13 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
     hits_left, hits, energies = wanted.hits - core, ops.zeros_like(energy), ops.zeros_like(energy)
     known, logs, quarters = [], [], []
     for number, part in enumerate(PARTS[group]):
-        zones = lattice.zones(part)
+        zones, members = lattice.zones(part), lattice.members(part)
         rest = cells.remaining(group, number, hits_left, *ops.unstack(energy - energies, 2))
         rest = ops.concatenate([rest, wanted.x[None], wanted.y[None]], axis=0)
         state, odds = cells.states(group, part, known, neighbours, rest, context)
         odds = odds + cells.at_radii(cells.hit_correction, group, part)
-        normal = cells.chosen(part, noise)
+        numbers = lattice.place[members][:, None] * lattice.layers + np.array(lattice.group(group))
+        normal = ops.reshape(ops.take(noise, np.ravel(numbers).astype(np.int32), axis=1), (2, len(members), layers, -1))
         random = ops.clip(probability(normal[0]), _SMALL, 1 - _SMALL)
         later, spread = lattice.left(group, number + 1), cells.hit_spread[group, number]
         found = _hits(odds, random, zones, hits_left, hits, allowed, later, spread)
@@ -130,12 +131,9 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         made = ops.stack([found, log / 4])
         if part.quarter is not None:
             quarters.append(made)
-            made = ops.concatenate(quarters, axis=1)
-            missing = len(lattice.quarters) - made.shape[1]
-            made = ops.pad(made, ((0, 0), (0, missing), (0, 0), (0, 0)))
-            made, known = ops.take(made, lattice.quarters, axis=1), []
-        if part.which < 3:
-            known.append(cells.plane(cells.with_next_layers(made), part.which))
+        if part.quarter == 3:
+            made, known = ops.take(ops.concatenate(quarters, axis=1), lattice.quarters, axis=1), []
+        known.append(cells.with_next_layers(made))
         if part.quarter in (None, 3):
             logs.append(ops.where(made[0] > 0, cells.threshold * (ops.exp(4 * made[1]) - 1.0), -1.0))
     return finished(lattice, cells.threshold, ops.concatenate(logs, axis=0), wanted, hits)

@@ -74,25 +74,28 @@ def direct(cells, shower, conditions, centre):
                 known = window(np.where(earlier, 1, 0), x, y, 2)
                 shifts = [(dx, dy) for dx in range(-2, 3) for dy in range(-2, 3)]
                 classes = [CLASSES.index(((x + dx - middle) % 2, (y + dy - middle) % 2)) for dx, dy in shifts]
-                inside = {shift: other < part.which for shift, other in zip(shifts, classes)}
+                sources = dict(zip(shifts, classes))
                 if part.quarter is not None:
                     halves = [((x + dx - middle) // 2 % 2, (y + dy - middle) // 2 % 2) for dx, dy in shifts]
-                    inside = {
-                        shift: other == 0 and CLASSES.index(half) < part.quarter
+                    sources = {
+                        shift: CLASSES.index(half) if other == 0 else 4
                         for shift, other, half in zip(shifts, classes, halves)
                     }
+                limit = part.which if part.quarter is None else part.quarter
+                inside = {shift: source < limit for shift, source in sources.items()}
                 assert all(inside[dx - 2, dy - 2] for dx, dy in np.argwhere(known))
-                for (dx, dy), is_known in inside.items():
-                    if is_known:
-                        found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in own]
+                for source in range(limit):
+                    around = [shift for shift in shifts if sources[shift] == source]
+                    found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in own for dx, dy in around]
                 found += [4 * window(one, x, y, 4).sum() / 81 for one in own]
-                for (dx, dy), is_known in inside.items():
-                    if is_known and (part.quarter is not None or max(abs(dx), abs(dy)) < 2):
-                        found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in others]
+                for source in range(limit):
+                    around = [shift for shift in shifts if sources[shift] == source]
+                    near = [one for one in around if part.quarter is not None or max(map(abs, one)) < 2]
+                    found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in others for dx, dy in near]
             if group:
                 step = 2 // group
                 beside = [*features(layer - step), *features(layer + step)]
-                found += [window(one, x, y, 1)[i, j] for i in range(3) for j in range(3) for one in beside]
+                found += [window(one, x, y, 1)[i, j] for one in beside for i in range(3) for j in range(3)]
                 found += [2 * window(one, x, y, 2).sum() / 25 for one in beside]
             name = f"{group}_{part.which}" + ("" if part.quarter is None else f"_{part.quarter}")
             size = cells.hidden

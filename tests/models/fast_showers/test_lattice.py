@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from calolab.models.fast_showers.lattice import CLASSES, PARTS, PASSES, Lattice, Part
+from calolab.models.fast_showers.lattice import CLASSES, PARTS, Lattice, Part
 
 sides = pytest.mark.parametrize("side", [5, 7, 25, 51])
 
@@ -25,40 +25,36 @@ def test_each_cell_is_in_one_class_and_the_core_cell_in_the_first(side):
 
 @sides
 @pytest.mark.parametrize("margin", [0, 2])
-def test_neighbours_are_where_planes_say(side, margin):
-    lattice = Lattice(side, 4)
-    values = np.random.default_rng(0).random((side, side))
+def test_known_neighbours_are_those_of_earlier_passes(side, margin):
+    lattice, values = Lattice(side, 4), np.random.default_rng(0).random((side, side))
     padded = np.pad(values, 2)
-    planes = []
-    for which in range(4):
-        plane = lattice.of(Part(which), values).reshape(lattice.shape(Part(which)))
-        planes.append(np.pad(plane, [(1, lattice.width - 1 - number) for number in plane.shape]))
-    positions = np.arange(side**2).reshape(side, side)
-    for part in {Part(part.which, part.quarter, margin) for _, part in PASSES}:
-        if min(lattice.shape(part)) < 1:
-            continue
-        x, y = np.divmod(lattice.of(part, positions), side)
-        found = lattice.neighbours(part.which, 2)
-        assert sorted(one[:2] for one in found) == [(dx, dy) for dx in range(-2, 3) for dy in range(-2, 3)]
-        for dx, dy, other in found if part.quarter is None else lattice.known(part, 2):
-            chosen = planes[other][lattice.within(other, part, (dx, dy))]
-            np.testing.assert_array_equal(np.ravel(chosen), padded[x + 2 + dx, y + 2 + dy])
-
-
-@sides
-def test_known_neighbours_are_those_of_earlier_passes(side):
-    lattice = Lattice(side, 4)
     for parts in PARTS:
         number = np.zeros(side**2, int)
         for place, part in enumerate(parts):
             number[lattice.members(part)] = place
         number = np.pad(number.reshape(side, side), 2, constant_values=-1)
         for place, part in enumerate(parts):
-            known = lattice.known(part, 2)
+            part = Part(part.which, part.quarter, margin)
             x, y = np.divmod(lattice.members(part), side)
-            for dx, dy, _ in known:
-                assert np.all(number[x + 2 + dx, y + 2 + dy] < place)
-            assert len(known) == {0: 0, 1: 4, 2: 4, 3: 8}.get(part.quarter, len(known))
+            known = np.zeros((5, 5, len(x)))
+            for source in lattice.sources(part):
+                shifts, there = lattice.shifts(part, source, 2), np.append(lattice.of(source, values), 0)
+                found = there[lattice.around(part, shifts, source)].reshape(len(shifts), -1)
+                for (dx, dy), one in zip(shifts, found):
+                    known[dx + 2, dy + 2] += one
+            earlier = np.where((number >= 0) & (number < place), padded, 0)
+            steps = np.stack(np.meshgrid(*2 * [np.arange(5)], indexing="ij"))[..., None]
+            np.testing.assert_array_equal(known, earlier[x + steps[0], y + steps[1]])
+
+
+@sides
+def test_all_neighbours_are_found(side):
+    lattice, values = Lattice(side, 4), np.random.default_rng(0).random((side, side))
+    padded, flat, shifts = np.pad(values, 1), np.append(values, 0), [(1, 0), (0, 0), (-1, 1)]
+    for part in map(Part, range(4)):
+        x, y = np.divmod(lattice.members(part), side)
+        found = flat[lattice.around(part, shifts)]
+        np.testing.assert_array_equal(found, np.concatenate([padded[x + 1 + dx, y + 1 + dy] for dx, dy in shifts]))
 
 
 def test_means_are_those_of_a_window():
@@ -72,10 +68,10 @@ def test_means_are_those_of_a_window():
         done = np.zeros((9, 9))
         for part in parts:
             found = np.zeros(len(lattice.members(part)))
-            for other, along_x, along_y in lattice.means_of_planes(2, part):
-                plane = lattice.of(Part(other), values).reshape(lattice.shape(Part(other)))
-                plane = np.pad(plane, [(1, lattice.width - 1 - number) for number in plane.shape])
-                found += np.ravel(along_x @ plane @ along_y.T)
+            for source in lattice.sources(part):
+                along_x, along_y = lattice.means(2, part, source)
+                there = lattice.of(source, values).reshape(lattice.shape(source))
+                found += np.ravel(along_x @ there @ along_y.T)
             known = lattice.of(part, mean @ (values * done) @ mean.T)
             np.testing.assert_allclose(found, known, rtol=1e-5, atol=1e-9)
             done.flat[lattice.members(part)] = 1
