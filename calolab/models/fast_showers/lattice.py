@@ -144,11 +144,6 @@ class Lattice:
         """Indices of a part's cells among all cells of a layer."""
         return self.of(part, np.arange(self.cells).reshape(self.side, self.side))
 
-    def slices(self, which: int) -> slice:
-        """Where the cells of a class are in `order`."""
-        before = sum(len(self.members(Part(one))) for one in range(which))
-        return slice(before, before + len(self.members(Part(which))))
-
     @cached_property
     def quarters(self) -> np.ndarray:
         """Where the cells of the first class are among those of its quarters, one quarter after the other."""
