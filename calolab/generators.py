@@ -98,7 +98,7 @@ class Generator:
         values = np.empty((events, *self.space.shape), dtype=np.float32)
         size, random = min(batch_size, events), np.random.default_rng(seed)
         for start in range(0, events, size or 1):
-            # The last batch is padded: for another size, TensorFlow would compile the network again.
+            # The last batch is padded: `run` may be compiled for each size.
             chosen = np.minimum(np.arange(start, start + size), events - 1)
             # Drawn by batch, as they may be larger than the events.
             number = chosen[-1] + 1 - start

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -48,7 +49,7 @@ def prepare(folder: StudyFolder, options: argparse.Namespace) -> StudySample:
         about = f"{sample.origin.get('simulation', options.method)}, seeds of pieces from {options.seed}"
     else:
         sample = datasets.load(options.showers)
-        about = ", ".join(options.showers)
+        about = ", ".join(Path(path).name for path in options.showers)
     kept = without_demo(sample)
     excluded = len(sample) - len(kept)
     if not FEWEST_TEST <= options.test < len(kept):

@@ -56,18 +56,18 @@ def computing_in(precision: str, *networks: keras.Model) -> Iterator[None]:
     before, policy = [layer.dtype_policy for layer in layers], _POLICIES[precision]
     changed = any(one.name != policy for one in before)
 
-    def set_policies(policies):
+    def change_to(policies):
         if changed:
             for layer, one in zip(layers, policies):
                 layer.dtype_policy = one
             for network in networks:
                 compiled.forget(network)
 
-    set_policies([keras.DTypePolicy(policy)] * len(layers))
     try:
+        change_to([keras.DTypePolicy(policy)] * len(layers))
         yield
     finally:
-        set_policies(before)
+        change_to(before)
 
 
 def _inner_layers(network):

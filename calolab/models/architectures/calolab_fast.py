@@ -27,7 +27,8 @@ def build(
     width: int = 48,
     blocks: int = 4,
     steps: int = 4,
-    hidden: int = 32,
+    hidden: int = 48,
+    far_hidden: int = 16,
     context: int = 64,
     threshold: float = THRESHOLD,
 ) -> GAN:
@@ -41,26 +42,28 @@ def build(
         width: neurons for each layer of the calorimeter in the network that is the velocity of the flow.
         blocks: its number of blocks.
         steps: steps along the flow, each of two evaluations of that network.
-        hidden: neurons per cell.
-        context: numbers by layer that scale and shift them.
+        hidden: neurons per near cell, up to six pads from the core cell along x and y.
+        far_hidden: neurons per far cell.
+        context: numbers by layer that scale and shift the neurons.
         threshold: lowest energy of a hit [GeV]; the recipe needs the same.
 
     Returns:
         An untrained `GAN` conditioned on `energy` [GeV], with the networks `quantities` and `cells`.
 
     Raises:
-        ValueError: if the space has other axes, fewer than 3 layers, or an even or unequal number of pads.
+        ValueError: if the space has other axes, fewer than 3 layers or 5 pads, or an even or unequal number of pads.
     """
     shape = space.shape
-    if not (space.regular and len(shape) == 3 and shape[0] == shape[1] and shape[0] % 2 and min(shape) >= 3):
+    square = space.regular and len(shape) == 3 and shape[0] == shape[1]
+    if not (square and shape[0] % 2 and shape[0] >= 5 and shape[2] >= 3):
         raise ValueError(
-            "calolab-fast generates showers in at least 3 equal layers with the same odd number of pads in x and y; "
-            f"space {space.name!r} has the shape {shape}. Use e.g. 'clic-ecal'."
+            "calolab-fast generates showers in at least 3 equal layers with the same odd number of pads in x and y, at "
+            f"least 5; space {space.name!r} has the shape {shape}. Use e.g. 'clic-ecal'."
         )
     side, _, layers = shape
     seeds, numbers, noise = SeedStream(seed), layers * len(COLUMNS), 2 * side**2 * layers
     quantities = _quantities(side, layers, width, blocks, steps, threshold, seeds.next())
-    cells = _cells(side, layers, hidden, context, threshold, seeds.next())
+    cells = _cells(side, layers, hidden, far_hidden, context, threshold, seeds.next())
     latent, energy = keras.Input((1 + numbers + noise,), name="latent"), keras.Input((1,), name="energy")
     found = quantities({"latent": latent[:, : 1 + numbers], "energy": energy})
     showers = cells({**found, "noise": latent[:, 1 + numbers :]})
@@ -77,6 +80,7 @@ def build(
             "blocks": blocks,
             "steps": steps,
             "hidden": hidden,
+            "far_hidden": far_hidden,
             "context": context,
             "threshold": threshold,
         },
@@ -94,16 +98,15 @@ def _quantities(side: int, layers: int, width: int, blocks: int, steps: int, thr
     return keras.Model({"latent": latent, "energy": energy}, found, name="quantities")
 
 
-def _cells(side: int, layers: int, hidden: int, context: int, threshold: float, seed: int):
+def _cells(side: int, layers: int, hidden: int, far_hidden: int, context: int, threshold: float, seed: int):
     """The network from the quantities of layers to showers."""
     inputs = {
         "quantities": keras.Input((layers, len(COLUMNS)), name="quantities"),
         "conditions": keras.Input((layers, CONDITIONS), name="conditions"),
         "noise": keras.Input((2 * side**2 * layers,), name="noise"),
     }
-    return keras.Model(
-        inputs, Cells(side, layers, hidden, context, threshold, seed, name="cells")(inputs), name="cells"
-    )
+    showers = Cells(side, layers, hidden, far_hidden, context, threshold, seed, name="cells")(inputs)
+    return keras.Model(inputs, showers, name="cells")
 
 
 def prepare(gan: GAN, sample: Sample) -> None:
@@ -173,7 +176,7 @@ ARCHITECTURES = (
             ),
         },
         citation="calolab; flow matching: arXiv:2210.02747",
-        parameters={"generator": 491_612, "quantities": 295_458, "cells": 196_154},
+        parameters={"generator": 653_482, "quantities": 295_458, "cells": 358_024},
         batch_size=32,
         objectives={"quantities": {"quantities": losses.quantities}, "cells": {"cells": losses.cells}},
         latent_sizes={

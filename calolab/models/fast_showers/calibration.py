@@ -70,13 +70,13 @@ def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.nd
     for chosen in batch_slices(len(values), BLOCK):
         image = values[chosen][..., None]
         predicted = losses.predictions(network, image, *losses.given(gan, image, energy[chosen]))
-        for group, part, state, odds, is_hit, logs in predicted:
+        for group, part, states, odds, is_hit, logs in predicted:
             place = (group, PARTS[group].index(part))
             use, chance = lattice.of(part, outside_core)[:, None, None], np.asarray(ops.sigmoid(odds))
             is_hit = np.asarray(is_hit) * use
             excesses[place].append(np.sum(is_hit - use * chance, axis=0))
             independent[place] += np.sum(use * chance * (1 - chance))
-            sums[place].append(_normal_sums(network, group, part, state, is_hit, logs))
+            sums[place].append(_normal_sums(network, group, part, states, is_hit, logs))
     hits, energies = np.ones((2, *network.hit_spread.shape), np.float32)
     for place, found in excesses.items():
         # A wrong mean is no spread: networks that do not know this detector yet have one in each layer.
@@ -87,20 +87,20 @@ def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.nd
     return hits, energies
 
 
-def _normal_sums(network, group: int, part, state, is_hit: np.ndarray, logs) -> np.ndarray:
+def _normal_sums(network, group: int, part, states, is_hit: np.ndarray, logs) -> np.ndarray:
     """Sums of the normal numbers of zones with several hits, relative to those of independent energies, `(zone,)`.
 
     Args:
         network: the layer `Cells`.
-        group, part, state: as for `Cells.spectra`.
+        group, part, states: as for `Cells.spectra`.
         is_hit: whether each cell is a hit, 1 or 0, `(cell, layer, event)`.
         logs: log energies of the cells, of the same shape.
     """
     rows = np.flatnonzero(is_hit).astype(np.int32)
-    chances = ops.softmax(network.spectra(group, part, state, rows), axis=-1)
+    chances = ops.softmax(network.spectra(group, part, states, rows), axis=-1)
     ranks = spectrum.cumulative(chances, ops.take(ops.reshape(logs, (-1,)), rows))
     normal = np.asarray(normal_quantile(ops.clip(ranks, 1e-5, 1 - 1e-5)))
-    places, number = sampling.zones_of_hits(network.lattice.zones(part), rows, ops.shape(state)[2])
+    places, number = sampling.zones_of_hits(network.lattice.zones(part), rows, ops.shape(states[0])[2])
     weights, places = np.asarray(spectrum.deviation(chances)), np.asarray(places)
     norm, total = (np.bincount(places, one, number) for one in (weights**2, weights * normal))
     several = np.bincount(places, minlength=number) > 1

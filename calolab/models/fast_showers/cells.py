@@ -1,9 +1,10 @@
-"""The likelihood of the cells of a shower, given the quantities of its layers: a network for each of fifteen passes.
+"""The likelihood of the cells of a shower, given the quantities of its layers: networks for each of fifteen passes.
 
 A pass predicts, for the cells of one class, or of a quarter of it, in the layers of one group, the log odds of a hit
 and a histogram of its energy, from the cells that are already known: those of earlier classes in the same layer and in
-the next layers of the same group, and the neighbouring layers that are complete. Arrays are `(feature, cell, layer,
-event)`: so all parts of planes are contiguous, and the networks are products of a matrix with all cells of all events.
+the next layers of the same group, and the neighbouring layers that are complete. Near and far cells have networks of
+their own; far ones see fewer neighbours. Arrays are `(feature, cell, layer, event)`: neighbours are gathered in
+contiguous rows, and a layer of a network is the product of a matrix with all cells of all events.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import numpy as np
 from keras import ops
 
 from calolab.models.fast_showers import sampling, spectrum
-from calolab.models.fast_showers.lattice import GROUPS, PARTS, PASSES, SPECTRUM_RADII, Lattice, Part
+from calolab.models.fast_showers.lattice import GROUPS, OUTSIDE, PARTS, PASSES, RING, SPECTRUM_RADII, Lattice, Part
 from calolab.models.initial_weights import SeedStream
 
 CONDITIONS = 8  # numbers by layer that the cells depend on
 EMBEDDING = 16  # trained numbers by layer
 STATIC = 4  # features of `Lattice.static`
-WIDE, NEAR = 2, 1  # distances of the cells of the same layer, and of other layers, that are features
+NEXT = 1  # distance of the cells of the next layers that near cells see
+NEAR, FAR = 0, 1  # regions
+OWN, OTHER = (2, 1), (1, 0)  # how far near and far cells see: in the same layer, and in complete ones beside it
 
 
 @keras.saving.register_keras_serializable("calolab")
@@ -32,15 +35,27 @@ class Cells(keras.layers.Layer):
     Args:
         side: pads along x and y, an odd number.
         layers: number of layers.
-        hidden: neurons per cell.
+        hidden: neurons per near cell.
+        far_hidden: neurons per far cell.
         context: numbers by layer that scale and shift them.
         threshold: lowest energy of a hit [GeV].
         seed: seed of the initial weights.
     """
 
-    def __init__(self, side: int, layers: int, hidden: int, context: int, threshold: float, seed: int = 0, **kwargs):
+    def __init__(
+        self,
+        side: int,
+        layers: int,
+        hidden: int,
+        far_hidden: int,
+        context: int,
+        threshold: float,
+        seed: int = 0,
+        **kwargs,
+    ):
         super().__init__(autocast=False, **kwargs)
-        self.side, self.layers, self.hidden, self.context = side, layers, hidden, context
+        self.side, self.layers, self.context = side, layers, context
+        self.hidden, self.far_hidden = hidden, far_hidden
         self.threshold, self.seed, self.lattice = threshold, seed, Lattice(side, layers)
 
     def build(self, input_shape):
@@ -66,15 +81,20 @@ class Cells(keras.layers.Layer):
         self.passes = {}
         for group, part in PASSES:
             place = f"{group}_{part.which}" + ("" if part.quarter is None else f"_{part.quarter}")
-            self.passes[group, part.which, part.quarter] = {
-                "first": kernel(f"first_{place}", self.hidden, self.features(group, part)),
-                "second": kernel(f"second_{place}", self.hidden, self.hidden),
-                "film": kernel(f"film_{place}", 3 * self.hidden, self.context),
-                "film_bias": weight(f"film_bias_{place}", 3 * self.hidden, 1),
-                "hit": kernel(f"hit_{place}", 1, self.hidden),
-                "spectrum": weight(f"spectrum_{place}", self.hidden, bins, start=seeds.normal(0.02)),
-                "spectrum_bias": weight(f"spectrum_bias_{place}", bins),
-            }
+            self.passes[group, part] = []
+            for region, hidden in enumerate((self.hidden, self.far_hidden)[: len(lattice.regions(part))]):
+                which = f"{place}_far" if region == FAR else place
+                self.passes[group, part].append(
+                    {
+                        "first": kernel(f"first_{which}", hidden, self.features(group, part, region)),
+                        "second": kernel(f"second_{which}", hidden, hidden),
+                        "film": kernel(f"film_{which}", 3 * hidden, self.context),
+                        "film_bias": weight(f"film_bias_{which}", 3 * hidden, 1),
+                        "hit": kernel(f"hit_{which}", 1, hidden),
+                        "spectrum": weight(f"spectrum_{which}", hidden, bins, start=seeds.normal(0.02)),
+                        "spectrum_bias": weight(f"spectrum_bias_{which}", bins),
+                    }
+                )
         # Measured after the training; they are for drawing cells only.
         self.hit_spread, self.energy_spread = (
             self.add_weight(shape=(len(GROUPS), len(PARTS[0])), initializer="ones", trainable=False, name=name)
@@ -99,20 +119,27 @@ class Cells(keras.layers.Layer):
         """Arguments of the layer, as Keras saves them."""
         config = super().get_config()
         config.pop("autocast", None)
-        names = ("side", "layers", "hidden", "context", "threshold", "seed")
+        names = ("side", "layers", "hidden", "far_hidden", "context", "threshold", "seed")
         return {**config, **{name: getattr(self, name) for name in names}}
 
-    def features(self, group: int, part: Part) -> int:
+    def features(self, group: int, part: Part, region: int) -> int:
         """Number of the features of a cell.
 
         Args:
             group: index of the group of layers.
             part: the part of its cells.
+            region: `NEAR` or `FAR`.
         """
+        sources, window = self.lattice.sources(part), (2 * OTHER[region] + 1) ** 2
+        own, next_layers = (sum(map(len, shifts)) for shifts in self._shifts(part, region))
+        return STATIC + 3 + (2 * own + 2 + 4 * next_layers if sources else 0) + (4 * window + 4 if group else 0)
+
+    def _shifts(self, part: Part, region: int) -> tuple[list, list]:
+        """Distances of the known cells that those of a pass see: in each source, and in its next layers."""
         sources = self.lattice.sources(part)
-        wide, near = (sum(len(self.lattice.shifts(part, one, reach)) for one in sources) for reach in (WIDE, NEAR))
-        own = 2 * wide + 2 + 4 * near if sources else 0
-        return STATIC + 3 + own + (4 * (2 * NEAR + 1) ** 2 + 4 if group else 0)
+        own = [self.lattice.shifts(part, source, OWN[region]) for source in sources]
+        # Far cells see nothing of the next layers in the same group, which are two or four layers away.
+        return own, [self.lattice.shifts(part, source, NEXT) for source in sources] if region == NEAR else []
 
     def contexts(self, conditions):
         """What scales and shifts the neurons of each layer, `(context, layer, event)`.
@@ -164,15 +191,15 @@ class Cells(keras.layers.Layer):
         return _with_zeros(ops.reshape(both, (4, cells, number, -1))), means
 
     def chosen(self, part: Part, values):
-        """Values of a part's cells, `(..., cell, layer, event)`.
+        """Values of a part's cells in the order in which they are drawn, `(..., cell, layer, event)`.
 
         Args:
             part: the part.
             values: those of all cells of a layer, `(..., cell, layer, event)`.
         """
-        return ops.take(values, self.lattice.members(part).astype(np.int32), axis=-3)
+        return ops.take(values, self.lattice.drawn(part).astype(np.int32), axis=-3)
 
-    def states(self, group: int, part: Part, known, neighbours, rest, context):
+    def states(self, group: int, part: Part, known, neighbours, rest, context, near_only: bool = False):
         """Neurons and log odds of a hit of the cells of one pass.
 
         Args:
@@ -183,23 +210,28 @@ class Cells(keras.layers.Layer):
             rest: log odds of the remaining hits, log energies of the remaining ones in the ring and outside, and the
                 centre in x and y, `(5, layer, event)`.
             context: that of the group's layers, `(context, layer, event)`.
+            near_only: whether to leave out far cells.
 
         Returns:
-            Neurons `(hidden, cell, layer * event)`, and log odds `(cell, layer, event)`.
+            Neurons of near and far cells, each `(hidden, cell, layer * event)`, and log odds `(cell, layer, event)`.
         """
-        weights, hidden, lattice = self.passes[group, part.which, part.quarter], self.hidden, self.lattice
-        layers = len(lattice.group(group))
-        found = self._features(part, known, neighbours, rest)
-        number = found.shape[1]
-        film = ops.matmul(weights["film"], ops.reshape(context, (self.context, -1))) + weights["film_bias"]
-        film = film[:, None]
-        state = ops.matmul(weights["first"], ops.reshape(found, (found.shape[0], -1)))
-        state = ops.reshape(state, (hidden, number, -1))
-        state = ops.relu(state + film[:hidden]) * (1.0 + film[hidden : 2 * hidden])
-        state = ops.matmul(weights["second"], ops.reshape(state, (hidden, -1)))
-        state = ops.relu(ops.reshape(state, (hidden, number, -1)) + film[2 * hidden :])
-        odds = ops.reshape(ops.matmul(weights["hit"], ops.reshape(state, (hidden, -1))), (number, layers, -1))
-        return state, odds + self.at_radii(self.hit_template, group, part)
+        lattice, states, odds = self.lattice, [], []
+        layers, flat = len(lattice.group(group)), ops.reshape(context, (self.context, -1))
+        means = self._means(part, known)
+        for region, weights in enumerate(self.passes[group, part][: 1 if near_only else None]):
+            found = self._features(part, region, known, means, neighbours, rest)
+            hidden, number = weights["second"].shape[0], found.shape[1]
+            film = (ops.matmul(weights["film"], flat) + weights["film_bias"])[:, None]
+            state = ops.matmul(weights["first"], ops.reshape(found, (found.shape[0], -1)))
+            state = ops.reshape(state, (hidden, number, -1))
+            state = ops.relu(state + film[:hidden]) * (1.0 + film[hidden : 2 * hidden])
+            state = ops.matmul(weights["second"], ops.reshape(state, (hidden, -1)))
+            state = ops.relu(ops.reshape(state, (hidden, number, -1)) + film[2 * hidden :])
+            found = ops.matmul(weights["hit"], ops.reshape(state, (hidden, -1)))
+            odds.append(ops.reshape(found, (number, layers, -1)))
+            states.append(state)
+        odds = ops.concatenate(odds, axis=0)
+        return states, odds + self.at_radii(self.hit_template, group, part)[: odds.shape[0]]
 
     def at_radii(self, table, group: int, part: Part):
         """Values of a table by layer and radius at the cells of a pass, `(cell, layer, 1)`.
@@ -212,25 +244,29 @@ class Cells(keras.layers.Layer):
         found = ops.take(table[first::step], self.lattice.of(part, self.lattice.radii), axis=1)
         return ops.transpose(found)[..., None]
 
-    def spectra(self, group: int, part: Part, state, rows, corrected: bool = False):
+    def spectra(self, group: int, part: Part, states, rows, corrected: bool = False):
         """Log probabilities of the energy bins, up to a constant, at some of the cells of a pass, `(hit, bin)`.
 
         Args:
             group, part: as for `states`.
-            state: neurons, as returned by `states`.
-            rows: indices of the cells in all layers and events, `(hit,)`.
+            states: neurons, as returned by `states`.
+            rows: increasing indices of the cells in all layers and events, `(hit,)`.
             corrected: whether with the correction that is measured after the training.
         """
-        weights, lattice = self.passes[group, part.which, part.quarter], self.lattice
+        lattice, found = self.lattice, []
         first, step = GROUPS[group]
-        columns, layers = ops.shape(state)[2], len(lattice.group(group))
+        columns, layers = ops.shape(states[0])[2], len(lattice.group(group))
+        near = ops.sum(ops.cast(rows < states[0].shape[1] * columns, "int32"))
+        for region, (state, weights) in enumerate(zip(states, self.passes[group, part])):
+            here = rows[near:] - states[0].shape[1] * columns if region == FAR else rows[:near]
+            neurons = ops.take(ops.reshape(state, (state.shape[0], -1)), here, axis=1)
+            found.append(ops.matmul(ops.transpose(neurons), weights["spectrum"]) + weights["spectrum_bias"])
         radial = ops.take(lattice.of(part, lattice.radial_bins).astype(np.int32), rows // columns)
         layer = first + step * ((rows % columns) // (columns // layers))
-        neurons = ops.take(ops.reshape(state, (self.hidden, -1)), rows, axis=1)
         template = self.spectrum_template + (self.spectrum_correction if corrected else 0.0)
         template = ops.reshape(template, (-1, len(spectrum.BINS)))
-        found = ops.matmul(ops.transpose(neurons), weights["spectrum"]) + weights["spectrum_bias"]
-        return found + ops.take(template, layer * self.spectrum_template.shape[1] + radial, axis=0)
+        place = layer * self.spectrum_template.shape[1] + radial
+        return ops.concatenate(found, axis=0) + ops.take(template, place, axis=0)
 
     def remaining(self, group: int, number: int, hits, ring, outside):
         """Features of what is left for the cells of a pass and of those after it, `(3, layer, event)`.
@@ -248,51 +284,52 @@ class Cells(keras.layers.Layer):
         outside = ops.log((ops.maximum(outside, 0.0) / threshold + 1.0) / (hits + 0.5))
         return ops.stack([odds, (ring - 4.0) / 2, (outside - 2.0) / 2])
 
-    def _features(self, part: Part, known, neighbours, rest):
-        """The features of all cells of a pass, `(feature, cell, layer, event)`."""
-        lattice, layers, number = self.lattice, rest.shape[1], len(self.lattice.members(part))
+    def _features(self, part: Part, region: int, known, means, neighbours, rest):
+        """The features of the cells of a region in a pass, `(feature, cell, layer, event)`."""
+        lattice, layers, cells = self.lattice, rest.shape[1], self.lattice.regions(part)[region]
+        number, sources = len(cells), lattice.sources(part)
 
-        def around(values, reach, source):
-            shifts = lattice.shifts(part, source, reach)
-            if not shifts:
-                return []
-            found = ops.take(values, lattice.around(part, shifts, source), axis=1)
-            return [ops.reshape(found, (values.shape[0] * len(shifts), number, layers, -1))]
+        def around(values, shifts, source=None):
+            found = ops.take(values, lattice.around(cells, shifts, source), axis=1)
+            return ops.reshape(found, (values.shape[0] * len(shifts), number, layers, -1))
 
         rest = ops.concatenate([rest, ops.ones_like(rest[:1])], axis=0)
-        given = ops.matmul(self._spread(part), ops.reshape(rest, (rest.shape[0], -1)))
+        given = ops.matmul(self._spread(cells), ops.reshape(rest, (rest.shape[0], -1)))
         found = [ops.reshape(given, (STATIC + 3, number, layers, -1))]
-        if sources := lattice.sources(part):
-            for values, source in zip(known, sources, strict=True):
-                found += around(values[:2], WIDE, source)
-            found.append(4 * sum(self._mean(part, source, values[:2]) for values, source in zip(known, sources)))
-            for values, source in zip(known, sources):
-                found += around(values[2:], NEAR, source)
+        if sources:
+            own, next_layers = self._shifts(part, region)
+            for values, source, shifts in zip(known, sources, own, strict=True):
+                found.append(around(values[:2], shifts, source))
+            inside = np.searchsorted(lattice.members(part), cells).astype(np.int32)
+            found.append(ops.take(means, inside, axis=1))
+            for values, source, shifts in zip(known, sources, next_layers):
+                found.append(around(values[2:], shifts, source))
         if neighbours is not None:
-            beside, means = neighbours
-            shifts = [(dx, dy) for dx in range(-NEAR, NEAR + 1) for dy in range(-NEAR, NEAR + 1)]
-            beside = ops.take(beside, lattice.around(part, shifts), axis=1)
-            found.append(ops.reshape(beside, (4 * len(shifts), number, layers, -1)))
-            found.append(self.chosen(part, means))
+            beside, averages = neighbours
+            reach = range(-OTHER[region], OTHER[region] + 1)
+            found.append(around(beside, [(dx, dy) for dx in reach for dy in reach]))
+            found.append(ops.take(averages, cells.astype(np.int32), axis=1))
         return ops.concatenate(found, axis=0)
 
-    def _mean(self, part: Part, source: Part, values):
-        """Means over the cells of a source among the 9x9 cells around those of a pass, `(2, cell, layer, event)`."""
-        lattice, layers = self.lattice, values.shape[2]
-        along_x, along_y = lattice.means(4, part, source)
-        values = values[:, :-1]
-        found = ops.matmul(along_x, ops.reshape(values, (2, along_x.shape[1], -1)))
-        found = ops.matmul(along_y, ops.reshape(found, (2, len(along_x), along_y.shape[1], -1)))
-        return ops.reshape(found, (2, len(along_x) * len(along_y), layers, -1))
+    def _means(self, part: Part, known):
+        """Sums over the known ones of the 9x9 cells around those of a pass, over 81 / 4, `(2, cell, layer, event)`."""
+        total = 0.0
+        for source, values in zip(self.lattice.sources(part), known):
+            along_x, along_y = self.lattice.means(4, part, source)
+            layers, values = values.shape[2], values[:2, :-1]
+            found = ops.matmul(along_x, ops.reshape(values, (2, along_x.shape[1], -1)))
+            found = ops.matmul(along_y, ops.reshape(found, (2, len(along_x), along_y.shape[1], -1)))
+            total = total + ops.reshape(4 * found, (2, len(along_x) * len(along_y), layers, -1))
+        return total
 
-    def _spread(self, part: Part) -> np.ndarray:
-        """Matrix from the numbers `rest` and 1 to static and three other features of each cell, `(7 * cell, 6)`."""
+    def _spread(self, cells: np.ndarray) -> np.ndarray:
+        """Matrix from the numbers `rest` and 1 to static and three other features of some cells, `(7 * cell, 6)`."""
         lattice = self.lattice
-        ring, outside = lattice.zones(part)
-        x, y = (lattice.of(part, one / (lattice.radius + 1)) for one in (lattice.x, lattice.y))
-        matrix = np.zeros((STATIC + 3, len(ring), 6), dtype=np.float32)
-        matrix[:STATIC, :, 5] = lattice.of(part, lattice.static)
-        matrix[STATIC, :, 0] = ring + outside
+        ring, outside = (np.ravel(lattice.zone == zone)[cells] for zone in (RING, OUTSIDE))
+        x, y = (np.ravel(one / (lattice.radius + 1))[cells] for one in (lattice.x, lattice.y))
+        matrix = np.zeros((STATIC + 3, len(cells), 6), dtype=np.float32)
+        matrix[:STATIC, :, 5] = lattice.static.reshape(STATIC, -1)[:, cells]
+        matrix[STATIC, :, 0] = ring | outside
         matrix[STATIC + 1, :, 1], matrix[STATIC + 1, :, 2] = ring, outside
         matrix[STATIC + 2, :, 3], matrix[STATIC + 2, :, 4] = x, y
         return matrix.reshape(-1, 6)

@@ -3,7 +3,8 @@
 Layers are generated in three groups: every fourth, those in the middle between them, and the odd ones. In each group
 the cells are generated in four classes, which are the parities of their distances in x and y to the core cell in the
 centre of the layer. In the first group, the first class is generated in four quarters, which are the parities of half
-these distances: its cells have no others between them.
+these distances: its cells have no others between them. Most hits are in the *near* cells, in the inner part of a layer;
+in `clic-ecal`, three quarters of all cells are *far* ones around it, with a tenth of the hits.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 CLASSES = ((0, 0), (1, 1), (0, 1), (1, 0))
 GROUPS = ((0, 4), (2, 4), (1, 2))  # first layer and step
 RING, OUTSIDE = 1, 2  # zones of a layer: the core cell, the eight cells around it, and all others
-INNER = 17  # side of the inner part, which has most of the hits
+INNER = 13  # side of the inner part
 SPECTRUM_RADII = (1.2, 1.6, 2.6, 3.7, 5.2, 8.0)  # limits of the radial bins of the template of spectra [pads]
 
 
@@ -28,12 +29,10 @@ class Part:
     Args:
         which: index of their class.
         quarter: index of the quarter of the class; None for all of them.
-        margin: number of cells at each edge that are left out, an even number.
     """
 
     which: int
     quarter: int | None = None
-    margin: int = 0
 
 
 _CLASSES = tuple(map(Part, range(1, 4)))
@@ -110,44 +109,44 @@ class Lattice:
         """The inverse of `order`."""
         return np.argsort(self.order)
 
-    @property
-    def margin(self) -> int:
-        """Cells between the edge of a layer and its inner part, an even number."""
-        return max(0, (self.side - INNER) // 2 // 2 * 2)
-
     def positions(self, part: Part) -> tuple[range, range]:
         """Positions of a part's cells along x and along y."""
         quarter, found = CLASSES[part.quarter or 0], []
         for parity, half in zip(CLASSES[part.which], quarter):
-            first = part.margin + (parity + self.side // 2) % 2
-            here = range(first, self.side - part.margin, 2)
+            first = (parity + self.side // 2) % 2
+            here = range(first, self.side, 2)
             if part.quarter is not None:
                 here = here[((first - self.side // 2) // 2 + half) % 2 :: 2]
             found.append(here)
         return tuple(found)
 
-    def shape(self, part: Part) -> tuple[int, int]:
-        """Number of a part's cells along x and along y."""
-        return tuple(map(len, self.positions(part)))
+    def members(self, part: Part) -> np.ndarray:
+        """Indices of a part's cells among all cells of a layer, in their order along x and y."""
+        along_x, along_y = self.positions(part)
+        return np.ravel(np.array(along_x)[:, None] * self.side + np.array(along_y))
+
+    def regions(self, part: Part) -> list[np.ndarray]:
+        """Indices of a part's near cells, and of its far ones if there are any."""
+        members = self.members(part)
+        is_far = np.ravel(np.maximum(abs(self.x), abs(self.y)))[members] > INNER // 2
+        return [members[~is_far], members[is_far]] if is_far.any() else [members]
+
+    def drawn(self, part: Part) -> np.ndarray:
+        """Indices of a part's cells in the order in which they are drawn: near ones first."""
+        return np.concatenate(self.regions(part))
 
     def of(self, part: Part, values: np.ndarray) -> np.ndarray:
-        """Values of a part's cells, `(..., cell)`.
+        """Values of a part's cells in the order in which they are drawn, `(..., cell)`.
 
         Args:
             part: the part.
             values: those of all cells of a layer, `(..., side, side)`.
         """
-        along_x, along_y = (slice(one.start, one.stop, one.step) for one in self.positions(part))
-        return values[..., along_x, along_y].reshape(*values.shape[:-2], -1)
+        return values.reshape(*values.shape[:-2], -1)[..., self.drawn(part)]
 
-    def members(self, part: Part) -> np.ndarray:
-        """Indices of a part's cells among all cells of a layer."""
-        return self.of(part, np.arange(self.cells).reshape(self.side, self.side))
-
-    @cached_property
-    def quarters(self) -> np.ndarray:
-        """Where the cells of the first class are among those of its quarters, one quarter after the other."""
-        return np.argsort(np.concatenate([self.members(Part(0, quarter)) for quarter in range(4)]))
+    def natural_order(self, *parts: Part) -> np.ndarray:
+        """Where the cells of parts, in their order along x and y, are among those that are drawn, part by part."""
+        return np.argsort(np.concatenate([self.drawn(part) for part in parts]))
 
     def zones(self, part: Part) -> np.ndarray:
         """Whether a part's cells are in the ring, and whether they are outside, `(2, cell)`."""
@@ -188,13 +187,13 @@ class Lattice:
         pairs = [(dx, dy) for dx in steps for dy in steps]
         return [(dx, dy) for dx, dy in pairs if ((here[0] + dx // unit) % 2, (here[1] + dy // unit) % 2) == there]
 
-    def around(self, part: Part, shifts: Sequence[tuple[int, int]], source: Part | None = None) -> np.ndarray:
-        """Where the neighbours of a part's cells are among those of a source, one distance after the other.
+    def around(self, cells: np.ndarray, shifts: Sequence[tuple[int, int]], source: Part | None = None) -> np.ndarray:
+        """Where the neighbours of some cells are among those of a source, one distance after the other.
 
         Args:
-            part: the part.
+            cells: indices of the cells among all cells of a layer.
             shifts: distances of the neighbours along x and y.
-            source: the cells that are numbered; None for all cells of a layer.
+            source: the cells that are numbered, in their order along x and y; None for all cells of a layer.
 
         Returns:
             Indices, `(shift * cell,)`; the number of the source's cells stands for cells beyond the edge.
@@ -204,7 +203,7 @@ class Lattice:
         numbers = np.full(self.cells, len(members))
         numbers[members] = np.arange(len(members))
         numbers = np.pad(numbers.reshape(self.side, self.side), reach, constant_values=len(members))
-        x, y = np.divmod(self.members(part), self.side)
+        x, y = np.divmod(cells, self.side)
         found = [numbers[x + reach + dx, y + reach + dy] for dx, dy in shifts]
         return np.concatenate(found).astype(np.int32)
 

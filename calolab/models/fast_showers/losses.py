@@ -7,14 +7,14 @@ from keras import ops
 
 from calolab.models.fast_showers import spectrum
 from calolab.models.fast_showers.cells import Cells
-from calolab.models.fast_showers.lattice import GROUPS, PARTS, Part
+from calolab.models.fast_showers.lattice import GROUPS, INNER, PARTS, Part
 from calolab.models.fast_showers.normal import probability
 from calolab.models.fast_showers.quantities import COLUMNS, centred, columns, measured
 
 # Relative errors with which the remaining energies are known in the training, in the last pass of a group, the one
 # before it, and so on: what draws in all earlier passes have added to the spread of real ones (measured).
 INEXACT = (0.5, 0.26, 0.17, 0.13, 0.08, 0.05, 0.03)
-WHOLE_OF = 6  # events of which one counts with all cells of a layer, and the others with the inner part
+WHOLE_OF = 6  # events of which one counts with all cells, and the others with the near ones
 
 
 def numbers_per_layer() -> int:
@@ -68,8 +68,8 @@ def numbers_for_cells() -> int:
 def cells(gan, inputs, training):
     """Minus the log likelihood of the cells of real showers, and its parts for hits and for energies.
 
-    Of five in six events only the inner part of each layer counts, and in the others, cells outside count six times:
-    the expectation is that of all cells.
+    In five of six events only the near cells count; in the others, far cells have six times the weight. The expectation
+    is that of all cells.
 
     Args:
         gan: a GAN with the networks `quantities` and `cells`.
@@ -77,17 +77,16 @@ def cells(gan, inputs, training):
         training: not used.
     """
     network = gan.networks["cells"].get_layer("cells")
-    image, margin = inputs["image"], network.lattice.margin
+    image, has_far = inputs["image"], network.side > INNER
     conditions, centre = given(gan, image, inputs["energy"])
-    errors = ops.reshape(ops.transpose(inputs["latent"]), (-1, 2, network.layers, ops.shape(image)[0]))
     events = ops.shape(image)[0]
-    whole = (events + WHOLE_OF - 1) // WHOLE_OF if margin else events
+    errors = ops.reshape(ops.transpose(inputs["latent"]), (-1, 2, network.layers, events))
+    whole = (events + WHOLE_OF - 1) // WHOLE_OF if has_far else events
     weight = ops.cast(events, "float32") / ops.cast(whole, "float32")
-    some = (image[:whole], conditions[:whole], centre[..., :whole], errors[..., :whole])
-    parts = [likelihood(network, *some, weight=weight)]
-    if margin:
+    parts = [likelihood(network, image[:whole], conditions[:whole], centre[..., :whole], errors[..., :whole], weight)]
+    if has_far:
         others = (image[whole:], conditions[whole:], centre[..., whole:], errors[..., whole:])
-        parts.append(likelihood(network, *others, margin))
+        parts.append(likelihood(network, *others, far_weight=None))
     hits, energies = (sum(sums) / ops.cast(events, "float32") for sums in zip(*parts))
     return hits + energies, {"hits": hits, "energies": energies}
 
@@ -106,7 +105,7 @@ def given(gan, image, energy):
     return normalisation.conditions(found, scale(energy)), ops.transpose(ops.stack([x, y]), (0, 2, 1))
 
 
-def likelihood(network: Cells, image, conditions, centre, errors=None, margin: int = 0, weight=1.0):
+def likelihood(network: Cells, image, conditions, centre, errors=None, far_weight=1.0):
     """Minus the log likelihood of hits and of their energies, each a sum over the events.
 
     Args:
@@ -115,31 +114,33 @@ def likelihood(network: Cells, image, conditions, centre, errors=None, margin: i
         conditions: what the cells depend on, `(event, layer, 8)`.
         centre: centre in x and y [pads], `(2, layer, event)`.
         errors: standard normal errors of the remaining energies, `(pass, 2, layer, event)`; None for exact ones.
-        margin: cells at each edge that are left out, an even number.
-        weight: weight of the cells that are not in the inner part.
+        far_weight: weight of far cells; None to leave them out.
     """
     lattice = network.lattice
     hit_loss = energy_loss = 0.0
-    inner, edge = _parts(lattice)
-    for group, part, state, odds, here, logs in predictions(network, image, conditions, centre, errors, margin):
-        parts = [lattice.of(part, one) for one in (inner, edge)]
-        use = parts[0] + weight * parts[1]
+    # The core cell is given.
+    counted = (lattice.zone > 0).astype(np.float32)
+    near_only = far_weight is None
+    for group, part, states, odds, here, logs in predictions(network, image, conditions, centre, errors, near_only):
+        near = len(lattice.regions(part)[0])
+        use = lattice.of(part, counted)[: here.shape[0]]
+        if here.shape[0] > near:
+            use = use * ops.where(np.arange(len(use)) < near, 1.0, far_weight)
         cost = ops.relu(odds) - odds * here + ops.log1p(ops.exp(-ops.abs(odds)))
-        hit_loss = hit_loss + ops.sum(ops.matmul(use, ops.reshape(cost, (len(parts[0]), -1))))
-        flat = ops.reshape(here * sum(parts)[:, None, None], (-1,))
-        rows = ops.nonzero(flat)[0]
-        columns = ops.shape(state)[2]
-        chances = ops.log_softmax(network.spectra(group, part, state, rows), axis=-1)
+        hit_loss = hit_loss + ops.sum(ops.matmul(use, ops.reshape(cost, (here.shape[0], -1))))
+        rows = ops.nonzero(ops.reshape(here * use[:, None, None], (-1,)))[0]
+        chances = ops.log_softmax(network.spectra(group, part, states, rows), axis=-1)
         found = spectrum.log_likelihood(chances, ops.take(ops.reshape(logs, (-1,)), rows))
-        energy_loss = energy_loss - ops.sum(found * ops.take(use, rows // columns))
+        energy_loss = energy_loss - ops.sum(found * ops.take(use, rows // ops.shape(states[0])[2]))
     return hit_loss, energy_loss
 
 
-def predictions(network: Cells, image, conditions, centre, errors=None, margin: int = 0):
+def predictions(network: Cells, image, conditions, centre, errors=None, near_only: bool = False):
     """What the network predicts in each pass from the real cells that are known by then.
 
     Args:
-        network, image, conditions, centre, errors, margin: as for `likelihood`.
+        network, image, conditions, centre, errors: as for `likelihood`.
+        near_only: whether to leave out far cells.
 
     Yields:
         The group, the part, neurons and log odds as `Cells.states` returns them, and whether the cells are hits, and
@@ -157,7 +158,7 @@ def predictions(network: Cells, image, conditions, centre, errors=None, margin: 
         neighbours = network.neighbours(_before(whole, group), layers) if group else None
         here = cells[:, :, chosen]
         features = network.with_next_layers(ops.stack([here[0], here[1] / 4]))
-        sums = [_sums(network, Part(part.which, part.quarter), here) for part in PARTS[group]]
+        sums = [_sums(network, part, here) for part in PARTS[group]]
         left = sum(sums[1:], sums[0])
         for number, part in enumerate(PARTS[group]):
             hits, *energies = ops.unstack(left, 3)
@@ -167,24 +168,17 @@ def predictions(network: Cells, image, conditions, centre, errors=None, margin: 
                 energies = [energy * factor[zone] for zone, energy in enumerate(energies)]
             rest = network.remaining(group, number, hits, *energies)
             rest = ops.concatenate([rest, centre[:, chosen]], axis=0)
-            part = Part(part.which, part.quarter, margin)
             members = [np.append(lattice.members(one), lattice.cells) for one in lattice.sources(part)]
             known = [ops.take(features, one.astype(np.int32), axis=1) for one in members]
-            state, odds = network.states(group, part, known, neighbours, rest, contexts[:, chosen])
-            found = network.chosen(part, here[:2])
-            yield group, part, state, odds, found[0], found[1]
+            states, odds = network.states(group, part, known, neighbours, rest, contexts[:, chosen], near_only)
+            found = network.chosen(part, here[:2])[:, : odds.shape[0]]
+            yield group, part, states, odds, found[0], found[1]
             left = left - sums[number]
 
 
 def _before(whole, group: int):
     """The layers that are complete before a group, on both sides of its layers."""
     return whole[:, :, :, :: 4 // group]
-
-
-def _parts(lattice) -> tuple[np.ndarray, np.ndarray]:
-    """Whether each cell is in the inner part of a layer, without the core cell, which is given, or near the edge."""
-    edge = np.maximum(abs(lattice.x), abs(lattice.y)) > lattice.side // 2 - lattice.margin
-    return (~edge & (lattice.zone > 0)).astype(np.float32), edge.astype(np.float32)
 
 
 def _sums(network: Cells, part: Part, values):

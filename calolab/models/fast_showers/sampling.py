@@ -103,22 +103,24 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
     hits_left, hits, energies = wanted.hits - core, ops.zeros_like(energy), ops.zeros_like(energy)
     known, logs, quarters = [], [], []
     for number, part in enumerate(PARTS[group]):
-        zones, members = lattice.zones(part), lattice.members(part)
+        zones, drawn_cells = lattice.zones(part), lattice.drawn(part)
+        rows_of_noise = drawn_cells[:, None] * lattice.layers + np.array(lattice.group(group))
         rest = cells.remaining(group, number, hits_left, *ops.unstack(energy - energies, 2))
         rest = ops.concatenate([rest, wanted.x[None], wanted.y[None]], axis=0)
-        state, odds = cells.states(group, part, known, neighbours, rest, context)
+        states, odds = cells.states(group, part, known, neighbours, rest, context)
         odds = odds + cells.at_radii(cells.hit_correction, group, part)
-        numbers = lattice.place[members][:, None] * lattice.layers + np.array(lattice.group(group))
-        normal = ops.reshape(ops.take(noise, np.ravel(numbers).astype(np.int32), axis=1), (2, len(members), layers, -1))
+        normal = ops.reshape(
+            ops.take(noise, np.ravel(rows_of_noise).astype(np.int32), axis=1), (2, len(drawn_cells), layers, -1)
+        )
         random = ops.clip(probability(normal[0]), _SMALL, 1 - _SMALL)
         later, spread = lattice.left(group, number + 1), cells.hit_spread[group, number]
         found = _hits(odds, random, zones, hits_left, hits, allowed, later, spread)
         flat = ops.reshape(found, (-1,))
         rows = ops.nonzero(flat)[0]
-        chances = ops.softmax(cells.spectra(group, part, state, rows, corrected=True), axis=-1)
-        places = zones_of_hits(zones, rows, ops.shape(state)[2])
+        chances = ops.softmax(cells.spectra(group, part, states, rows, corrected=True), axis=-1)
+        zone_of_hits = zones_of_hits(zones, rows, ops.shape(states[0])[2])
         normal = ops.take(ops.reshape(normal[1], (-1,)), rows)
-        normal = correlated(normal, spectrum.deviation(chances), *places, cells.energy_spread[group, number])
+        normal = correlated(normal, spectrum.deviation(chances), *zone_of_hits, cells.energy_spread[group, number])
         drawn = spectrum.drawn(chances, probability(normal))
         log = ops.reshape(ops.scatter(rows[:, None], drawn, ops.shape(flat)), (found.shape[0], layers, -1))
         new = found * cells.threshold * ops.exp(log)
@@ -128,12 +130,14 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
             centre = (lattice.of(part, lattice.zone) == 0).astype(np.float32)[:, None, None]
             found = found + centre * core
             log = log + centre * ops.log(ops.maximum(wanted.core, cells.threshold) / cells.threshold)
-        made = ops.stack([found, log / 4])
+        made, parts = ops.stack([found, log / 4]), [part]
         if part.quarter is not None:
             quarters.append(made)
         if part.quarter == 3:
-            made, known = ops.take(ops.concatenate(quarters, axis=1), lattice.quarters, axis=1), []
-        known.append(cells.with_next_layers(made))
+            made, parts, known = ops.concatenate(quarters, axis=1), PARTS[group][:4], []
+        made = ops.take(made, lattice.natural_order(*parts).astype(np.int32), axis=1)
+        if part.which < 3:
+            known.append(cells.with_next_layers(made))
         if part.quarter in (None, 3):
             logs.append(ops.where(made[0] > 0, cells.threshold * (ops.exp(4 * made[1]) - 1.0), -1.0))
     return finished(lattice, cells.threshold, ops.concatenate(logs, axis=0), wanted, hits)
@@ -253,8 +257,8 @@ def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities
     zones = np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
     # Centre in x and y, and spread: sums over the cells, and what the log energies are multiplied by to change them.
     functions = np.stack([x, y, radius**2 * zones[1]]).astype(np.float32)
-    near, far = 1.0 + (radius / REACH) ** 3, np.log1p((radius / WIDE) ** 2) * zones[1]
-    tilts = np.stack([x / near, y / near, far]).astype(np.float32)
+    damping, wide = 1.0 + (radius / REACH) ** 3, np.log1p((radius / WIDE) ** 2) * zones[1]
+    tilts = np.stack([x / damping, y / damping, wide]).astype(np.float32)
     flat = ops.reshape(excess, (number, -1))
     is_hit = ops.cast(flat >= 0, "float32")
     aims = ops.stack([wanted.ring, wanted.outside])

@@ -7,12 +7,15 @@ from calolab import models, spaces
 from calolab.models.fast_showers.sampling import BLOCK
 from calolab.training import Recipe, Stage, fit
 from tests.models.fast_showers.showers import randomised, sample, small
+from tests.models.fast_showers.showers import space as small_space
 
 
 def test_only_square_layers_with_an_odd_number_of_pads_fit():
     for name in ("calogan", "jet-image"):
         with pytest.raises(ValueError, match="calolab-fast generates showers in.*clic-ecal"):
             models.build("calolab-fast", spaces.space(name))
+    with pytest.raises(ValueError, match="at least 5"):
+        models.build("calolab-fast", small_space(3))
     gan = models.build("calolab-fast", "clic-ecal-51", width=8, hidden=4)
     assert gan.latent_size == 1 + 7 * 25 + 2 * 51 * 51 * 25
 

@@ -34,7 +34,7 @@ def sample(events=60, side=9, layers=5, seed=0):
 
 def small(side=9, layers=5, seed=1, fitted=True, **settings):
     """An untrained GAN, with constants that are fitted to random showers."""
-    settings = {"width": 16, "blocks": 1, "steps": 2, "hidden": 8, "context": 6, **settings}
+    settings = {"width": 16, "blocks": 1, "steps": 2, "hidden": 8, "far_hidden": 5, "context": 6, **settings}
     gan = models.build("calolab-fast", space(side, layers), seed=seed, **settings)
     if fitted:
         calolab_fast.prepare(gan, sample(200, side, layers, seed=9))

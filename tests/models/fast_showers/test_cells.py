@@ -39,7 +39,7 @@ def direct(cells, shower, conditions, centre):
             quarter = CLASSES.index(((x - middle) // 2 % 2, (y - middle) // 2 % 2))
             number_of[x, y] = PARTS[group].index(Part(which, None if which or group else quarter))
         for (x, y), place in number_of.items():
-            part = PARTS[group][place]
+            part, is_far = PARTS[group][place], near_core[x, y] > 6
             if not near_core[x, y]:
                 continue
             earlier = np.array([[number_of[i, j] < place for j in range(side)] for i in range(side)])
@@ -84,21 +84,24 @@ def direct(cells, shower, conditions, centre):
                 limit = part.which if part.quarter is None else part.quarter
                 inside = {shift: source < limit for shift, source in sources.items()}
                 assert all(inside[dx - 2, dy - 2] for dx, dy in np.argwhere(known))
-                for source in range(limit):
-                    around = [shift for shift in shifts if sources[shift] == source]
-                    found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in own for dx, dy in around]
+                around = [[shift for shift in shifts if sources[shift] == source] for source in range(limit)]
+                if part.quarter is None:
+                    near = [[shift for shift in some if max(map(abs, shift)) < 2] for some in around]
+                else:
+                    near = around
+                for some in near if is_far else around:
+                    found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in own for dx, dy in some]
                 found += [4 * window(one, x, y, 4).sum() / 81 for one in own]
-                for source in range(limit):
-                    around = [shift for shift in shifts if sources[shift] == source]
-                    near = [one for one in around if part.quarter is not None or max(map(abs, one)) < 2]
-                    found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in others for dx, dy in near]
+                for some in [] if is_far else near:
+                    found += [window(one, x, y, 2)[dx + 2, dy + 2] for one in others for dx, dy in some]
             if group:
                 step = 2 // group
                 beside = [*features(layer - step), *features(layer + step)]
-                found += [window(one, x, y, 1)[i, j] for one in beside for i in range(3) for j in range(3)]
+                reach = [1] if is_far else range(3)
+                found += [window(one, x, y, 1)[i, j] for one in beside for i in reach for j in reach]
                 found += [2 * window(one, x, y, 2).sum() / 25 for one in beside]
-            name = f"{group}_{part.which}" + ("" if part.quarter is None else f"_{part.quarter}")
-            size = cells.hidden
+            name = f"{group}_{part.which}" + ("" if part.quarter is None else f"_{part.quarter}") + "_far" * is_far
+            size = cells.far_hidden if is_far else cells.hidden
             film = weights[f"film_{name}"] @ state + weights[f"film_bias_{name}"][:, 0]
             neurons = weights[f"first_{name}"] @ np.concatenate([given, found]) + film[:size]
             neurons = np.maximum(neurons, 0) * (1 + film[size : 2 * size])
@@ -115,7 +118,7 @@ def direct(cells, shower, conditions, centre):
     return totals
 
 
-@pytest.mark.parametrize("side", [5, 7])
+@pytest.mark.parametrize("side", [5, 7, 21])
 def test_the_likelihood_is_that_of_each_cell_given_those_before_it(side):
     gan = small(side, 5, hidden=4, context=3)
     cells = randomised(gan.networks["cells"].get_layer("cells"))
@@ -130,7 +133,7 @@ def test_the_likelihood_is_that_of_each_cell_given_those_before_it(side):
 
 
 def test_the_expectation_of_the_loss_is_the_likelihood_of_all_cells():
-    """Cells near the edges count in some events only, the first ones, and more."""
+    """Far cells count in some events only, the first ones, and more."""
     gan = small(21, 3, hidden=4, context=3)
     randomised(gan.networks["cells"].get_layer("cells"))
     random = np.random.default_rng(5)

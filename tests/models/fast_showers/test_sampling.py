@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calolab.models.fast_showers import sampling
-from calolab.models.fast_showers.lattice import PARTS, Lattice, Part
+from calolab.models.fast_showers import losses, sampling
+from calolab.models.fast_showers.lattice import PARTS, PASSES, Lattice, Part
 from calolab.models.fast_showers.layer_quantities import LayerQuantities
 from calolab.models.fast_showers.quantities import measured
 from tests.models.fast_showers.showers import THRESHOLD, randomised, sample, small
@@ -97,6 +97,32 @@ def test_showers_have_the_requested_quantities():
         centres = [np.asarray(getattr(one, axis))[many] for one in (found, wanted)]
         # The places of the hits are random here, and most hits have little energy: without correction 0.00 ± 0.05.
         assert np.corrcoef(*centres)[0, 1] > 0.15
+
+
+def test_cells_are_drawn_from_the_neighbours_with_which_they_are_trained(monkeypatch):
+    """In all orders of cells: near and far ones, quarters, classes and layers. Energies are moved afterwards."""
+    gan, events = small(21, 5, hidden=4, context=3), 6
+    cells = randomised(gan.networks["cells"].get_layer("cells"), size=0.1)
+    seen, states = [], cells.states
+
+    def record(group, part, known, neighbours, *others):
+        seen.append([np.asarray(one) for one in known] + [np.asarray(one) for one in neighbours or ()])
+        return states(group, part, known, neighbours, *others)
+
+    monkeypatch.setattr(cells, "states", record)
+    wanted = measured(sample(events, 21, 5).values[..., None], cells.lattice)
+    noise = np.random.default_rng(3).standard_normal((events, 2 * 21**2 * 5)).astype(np.float32)
+    conditions = np.zeros((events, 5, 8), np.float32)
+    showers = sampling.showers(cells, wanted.stacked(), conditions, noise)
+    drawn, seen[:] = list(seen), []
+    list(losses.predictions(cells, showers, conditions, np.zeros((2, 5, events), np.float32)))
+    assert len(drawn) == len(seen) == len(PASSES) and sum(map(len, drawn)) == 6 + 3 * 6 + 2 * 8
+    for (_, part), generated, trained in zip(PASSES, drawn, seen, strict=True):
+        sources = len(cells.lattice.sources(part))
+        for one, other in zip(generated[:sources], trained[:sources], strict=True):
+            np.testing.assert_array_equal(one[::2], other[::2])  # hits; their energies are the odd ones
+        for one, other in zip(generated[sources:], trained[sources:], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5)
 
 
 def test_energies_are_moved_to_the_requested_centre_and_spread():
