@@ -342,7 +342,7 @@ def in_words(run) -> str:
 
 def as_table(run) -> str:
     """A run as HTML, with one row per rank."""
-    losses = ("discriminator", "generator")
+    losses = tuple(dict.fromkeys(name for now in run.progress for name in now.sums))
     rows = [
         (
             now.rank,
@@ -354,7 +354,7 @@ def as_table(run) -> str:
         for now in run.progress
     ]
     title = f"<b>Training {run.status}</b> on {len(run.ids)} ranks; {escape(run.note)}"
-    return title + Table(rows, ("rank", "epoch", "step", *losses, "events/s"), range(6)).to_html()
+    return title + Table(rows, ("rank", "epoch", "step", *losses, "events/s"), range(4 + len(losses))).to_html()
 
 
 def _show(bar, run) -> None:
@@ -364,7 +364,7 @@ def _show(bar, run) -> None:
     first = now[0]
     bar.total = first.epochs * first.steps
     bar.set_description(f"{first.place} on {len(run.ids)} ranks", refresh=False)
-    shown = {name: f"{first.losses[name]:.3g}" for name in ("discriminator", "generator") if name in first.losses}
+    shown = {name: f"{first.losses[name]:.3g}" for name in first.sums}
     speed = sum(rank.samples_per_second for rank in now)
     bar.set_postfix({**shown, "events/s": f"{speed:.3g}"}, refresh=False)
     bar.update(done - bar.n)  # the remaining time then follows the latest steps; the first one includes compilation

@@ -15,7 +15,13 @@ from calolab.plots.style import GENERATED, REFERENCE, SERIES, hep, new_figure
 
 SUMS = ("discriminator", "generator")  # the losses that are minimised
 # The data that a loss is computed on, by the prefix of its name.
-GROUPS = {"": "minimised", "real": "on real events", "fake": "on generated events", "generator": "of the generator"}
+GROUPS = {
+    "": "minimised",
+    "part": "parts of these",  # `<network>_<name>`
+    "real": "on real events",
+    "fake": "on generated events",
+    "generator": "of the generator",
+}
 COLOURS = (*SERIES[1:], "#7f7f7f", "#6a3d9a", "#000000")  # of style.css: --calolab-series-1 to -8
 # Lengths of dashes and gaps in line widths, one per group, repeated where a group has many losses.
 DASHES = ((), (5, 2), (1.5, 1.5), (6, 2, 1.5, 2), (2, 4), (9, 3), (9, 2, 1, 2, 1, 2), (1, 3))
@@ -45,7 +51,8 @@ def styles(names: Sequence[str]) -> list[Style]:
     split = []
     for name in names:
         word, _, rest = name.partition("_")
-        split.append((word, rest) if rest and word in GROUPS else ("", name))
+        is_part = any(name.startswith(f"{other}_") for other in names)
+        split.append((word, rest) if rest and word in GROUPS else ("part" if is_part else "", name))
     # The two sums have separate colours; heads have the others, in order of appearance.
     kept = [name for name in SUMS if name in names]
     others = [name for word, name in split if not word and name not in kept]
@@ -147,7 +154,7 @@ def draw_losses(
     drawn = curve[:, [1 + k for k, name in enumerate(names) if name in shown]]
     if log and drawn.size:
         # A critic's loss can have either sign.
-        panel.set_yscale("log" if np.all(drawn > 0) else "symlog")
+        panel.set_yscale("log" if np.all(drawn[np.isfinite(drawn)] > 0) else "symlog")
     if drawn.size:
         outside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)} if drawn.shape[1] > 5 else {}
         panel.legend(title=f"training {status}" if status else None, handlelength=2.6, **outside)

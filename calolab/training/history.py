@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 
@@ -13,6 +13,7 @@ from calolab.tables import Table
 # Why a training stopped before the end of its last epoch.
 ASKED_TO_STOP, ASKED_TO_PAUSE, OUT_OF_TIME = "stop requested", "pause requested", "time limit"
 NO_BETTER_SCORE = "no better {by} for {epochs} epoch{s}"
+FIRST_ROWS, LAST_ROWS = 5, 15  # of a longer table
 FINAL = ("finished", "stopped", "failed")  # states of a training that has ended
 
 
@@ -55,7 +56,7 @@ class Progress:
     @property
     def sums(self) -> tuple[str, ...]:
         """Names of the losses that are minimised, one for each network that learns."""
-        return _sums(self.losses)
+        return minimised(self.losses)
 
     def to_dict(self) -> dict:
         """The record as plain numbers and strings that JSON can hold."""
@@ -162,7 +163,7 @@ class History:
         epochs (but at least 1): with all objectives, losses normally stay of the order of their first values.
         """
         found = []
-        for name in _sums(self._names()):
+        for name in minimised(self._names()):
             rows = [row for row in self.rows if name in row["losses"]]  # in stages, not all networks learn in each
             sizes = np.abs([row["losses"][name] for row in rows])
             usual = max(float(sizes[:3].max(initial=0)), 1.0)
@@ -187,7 +188,7 @@ class History:
         """
         from calolab.plots import training  # matplotlib loads with the first plot
 
-        names = (_sums(self._names()) or ("discriminator", "generator")) if names is None else names
+        names = (minimised(self._names()) or ("discriminator", "generator")) if names is None else names
         columns = [self._ends(), *(self.losses(name) for name in names)]
         stopped = self.reason or "stopped" if self.stopped else ""
         remark = ", ".join(filter(None, [stopped, "diverging" if self.divergence else ""]))
@@ -254,18 +255,25 @@ class History:
         rows = [
             [
                 f"{epoch['epoch'] + 1}{' (unfinished)' * (epoch is self.unfinished)}",
-                *(f"{column[place]:.3g}" for column in columns),
-                f"{epoch['samples_per_second']:.3g}",
-                f"{epoch['seconds']:.0f}",
+                # In stages, not all networks learn in each epoch, and not each one has a score.
+                *("" if np.isnan(column[place]) else f"{column[place]:.4g}" for column in columns),
+                f"{epoch['samples_per_second']:.0f}",
+                f"{epoch['seconds']:.1f}",
             ]
             for place, epoch in enumerate(self.rows)
         ]
+        if len(rows) > FIRST_ROWS + LAST_ROWS + 1:
+            rows[FIRST_ROWS:-LAST_ROWS] = [["…", *[""] * (len(rows[0]) - 1)]]
         header = ["epoch", *(name.replace("_", " ") for name in [*names, *scores]), "events/s", "s"]
         return title + Table(rows, header, range(len(header))).to_html()
 
 
-def _sums(names) -> tuple[str, ...]:
-    """The losses that are minimised: those that are not part of another one, as `<network>_<name>`, nor of a head."""
+def minimised(names: Iterable[str]) -> tuple[str, ...]:
+    """The losses that are minimised: those that are not part of another one, as `<network>_<name>`, nor of a head.
+
+    Args:
+        names: names of the losses of a training.
+    """
     names = tuple(names)
     starts = ("real_", "fake_", *(f"{name}_" for name in names))
     found = tuple(name for name in names if not name.startswith(starts) and name not in ("penalty", "divergence"))

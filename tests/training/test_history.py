@@ -32,6 +32,16 @@ def test_html_has_a_row_per_epoch():
     assert "stopped early" in html
 
 
+def test_in_stages_the_table_is_empty_where_a_network_does_not_learn():
+    stages = [{**EPOCH, "epoch": n, "losses": {"quantities" if n < 30 else "cells": 2046.4}} for n in range(60)]
+    html = History(stages)._repr_html_()
+    assert "nan" not in html and html.count("2046") == 20
+    # The first and the last epochs of a long training.
+    assert (
+        html.count("<tr>") == 22 and ">5</td>" in html and "…" in html and ">46</td>" in html and ">45</td>" not in html
+    )
+
+
 def test_records_need_no_tensorflow():
     code = (
         "import sys, calolab.training as t; t.History, t.Recipe, t.TrainingDiverged; print('tensorflow' in sys.modules)"

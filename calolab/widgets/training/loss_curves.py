@@ -16,15 +16,19 @@ def loss_curves(losses: list[dict], max_points: int = MAX_POINTS) -> tuple[list[
         max_points: largest number of points.
 
     Returns:
-        The names of the losses; an array of shape `(point, 1 + names)` whose first column is the step, counted from 1;
-        and the number of steps per point.
+        The names of the losses of all steps; an array of shape `(point, 1 + names)` whose first column is the step,
+        counted from 1, with NaN for losses that no step of a point has (in stages, other networks learn); and the
+        number of steps per point.
     """
     losses = list(losses)  # another thread may append meanwhile
-    names = [name for name in losses[0] if name not in ("epoch", "step")] if losses else []
+    names = [name for name in dict.fromkeys(name for one in losses for name in one) if name not in ("epoch", "step")]
     steps_per_point = max(1, -(-len(losses) // max_points))
     # An incomplete last point is left out: its mean would fluctuate.
     points = len(losses) // steps_per_point
-    table = np.array([[one[name] for name in names] for one in losses[: points * steps_per_point]], dtype=float)
-    means = table.reshape(points, steps_per_point, len(names)).mean(axis=1)
+    table = [[one.get(name, np.nan) for name in names] for one in losses[: points * steps_per_point]]
+    table = np.array(table, dtype=float).reshape(points, steps_per_point, len(names))
+    has_loss = np.isfinite(table)
+    # Without warnings about means of nothing.
+    means = np.where(has_loss, table, 0).sum(axis=1) / np.where(has_loss.any(axis=1), has_loss.sum(axis=1), np.nan)
     centres = np.arange(points) * steps_per_point + (steps_per_point + 1) / 2
     return names, np.column_stack([centres, means]), steps_per_point

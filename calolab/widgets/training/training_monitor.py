@@ -13,7 +13,7 @@ from calolab.labels import symbol, value_text
 from calolab.plots import training as figures
 from calolab.scores import Score, best
 from calolab.spaces import with_unit
-from calolab.training.history import FINAL
+from calolab.training.history import FINAL, minimised
 from calolab.training.snapshots import plane_of
 from calolab.widgets.shared import frontend
 from calolab.widgets.shared.live import LiveWidget
@@ -116,10 +116,11 @@ class TrainingMonitor(LiveWidget):
                 self.remaining = self._remaining.estimate(progress[0], len(progress))
             self.elapsed = self._elapsed.measure(progress[0].time if progress else None, status in FINAL)
             if names != self.loss_names:
+                # The sums that are minimised, also those of a later stage; the other losses can be selected.
+                new = [name for name in minimised(names) if name not in self.loss_names]
                 self.styles = [asdict(style) for style in figures.styles(names)]
+                self.shown = [name for name in names if name in self.shown or name in new]
                 self.loss_names = names
-                # At first the sums that are minimised, if there are any; the losses of the heads can be selected.
-                self.shown = [name for name in names if name in figures.SUMS] or names
             self.steps_per_point = steps_per_point
             self.losses = self._curves.astype("<f4").tobytes()
             epochs = list(getattr(self._run, "epochs", ()))

@@ -239,6 +239,31 @@ def test_curves_are_short_and_keep_the_mean(steps, points):
         assert np.allclose(table[:, 0], table[:, 1] + 1)
 
 
+def test_curves_of_stages_have_the_losses_of_all_networks():
+    losses = [{"epoch": 0, "step": n, "quantities": 1.5} for n in range(5)]
+    losses += [{"epoch": 1, "step": n, "cells": 2000.0, "cells_hits": 1300.0} for n in range(5)]
+    names, table, steps_per_point = loss_curves(losses, 5)
+    assert names == ["quantities", "cells", "cells_hits"] and steps_per_point == 2
+    np.testing.assert_array_equal(table[:, 1], [1.5, 1.5, 1.5, np.nan, np.nan])  # the third point has one step of each
+    np.testing.assert_array_equal(table[:, 3], [np.nan, np.nan, 1300, 1300, 1300])
+
+
+def test_a_later_stage_is_displayed_and_the_choice_of_losses_stays():
+    run = Run()
+    run.losses = [{"epoch": 0, "step": 0, "quantities": 1.5, "quantities_part": 1.0}]
+    monitor = TrainingMonitor(run, interval=60)
+    assert monitor.shown == ["quantities"]
+    run.losses.append({"epoch": 1, "step": 0, "cells": 2000.0, "cells_hits": 1300.0})
+    run.status = "finished"
+    monitor.refresh()
+    assert monitor.status == "finished" and monitor.shown == ["quantities", "cells"]
+    assert {style["name"]: style["group"] for style in monitor.styles}["cells_hits"] == "parts of these"
+    monitor.shown = ["cells_hits"]
+    monitor.refresh()
+    assert monitor.shown == ["cells_hits"] and monitor._repr_png_()
+    monitor.close()
+
+
 def test_an_interval_must_be_positive(run):
     with pytest.raises(ValueError, match="interval must be positive"):
         TrainingMonitor(run, interval=0)
