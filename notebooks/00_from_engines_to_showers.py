@@ -189,6 +189,7 @@ print(f"this notebook                {perf_counter() - begin:8.0f} s")
 # %%
 assert all(np.isfinite(sample.values).all() for sample in (generated, before, after))
 assert history.steps >= 1 and len(set(run.digests)) == 1, run.digests
+assert monitor.status in ("finished", "stopped") and not monitor.message, monitor.message
 assert all(np.isfinite(value) for step in run.losses for value in step.values())
 assert size == "test" or change["after"]["separation.mean"].value < 0.6 * change["before"]["separation.mean"].value
 

@@ -98,6 +98,7 @@ class TrainingMonitor(LiveWidget):
         """
         while self._run.status not in FINAL:
             await asyncio.sleep(self._interval)
+        self.refresh()  # the final state, also for a picture right after
         return self._run.wait()
 
     def refresh(self) -> None:

@@ -214,8 +214,9 @@ def test_a_run_that_cannot_be_read_is_reported_until_it_can(run):
     wait_for(lambda: monitor.message == "" and len(monitor.ranks) == 2)
 
 
-def test_waiting_leaves_the_kernel_free(run):
+def test_waiting_leaves_the_kernel_free_and_ends_with_the_final_state(run):
     monitor = TrainingMonitor(run, interval=0.01)
+    monitor.close()  # nothing else refreshes it
 
     async def notebook():
         waiting = asyncio.ensure_future(monitor.wait())
@@ -224,7 +225,7 @@ def test_waiting_leaves_the_kernel_free(run):
         run.status = "finished"
         return await waiting
 
-    assert asyncio.run(notebook()) == "history"
+    assert asyncio.run(notebook()) == "history" and monitor.status == "finished"
 
 
 @given(st.integers(0, 3000), st.integers(1, 700))
