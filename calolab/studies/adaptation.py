@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -18,7 +19,7 @@ from calolab.tables import Table
 from calolab.training.recipe import Recipe
 from calolab.validation.scorecards.command import STYLE
 from calolab.validation.scorecards.metrics import METRICS
-from calolab.validation.scorecards.table import number
+from calolab.validation.scorecards.table import floor_number, number
 
 GENERATOR, NUMBERS = "calolab-fast", (100, 300, 1000, 3000)
 ADAPTED, SCRATCH, UNTRAINED = "adapted", "from scratch", "without training"
@@ -190,12 +191,15 @@ def _table(found: Mapping[tuple[int, str], Mapping], title: str) -> Table:
             continue
         entries = _entries(one)
         floors = floors or entries
-        scores = [number(entries[each].value, entries[each].error, METRICS[each].factor) for each in columns]
+        scores = [
+            number(entries[each].value, entries[each].error, METRICS[each].factor) if each in entries else "–"
+            for each in columns
+        ]
         met = f"{sum(target.met for target in one['targets'])} of {len(one['targets'])}"
         cost = (f"{one['minutes']:.1f}", one["epochs"]) if some else ("none", "")
         rows.append((f"{some:,}", kind, *cost, *scores, met))
     if floors:
-        scores = [number(floors[each].floor, floors[each].floor_spread, METRICS[each].factor) for each in columns]
+        scores = [floor_number(floors[each], METRICS[each].factor) if each in floors else "" for each in columns]
         rows.append(("", "real against real", "", "", *scores, ""))
     header = ["showers", "generator", "training [min]", "epochs", *map(_label, columns), "targets met"]
     return Table(rows, header, (0, *range(2, len(header))), title, notes)
@@ -213,7 +217,8 @@ def _panels(found: Mapping[tuple[int, str], Mapping]) -> list[figures.ScoresByNu
     for metric in COLUMNS:
         points, floor = {}, None
         for key, one in found.items():
-            if (entry := _entries(one).get(metric)) is not None:
+            # An FPD, for example, needs more events than a short study has.
+            if (entry := _entries(one).get(metric)) is not None and math.isfinite(entry.value):
                 factor = METRICS[metric].factor
                 points[key] = (factor * entry.value, None if entry.error is None else factor * entry.error)
                 if entry.floor is not None:

@@ -1,6 +1,7 @@
 """The study of adaptation: a trained generator and a new one learn a changed detector from the same showers."""
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -118,9 +119,9 @@ def test_a_file_without_the_networks_that_learn_is_refused(tmp_path, capsys):
 
 def test_the_table_and_the_figure_say_which_training_failed_and_where_the_floor_is():
     def result(value):
-        entry = Entry("fpd", value, 0.0002, 0.0001, 0.0001)
+        entry, unknown = Entry("fpd", value, 0.0002, 0.0001, 0.0001), Entry("auc.trees", math.nan)
         card = Scorecard.__new__(Scorecard)
-        object.__setattr__(card, "results", {"one": {"fpd": entry}})
+        object.__setattr__(card, "results", {"one": {"fpd": entry, "auc.trees": unknown}})
         return {"card": card, "targets": [], "minutes": 1.0, "epochs": 3, "steps": 4}
 
     found = {

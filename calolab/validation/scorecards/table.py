@@ -25,7 +25,7 @@ def table(card) -> Table:
         group = GROUPS[metric.group] if metric.group != before else ""
         before = metric.group
         cells = [_cell(entries.get(generator), metric.factor) for generator in card.generators]
-        rows.append([group, _label(metric), *cells, _floor(floors, metric.factor)])
+        rows.append([group, _label(metric), *cells, floor_number(floors, metric.factor)])
     header = ["", "metric", *card.generators, "floor"]
     right = range(2, len(header))
     notes = [*_entry_notes(card), *card.notes]
@@ -81,7 +81,13 @@ def _cell(entry, factor) -> str:
     return f"{text} {AT_FLOOR}" if entry.at_floor else text
 
 
-def _floor(entry, factor) -> str:
+def floor_number(entry, factor: float = 1.0) -> str:
+    """The floor of an entry of a scorecard; empty without one, e.g. where there are too few events to halve them.
+
+    Args:
+        entry: the entry.
+        factor: factor by which it is multiplied.
+    """
     return "" if entry.floor is None else number(entry.floor, entry.floor_spread, factor)
 
 
