@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from calolab.plots.style import REFERENCE, SERIES, add_label, hep, new_figure
 
@@ -72,6 +73,9 @@ def _draw(panel, scores: ScoresByNumber) -> None:
     panel.set(xlabel="new showers", ylabel=scores.name, xscale="log")
     if scores.log:
         panel.set_yscale("log", nonpositive="mask")
+        # Numbers also where the axis is shorter than a decade.
+        panel.yaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5)))
+        panel.yaxis.set_major_formatter("{x:g}")
     numbers = sorted({number for points in scores.curves.values() for number in points})
     panel.set_xticks(numbers, [f"{number:,}" for number in numbers])
     panel.minorticks_off()
