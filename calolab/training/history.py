@@ -251,12 +251,13 @@ class History:
         scores = [*floors, *(name for name in known if name not in floors)]  # scores with a floor come first
         written = ", ".join(f"floor {name} {mean:.3g} ± {spread:.2g}" for name, (mean, spread) in floors.items())
         title += f"<br><small>{escape(written.replace('_', ' '))}</small>" if written else ""
-        columns = [*(self.losses(name) for name in names), *(self.scores(name) for name in scores)]
+        # In stages, not all networks learn in each epoch, and not each one has a score.
+        columns = [[row["losses"].get(name) for row in self.rows] for name in names]
+        columns += [[row.get("scores", {}).get(name, {}).get("value") for row in self.rows] for name in scores]
         rows = [
             [
                 f"{epoch['epoch'] + 1}{' (unfinished)' * (epoch is self.unfinished)}",
-                # In stages, not all networks learn in each epoch, and not each one has a score.
-                *("" if np.isnan(column[place]) else f"{column[place]:.4g}" for column in columns),
+                *("" if column[place] is None else f"{column[place]:.4g}" for column in columns),
                 f"{epoch['samples_per_second']:.0f}",
                 f"{epoch['seconds']:.1f}",
             ]

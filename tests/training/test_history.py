@@ -36,6 +36,8 @@ def test_in_stages_the_table_is_empty_where_a_network_does_not_learn():
     stages = [{**EPOCH, "epoch": n, "losses": {"quantities" if n < 30 else "cells": 2046.4}} for n in range(60)]
     html = History(stages)._repr_html_()
     assert "nan" not in html and html.count("2046") == 20
+    lost = History([{**EPOCH, "losses": {"cells": float("nan")}}])._repr_html_()
+    assert ">nan</td>" in lost  # a loss that was lost is shown
     # The first and the last epochs of a long training.
     assert (
         html.count("<tr>") == 22 and ">5</td>" in html and "…" in html and ">46</td>" in html and ">45</td>" not in html

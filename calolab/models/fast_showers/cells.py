@@ -312,7 +312,7 @@ class Cells(keras.layers.Layer):
         return ops.concatenate(found, axis=0)
 
     def _means(self, part: Part, known):
-        """Sums over the known ones of the 9x9 cells around those of a pass, over 81 / 4, `(2, cell, layer, event)`."""
+        """Four times the means over 9x9 cells around each, unknown ones as zero, `(2, cell, layer, event)`."""
         total = 0.0
         for source, values in zip(self.lattice.sources(part), known):
             along_x, along_y = self.lattice.means(4, part, source)

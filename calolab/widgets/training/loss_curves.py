@@ -27,7 +27,9 @@ def loss_curves(losses: list[dict], max_points: int = MAX_POINTS) -> tuple[list[
     points = len(losses) // steps_per_point
     table = [[one.get(name, np.nan) for name in names] for one in losses[: points * steps_per_point]]
     table = np.array(table, dtype=float).reshape(points, steps_per_point, len(names))
-    has_loss = np.isfinite(table)
+    # Only missing losses are left out: one that is not finite must be seen.
+    has_loss = np.array([[name in one for name in names] for one in losses[: points * steps_per_point]], dtype=bool)
+    has_loss = has_loss.reshape(table.shape)
     # Without warnings about means of nothing.
     means = np.where(has_loss, table, 0).sum(axis=1) / np.where(has_loss.any(axis=1), has_loss.sum(axis=1), np.nan)
     centres = np.arange(points) * steps_per_point + (steps_per_point + 1) / 2

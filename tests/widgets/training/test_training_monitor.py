@@ -247,12 +247,14 @@ def test_curves_of_stages_have_the_losses_of_all_networks():
     assert names == ["quantities", "cells", "cells_hits"] and steps_per_point == 2
     np.testing.assert_array_equal(table[:, 1], [1.5, 1.5, 1.5, np.nan, np.nan])  # the third point has one step of each
     np.testing.assert_array_equal(table[:, 3], [np.nan, np.nan, 1300, 1300, 1300])
+    losses[2]["quantities"] = np.inf  # not hidden by the mean with a finite one
+    np.testing.assert_array_equal(loss_curves(losses, 5)[1][:, 1], [1.5, np.inf, 1.5, np.nan, np.nan])
 
 
 def test_a_later_stage_is_displayed_and_the_choice_of_losses_stays():
     run = Run()
     run.losses = [{"epoch": 0, "step": 0, "quantities": 1.5, "quantities_part": 1.0}]
-    monitor = TrainingMonitor(run, interval=60)
+    monitor = TrainingMonitor(run, interval=0.01)
     assert monitor.shown == ["quantities"]
     run.losses.append({"epoch": 1, "step": 0, "cells": 2000.0, "cells_hits": 1300.0})
     run.status = "finished"
