@@ -176,7 +176,7 @@ ARCHITECTURES = (
             ),
         },
         citation="calolab; flow matching: arXiv:2210.02747",
-        parameters={"generator": 653_482, "quantities": 295_458, "cells": 358_024},
+        parameters={"generator": 655_402, "quantities": 295_458, "cells": 359_944},
         batch_size=32,
         objectives={"quantities": {"quantities": losses.quantities}, "cells": {"cells": losses.cells}},
         latent_sizes={

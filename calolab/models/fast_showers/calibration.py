@@ -21,7 +21,7 @@ from calolab.symmetries import symmetries, transform
 BLOCK = 100  # events at a time
 ENOUGH = 2000  # showers; with fewer, a GAN keeps what was measured before: their own scatter would be fitted
 SPREAD_EVENTS = 500
-SHOWERS = 2500  # generated in each round
+SHOWERS = 5000  # generated in each round
 ROUNDS = 3
 DAMPING = 0.8  # of the correction of one round: what one cell loses, others gain
 FEW = 20.0  # hits of a bin with which half of the difference is that of its layer
@@ -69,7 +69,7 @@ def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.nd
     excesses, sums, independent = defaultdict(list), defaultdict(list), defaultdict(float)
     for chosen in batch_slices(len(values), BLOCK):
         image = values[chosen][..., None]
-        predicted = losses.predictions(network, image, *losses.given(gan, image, energy[chosen]))
+        predicted = losses.predictions(network, image, losses.given(gan, image, energy[chosen]))
         for group, part, states, odds, is_hit, logs in predicted:
             place = (group, PARTS[group].index(part))
             use, chance = lattice.of(part, outside_core)[:, None, None], np.asarray(ops.sigmoid(odds))

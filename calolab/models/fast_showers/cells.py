@@ -20,8 +20,11 @@ from calolab.models.initial_weights import SeedStream
 CONDITIONS = 8  # numbers by layer that the cells depend on
 EMBEDDING = 16  # trained numbers by layer
 STATIC = 4  # features of `Lattice.static`
+REST = 6  # numbers by layer that say what is left for further passes
+PLACED = 5  # features made of them for each cell
 NEXT = 1  # distance of the cells of the next layers that near cells see
 NEAR, FAR = 0, 1  # regions
+SPREADS, TYPICAL_SPREAD = (3.0, 200.0), 20.0  # mean squared radius outside [pads²]
 OWN, OTHER = (2, 1), (1, 0)  # how far near and far cells see: in the same layer, and in complete ones beside it
 
 
@@ -132,7 +135,7 @@ class Cells(keras.layers.Layer):
         """
         sources, window = self.lattice.sources(part), (2 * OTHER[region] + 1) ** 2
         own, next_layers = (sum(map(len, shifts)) for shifts in self._shifts(part, region))
-        return STATIC + 3 + (2 * own + 2 + 4 * next_layers if sources else 0) + (4 * window + 4 if group else 0)
+        return STATIC + PLACED + (2 * own + 2 + 4 * next_layers if sources else 0) + (4 * window + 4 if group else 0)
 
     def _shifts(self, part: Part, region: int) -> tuple[list, list]:
         """Distances of the known cells that those of a pass see: in each source, and in its next layers."""
@@ -207,8 +210,7 @@ class Cells(keras.layers.Layer):
             part: the part of its cells.
             known: features of the cells of each of the part's sources, as `with_next_layers` returns them.
             neighbours: as returned by `neighbours`; None without complete layers.
-            rest: log odds of the remaining hits, log energies of the remaining ones in the ring and outside, and the
-                centre in x and y, `(5, layer, event)`.
+            rest: what is left for this pass and those after it, as returned by `remaining`.
             context: that of the group's layers, `(context, layer, event)`.
             near_only: whether to leave out far cells.
 
@@ -268,21 +270,29 @@ class Cells(keras.layers.Layer):
         place = layer * self.spectrum_template.shape[1] + radial
         return ops.concatenate(found, axis=0) + ops.take(template, place, axis=0)
 
-    def remaining(self, group: int, number: int, hits, ring, outside):
-        """Features of what is left for the cells of a pass and of those after it, `(3, layer, event)`.
+    def remaining(self, group: int, number: int, hits, sums, centred):
+        """What is left for the cells of a pass and of those after it, `(6, layer, event)`.
+
+        Log odds of the remaining hits, log energies in ring and outside, their centre in x and y, and the log of their
+        mean squared radius outside.
 
         Args:
             group: index of the group.
             number: index of the pass in it.
             hits: remaining hits, `(layer, event)`.
-            ring, outside: remaining energies [GeV], `(layer, event)`.
+            sums: remaining sums of `Lattice.moments`, `(5, layer, event)`; they need not be possible.
+            centred: whether centre and spread are defined, 1 or 0, `(layer, event)`.
         """
         left, threshold = float(self.lattice.left(group, number).sum()), self.threshold
-        hits = ops.maximum(hits, 0.0)
+        ring, outside, x, y, wide = ops.unstack(sums, len(self.lattice.moments))
+        hits, ring, outside = (ops.maximum(one, 0.0) for one in (hits, ring, outside))
         odds = ops.log((hits + 0.2) / (ops.maximum(left - hits, 0.0) + 0.2)) / 3
-        ring = ops.log(ops.maximum(ring, 0.0) / threshold + 1.0)
-        outside = ops.log((ops.maximum(outside, 0.0) / threshold + 1.0) / (hits + 0.5))
-        return ops.stack([odds, (ring - 4.0) / 2, (outside - 2.0) / 2])
+        x, y = (one / (ring + outside + threshold) for one in (x, y))
+        x, y = (centred * one / (2.0 + ops.abs(one) / 2) for one in (x, y))  # from -2 to 2
+        wide = centred * ops.log(ops.clip(wide / (outside + threshold), *SPREADS) / TYPICAL_SPREAD)
+        ring = ops.log(ring / threshold + 1.0)
+        outside = ops.log((outside / threshold + 1.0) / (hits + 0.5))
+        return ops.stack([odds, (ring - 4.0) / 2, (outside - 2.0) / 2, x, y, wide])
 
     def _features(self, part: Part, region: int, known, means, neighbours, rest):
         """The features of the cells of a region in a pass, `(feature, cell, layer, event)`."""
@@ -295,7 +305,7 @@ class Cells(keras.layers.Layer):
 
         rest = ops.concatenate([rest, ops.ones_like(rest[:1])], axis=0)
         given = ops.matmul(self._spread(cells), ops.reshape(rest, (rest.shape[0], -1)))
-        found = [ops.reshape(given, (STATIC + 3, number, layers, -1))]
+        found = [ops.reshape(given, (STATIC + PLACED, number, layers, -1))]
         if sources:
             own, next_layers = self._shifts(part, region)
             for values, source, shifts in zip(known, sources, own, strict=True):
@@ -323,16 +333,18 @@ class Cells(keras.layers.Layer):
         return total
 
     def _spread(self, cells: np.ndarray) -> np.ndarray:
-        """Matrix from the numbers `rest` and 1 to static and three other features of some cells, `(7 * cell, 6)`."""
+        """Matrix from the numbers `rest` and 1 to the static and the placed features of cells, `(9 * cell, 7)`."""
         lattice = self.lattice
         ring, outside = (np.ravel(lattice.zone == zone)[cells] for zone in (RING, OUTSIDE))
         x, y = (np.ravel(one / (lattice.radius + 1))[cells] for one in (lattice.x, lattice.y))
-        matrix = np.zeros((STATIC + 3, len(cells), 6), dtype=np.float32)
-        matrix[:STATIC, :, 5] = lattice.static.reshape(STATIC, -1)[:, cells]
+        squares = np.ravel(lattice.radius)[cells] ** 2
+        matrix = np.zeros((STATIC + PLACED, len(cells), REST + 1), dtype=np.float32)
+        matrix[:STATIC, :, REST] = lattice.static.reshape(STATIC, -1)[:, cells]
         matrix[STATIC, :, 0] = ring | outside
-        matrix[STATIC + 1, :, 1], matrix[STATIC + 1, :, 2] = ring, outside
-        matrix[STATIC + 2, :, 3], matrix[STATIC + 2, :, 4] = x, y
-        return matrix.reshape(-1, 6)
+        matrix[STATIC + 1, :, 1], matrix[STATIC + 2, :, 2] = ring, outside
+        matrix[STATIC + 3, :, 3], matrix[STATIC + 3, :, 4] = x, y
+        matrix[STATIC + 4, :, 5] = outside * np.log(np.maximum(squares, 1.0) / TYPICAL_SPREAD) / 2
+        return matrix.reshape(-1, REST + 1)
 
 
 def _with_zeros(values):

@@ -146,12 +146,26 @@ class Lattice:
 
     def natural_order(self, *parts: Part) -> np.ndarray:
         """Where the cells of parts, in their order along x and y, are among those that are drawn, part by part."""
-        return np.argsort(np.concatenate([self.drawn(part) for part in parts]))
+        return np.argsort(np.concatenate([self.drawn(part) for part in parts])).astype(np.int32)
 
     def zones(self, part: Part) -> np.ndarray:
         """Whether a part's cells are in the ring, and whether they are outside, `(2, cell)`."""
         zone = self.of(part, self.zone)
         return np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
+
+    @cached_property
+    def moments(self) -> np.ndarray:
+        """Factors of a cell's energy in the sums of a layer, `(5, side, side)`.
+
+        The sums are the energies in the ring and outside, those times x and y, and that outside times the squared
+        radius [pads].
+        """
+        ring, outside = self.zone == RING, self.zone == OUTSIDE
+        return np.stack([ring, outside, self.x, self.y, self.radius**2 * outside]).astype(np.float32)
+
+    def moments_of(self, part: Part) -> np.ndarray:
+        """Those of a part's cells, `(5, cell)`."""
+        return np.stack([self.of(part, one) for one in self.moments])
 
     def left(self, group: int, number: int) -> np.ndarray:
         """Number of cells in the ring and outside in a part of a group and those after it, `(2,)`.

@@ -37,6 +37,12 @@ class LayerQuantities:
         """All of them, `(event, layer, 7)`."""
         return ops.stack([getattr(self, one.name) for one in fields(self)], axis=-1)
 
+    @property
+    def sums(self):
+        """The sums of `Lattice.moments`, `(5, event, layer)` [GeV, pads]."""
+        moments = self.x * self.energy, self.y * self.energy, self.spread * self.outside
+        return ops.stack([self.ring, self.outside, *moments])
+
     @classmethod
     def of(cls, stacked):
         """Those that `stacked` returned."""

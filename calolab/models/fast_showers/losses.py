@@ -7,13 +7,21 @@ from keras import ops
 
 from calolab.models.fast_showers import spectrum
 from calolab.models.fast_showers.cells import Cells
-from calolab.models.fast_showers.lattice import GROUPS, INNER, PARTS, Part
+from calolab.models.fast_showers.lattice import GROUPS, INNER, PARTS, Lattice, Part
 from calolab.models.fast_showers.normal import probability
-from calolab.models.fast_showers.quantities import COLUMNS, centred, columns, measured
+from calolab.models.fast_showers.quantities import CENTRED, COLUMNS, columns, measured
 
-# Relative errors with which the remaining energies are known in the training, in the last pass of a group, the one
-# before it, and so on: what draws in all earlier passes have added to the spread of real ones (measured).
-INEXACT = (0.5, 0.26, 0.17, 0.13, 0.08, 0.05, 0.03)
+# Errors with which the remaining energies of ring and outside are known in the training before each pass of a group, in
+# units of the zone's energy divided by the square root of its hits: what draws in all earlier passes have added to the
+# spread of real ones (measured).
+SIZES = (
+    {7: (0, 0, 0, 0, 0, 0.24, 0.29), 4: (0, 0, 0.24, 0.29)},
+    {7: (0, 0.10, 0.15, 0.20, 0.22, 0.36, 0.49), 4: (0, 0.33, 0.42, 0.49)},
+)
+RING_SQUARE = 0.75  # mean of x² in the ring [pads²]
+WIDE = 1.7  # error of the squared radius outside, relative to that of the energy and to the spread (measured)
+TINY = 1e-12  # [GeV]
+SUMS = 5  # of `Lattice.moments`
 WHOLE_OF = 6  # events of which one counts with all cells, and the others with the near ones
 
 
@@ -61,8 +69,8 @@ def normal_numbers(gan, image, energy, latent):
 
 
 def numbers_for_cells() -> int:
-    """Random numbers per layer that `cells` takes: errors of the remaining energies of both zones in each pass."""
-    return 2 * max(map(len, PARTS))
+    """Random numbers per layer that `cells` takes: errors of what is left in each pass."""
+    return SUMS * max(map(len, PARTS))
 
 
 def cells(gan, inputs, training):
@@ -73,26 +81,26 @@ def cells(gan, inputs, training):
 
     Args:
         gan: a GAN with the networks `quantities` and `cells`.
-        inputs: `image`, `energy`, and `latent`, standard normal numbers `(event, 14 * layer)`.
+        inputs: `image`, `energy`, and `latent`, standard normal numbers `(event, 35 * layer)`.
         training: not used.
     """
     network = gan.networks["cells"].get_layer("cells")
     image, has_far = inputs["image"], network.side > INNER
-    conditions, centre = given(gan, image, inputs["energy"])
+    conditions = given(gan, image, inputs["energy"])
     events = ops.shape(image)[0]
-    errors = ops.reshape(ops.transpose(inputs["latent"]), (-1, 2, network.layers, events))
+    errors = ops.reshape(ops.transpose(inputs["latent"]), (-1, SUMS, network.layers, events))
     whole = (events + WHOLE_OF - 1) // WHOLE_OF if has_far else events
     weight = ops.cast(events, "float32") / ops.cast(whole, "float32")
-    parts = [likelihood(network, image[:whole], conditions[:whole], centre[..., :whole], errors[..., :whole], weight)]
+    parts = [likelihood(network, image[:whole], conditions[:whole], errors[..., :whole], weight)]
     if has_far:
-        others = (image[whole:], conditions[whole:], centre[..., whole:], errors[..., whole:])
+        others = (image[whole:], conditions[whole:], errors[..., whole:])
         parts.append(likelihood(network, *others, far_weight=None))
     hits, energies = (sum(sums) / ops.cast(events, "float32") for sums in zip(*parts))
     return hits + energies, {"hits": hits, "energies": energies}
 
 
 def given(gan, image, energy):
-    """What the cells of showers depend on: conditions `(event, layer, 8)`, and centres [pads], `(2, layer, event)`.
+    """What the cells of showers depend on, `(event, layer, 8)`.
 
     Args:
         gan: a GAN with the network `quantities`.
@@ -100,20 +108,17 @@ def given(gan, image, energy):
         energy: energies of the particles [GeV], `(event, 1)`.
     """
     scale, normalisation = map(gan.networks["quantities"].get_layer, ("scale", "normalisation"))
-    found = measured(image, normalisation.lattice)
-    x, y = centred(found)
-    return normalisation.conditions(found, scale(energy)), ops.transpose(ops.stack([x, y]), (0, 2, 1))
+    return normalisation.conditions(measured(image, normalisation.lattice), scale(energy))
 
 
-def likelihood(network: Cells, image, conditions, centre, errors=None, far_weight=1.0):
+def likelihood(network: Cells, image, conditions, errors=None, far_weight=1.0):
     """Minus the log likelihood of hits and of their energies, each a sum over the events.
 
     Args:
         network: the layer with the likelihood.
         image: cells [GeV], `(event, side, side, layer, 1)`.
         conditions: what the cells depend on, `(event, layer, 8)`.
-        centre: centre in x and y [pads], `(2, layer, event)`.
-        errors: standard normal errors of the remaining energies, `(pass, 2, layer, event)`; None for exact ones.
+        errors: standard normal errors of what is left, `(pass, 5, layer, event)`; None for exact sums.
         far_weight: weight of far cells; None to leave them out.
     """
     lattice = network.lattice
@@ -121,7 +126,7 @@ def likelihood(network: Cells, image, conditions, centre, errors=None, far_weigh
     # The core cell is given.
     counted = (lattice.zone > 0).astype(np.float32)
     near_only = far_weight is None
-    for group, part, states, odds, here, logs in predictions(network, image, conditions, centre, errors, near_only):
+    for group, part, states, odds, here, logs in predictions(network, image, conditions, errors, near_only):
         near = len(lattice.regions(part)[0])
         use = lattice.of(part, counted)[: here.shape[0]]
         if here.shape[0] > near:
@@ -135,11 +140,11 @@ def likelihood(network: Cells, image, conditions, centre, errors=None, far_weigh
     return hit_loss, energy_loss
 
 
-def predictions(network: Cells, image, conditions, centre, errors=None, near_only: bool = False):
+def predictions(network: Cells, image, conditions, errors=None, near_only: bool = False):
     """What the network predicts in each pass from the real cells that are known by then.
 
     Args:
-        network, image, conditions, centre, errors: as for `likelihood`.
+        network, image, conditions, errors: as for `likelihood`.
         near_only: whether to leave out far cells.
 
     Yields:
@@ -160,14 +165,15 @@ def predictions(network: Cells, image, conditions, centre, errors=None, near_onl
         features = network.with_next_layers(ops.stack([here[0], here[1] / 4]))
         sums = [_sums(network, part, here) for part in PARTS[group]]
         left = sum(sums[1:], sums[0])
+        centred = ops.cast(left[0] >= CENTRED, "float32")
+        units = _units(lattice, here[0], left[1:])
         for number, part in enumerate(PARTS[group]):
-            hits, *energies = ops.unstack(left, 3)
+            remaining = left[1:]
             if errors is not None:
-                error = INEXACT[len(PARTS[group]) - 1 - number]
-                factor = ops.exp(error * errors[number, :, chosen] - error**2 / 2)
-                energies = [energy * factor[zone] for zone, energy in enumerate(energies)]
-            rest = network.remaining(group, number, hits, *energies)
-            rest = ops.concatenate([rest, centre[:, chosen]], axis=0)
+                ring, outside = (size[len(sums)][number] * unit for size, unit in zip(SIZES, units[:2]))
+                deviations = _deviations(ring, outside, units[2])
+                remaining = remaining + deviations * errors[number, :, chosen]
+            rest = network.remaining(group, number, left[0], remaining, centred)
             members = [np.append(lattice.members(one), lattice.cells) for one in lattice.sources(part)]
             known = [ops.take(features, one.astype(np.int32), axis=1) for one in members]
             states, odds = network.states(group, part, known, neighbours, rest, contexts[:, chosen], near_only)
@@ -176,21 +182,45 @@ def predictions(network: Cells, image, conditions, centre, errors=None, near_onl
             left = left - sums[number]
 
 
+def _units(lattice: Lattice, is_hit, sums):
+    """Energies of ring and outside over the square root of their hits, and the spread, each `(layer, event)`.
+
+    Args:
+        lattice: positions of the cells.
+        is_hit: whether each cell is a hit, `(cell, layer, event)`.
+        sums: sums of the energies of all cells, `(5, layer, event)`.
+    """
+    zones = lattice.moments[:2].reshape(2, -1)
+    hits = ops.reshape(ops.matmul(zones, ops.reshape(is_hit, (lattice.cells, -1))), (2, *is_hit.shape[1:2], -1))
+    ring, outside = ops.unstack(sums[:2] / ops.sqrt(ops.maximum(hits, 1.0)), 2)
+    return ring, outside, sums[4] / ops.maximum(sums[1], TINY)
+
+
+def _deviations(ring, outside, spread):
+    """Deviations of all sums, from those of the energies of ring and outside, `(5, layer, event)`.
+
+    Args:
+        ring, outside: deviations of the energies [GeV], `(layer, event)`.
+        spread: mean squared radius outside [pads²], `(layer, event)`.
+    """
+    across = ops.sqrt(RING_SQUARE * ops.square(ring) + spread * ops.square(outside) / 2)
+    return ops.stack([ring, outside, across, across, WIDE * spread * outside])
+
+
 def _before(whole, group: int):
     """The layers that are complete before a group, on both sides of its layers."""
     return whole[:, :, :, :: 4 // group]
 
 
 def _sums(network: Cells, part: Part, values):
-    """Hits apart from the core cell, and energies in the ring and outside, of a part, `(3, layer, event)`.
+    """Hits apart from the core cell, and sums of the energies of a part, `(6, layer, event)`.
 
     Args:
         network: the layer with the likelihood.
         part: the part.
         values: hits, log energies and energies of all cells, `(3, cell, layer, event)`.
     """
-    ring, outside = network.lattice.zones(part)
-    found = network.chosen(part, values)
-    hits = ops.matmul((ring + outside)[None], ops.reshape(found[0], (len(ring), -1)))
-    energies = ops.matmul(np.stack([ring, outside]), ops.reshape(found[2], (len(ring), -1)))
-    return ops.reshape(ops.concatenate([hits, energies], axis=0), (3, values.shape[2], -1))
+    factors, found = network.lattice.moments_of(part), network.chosen(part, values)
+    hits = ops.matmul(factors[:2].sum(axis=0)[None], ops.reshape(found[0], (factors.shape[1], -1)))
+    sums = ops.matmul(factors, ops.reshape(found[2], (factors.shape[1], -1)))
+    return ops.reshape(ops.concatenate([hits, sums], axis=0), (1 + SUMS, values.shape[2], -1))

@@ -61,17 +61,6 @@ def measured(image, lattice: Lattice) -> LayerQuantities:
     return LayerQuantities(hits, core, ring, out, x / total, y / total, spread / ops.maximum(out, _TINY))
 
 
-def centred(quantities: LayerQuantities) -> tuple:
-    """Centres in x and y [pads], zero where they are not defined, each `(event, layer)`.
-
-    Args:
-        quantities: the quantities.
-    """
-    others = quantities.hits - ops.cast(quantities.core > 0, "float32")
-    weight = ops.cast(others >= CENTRED, "float32")
-    return quantities.x * weight, quantities.y * weight
-
-
 def columns(quantities: LayerQuantities, threshold: float, fraction) -> Columns:
     """The columns of layer quantities.
 

@@ -6,20 +6,15 @@ import numpy as np
 from keras import ops
 
 from calolab.models.fast_showers import spectrum
-from calolab.models.fast_showers.lattice import GROUPS, OUTSIDE, PARTS, RING, Lattice
+from calolab.models.fast_showers.adjustment import adjusted
+from calolab.models.fast_showers.lattice import GROUPS, PARTS, Lattice, Part
 from calolab.models.fast_showers.layer_quantities import LayerQuantities
 from calolab.models.fast_showers.normal import probability
+from calolab.models.fast_showers.quantities import CENTRED
 
 LIMIT = 30.0  # largest score of a cell; that of a hit that a zone needs is higher, that of a forbidden cell lower
 HALVINGS = 30  # of the interval of scores: then it is narrower than the spacing of float32 numbers
 BLOCK = 32  # events generated at a time: larger arrays do not fit into the caches
-STEPS = 4  # of Newton's method for the energies of zones
-CORRECTIONS = 2  # of centre and spread, after the first steps
-HALF = 5e-4  # [GeV] hits with much more energy change fully, others little: the peak of single particles stays sharp
-LARGEST = 1.0  # change of the log energy of energetic hits
-TURN = 0.5  # largest step of the tilts that correct centre and spread
-REACH = 2.0  # distance beyond which that of the centre falls [pads]: a tilt of far cells would take their energy away
-WIDE = 3.0  # scale of distances of that of the spread [pads]
 _SMALL = 1e-6
 _LIMIT_OF_SEARCH = (LIMIT + 1.5) / (LIMIT + 2.5)
 
@@ -96,51 +91,83 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         noise: standard normal numbers of all layers, `(2, cell * layer, event)`.
         neighbours: features of the complete layers on both sides.
     """
-    lattice = cells.lattice
-    layers, energy = wanted.hits.shape[0], ops.stack([wanted.ring, wanted.outside])
-    allowed = ops.cast(energy > 0, "float32")
-    core = ops.cast(wanted.core > 0, "float32")
-    hits_left, hits, energies = wanted.hits - core, ops.zeros_like(energy), ops.zeros_like(energy)
-    known, logs, quarters = [], [], []
+    lattice, sums = cells.lattice, wanted.sums  # those that are left
+    allowed, core = ops.cast(sums[:2] > 0, "float32"), ops.cast(wanted.core > 0, "float32")
+    hits_left, hits = wanted.hits - core, ops.zeros_like(allowed)
+    centred = ops.cast(hits_left >= CENTRED, "float32")
+    known, drawn, quarters = [], [], []
     for number, part in enumerate(PARTS[group]):
-        zones, drawn_cells = lattice.zones(part), lattice.drawn(part)
-        rows_of_noise = drawn_cells[:, None] * lattice.layers + np.array(lattice.group(group))
-        rest = cells.remaining(group, number, hits_left, *ops.unstack(energy - energies, 2))
-        rest = ops.concatenate([rest, wanted.x[None], wanted.y[None]], axis=0)
+        zones = lattice.zones(part)
+        rest = cells.remaining(group, number, hits_left, sums, centred)
         states, odds = cells.states(group, part, known, neighbours, rest, context)
         odds = odds + cells.at_radii(cells.hit_correction, group, part)
-        normal = ops.reshape(
-            ops.take(noise, np.ravel(rows_of_noise).astype(np.int32), axis=1), (2, len(drawn_cells), layers, -1)
-        )
-        random = ops.clip(probability(normal[0]), _SMALL, 1 - _SMALL)
+        normal = _noise_of(lattice, group, part, noise)
         later, spread = lattice.left(group, number + 1), cells.hit_spread[group, number]
-        found = _hits(odds, random, zones, hits_left, hits, allowed, later, spread)
-        flat = ops.reshape(found, (-1,))
-        rows = ops.nonzero(flat)[0]
-        chances = ops.softmax(cells.spectra(group, part, states, rows, corrected=True), axis=-1)
-        zone_of_hits = zones_of_hits(zones, rows, ops.shape(states[0])[2])
-        normal = ops.take(ops.reshape(normal[1], (-1,)), rows)
-        normal = correlated(normal, spectrum.deviation(chances), *zone_of_hits, cells.energy_spread[group, number])
-        drawn = spectrum.drawn(chances, probability(normal))
-        log = ops.reshape(ops.scatter(rows[:, None], drawn, ops.shape(flat)), (found.shape[0], layers, -1))
-        new = found * cells.threshold * ops.exp(log)
-        hits, energies = hits + _sums(zones, found), energies + _sums(zones, new)
+        found = _hits(odds, normal[0], zones, hits_left, hits, allowed, later, spread)
+        logs = _logs(cells, group, number, states, found, normal[1])
+        new = found * cells.threshold * ops.exp(logs[0])
+        hits, sums = hits + _sums(zones, found), sums - _sums(lattice.moments_of(part), new)
         hits_left = wanted.hits - core - ops.sum(hits, axis=0)
         if number == 0:
             centre = (lattice.of(part, lattice.zone) == 0).astype(np.float32)[:, None, None]
             found = found + centre * core
-            log = log + centre * ops.log(ops.maximum(wanted.core, cells.threshold) / cells.threshold)
-        made, parts = ops.stack([found, log / 4]), [part]
+            log = ops.log(ops.maximum(wanted.core, cells.threshold) / cells.threshold)
+            logs = ops.concatenate([logs[:1] + centre * log, logs[1:]], axis=0)
+        made, parts = ops.concatenate([found[None], logs], axis=0), [part]
         if part.quarter is not None:
             quarters.append(made)
         if part.quarter == 3:
             made, parts, known = ops.concatenate(quarters, axis=1), PARTS[group][:4], []
-        made = ops.take(made, lattice.natural_order(*parts).astype(np.int32), axis=1)
+        made = ops.take(made, lattice.natural_order(*parts), axis=1)
         if part.which < 3:
-            known.append(cells.with_next_layers(made))
+            known.append(cells.with_next_layers(made[:2] * np.float32([1, 1 / 4])[:, None, None, None]))
         if part.quarter in (None, 3):
-            logs.append(ops.where(made[0] > 0, cells.threshold * (ops.exp(4 * made[1]) - 1.0), -1.0))
-    return finished(lattice, cells.threshold, ops.concatenate(logs, axis=0), wanted, hits)
+            drawn.append(made)
+    found, log, rises, falls = ops.unstack(ops.concatenate(drawn, axis=1), 4)
+    energies = found * cells.threshold * ops.exp(log)
+    zones = lattice.moments[:2].reshape(2, -1)[:, lattice.order]
+    return adjusted(energies, cells.threshold, rises, falls, zones, wanted.sums[:2])
+
+
+def _noise_of(lattice: Lattice, group: int, part: Part, noise):
+    """The noise of the cells that are drawn in a pass, `(2, cell, layer, event)`.
+
+    Args:
+        lattice: positions of the cells.
+        group, part: the pass.
+        noise: standard normal numbers of all layers, `(2, cell * layer, event)`.
+    """
+    layers, cells = lattice.group(group), lattice.drawn(part)
+    rows = np.ravel(cells[:, None] * lattice.layers + np.array(layers)).astype(np.int32)
+    return ops.reshape(ops.take(noise, rows, axis=1), (2, len(cells), len(layers), -1))
+
+
+def _logs(cells, group: int, number: int, states, is_hit, normal):
+    """Log ratios of energies to the threshold, and by how much they change with their normal numbers.
+
+    Args:
+        cells: as for `showers`.
+        group: index of the group.
+        number: index of the pass in it.
+        states: neurons, as `Cells.states` returns them.
+        is_hit: whether each cell is a hit, 1 or 0, `(cell, layer, event)`.
+        normal: standard normal numbers, of the same shape.
+
+    Returns:
+        The logarithms, their changes if the normal numbers are higher by 1, and those if they are lower, zero for cells
+        that are no hits, `(3, cell, layer, event)`.
+    """
+    part, flat = PARTS[group][number], ops.reshape(is_hit, (-1,))
+    rows = ops.nonzero(flat)[0]
+    chances = ops.softmax(cells.spectra(group, part, states, rows, corrected=True), axis=-1)
+    places, zones = zones_of_hits(cells.lattice.zones(part), rows, ops.shape(states[0])[2])
+    normal, spread = ops.take(ops.reshape(normal, (-1,)), rows), cells.energy_spread[group, number]
+    normal = correlated(normal, spectrum.deviation(chances), places, zones, spread)
+    low, log, high = ops.unstack(
+        spectrum.drawn(chances, probability(ops.stack([normal - 1.0, normal, normal + 1.0]))), 3
+    )
+    found = [ops.scatter(rows[:, None], one, ops.shape(flat)) for one in (log, high - log, log - low)]
+    return ops.reshape(ops.stack(found), (3, *is_hit.shape[:2], -1))
 
 
 def zones_of_hits(zones, rows, columns):
@@ -171,14 +198,14 @@ def correlated(normal, weights, places, number, spread):
     return found * ops.rsqrt(1.0 - (1.0 - spread**2) * ops.square(weights) / ops.take(norm, places))
 
 
-def _hits(odds, random, zones, left, hits, allowed, later, spread):
+def _hits(odds, normal, zones, left, hits, allowed, later, spread):
     """Which cells of a pass are hits, 1 or 0, `(cell, layer, event)`.
 
     The number of hits in all passes is exact, and each zone that has energy gets at least one.
 
     Args:
         odds: log odds, `(cell, layer, event)`.
-        random: random numbers from 0 to 1, of the same shape.
+        normal: standard normal numbers, of the same shape.
         zones: whether each cell is in the ring and outside, `(2, cell)`.
         left: remaining hits, `(layer, event)`.
         hits: those that the zones have, `(2, layer, event)`.
@@ -186,6 +213,7 @@ def _hits(odds, random, zones, left, hits, allowed, later, spread):
         later: cells of later passes in the zones, `(2,)`.
         spread: standard deviation of the number of hits, relative to that of independent cells.
     """
+    random = ops.clip(probability(normal), _SMALL, 1 - _SMALL)
     inside = zones[:, :, None, None]
     may = inside[0] * allowed[0] + inside[1] * allowed[1] > 0
     noisy = ops.clip(odds + ops.log(random / (1.0 - random)), -LIMIT, LIMIT)
@@ -238,68 +266,7 @@ def _score(position):
     return position / (1.0 - ops.abs(position))
 
 
-def finished(lattice: Lattice, threshold: float, excess, wanted: LayerQuantities, hits):
-    """Energies [GeV] with nearly the requested sums in each zone, centre and spread, `(cell, layer, event)`.
-
-    A zone with energetic hits gets its energy, one without them nearly: the energies of single particles have a narrow
-    peak, and a common factor for the few hits of a zone would smear it.
-
-    Args:
-        lattice: positions of the cells.
-        threshold: lowest energy of a hit [GeV].
-        excess: energies above the threshold [GeV], -1 for cells without energy, in the order of the classes,
-            `(cell, layer, event)`.
-        wanted: requested quantities, each `(layer, event)`.
-        hits: hits in the ring and outside, `(2, layer, event)`.
-    """
-    layers, order, number = excess.shape[1], lattice.order, lattice.cells
-    x, y, zone, radius = (np.ravel(one)[order] for one in (lattice.x, lattice.y, lattice.zone, lattice.radius))
-    zones = np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
-    # Centre in x and y, and spread: sums over the cells, and what the log energies are multiplied by to change them.
-    functions = np.stack([x, y, radius**2 * zones[1]]).astype(np.float32)
-    damping, wide = 1.0 + (radius / REACH) ** 3, np.log1p((radius / WIDE) ** 2) * zones[1]
-    tilts = np.stack([x / damping, y / damping, wide]).astype(np.float32)
-    flat = ops.reshape(excess, (number, -1))
-    is_hit = ops.cast(flat >= 0, "float32")
-    aims = ops.stack([wanted.ring, wanted.outside])
-    # Of the energy of a zone, each hit first gets the threshold.
-    aims = ops.reshape(ops.maximum(aims - hits * threshold, 0.0), (2, -1))
-    core = ops.reshape(ops.maximum(wanted.core, threshold), (1, -1))
-    is_core = zone[:, None] == 0
-    fixed = is_hit * ops.where(is_core, core, threshold)
-    flat = ops.where(is_core, 0.0, ops.maximum(flat, 0.0))
-    weights = ops.square(flat) / (ops.square(flat) + HALF**2)
-    shapes = ops.reshape(ops.stack([wanted.x, wanted.y, wanted.spread]), (3, -1))
-    slopes, turns, moved = ops.zeros_like(aims), ops.zeros_like(shapes), flat
-
-    def changed():
-        change = ops.matmul(zones.T, slopes) + ops.matmul(tilts.T, turns)
-        return flat * ops.exp(ops.clip(weights * change, -1.5 * LARGEST, 1.5 * LARGEST))
-
-    for step in range(STEPS):
-        sums, changes = ops.matmul(zones, moved), ops.matmul(zones, moved * weights)
-        if step == STEPS - 1:
-            # What hits outside cannot take, those of the ring take: the energy of the layer is right.
-            ring = ops.maximum(aims[:1] + aims[1:] - sums[1:], 0.5 * aims[:1])
-            aims = ops.concatenate([ring, sums[1:]], axis=0)
-        ratio = ops.log(ops.maximum(aims, 1e-12) / ops.maximum(sums, 1e-12))
-        slopes = ops.clip(slopes + ratio * sums / ops.maximum(changes, 1e-9), -LARGEST, LARGEST)
-        moved = changed()
-        if step < CORRECTIONS:
-            values, active = moved + fixed, moved * weights
-            total = ops.maximum(ops.sum(values, axis=0, keepdims=True), 1e-12)
-            total = ops.concatenate([total, total, ops.maximum(ops.matmul(zones[1:], values), 1e-12)], axis=0)
-            found = ops.matmul(functions, values) / total
-            # A tilt changes the energy outside, too; centres are near zero, so that this does not matter for them.
-            change = ops.matmul(tilts[2:], active) * found[2:]
-            slope = (ops.matmul(functions * tilts, active) - ops.pad(change, ((2, 0), (0, 0)))) / total
-            turn = (shapes - found) / ops.maximum(slope, 0.1 * ops.abs(found) + 1e-3)
-            # Exactly zero: not defined.
-            turns = turns + ops.where(shapes != 0, ops.clip(turn, -TURN, TURN), 0.0)
-            moved = changed()
-    return ops.reshape(moved + fixed, (number, layers, -1))
-
-
-def _sums(zones, values):
-    """Sums over the cells of the ring and of those outside, `(2, layer, event)`."""
-    return ops.reshape(ops.matmul(zones, ops.reshape(values, (values.shape[0], -1))), (2, values.shape[1], -1))
+def _sums(factors, values):
+    """Sums of `(cell, layer, event)` with factors `(sum, cell)`, `(sum, layer, event)`."""
+    found = ops.matmul(factors, ops.reshape(values, (values.shape[0], -1)))
+    return ops.reshape(found, (len(factors), values.shape[1], -1))

@@ -38,11 +38,11 @@ def drawn(chances, uniform):
 
     Args:
         chances: probabilities of the bins, `(hit, bin)`.
-        uniform: numbers from 0 to 1, `(hit,)`.
+        uniform: numbers from 0 to 1, `(..., hit)`.
     """
     below = ops.matmul(chances, _BELOW)
-    parts = ops.clip((uniform[:, None] - below) / ops.maximum(chances, 1e-9), 0.0, 1.0)
-    return ops.matmul(parts, BINS[:, None])[:, 0] + EDGES[0]
+    parts = ops.clip((uniform[..., None] - below) / ops.maximum(chances, 1e-9), 0.0, 1.0)
+    return ops.matmul(parts, BINS[:, None])[..., 0] + EDGES[0]
 
 
 def cumulative(chances, log_energies):

@@ -17,7 +17,7 @@ def window(values, x, y, reach):
     return padded[x : x + 2 * reach + 1, y : y + 2 * reach + 1]
 
 
-def direct(cells, shower, conditions, centre):
+def direct(cells, shower, conditions):
     """Minus the log likelihoods of hits and energies of one shower `(side, side, layer)`, one cell after the other."""
     weights, lattice = {variable.name: variable.numpy() for variable in cells.weights}, cells.lattice
     side, layers, middle = lattice.side, lattice.layers, lattice.side // 2
@@ -53,17 +53,25 @@ def direct(cells, shower, conditions, centre):
             given = [radius / 5, np.log1p(radius) - 1.5, ring, not ring]
             left = [(i, j) for (i, j), other in number_of.items() if other >= place and near_core[i, j]]
             number = sum(hits[i, j, layer] for i, j in left)
-            zone_energy = [
+            ring_energy, outside_energy = (
                 sum(shower[i, j, layer] for i, j in left if (near_core[i, j] == 1) == wanted)
                 for wanted in (True, False)
-            ]
-            given.append(np.log((number + 0.2) / (len(left) - number + 0.2)) / 3)
-            given.append(
-                (np.log(zone_energy[0] / THRESHOLD + 1) - 4) / 2
-                if ring
-                else (np.log((zone_energy[1] / THRESHOLD + 1) / (number + 0.5)) - 2) / 2
             )
-            given.append(((x - middle) * centre[0, layer] + (y - middle) * centre[1, layer]) / (radius + 1))
+            moments = [
+                sum(factor(i - middle, j - middle) * shower[i, j, layer] for i, j in left)
+                for factor in (lambda x, y: x, lambda x, y: y, lambda x, y: (x * x + y * y) * (max(abs(x), abs(y)) > 1))
+            ]
+            all_hits = sum(hits[i, j, layer] for i, j in everywhere if near_core[i, j])
+            left_x, left_y = (one / (ring_energy + outside_energy + THRESHOLD) for one in moments[:2])
+            dipole = sum(
+                distance * one / (2 + abs(one) / 2) for distance, one in ((x - middle, left_x), (y - middle, left_y))
+            )
+            square = np.clip(moments[2] / (outside_energy + THRESHOLD), 3, 200)
+            given.append(np.log((number + 0.2) / (len(left) - number + 0.2)) / 3)
+            given.append(ring * (np.log(ring_energy / THRESHOLD + 1) - 4) / 2)
+            given.append((not ring) * (np.log((outside_energy / THRESHOLD + 1) / (number + 0.5)) - 2) / 2)
+            given.append((all_hits >= 4) * dipole / (radius + 1))
+            given.append((all_hits >= 4) * (not ring) * np.log(square / 20) * np.log(radius**2 / 20) / 2)
             found = []
             if place:
                 step = GROUPS[group][1]
@@ -125,10 +133,9 @@ def test_the_likelihood_is_that_of_each_cell_given_those_before_it(side):
     showers = sample(2, side, 5, seed=3).values
     random = np.random.default_rng(4)
     conditions = random.standard_normal((2, 5, 8)).astype(np.float32)
-    centre = random.standard_normal((2, 5, 2)).astype(np.float32)
-    each = [direct(cells, showers[event], conditions[event], centre[:, :, event]) for event in range(2)]
+    each = [direct(cells, showers[event], conditions[event]) for event in range(2)]
     expected = np.sum(each, axis=0)
-    found = likelihood(cells, showers[..., None].astype(np.float32), conditions, centre)
+    found = likelihood(cells, showers[..., None].astype(np.float32), conditions)
     np.testing.assert_allclose(np.array(found), expected, rtol=2e-4)
 
 
