@@ -80,11 +80,12 @@ gan
 #    the centre in x and in y, and the spread outside. A flow transforms normally distributed random numbers, in small steps, into numbers
 #    with the distribution and the correlations of the training showers (flow matching, arXiv:2210.02747).
 # 2. **Cells.** The cells are drawn in fifteen passes. Each pass draws some of the cells, by probabilities that a small network calculates
-#    from the cells that are already known and from the quantities of the layer. The network was trained by maximum likelihood with the
-#    cells of later passes masked: which cells are hit, and the spectrum of their energies.
+#    from the cells that are already known, from the quantities of the layer, and from what is left of them: hits, energies, centre and
+#    spread. The network was trained by maximum likelihood with the cells of later passes masked: which cells are hit, and the spectrum of
+#    their energies.
 # 3. **Consistency and calibration.** Numbers and energies of the hits of one pass vary as much as those of real showers do, which was measured
-#    after the training. Energetic hits are then changed a little, so that the layer has its energy, centre and spread. What this does to
-#    frequencies and spectra of the hits was measured as well, and is corrected.
+#    after the training. Then each energy is moved along its own distribution, all as little as possible, so that the layer has its energy. What
+#    remains of differences in frequencies and spectra of the hits was measured as well, and is corrected.
 #
 # So energies and shapes of layers are due to the flow, and the texture of the cells is due to the passes. This helps to locate a fault.
 # What was tried to improve the generator is in [the log](../docs/generator-log.md).

@@ -24,7 +24,7 @@ SPREAD_EVENTS = 500
 SHOWERS = 5000  # generated in each round
 ROUNDS = 3
 DAMPING = 0.8  # of the correction of one round: what one cell loses, others gain
-FEW = 20.0  # hits of a bin with which half of the difference is that of its layer
+FEW = 500.0  # hits with which half of a difference counts: it is then as large as the statistical error
 
 
 def calibrate(gan, sample, seed: int = 0) -> None:
@@ -124,19 +124,35 @@ def generated(gan, energy: np.ndarray, random: np.random.Generator) -> np.ndarra
 
 def _fit_templates(gan, network, values: np.ndarray, energy: np.ndarray, random: np.random.Generator) -> None:
     """Correct frequencies and spectra of hits until generated showers have those of real ones, by layer and radius."""
-    lattice, threshold = network.lattice, network.threshold
-    real_odds, real = tables.hit_template(lattice, values), tables.hit_counts(lattice, values, threshold)
     network.hit_correction.assign(np.zeros(network.hit_correction.shape, np.float32))
     network.spectrum_correction.assign(np.zeros(network.spectrum_correction.shape, np.float32))
-
+    real = _counts(network, values)
     for _ in range(ROUNDS):
-        made = generated(gan, energy, random)
-        network.hit_correction.assign_add(DAMPING * (real_odds - tables.hit_template(lattice, made)))
-        found = tables.hit_counts(lattice, made, threshold)
-        found *= real.sum(axis=-1, keepdims=True) / np.maximum(found.sum(axis=-1, keepdims=True), 1)
-        # Where there are few hits, the ratio of all layers together.
-        ratio = (real.sum(axis=0) + FEW) / (found.sum(axis=0) + FEW)
-        change = np.log((real + FEW * ratio) / (found + FEW))
-        padded = np.pad(change, ((0, 0), (0, 0), (1, 1)), mode="edge")
-        change = padded[..., :-2] / 4 + padded[..., 1:-1] / 2 + padded[..., 2:] / 4
-        network.spectrum_correction.assign_add((DAMPING * change).astype(np.float32))
+        hits, others, spectra = map(_log_ratios, real, _counts(network, generated(gan, energy, random)))
+        network.hit_correction.assign_add((DAMPING * (hits - others)).astype(np.float32))
+        padded = np.pad(spectra, ((0, 0), (0, 0), (1, 1)), mode="edge")
+        smooth = padded[..., :-2] / 4 + padded[..., 1:-1] / 2 + padded[..., 2:] / 4
+        network.spectrum_correction.assign_add((DAMPING * smooth).astype(np.float32))
+
+
+def _counts(network, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Numbers of hits and of other cells `(layer, radius)`, and of hits `(layer, radial bin, energy bin)`.
+
+    Args:
+        network: the layer `Cells`.
+        values: cells of showers [GeV], `(event, side, side, layer)`.
+    """
+    lattice = network.lattice
+    cells = len(values) * np.bincount(lattice.radii.ravel())
+    chance = 1 / (1 + np.exp(-tables.hit_template(lattice, values)))
+    return chance * cells, (1 - chance) * cells, tables.hit_counts(lattice, values, network.threshold)
+
+
+def _log_ratios(real: np.ndarray, made: np.ndarray) -> np.ndarray:
+    """Logarithms of ratios of counts, where there are few those of all layers together, and where these are few, zero.
+
+    Args:
+        real, made: counts, `(layer, ...)`.
+    """
+    together = (real.sum(axis=0) + FEW) / (made.sum(axis=0) + FEW)
+    return np.log((real + FEW * together) / (made + FEW))

@@ -2,8 +2,9 @@
 
 A pass predicts, for the cells of one class, or of a quarter of it, in the layers of one group, the log odds of a hit
 and a histogram of its energy, from the cells that are already known: those of earlier classes in the same layer and in
-the next layers of the same group, and the neighbouring layers that are complete. Near and far cells have networks of
-their own; far ones see fewer neighbours. Arrays are `(feature, cell, layer, event)`: neighbours are gathered in
+the next layers of the same group, and the neighbouring layers that are complete. It also knows what is left of the
+hits and energies of the layer, of its centre and its spread. Near and far cells have networks of their own; far ones
+see fewer neighbours. Arrays are `(feature, cell, layer, event)`: neighbours are gathered in
 contiguous rows, and a layer of a network is the product of a matrix with all cells of all events.
 """
 
@@ -200,7 +201,7 @@ class Cells(keras.layers.Layer):
             part: the part.
             values: those of all cells of a layer, `(..., cell, layer, event)`.
         """
-        return ops.take(values, self.lattice.drawn(part).astype(np.int32), axis=-3)
+        return ops.take(values, self.lattice.drawn(part), axis=-3)
 
     def states(self, group: int, part: Part, known, neighbours, rest, context, near_only: bool = False):
         """Neurons and log odds of a hit of the cells of one pass.
@@ -318,7 +319,7 @@ class Cells(keras.layers.Layer):
             beside, averages = neighbours
             reach = range(-OTHER[region], OTHER[region] + 1)
             found.append(around(beside, [(dx, dy) for dx in reach for dy in reach]))
-            found.append(ops.take(averages, cells.astype(np.int32), axis=1))
+            found.append(ops.take(averages, cells, axis=1))
         return ops.concatenate(found, axis=0)
 
     def _means(self, part: Part, known):

@@ -123,7 +123,7 @@ class Lattice:
     def members(self, part: Part) -> np.ndarray:
         """Indices of a part's cells among all cells of a layer, in their order along x and y."""
         along_x, along_y = self.positions(part)
-        return np.ravel(np.array(along_x)[:, None] * self.side + np.array(along_y))
+        return np.ravel(np.array(along_x)[:, None] * self.side + np.array(along_y)).astype(np.int32)
 
     def regions(self, part: Part) -> list[np.ndarray]:
         """Indices of a part's near cells, and of its far ones if there are any."""
@@ -149,9 +149,8 @@ class Lattice:
         return np.argsort(np.concatenate([self.drawn(part) for part in parts])).astype(np.int32)
 
     def zones(self, part: Part) -> np.ndarray:
-        """Whether a part's cells are in the ring, and whether they are outside, `(2, cell)`."""
-        zone = self.of(part, self.zone)
-        return np.stack([zone == RING, zone == OUTSIDE]).astype(np.float32)
+        """Whether a part's cells are in the ring, and whether they are outside, 1 or 0, `(2, cell)`."""
+        return self.of(part, self.moments[:2])
 
     @cached_property
     def moments(self) -> np.ndarray:
@@ -162,10 +161,6 @@ class Lattice:
         """
         ring, outside = self.zone == RING, self.zone == OUTSIDE
         return np.stack([ring, outside, self.x, self.y, self.radius**2 * outside]).astype(np.float32)
-
-    def moments_of(self, part: Part) -> np.ndarray:
-        """Those of a part's cells, `(5, cell)`."""
-        return np.stack([self.of(part, one) for one in self.moments])
 
     def left(self, group: int, number: int) -> np.ndarray:
         """Number of cells in the ring and outside in a part of a group and those after it, `(2,)`.

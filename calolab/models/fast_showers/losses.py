@@ -174,8 +174,8 @@ def predictions(network: Cells, image, conditions, errors=None, near_only: bool 
                 deviations = _deviations(ring, outside, units[2])
                 remaining = remaining + deviations * errors[number, :, chosen]
             rest = network.remaining(group, number, left[0], remaining, centred)
-            members = [np.append(lattice.members(one), lattice.cells) for one in lattice.sources(part)]
-            known = [ops.take(features, one.astype(np.int32), axis=1) for one in members]
+            members = [np.append(lattice.members(one), np.int32(lattice.cells)) for one in lattice.sources(part)]
+            known = [ops.take(features, one, axis=1) for one in members]
             states, odds = network.states(group, part, known, neighbours, rest, contexts[:, chosen], near_only)
             found = network.chosen(part, here[:2])[:, : odds.shape[0]]
             yield group, part, states, odds, found[0], found[1]
@@ -220,7 +220,7 @@ def _sums(network: Cells, part: Part, values):
         part: the part.
         values: hits, log energies and energies of all cells, `(3, cell, layer, event)`.
     """
-    factors, found = network.lattice.moments_of(part), network.chosen(part, values)
+    factors, found = network.lattice.of(part, network.lattice.moments), network.chosen(part, values)
     hits = ops.matmul(factors[:2].sum(axis=0)[None], ops.reshape(found[0], (factors.shape[1], -1)))
     sums = ops.matmul(factors, ops.reshape(found[2], (factors.shape[1], -1)))
     return ops.reshape(ops.concatenate([hits, sums], axis=0), (1 + SUMS, values.shape[2], -1))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from keras import ops
 
-from calolab.models.fast_showers.lattice import OUTSIDE, RING, Lattice
+from calolab.models.fast_showers.lattice import Lattice
 from calolab.models.fast_showers.layer_quantities import LayerQuantities
 
 COLUMNS = ("hits", "energy", "core", "ring", "x", "y", "spread")
@@ -52,13 +52,11 @@ def measured(image, lattice: Lattice) -> LayerQuantities:
         lattice: positions of the cells.
     """
     cells = ops.reshape(image, (-1, lattice.cells, lattice.layers))
-    zone, outside = lattice.zone, lattice.zone == OUTSIDE
-    sums = [zone == 0, zone == RING, outside, lattice.x, lattice.y, lattice.radius**2 * outside]
-    matrix = np.stack([np.ravel(one) for one in sums]).astype(np.float32)
-    core, ring, out, x, y, spread = ops.unstack(ops.matmul(matrix, cells), len(sums), axis=1)
+    factors = np.concatenate([lattice.zone[None] == 0, lattice.moments]).reshape(-1, lattice.cells)
+    core, ring, out, x, y, wide = ops.unstack(ops.matmul(factors, cells), len(factors), axis=1)
     total = ops.maximum(core + ring + out, _TINY)
     hits = ops.sum(ops.cast(cells > 0, "float32"), axis=1)
-    return LayerQuantities(hits, core, ring, out, x / total, y / total, spread / ops.maximum(out, _TINY))
+    return LayerQuantities(hits, core, ring, out, x / total, y / total, wide / ops.maximum(out, _TINY))
 
 
 def columns(quantities: LayerQuantities, threshold: float, fraction) -> Columns:

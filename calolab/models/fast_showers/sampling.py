@@ -106,7 +106,7 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         found = _hits(odds, normal[0], zones, hits_left, hits, allowed, later, spread)
         logs = _logs(cells, group, number, states, found, normal[1])
         new = found * cells.threshold * ops.exp(logs[0])
-        hits, sums = hits + _sums(zones, found), sums - _sums(lattice.moments_of(part), new)
+        hits, sums = hits + _sums(zones, found), sums - _sums(lattice.of(part, lattice.moments), new)
         hits_left = wanted.hits - core - ops.sum(hits, axis=0)
         if number == 0:
             centre = (lattice.of(part, lattice.zone) == 0).astype(np.float32)[:, None, None]
@@ -138,7 +138,7 @@ def _noise_of(lattice: Lattice, group: int, part: Part, noise):
         noise: standard normal numbers of all layers, `(2, cell * layer, event)`.
     """
     layers, cells = lattice.group(group), lattice.drawn(part)
-    rows = np.ravel(cells[:, None] * lattice.layers + np.array(layers)).astype(np.int32)
+    rows = np.ravel(cells[:, None] * lattice.layers + np.array(layers, np.int32))
     return ops.reshape(ops.take(noise, rows, axis=1), (2, len(cells), len(layers), -1))
 
 
