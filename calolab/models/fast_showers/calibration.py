@@ -24,7 +24,7 @@ SPREAD_EVENTS = 500
 SHOWERS = 5000  # generated in each round
 ROUNDS = 3
 DAMPING = 0.8  # of the correction of one round: what one cell loses, others gain
-FEW = 500.0  # hits with which half of a difference counts: it is then as large as the statistical error
+FEW = 500.0  # hits with which half of a difference counts in one round: the statistical error is then 6 %
 
 
 def calibrate(gan, sample, seed: int = 0) -> None:
@@ -45,19 +45,24 @@ def calibrate(gan, sample, seed: int = 0) -> None:
     chosen = random.integers(len(group), size=len(sample))
     values = transform(sample.space, np.asarray(sample.values, dtype=np.float32), group, chosen)
     energy = np.asarray(sample.labels["energy"], dtype=np.float32)[:, None]
-    spreads = measured_spreads(gan, values[:SPREAD_EVENTS], energy[:SPREAD_EVENTS])
+    spreads = measured_spreads(gan, values[:SPREAD_EVENTS], energy[:SPREAD_EVENTS], random)
     for constant, spread in zip((network.hit_spread, network.energy_spread), spreads):
         constant.assign(spread)
     _fit_templates(gan, network, values[:SHOWERS], energy[:SHOWERS], random)
 
 
-def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def measured_spreads(
+    gan, values: np.ndarray, energy: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Standard deviations of sums over the cells of each pass, relative to those of independent cells.
+
+    What is left for a pass has the errors that it has in the training and when cells are drawn.
 
     Args:
         gan: a trained `calolab-fast`.
         values: cells of real showers [GeV], `(event, side, side, layer)`.
         energy: energies of their particles [GeV], `(event, 1)`.
+        random: where the errors come from.
 
     Returns:
         Those of the numbers of hits, and those of the energies of zones with several hits, as normal numbers and
@@ -69,7 +74,9 @@ def measured_spreads(gan, values: np.ndarray, energy: np.ndarray) -> tuple[np.nd
     excesses, sums, independent = defaultdict(list), defaultdict(list), defaultdict(float)
     for chosen in batch_slices(len(values), BLOCK):
         image = values[chosen][..., None]
-        predicted = losses.predictions(network, image, losses.given(gan, image, energy[chosen]))
+        shape = (losses.numbers_for_cells() // losses.SUMS, losses.SUMS, network.layers, len(image))
+        errors = random.standard_normal(shape, dtype=np.float32)
+        predicted = losses.predictions(network, image, losses.given(gan, image, energy[chosen]), errors)
         for group, part, states, odds, is_hit, logs in predicted:
             place = (group, PARTS[group].index(part))
             use, chance = lattice.of(part, outside_core)[:, None, None], np.asarray(ops.sigmoid(odds))
@@ -123,12 +130,15 @@ def generated(gan, energy: np.ndarray, random: np.random.Generator) -> np.ndarra
 
 
 def _fit_templates(gan, network, values: np.ndarray, energy: np.ndarray, random: np.random.Generator) -> None:
-    """Correct frequencies and spectra of hits until generated showers have those of real ones, by layer and radius."""
+    """Correct frequencies and spectra of hits, by layer and radius, by what generated showers lack in each round."""
     network.hit_correction.assign(np.zeros(network.hit_correction.shape, np.float32))
     network.spectrum_correction.assign(np.zeros(network.spectrum_correction.shape, np.float32))
     real = _counts(network, values)
     for _ in range(ROUNDS):
-        hits, others, spectra = map(_log_ratios, real, _counts(network, generated(gan, energy, random)))
+        made = _counts(network, generated(gan, energy, random))
+        # The same numbers of hits: only the shapes of spectra are compared.
+        factor = real[2].sum(axis=-1, keepdims=True) / np.maximum(made[2].sum(axis=-1, keepdims=True), 1)
+        hits, others, spectra = map(_log_ratios, real, (*made[:2], factor * made[2]))
         network.hit_correction.assign_add((DAMPING * (hits - others)).astype(np.float32))
         padded = np.pad(spectra, ((0, 0), (0, 0), (1, 1)), mode="edge")
         smooth = padded[..., :-2] / 4 + padded[..., 1:-1] / 2 + padded[..., 2:] / 4
@@ -144,12 +154,12 @@ def _counts(network, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.nda
     """
     lattice = network.lattice
     cells = len(values) * np.bincount(lattice.radii.ravel())
-    chance = 1 / (1 + np.exp(-tables.hit_template(lattice, values)))
-    return chance * cells, (1 - chance) * cells, tables.hit_counts(lattice, values, network.threshold)
+    hits = cells * tables.hit_chances(lattice, values)
+    return hits, cells - hits, tables.hit_counts(lattice, values, network.threshold)
 
 
 def _log_ratios(real: np.ndarray, made: np.ndarray) -> np.ndarray:
-    """Logarithms of ratios of counts, where there are few those of all layers together, and where these are few, zero.
+    """Logarithms of ratios of counts; few hits move them towards those of all layers, and few of these towards zero.
 
     Args:
         real, made: counts, `(layer, ...)`.

@@ -272,10 +272,10 @@ class Cells(keras.layers.Layer):
         return ops.concatenate(found, axis=0) + ops.take(template, place, axis=0)
 
     def remaining(self, group: int, number: int, hits, sums, centred):
-        """What is left for the cells of a pass and of those after it, `(6, layer, event)`.
+        """What is left for the cells of a pass and of those after it, as numbers of order 1, `(6, layer, event)`.
 
-        Log odds of the remaining hits, log energies in ring and outside, their centre in x and y, and the log of their
-        mean squared radius outside.
+        Log odds of the remaining hits, log energies in the ring, and outside per hit, their centre in x and y, and the
+        log of their mean squared radius outside; the last three are zero where they are not defined.
 
         Args:
             group: index of the group.

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from keras import ops
 
 CLASSES = ((0, 0), (1, 1), (0, 1), (1, 0))
 GROUPS = ((0, 4), (2, 4), (1, 2))  # first layer and step
@@ -156,8 +157,8 @@ class Lattice:
     def moments(self) -> np.ndarray:
         """Factors of a cell's energy in the sums of a layer, `(5, side, side)`.
 
-        The sums are the energies in the ring and outside, those times x and y, and that outside times the squared
-        radius [pads].
+        The sums are the energies in the ring and outside [GeV], all energies times x and y [GeV pads], and those
+        outside times the squared radius [GeV pads²].
         """
         ring, outside = self.zone == RING, self.zone == OUTSIDE
         return np.stack([ring, outside, self.x, self.y, self.radius**2 * outside]).astype(np.float32)
@@ -231,3 +232,14 @@ class Lattice:
         """
         along = zip(*map(self.positions, (part, source)))
         return tuple(self.mean(reach)[np.ix_(here, there)] for here, there in along)
+
+
+def summed(factors: np.ndarray, values):
+    """Sums over cells, `(sum, layer, event)`.
+
+    Args:
+        factors: factors of the cells in each sum, `(sum, cell)`.
+        values: values of the cells, `(cell, layer, event)`.
+    """
+    found = ops.matmul(factors, ops.reshape(values, (values.shape[0], -1)))
+    return ops.reshape(found, (len(factors), values.shape[1], -1))

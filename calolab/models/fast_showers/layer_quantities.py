@@ -39,7 +39,7 @@ class LayerQuantities:
 
     @property
     def sums(self):
-        """The sums of `Lattice.moments`, `(5, event, layer)` [GeV, pads]."""
+        """The sums of `Lattice.moments`, `(5, event, layer)`."""
         moments = self.x * self.energy, self.y * self.energy, self.spread * self.outside
         return ops.stack([self.ring, self.outside, *moments])
 

@@ -7,21 +7,19 @@ from keras import ops
 
 from calolab.models.fast_showers import spectrum
 from calolab.models.fast_showers.cells import Cells
-from calolab.models.fast_showers.lattice import GROUPS, INNER, PARTS, Lattice, Part
+from calolab.models.fast_showers.lattice import GROUPS, INNER, PARTS, Lattice, Part, summed
 from calolab.models.fast_showers.normal import probability
 from calolab.models.fast_showers.quantities import CENTRED, COLUMNS, columns, measured
 
-# Errors with which the remaining energies of ring and outside are known in the training before each pass of a group, in
-# units of the zone's energy divided by the square root of its hits: what draws in all earlier passes have added to the
-# spread of real ones (measured).
-SIZES = (
-    {7: (0, 0, 0, 0, 0, 0.24, 0.29), 4: (0, 0, 0.24, 0.29)},
-    {7: (0, 0.10, 0.15, 0.20, 0.22, 0.36, 0.49), 4: (0, 0.33, 0.42, 0.49)},
-)
+# Errors with which the remaining energies of ring and outside are known in the training before each pass of the first
+# group, and of the others, in units of the zone's energy divided by the square root of its hits: what draws in all
+# earlier passes have added to the spread of real ones (measured).
+RING_ERRORS = ((0, 0, 0, 0, 0, 0.24, 0.29), (0, 0, 0.24, 0.29))
+OUTSIDE_ERRORS = ((0, 0.10, 0.15, 0.20, 0.22, 0.36, 0.49), (0, 0.33, 0.42, 0.49))
+SPREAD_ERROR = 1.7  # that of the squared radius outside, relative to that of the energy and to its mean (measured)
 RING_SQUARE = 0.75  # mean of x² in the ring [pads²]
-WIDE = 1.7  # error of the squared radius outside, relative to that of the energy and to the spread (measured)
-TINY = 1e-12  # [GeV]
 SUMS = 5  # of `Lattice.moments`
+_TINY = 1e-12  # [GeV]
 WHOLE_OF = 6  # events of which one counts with all cells, and the others with the near ones
 
 
@@ -166,13 +164,11 @@ def predictions(network: Cells, image, conditions, errors=None, near_only: bool 
         sums = [_sums(network, part, here) for part in PARTS[group]]
         left = sum(sums[1:], sums[0])
         centred = ops.cast(left[0] >= CENTRED, "float32")
-        units = _units(lattice, here[0], left[1:])
+        sizes = None if errors is None else _errors(group, lattice, here[0], left[1:])
         for number, part in enumerate(PARTS[group]):
             remaining = left[1:]
             if errors is not None:
-                ring, outside = (size[len(sums)][number] * unit for size, unit in zip(SIZES, units[:2]))
-                deviations = _deviations(ring, outside, units[2])
-                remaining = remaining + deviations * errors[number, :, chosen]
+                remaining = remaining + sizes[number] * errors[number, :, chosen]
             rest = network.remaining(group, number, left[0], remaining, centred)
             members = [np.append(lattice.members(one), np.int32(lattice.cells)) for one in lattice.sources(part)]
             known = [ops.take(features, one, axis=1) for one in members]
@@ -182,29 +178,23 @@ def predictions(network: Cells, image, conditions, errors=None, near_only: bool 
             left = left - sums[number]
 
 
-def _units(lattice: Lattice, is_hit, sums):
-    """Energies of ring and outside over the square root of their hits, and the spread, each `(layer, event)`.
+def _errors(group: int, lattice: Lattice, is_hit, sums) -> list:
+    """Standard deviations of the errors of what is left before each pass of a group, each `(5, layer, event)`.
 
     Args:
+        group: index of the group.
         lattice: positions of the cells.
         is_hit: whether each cell is a hit, `(cell, layer, event)`.
         sums: sums of the energies of all cells, `(5, layer, event)`.
     """
-    zones = lattice.moments[:2].reshape(2, -1)
-    hits = ops.reshape(ops.matmul(zones, ops.reshape(is_hit, (lattice.cells, -1))), (2, *is_hit.shape[1:2], -1))
-    ring, outside = ops.unstack(sums[:2] / ops.sqrt(ops.maximum(hits, 1.0)), 2)
-    return ring, outside, sums[4] / ops.maximum(sums[1], TINY)
-
-
-def _deviations(ring, outside, spread):
-    """Deviations of all sums, from those of the energies of ring and outside, `(5, layer, event)`.
-
-    Args:
-        ring, outside: deviations of the energies [GeV], `(layer, event)`.
-        spread: mean squared radius outside [pads²], `(layer, event)`.
-    """
-    across = ops.sqrt(RING_SQUARE * ops.square(ring) + spread * ops.square(outside) / 2)
-    return ops.stack([ring, outside, across, across, WIDE * spread * outside])
+    hits = summed(lattice.moments[:2].reshape(2, -1), is_hit)
+    units = ops.unstack(sums[:2] / ops.sqrt(ops.maximum(hits, 1.0)), 2)
+    square, found = sums[4] / ops.maximum(sums[1], _TINY), []
+    for number in range(len(PARTS[group])):
+        ring, outside = (size[group > 0][number] * unit for size, unit in zip((RING_ERRORS, OUTSIDE_ERRORS), units))
+        across = ops.sqrt(RING_SQUARE * ops.square(ring) + square * ops.square(outside) / 2)
+        found.append(ops.stack([ring, outside, across, across, SPREAD_ERROR * square * outside]))
+    return found
 
 
 def _before(whole, group: int):
@@ -221,6 +211,5 @@ def _sums(network: Cells, part: Part, values):
         values: hits, log energies and energies of all cells, `(3, cell, layer, event)`.
     """
     factors, found = network.lattice.of(part, network.lattice.moments), network.chosen(part, values)
-    hits = ops.matmul(factors[:2].sum(axis=0)[None], ops.reshape(found[0], (factors.shape[1], -1)))
-    sums = ops.matmul(factors, ops.reshape(found[2], (factors.shape[1], -1)))
-    return ops.reshape(ops.concatenate([hits, sums], axis=0), (1 + SUMS, values.shape[2], -1))
+    hits = summed(factors[:2].sum(axis=0, keepdims=True), found[0])
+    return ops.concatenate([hits, summed(factors, found[2])], axis=0)

@@ -1,4 +1,4 @@
-"""Showers from the likelihood of their cells: with the requested hits, energies and centre in each layer."""
+"""Showers from the likelihood of their cells: with the requested hits, and nearly the energies, of each layer."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from keras import ops
 
 from calolab.models.fast_showers import spectrum
 from calolab.models.fast_showers.adjustment import adjusted
-from calolab.models.fast_showers.lattice import GROUPS, PARTS, Lattice, Part
+from calolab.models.fast_showers.lattice import GROUPS, PARTS, Lattice, Part, summed
 from calolab.models.fast_showers.layer_quantities import LayerQuantities
 from calolab.models.fast_showers.normal import probability
 from calolab.models.fast_showers.quantities import CENTRED
@@ -91,14 +91,14 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         noise: standard normal numbers of all layers, `(2, cell * layer, event)`.
         neighbours: features of the complete layers on both sides.
     """
-    lattice, sums = cells.lattice, wanted.sums  # those that are left
-    allowed, core = ops.cast(sums[:2] > 0, "float32"), ops.cast(wanted.core > 0, "float32")
+    lattice, sums_left = cells.lattice, wanted.sums
+    allowed, core = ops.cast(sums_left[:2] > 0, "float32"), ops.cast(wanted.core > 0, "float32")
     hits_left, hits = wanted.hits - core, ops.zeros_like(allowed)
     centred = ops.cast(hits_left >= CENTRED, "float32")
     known, drawn, quarters = [], [], []
     for number, part in enumerate(PARTS[group]):
         zones = lattice.zones(part)
-        rest = cells.remaining(group, number, hits_left, sums, centred)
+        rest = cells.remaining(group, number, hits_left, sums_left, centred)
         states, odds = cells.states(group, part, known, neighbours, rest, context)
         odds = odds + cells.at_radii(cells.hit_correction, group, part)
         normal = _noise_of(lattice, group, part, noise)
@@ -106,7 +106,7 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         found = _hits(odds, normal[0], zones, hits_left, hits, allowed, later, spread)
         logs = _logs(cells, group, number, states, found, normal[1])
         new = found * cells.threshold * ops.exp(logs[0])
-        hits, sums = hits + _sums(zones, found), sums - _sums(lattice.of(part, lattice.moments), new)
+        hits, sums_left = hits + summed(zones, found), sums_left - summed(lattice.of(part, lattice.moments), new)
         hits_left = wanted.hits - core - ops.sum(hits, axis=0)
         if number == 0:
             centre = (lattice.of(part, lattice.zone) == 0).astype(np.float32)[:, None, None]
@@ -120,7 +120,7 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
             made, parts, known = ops.concatenate(quarters, axis=1), PARTS[group][:4], []
         made = ops.take(made, lattice.natural_order(*parts), axis=1)
         if part.which < 3:
-            known.append(cells.with_next_layers(made[:2] * np.float32([1, 1 / 4])[:, None, None, None]))
+            known.append(cells.with_next_layers(ops.stack([made[0], made[1] / 4])))
         if part.quarter in (None, 3):
             drawn.append(made)
     found, log, rises, falls = ops.unstack(ops.concatenate(drawn, axis=1), 4)
@@ -143,7 +143,7 @@ def _noise_of(lattice: Lattice, group: int, part: Part, noise):
 
 
 def _logs(cells, group: int, number: int, states, is_hit, normal):
-    """Log ratios of energies to the threshold, and by how much they change with their normal numbers.
+    """Log ratios of energies to the threshold, and how they change with the normal numbers.
 
     Args:
         cells: as for `showers`.
@@ -154,8 +154,8 @@ def _logs(cells, group: int, number: int, states, is_hit, normal):
         normal: standard normal numbers, of the same shape.
 
     Returns:
-        The logarithms, their changes if the normal numbers are higher by 1, and those if they are lower, zero for cells
-        that are no hits, `(3, cell, layer, event)`.
+        The logarithms, the differences to those with normal numbers that are larger by 1, and from those with smaller
+        ones; zero for cells that are no hits, `(3, cell, layer, event)`.
     """
     part, flat = PARTS[group][number], ops.reshape(is_hit, (-1,))
     rows = ops.nonzero(flat)[0]
@@ -163,9 +163,8 @@ def _logs(cells, group: int, number: int, states, is_hit, normal):
     places, zones = zones_of_hits(cells.lattice.zones(part), rows, ops.shape(states[0])[2])
     normal, spread = ops.take(ops.reshape(normal, (-1,)), rows), cells.energy_spread[group, number]
     normal = correlated(normal, spectrum.deviation(chances), places, zones, spread)
-    low, log, high = ops.unstack(
-        spectrum.drawn(chances, probability(ops.stack([normal - 1.0, normal, normal + 1.0]))), 3
-    )
+    uniform = ops.clip(probability(ops.stack([normal - 1.0, normal, normal + 1.0])), _SMALL, 1 - _SMALL)
+    low, log, high = ops.unstack(spectrum.drawn(chances, uniform), 3)
     found = [ops.scatter(rows[:, None], one, ops.shape(flat)) for one in (log, high - log, log - low)]
     return ops.reshape(ops.stack(found), (3, *is_hit.shape[:2], -1))
 
@@ -264,9 +263,3 @@ def _threshold(scores, number):
 
 def _score(position):
     return position / (1.0 - ops.abs(position))
-
-
-def _sums(factors, values):
-    """Sums of `(cell, layer, event)` with factors `(sum, cell)`, `(sum, layer, event)`."""
-    found = ops.matmul(factors, ops.reshape(values, (values.shape[0], -1)))
-    return ops.reshape(found, (len(factors), values.shape[1], -1))

@@ -110,11 +110,19 @@ def hit_template(lattice: Lattice, values: np.ndarray) -> np.ndarray:
         lattice: positions of the cells.
         values: cells of showers, `(event, side, side, layer)`.
     """
+    chance = np.clip(hit_chances(lattice, values), 1e-5, 1 - 1e-3)
+    return np.log(chance / (1 - chance))
+
+
+def hit_chances(lattice: Lattice, values: np.ndarray) -> np.ndarray:
+    """Fraction of the cells that are hits, by layer and radius, `(layer, radius)`.
+
+    Args:
+        lattice, values: as for `hit_template`.
+    """
     hits = np.mean(values > 0, axis=0, dtype=np.float64).reshape(lattice.cells, lattice.layers)
     radii = lattice.radii.ravel()
-    sums = np.stack([np.bincount(radii, weights=column) for column in hits.T])
-    chance = np.clip(sums / np.bincount(radii), 1e-5, 1 - 1e-3)
-    return np.log(chance / (1 - chance))
+    return np.stack([np.bincount(radii, weights=column) for column in hits.T]) / np.bincount(radii)
 
 
 def spectrum_template(lattice: Lattice, values: np.ndarray, threshold: float) -> np.ndarray:

@@ -32,8 +32,12 @@ def test_the_scatter_of_counts_is_no_correction():
     real, made = random.poisson(expected), random.poisson(expected)
     scatter, found = np.log((real + 1) / (made + 1)), calibration._log_ratios(real, made)
     assert found.std() < 0.2 * scatter.std()
-    difference = calibration._log_ratios(random.poisson(1.2 * expected), random.poisson(expected))
-    assert difference[:, expected[0] > 3000].mean() == pytest.approx(np.log(1.2), rel=0.1)
+    in_one_layer = np.where(np.arange(20)[:, None] == 3, 1.2, 1.0)
+    difference = calibration._log_ratios(random.poisson(in_one_layer * expected), random.poisson(expected))
+    assert difference[3, expected[0] > 5000].mean() == pytest.approx(np.log(1.2), rel=0.15)
+    in_all = calibration._log_ratios(random.poisson(1.2 * expected), random.poisson(expected))
+    assert in_all[:, expected[0] > 300].mean() == pytest.approx(np.log(1.2), rel=0.1)  # all layers together are enough
+    assert abs(in_all[:, expected[0] < 2]).max() < 0.05
 
 
 def test_the_spread_of_hits_is_that_of_the_showers():
@@ -44,10 +48,10 @@ def test_the_spread_of_hits_is_that_of_the_showers():
         variable.assign(0 * variable)  # each cell is a hit with a probability of 0.5
     half = np.stack([random.permutation(100) % 2 for _ in range(3)], axis=-1)  # of the events, in each layer
     together = half[:, None, None] * np.full_like(data.values, data.values.max())
-    found, _ = calibration.measured_spreads(gan, together.astype(np.float32), energy)
+    found, _ = calibration.measured_spreads(gan, together.astype(np.float32), energy, random)
     assert found[1, 1] == pytest.approx(2.0)  # four cells: the limit
     independent = np.where(random.random(data.values.shape) < 0.5, 1e-3, 0)
-    found, _ = calibration.measured_spreads(gan, independent.astype(np.float32), energy)
+    found, _ = calibration.measured_spreads(gan, independent.astype(np.float32), energy, random)
     assert found[1, 1] == pytest.approx(1.0, abs=0.15)
 
 
@@ -56,7 +60,9 @@ def test_a_wrong_mean_is_no_spread():
     for variable in gan.networks["cells"].trainable_variables:
         variable.assign(0 * variable)
     most = np.where(np.random.default_rng(0).random(data.values.shape) < 0.8, 1e-3, 0).astype(np.float32)
-    found, _ = calibration.measured_spreads(gan, most, data.labels["energy"][:, None].astype(np.float32))
+    found, _ = calibration.measured_spreads(
+        gan, most, data.labels["energy"][:, None].astype(np.float32), np.random.default_rng(1)
+    )
     assert found[1, 1] == pytest.approx(0.8, abs=0.15)  # sqrt(0.8 * 0.2 / (0.5 * 0.5))
 
 
@@ -67,10 +73,10 @@ def test_the_spread_of_energies_is_that_of_the_showers():
         variable.assign(0 * variable)  # all logarithms of energies are equally probable
     energy, random = data.labels["energy"][:, None].astype(np.float32), np.random.default_rng(0)
     values = THRESHOLD * np.exp(random.uniform(0, 8.5, data.values.shape)).astype(np.float32)
-    _, independent = calibration.measured_spreads(gan, values, energy)
+    _, independent = calibration.measured_spreads(gan, values, energy, random)
     assert independent[1, 1] == pytest.approx(1.0, abs=0.1)
     alike = THRESHOLD * np.exp(np.full_like(values, 4.25) + 0.1 * random.standard_normal(values.shape))
-    _, found = calibration.measured_spreads(gan, alike.astype(np.float32), energy)
+    _, found = calibration.measured_spreads(gan, alike.astype(np.float32), energy, random)
     assert found[1, 1] == pytest.approx(0.1, abs=0.05)
 
 
