@@ -9,14 +9,14 @@ from calolab.studies.targets import shower_targets
 # Energy in all layers [MeV] and number of hits of showers of 10 to 100 GeV, made on an AMD EPYC with AVX-512. Hits are
 # decided by comparisons, so that rounding on another CPU may move a few of them.
 ENERGIES = (
-    212.14,
-    448.68,
-    654.7,
-    838.88,
-    1186.97,
-    1383.26,
-    1510.35,
-    1869.79,
+    205.7,
+    448.65,
+    655.2,
+    839.26,
+    1185.34,
+    1383.58,
+    1510.84,
+    1870.46,
 )
 HITS = (186, 340, 408, 472, 613, 646, 704, 801)
 
@@ -39,8 +39,8 @@ def test_its_showers_have_the_physics_of_geant4(gan):
     found = {one.name: one for one in shower_targets(demo, made)}
     for name in ("response.25", "response.50", "response.75", "layers", "radial", "hits", "pairs"):
         assert found[name].verdict in ("met", "undecided"), found[name]
-    assert abs(found["hits"].value) < 0.03 and abs(found["radial"].value) < 0.08
-    assert gan.card.validity == {"energy": (10.0, 100.0)} and gan.card.scores["auc.trees"].value < 0.7
+    assert abs(found["hits"].value) < 0.03 and abs(found["radial"].value) < 0.06
+    assert gan.card.validity == {"energy": (10.0, 100.0)} and gan.card.scores["auc.trees"].value < 0.6
 
 
 def test_it_can_be_adapted_and_warns_outside_its_range(gan):
