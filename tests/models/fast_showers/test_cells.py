@@ -5,7 +5,7 @@ import pytest
 from keras import ops
 
 from calolab.models.fast_showers import losses
-from calolab.models.fast_showers.lattice import CLASSES, GROUPS, PARTS, Part
+from calolab.models.fast_showers.lattice import CLASSES, GROUPS, PARTS, Lattice, Part
 from calolab.models.fast_showers.losses import likelihood
 from calolab.models.fast_showers.spectrum import BINS, EDGES, cumulative, deviation, drawn, log_likelihood
 from tests.models.fast_showers.showers import THRESHOLD, randomised, sample, small
@@ -137,6 +137,25 @@ def test_the_likelihood_is_that_of_each_cell_given_those_before_it(side):
     expected = np.sum(each, axis=0)
     found = likelihood(cells, showers[..., None].astype(np.float32), conditions)
     np.testing.assert_allclose(np.array(found), expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("group", [0, 1, 2])
+def test_errors_of_what_is_left_are_those_of_the_cells_that_are_drawn(group):
+    """Of ring and outside from the pass after their first cells, in proportion to their energies."""
+    lattice = Lattice(21, 5)
+    values = sample(4, 21, 5).values.reshape(4, 441, 5).transpose(1, 2, 0).astype(np.float32)
+    sums = np.einsum("sc,cle->sle", lattice.moments.reshape(5, -1), values)
+    found = [np.asarray(one) for one in losses._errors(group, lattice, (values > 0).astype(np.float32), sums)]
+    assert len(found) == len(PARTS[group])
+    for number, errors in enumerate(found):
+        before = sum((lattice.zones(part).sum(axis=1) for part in PARTS[group][:number]), np.zeros(2))
+        for zone, place in ((0, 1), (1, 2)):
+            assert np.any(errors[zone] > 0) == (before[zone] > 0)
+            hits = np.sum(values[np.ravel(lattice.zone) == place] > 0, axis=0)
+            relative = errors[zone] * np.sqrt(np.maximum(hits, 1)) / np.maximum(sums[zone], 1e-9)
+            assert np.ptp(relative[hits > 0]) < 1e-5 and relative.max() < 0.5
+        assert np.all((errors[2] > 0) == (errors[0] + errors[1] > 0)) and np.all(errors[2] == errors[3])
+        np.testing.assert_allclose(errors[4] * sums[1], 1.7 * errors[1] * sums[4], rtol=1e-4, atol=1e-12)
 
 
 def test_the_expectation_of_the_loss_is_the_likelihood_of_all_cells():

@@ -6,7 +6,7 @@ import pytest
 from calolab.models.fast_showers import losses, sampling
 from calolab.models.fast_showers.lattice import PARTS, PASSES, Lattice, Part
 from calolab.models.fast_showers.quantities import measured
-from tests.models.fast_showers.showers import randomised, sample, small
+from tests.models.fast_showers.showers import THRESHOLD, randomised, sample, small
 
 
 @pytest.mark.parametrize("spread", [1.0, 0.5])
@@ -89,30 +89,42 @@ def test_showers_have_the_requested_quantities():
         assert np.median(abs(np.log(energy[some] / aim[some]))) < 0.01
 
 
-def test_cells_are_drawn_from_the_neighbours_with_which_they_are_trained(monkeypatch):
-    """In all orders of cells: near and far ones, quarters, classes and layers. Energies are moved afterwards."""
+def test_cells_are_drawn_from_the_inputs_with_which_they_are_trained(monkeypatch):
+    """If the draws are the cells of real showers: neighbours, what is left, and conditions, in all passes."""
     gan, events = small(21, 5, hidden=4, context=3), 6
     cells = randomised(gan.networks["cells"].get_layer("cells"), size=0.1)
-    seen, states = [], cells.states
+    lattice, showers = cells.lattice, sample(events, 21, 5).values.astype(np.float32)
+    real = showers.reshape(events, -1, 5).transpose(1, 2, 0)
+    seen, states, passes = [], cells.states, iter(PASSES)
 
-    def record(group, part, known, neighbours, *others):
-        seen.append([np.asarray(one) for one in known] + [np.asarray(one) for one in neighbours or ()])
-        return states(group, part, known, neighbours, *others)
+    def record(group, part, known, neighbours, rest, context, near_only=False):
+        seen.append([np.asarray(one) for one in (*known, *(neighbours or ()), rest, context)])
+        return states(group, part, known, neighbours, rest, context, near_only)
+
+    def drawn(group, part):
+        here = real[lattice.drawn(part)][:, lattice.group(group)]
+        return np.where(lattice.of(part, lattice.zone)[:, None, None] > 0, here, 0)
+
+    def real_logs(cells, group, number, states, is_hit, normal):
+        values = np.maximum(drawn(group, PARTS[group][number]), THRESHOLD)
+        return np.stack([np.log(values / THRESHOLD), 0 * values, 0 * values])
 
     monkeypatch.setattr(cells, "states", record)
-    wanted = measured(sample(events, 21, 5).values[..., None], cells.lattice)
-    noise = np.random.default_rng(3).standard_normal((events, 2 * 21**2 * 5)).astype(np.float32)
-    conditions = np.zeros((events, 5, 8), np.float32)
-    showers = sampling.showers(cells, wanted.stacked(), conditions, noise)
-    drawn, seen[:] = list(seen), []
-    list(losses.predictions(cells, showers, conditions))
-    assert len(drawn) == len(seen) == len(PASSES) and sum(map(len, drawn)) == 6 + 3 * 6 + 2 * 8
-    for (_, part), generated, trained in zip(PASSES, drawn, seen, strict=True):
-        sources = len(cells.lattice.sources(part))
-        for one, other in zip(generated[:sources], trained[:sources], strict=True):
-            np.testing.assert_array_equal(one[::2], other[::2])  # hits; their energies are the odd ones
-        for one, other in zip(generated[sources:], trained[sources:], strict=True):
-            np.testing.assert_allclose(one, other, atol=1e-5)
+    monkeypatch.setattr(sampling, "_hits", lambda *inputs: (drawn(*next(passes)) > 0).astype(np.float32))
+    monkeypatch.setattr(sampling, "_logs", real_logs)
+    monkeypatch.setattr(sampling, "adjusted", lambda energies, *others: energies)
+    wanted = measured(showers[..., None], lattice)
+    conditions = np.random.default_rng(4).standard_normal((events, 5, 8)).astype(np.float32)
+    noise = np.zeros((events, 2 * 21**2 * 5), np.float32)
+    made = sampling.showers(cells, wanted.stacked(), conditions, noise)
+    np.testing.assert_allclose(made[..., 0], showers, rtol=1e-4)
+    generated, seen[:] = list(seen), []
+    list(losses.predictions(cells, showers[..., None], conditions))
+    assert len(generated) == len(seen) == len(PASSES) and sum(map(len, seen)) == 6 + 3 * 6 + 2 * 8 + 2 * 15
+    for inputs, others in zip(generated, seen, strict=True):
+        for one, other in zip(inputs, others, strict=True):
+            np.testing.assert_allclose(one, other, atol=2e-3)
+            assert np.std(other) > 0
 
 
 def test_a_threshold_counts_exactly():
