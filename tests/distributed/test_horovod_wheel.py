@@ -43,7 +43,7 @@ def test_a_patch_is_applied_where_it_fits_and_refused_elsewhere(wheel, tmp_path)
 
 
 def test_every_patch_begins_with_its_reason_and_changes_the_wheels_name(wheel, monkeypatch):
-    assert len(wheel.PATCHES) == 3
+    assert len(wheel.PATCHES) == 4
     for patch in wheel.PATCHES:
         reason = patch.read_text().partition("--- a/")[0]
         assert len(reason.split()) > 20, patch

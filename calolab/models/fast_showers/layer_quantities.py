@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 
 from keras import ops
 
+CENTRED = 4  # hits apart from the core cell with which a centre is defined; with fewer it takes a few discrete values
+
 
 @dataclass(frozen=True)
 class LayerQuantities:

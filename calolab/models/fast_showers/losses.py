@@ -8,8 +8,9 @@ from keras import ops
 from calolab.models.fast_showers import spectrum
 from calolab.models.fast_showers.cells import Cells
 from calolab.models.fast_showers.lattice import GROUPS, INNER, PARTS, Lattice, Part, summed
+from calolab.models.fast_showers.layer_quantities import CENTRED
 from calolab.models.fast_showers.normal import probability
-from calolab.models.fast_showers.quantities import CENTRED, COLUMNS, columns, measured
+from calolab.models.fast_showers.quantities import COLUMNS, columns, measured
 
 # Errors with which the remaining energies of ring and outside are known in the training before each pass of the first
 # group, and of the others, in units of the zone's energy divided by the square root of its hits: what draws in all

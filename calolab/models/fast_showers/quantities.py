@@ -14,11 +14,10 @@ import numpy as np
 from keras import ops
 
 from calolab.models.fast_showers.lattice import Lattice
-from calolab.models.fast_showers.layer_quantities import LayerQuantities
+from calolab.models.fast_showers.layer_quantities import CENTRED, LayerQuantities
 
 COLUMNS = ("hits", "energy", "core", "ring", "x", "y", "spread")
 DISCRETE = (2, 3)  # columns with discrete cases
-CENTRED = 4  # hits apart from the core cell with which a centre is defined; with fewer it takes a few discrete values
 _TINY = 1e-12  # [GeV]
 _SOFT = 0.1  # of the threshold: energies just above it are not spread over an endless range of logarithms
 

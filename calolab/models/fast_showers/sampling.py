@@ -8,9 +8,8 @@ from keras import ops
 from calolab.models.fast_showers import spectrum
 from calolab.models.fast_showers.adjustment import adjusted
 from calolab.models.fast_showers.lattice import GROUPS, PARTS, Lattice, Part, summed
-from calolab.models.fast_showers.layer_quantities import LayerQuantities
+from calolab.models.fast_showers.layer_quantities import CENTRED, LayerQuantities
 from calolab.models.fast_showers.normal import probability
-from calolab.models.fast_showers.quantities import CENTRED
 
 LIMIT = 30.0  # largest score of a cell; that of a hit that a zone needs is higher, that of a forbidden cell lower
 HALVINGS = 30  # of the interval of scores: then it is narrower than the spacing of float32 numbers
