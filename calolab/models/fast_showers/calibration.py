@@ -74,7 +74,7 @@ def measured_spreads(
     excesses, sums, independent = defaultdict(list), defaultdict(list), defaultdict(float)
     for chosen in batch_slices(len(values), BLOCK):
         image = values[chosen][..., None]
-        shape = (losses.numbers_for_cells() // losses.SUMS, losses.SUMS, network.layers, len(image))
+        shape = (max(map(len, PARTS)), losses.SUMS, network.layers, len(image))
         errors = random.standard_normal(shape, dtype=np.float32)
         predicted = losses.predictions(network, image, losses.given(gan, image, energy[chosen]), errors)
         for group, part, states, odds, is_hit, logs in predicted:

@@ -2,10 +2,10 @@
 
 A pass predicts, for the cells of one class, or of a quarter of it, in the layers of one group, the log odds of a hit
 and a histogram of its energy, from the cells that are already known: those of earlier classes in the same layer and in
-the next layers of the same group, and the neighbouring layers that are complete. It also knows what is left of the
-hits and energies of the layer, of its centre and its spread. Near and far cells have networks of their own; far ones
-see fewer neighbours. Arrays are `(feature, cell, layer, event)`: neighbours are gathered in
-contiguous rows, and a layer of a network is the product of a matrix with all cells of all events.
+the next layers of the same group, and the neighbouring layers that are complete, and from what is left of the layer's
+hits, energies, centre and spread. Near and far cells have networks of their own; far ones see fewer neighbours. Arrays
+are `(feature, cell, layer, event)`: neighbours are gathered in contiguous rows, and a layer of a network is the product
+of a matrix with all cells of all events.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from keras import ops
 
 from calolab.models.fast_showers import sampling, spectrum
-from calolab.models.fast_showers.lattice import GROUPS, OUTSIDE, PARTS, PASSES, RING, SPECTRUM_RADII, Lattice, Part
+from calolab.models.fast_showers.lattice import GROUPS, PARTS, PASSES, SPECTRUM_RADII, Lattice, Part
 from calolab.models.initial_weights import SeedStream
 
 CONDITIONS = 8  # numbers by layer that the cells depend on
@@ -264,7 +264,7 @@ class Cells(keras.layers.Layer):
             here = rows[near:] - states[0].shape[1] * columns if region == FAR else rows[:near]
             neurons = ops.take(ops.reshape(state, (state.shape[0], -1)), here, axis=1)
             found.append(ops.matmul(ops.transpose(neurons), weights["spectrum"]) + weights["spectrum_bias"])
-        radial = ops.take(lattice.of(part, lattice.radial_bins).astype(np.int32), rows // columns)
+        radial = ops.take(lattice.of(part, lattice.radial_bins), rows // columns)
         layer = first + step * ((rows % columns) // (columns // layers))
         template = self.spectrum_template + (self.spectrum_correction if corrected else 0.0)
         template = ops.reshape(template, (-1, len(spectrum.BINS)))
@@ -336,12 +336,12 @@ class Cells(keras.layers.Layer):
     def _spread(self, cells: np.ndarray) -> np.ndarray:
         """Matrix from the numbers `rest` and 1 to the static and the placed features of cells, `(9 * cell, 7)`."""
         lattice = self.lattice
-        ring, outside = (np.ravel(lattice.zone == zone)[cells] for zone in (RING, OUTSIDE))
+        ring, outside = lattice.moments[:2].reshape(2, -1)[:, cells]
         x, y = (np.ravel(one / (lattice.radius + 1))[cells] for one in (lattice.x, lattice.y))
         squares = np.ravel(lattice.radius)[cells] ** 2
         matrix = np.zeros((STATIC + PLACED, len(cells), REST + 1), dtype=np.float32)
         matrix[:STATIC, :, REST] = lattice.static.reshape(STATIC, -1)[:, cells]
-        matrix[STATIC, :, 0] = ring | outside
+        matrix[STATIC, :, 0] = ring + outside
         matrix[STATIC + 1, :, 1], matrix[STATIC + 2, :, 2] = ring, outside
         matrix[STATIC + 3, :, 3], matrix[STATIC + 3, :, 4] = x, y
         matrix[STATIC + 4, :, 5] = outside * np.log(np.maximum(squares, 1.0) / TYPICAL_SPREAD) / 2

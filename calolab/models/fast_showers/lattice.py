@@ -92,7 +92,7 @@ class Lattice:
     @cached_property
     def radial_bins(self) -> np.ndarray:
         """Index of each cell's radial bin of the template of spectra, `(side, side)`."""
-        return np.digitize(self.radius, SPECTRUM_RADII)
+        return np.digitize(self.radius, SPECTRUM_RADII).astype(np.int32)
 
     @cached_property
     def static(self) -> np.ndarray:
@@ -108,7 +108,7 @@ class Lattice:
     @cached_property
     def place(self) -> np.ndarray:
         """The inverse of `order`."""
-        return np.argsort(self.order)
+        return np.argsort(self.order).astype(np.int32)
 
     def positions(self, part: Part) -> tuple[range, range]:
         """Positions of a part's cells along x and along y."""

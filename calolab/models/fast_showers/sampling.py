@@ -90,8 +90,9 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
         noise: standard normal numbers of all layers, `(2, cell * layer, event)`.
         neighbours: features of the complete layers on both sides.
     """
-    lattice, sums_left = cells.lattice, wanted.sums
-    allowed, core = ops.cast(sums_left[:2] > 0, "float32"), ops.cast(wanted.core > 0, "float32")
+    lattice, requested = cells.lattice, wanted.sums
+    sums_left = requested
+    allowed, core = ops.cast(requested[:2] > 0, "float32"), ops.cast(wanted.core > 0, "float32")
     hits_left, hits = wanted.hits - core, ops.zeros_like(allowed)
     centred = ops.cast(hits_left >= CENTRED, "float32")
     known, drawn, quarters = [], [], []
@@ -125,7 +126,7 @@ def _group(cells, group: int, wanted: LayerQuantities, context, noise, neighbour
     found, log, rises, falls = ops.unstack(ops.concatenate(drawn, axis=1), 4)
     energies = found * cells.threshold * ops.exp(log)
     zones = lattice.moments[:2].reshape(2, -1)[:, lattice.order]
-    return adjusted(energies, cells.threshold, rises, falls, zones, wanted.sums[:2])
+    return adjusted(energies, cells.threshold, rises, falls, zones, requested[:2])
 
 
 def _noise_of(lattice: Lattice, group: int, part: Part, noise):

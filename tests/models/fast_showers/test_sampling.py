@@ -71,7 +71,7 @@ def test_numbers_of_hits_are_exact_and_each_zone_with_energy_gets_one():
     assert (wanted == most).sum() > 10 and (wanted == least).sum() > 10
 
 
-def test_showers_have_the_requested_quantities():
+def test_showers_have_the_requested_hits_and_energies():
     gan, lattice = small(), Lattice(9, 5)
     cells = randomised(gan.networks["cells"].get_layer("cells"), size=0.1)
     showers = sample(300).values[..., None]
